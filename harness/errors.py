@@ -1,0 +1,188 @@
+"""Everything the harness raises on purpose.
+
+    HilError
+    +-- RigError            the rig is sick: nothing is known about the numbers
+    |   +-- UnknownName     a board, model or runtime nobody declared
+    |   +-- BoardBusy       another process holds the board's lock
+    |   +-- ToolMissing     a program or package to install
+    |   +-- BuildFailed     PlatformIO or the compiler said no
+    |   +-- StartFailed     the emulator or virtual board did not come up
+    |   +-- PortLost        the link went away under an open session
+    +-- BoardError          the board answered wrongly or not at all
+    |   +-- LinkTimeout
+    |   +-- ProtocolError
+    |   +-- BoardStatus     an ERROR frame from the firmware
+    |   +-- BoardRebooted
+    |   +-- StaleFirmware   model hash or build id differs from what was built
+    +-- ModelError          a model file is foreign, corrupt or not for this runtime
+    +-- TensorError         a tensor's shape, dtype, scale or values do not fit
+
+An error carries its facts as attributes; the text is built from them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """The board, port and model an error speaks of; None where it has none."""
+
+    board: str | None = None
+    port: str | None = None
+    model: str | None = None
+
+    def __str__(self) -> str:
+        pairs = (("board", self.board), ("port", self.port), ("model", self.model))
+        return ", ".join(f"{name} {value}" for name, value in pairs if value)
+
+
+NOWHERE = Where()
+
+
+class HilError(Exception):
+    """Root of the tree: `what` happened, `where`, and in `hint` what to do about it."""
+
+    def __init__(self, what: str, *, where: Where = NOWHERE, hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        place = str(self.where)
+        text = f"{self.what} ({place})." if place else f"{self.what}."
+        return f"{text}\n{self.hint}" if self.hint else text
+
+
+class RigError(HilError):
+    """The rig is sick; nothing is known about the numbers."""
+
+
+class UnknownName(RigError):
+    """A board, model or runtime was asked for that nobody declared."""
+
+    def __init__(self, kind: str, name: str, known: list[str]) -> None:
+        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(sorted(known)) or 'none'}")
+        self.kind = kind
+        self.name = name
+        self.known = sorted(known)
+
+
+class BoardBusy(RigError):
+    """The board's lock is held; `holder` says by whom and since when."""
+
+    def __init__(self, *, where: Where, holder: str, waited_s: float) -> None:
+        super().__init__(
+            f"board is in use by {holder}; waited {waited_s:g} s",
+            where=where,
+            hint="Wait for it, stop it, or allow more time with --hil-lock-timeout.",
+        )
+        self.holder = holder
+        self.waited_s = waited_s
+
+
+class ToolMissing(RigError):
+    """A program or package is not installed; `install` is the one command that cures it."""
+
+    def __init__(self, tool: str, *, needed_for: str, install: str) -> None:
+        super().__init__(f"{tool} not found; {needed_for} needs it", hint=f"Install it: {install}")
+        self.tool = tool
+        self.install = install
+
+
+class BuildFailed(RigError):
+    """A firmware build failed; `first_errors` are the compiler's, `log` the whole output."""
+
+    def __init__(self, *, where: Where, first_errors: list[str], log: str) -> None:
+        shown = "\n".join(f"  {line}" for line in first_errors)
+        super().__init__("firmware build failed", where=where, hint=f"{shown}\nFull log: {log}")
+        self.first_errors = first_errors
+        self.log = log
+
+
+class StartFailed(RigError):
+    """An emulator or virtual board did not come up."""
+
+
+class PortLost(RigError):
+    """The link went away under an open session; `in_flight` names the request it cut short."""
+
+    def __init__(self, what: str, *, where: Where, in_flight: str, hint: str = "") -> None:
+        super().__init__(f"{what} during {in_flight}", where=where, hint=hint)
+        self.in_flight = in_flight
+
+
+class BoardError(HilError):
+    """The board answered wrongly or not at all."""
+
+
+class LinkTimeout(BoardError):
+    """No valid reply in time. `received` are the bytes that did come."""
+
+    def __init__(
+        self, *, where: Where, in_flight: str, timeout_s: float, attempts: int, received: bytes
+    ) -> None:
+        tries = f" in {attempts} attempts" if attempts > 1 else ""
+        got = f"{len(received)} bytes: {received[:24].hex(' ')}" if received else "nothing"
+        super().__init__(
+            f"no reply to {in_flight} within {timeout_s:g} s{tries}",
+            where=where,
+            hint=f"Received {got}. Is the firmware current, and the board not reset or unplugged?",
+        )
+        self.in_flight = in_flight
+        self.timeout_s = timeout_s
+        self.attempts = attempts
+        self.received = received
+
+
+class ProtocolError(BoardError):
+    """A frame or field that the protocol does not allow."""
+
+
+class BoardStatus(BoardError):
+    """The firmware refused a request with an ERROR frame."""
+
+    def __init__(self, *, where: Where, op: str, status: str, detail: int, field: str) -> None:
+        about = f", field {field}" if field else ""
+        number = f", detail {detail}" if detail else ""
+        super().__init__(f"board refused {op}: {status}{about}{number}", where=where)
+        self.op = op
+        self.status = status
+        self.detail = detail
+        self.field = field
+
+
+class BoardRebooted(BoardError):
+    """The board forgot the session: it rebooted since HELLO."""
+
+    def __init__(self, *, where: Where, in_flight: str) -> None:
+        super().__init__(
+            f"board rebooted during {in_flight}",
+            where=where,
+            hint="Look at its supply, its watchdog and its fault handler's last words.",
+        )
+        self.in_flight = in_flight
+
+
+class StaleFirmware(BoardError):
+    """What runs on the board is not what was built."""
+
+    def __init__(self, *, where: Where, field: str, expected: str, actual: str) -> None:
+        super().__init__(
+            f"board runs other firmware: {field} is {actual}, built was {expected}",
+            where=where,
+            hint="Upload again with --hil-flash=always.",
+        )
+        self.field = field
+        self.expected = expected
+        self.actual = actual
+
+
+class ModelError(HilError):
+    """A model or artifact file is foreign, corrupt, or not for this runtime."""
+
+
+class TensorError(HilError):
+    """A tensor's shape, dtype, scale or values do not fit."""

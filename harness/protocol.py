@@ -1,0 +1,386 @@
+"""The wire protocol of docs/protocol.md: values in, bytes out, and back. No I/O here.
+
+`tests/vectors/` holds frames and dialogues that this module and the firmware are both tested with.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+from typing import Any
+
+import numpy as np
+from cobs import cobs
+from numpy.typing import NDArray
+
+from harness.errors import ProtocolError, TensorError
+from harness.tensor import DTYPES, TensorSpec
+
+VERSION = 1
+REPLY = 0x80
+MIN_PAYLOAD = 128
+MAX_STR = 255
+SILENCE_S = 0.1
+"""A board drops an unfinished frame after this long without a byte."""
+
+
+class Op(IntEnum):
+    """Requests; a reply has the top bit set as well. ERROR is a reply only."""
+
+    HELLO = 0x01
+    INFER = 0x02
+    WRITE = 0x03
+    READ = 0x04
+    RUN = 0x05
+    PROFILE = 0x06
+    RESET = 0x07
+    ERROR = 0x7F
+
+
+class Status(IntEnum):
+    """What a board says of a request, or in HELLO of its own setup."""
+
+    OK = 0
+    BAD_FRAME = 1
+    FRAME_TOO_LONG = 2
+    UNKNOWN_OP = 3
+    BAD_SIZE = 4
+    BAD_VALUE = 5
+    BAD_INPUT = 6
+    NO_SESSION = 7
+    MODEL_NOT_LOADED = 8
+    INVOKE_FAILED = 9
+    UNSUPPORTED = 10
+    TIMER_STUCK = 11
+    ARENA_TOO_SMALL = 12
+    PORT_FAILED = 13
+    BAD_VERSION = 14
+
+
+class Capability(IntFlag):
+    """Bits of HELLO's `capabilities`."""
+
+    INFER = 1
+    TENSORS = 2
+    PROFILE = 4
+    RESET = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A payload: sequence number, op (with REPLY in a reply) and body."""
+
+    seq: int
+    op: int
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """What a board says of itself. Sizes in bytes, times in ticks of `tick_hz`."""
+
+    version: int = VERSION
+    status: Status = Status.OK
+    capabilities: Capability
+    max_payload: int
+    tick_hz: int
+    timer_step_ticks: int
+    timer_read_ticks: int
+    arena_used: int
+    arena_capacity: int
+    model_sha256: bytes
+    build_id: bytes
+    board: str
+    board_uid: str
+    runtime: str
+    runtime_version: str
+    kernels: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes of one input, all tensors."""
+        return sum(spec.size_bytes for spec in self.inputs)
+
+    @property
+    def output_bytes(self) -> int:
+        """Bytes of one output, all tensors."""
+        return sum(spec.size_bytes for spec in self.outputs)
+
+    @property
+    def max_infer(self) -> int:
+        """Most samples one INFER carries both ways; 0 if not even one fits."""
+        return max_infer_count(self.max_payload, self.input_bytes, self.output_bytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorReply:
+    """Body of an ERROR frame."""
+
+    status: Status
+    op: int
+    detail: int
+    field: str
+
+
+def max_infer_count(max_payload: int, input_bytes: int, output_bytes: int) -> int:
+    """Samples for which INFER's request (4 + k inputs) and reply (4 + k outputs and ticks) fit."""
+    room = max_payload - 4
+    return min(room // input_bytes, room // (output_bytes + 4))
+
+
+def max_run_count(max_payload: int) -> int:
+    """Invokes whose ticks fit into one RUN reply."""
+    return (max_payload - 8) // 4
+
+
+def encode_frame(message: Message) -> bytes:
+    """Bytes on the wire, both delimiters included."""
+    payload = bytes((message.seq, message.op)) + message.body
+    return b"\0" + bytes(cobs.encode(payload + struct.pack("<I", zlib.crc32(payload)))) + b"\0"
+
+
+def decode_frame(stuffed: bytes) -> Message:
+    """The message between two delimiters.
+
+    Raises:
+        ProtocolError: COBS or CRC wrong, or no room for number and op.
+    """
+    try:
+        raw = bytes(cobs.decode(stuffed))
+    except cobs.DecodeError as error:
+        raise ProtocolError(f"frame of {len(stuffed)} bytes is not COBS: {error}") from error
+    if len(raw) < 6:
+        raise ProtocolError(f"frame of {len(raw)} bytes is shorter than number, op and CRC")
+    payload, crc = raw[:-4], int.from_bytes(raw[-4:], "little")
+    if zlib.crc32(payload) != crc:
+        raise ProtocolError(f"frame of {len(raw)} bytes fails its CRC")
+    return Message(seq=payload[0], op=payload[1], body=payload[2:])
+
+
+class FrameSplitter:
+    """Cuts a stream at its `00` bytes. Bytes before the first one are text and are dropped."""
+
+    def __init__(self) -> None:
+        self._inside = False
+        self._part = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield the stuffed bytes between delimiters, empty ones left out."""
+        pieces = data.split(b"\0")
+        if self._inside:
+            self._part += pieces[0]
+        if len(pieces) == 1:
+            return
+        complete = [bytes(self._part), *pieces[1:-1]]
+        self._inside = True
+        self._part = bytearray(pieces[-1])
+        yield from (piece for piece in complete if piece)
+
+    def reset(self) -> bytes:
+        """Forget an unfinished frame and return what it held."""
+        left = bytes(self._part)
+        self._inside = False
+        self._part.clear()
+        return left
+
+
+class Body:
+    """Reads the fields of a body in order; every read is checked against its end."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+        self._at = 0
+
+    def take(self, size: int) -> bytes:
+        """The next `size` bytes."""
+        piece = self._raw[self._at : self._at + size]
+        if len(piece) != size:
+            raise ProtocolError(f"body of {len(self._raw)} bytes ends inside a field")
+        self._at += size
+        return piece
+
+    def number(self, code: str) -> Any:
+        """One little-endian value, `code` as in `struct`."""
+        layout = struct.Struct("<" + code)
+        return layout.unpack(self.take(layout.size))[0]
+
+    def text(self) -> str:
+        """A `str`: length byte and UTF-8."""
+        raw = self.take(self.number("B"))
+        try:
+            return raw.decode()
+        except UnicodeDecodeError as error:
+            raise ProtocolError(f"string {raw!r} is not UTF-8") from error
+
+    def end(self) -> None:
+        """Raise unless everything was read."""
+        if self._at != len(self._raw):
+            raise ProtocolError(f"{len(self._raw) - self._at} bytes too many in a body")
+
+
+def _text_bytes(text: str) -> bytes:
+    raw = text.encode()
+    if len(raw) > MAX_STR:
+        raise ProtocolError(f"string of {len(raw)} bytes does not fit: {text[:40]!r}")
+    return bytes((len(raw),)) + raw
+
+
+_DTYPE_NUMBERS = {name: number for number, name in DTYPES.items()}
+
+
+def _spec_bytes(spec: TensorSpec) -> bytes:
+    head = struct.pack("<BB", _DTYPE_NUMBERS[spec.dtype], len(spec.shape))
+    return head + struct.pack(f"<{len(spec.shape)}Ifi", *spec.shape, spec.scale, spec.zero_point)
+
+
+def _take_spec(body: Body) -> TensorSpec:
+    number, rank = body.number("B"), body.number("B")
+    if number not in DTYPES:
+        raise ProtocolError(f"tensor of unknown dtype {number}")
+    shape = tuple(body.number("I") for _ in range(rank))
+    try:
+        return TensorSpec(
+            shape=shape,
+            dtype=DTYPES[number],
+            scale=body.number("f"),
+            zero_point=body.number("i"),
+        )
+    except TensorError as error:
+        raise ProtocolError(f"HELLO describes an impossible tensor: {error.what}") from error
+
+
+_HELLO_HEAD = struct.Struct("<BBHHIIIII32s16s")
+
+
+def hello_body(hello: Hello) -> bytes:
+    """Body of a HELLO reply."""
+    head = _HELLO_HEAD.pack(
+        hello.version,
+        hello.status,
+        hello.capabilities,
+        hello.max_payload,
+        hello.tick_hz,
+        hello.timer_step_ticks,
+        hello.timer_read_ticks,
+        hello.arena_used,
+        hello.arena_capacity,
+        hello.model_sha256,
+        hello.build_id,
+    )
+    names = (hello.board, hello.board_uid, hello.runtime, hello.runtime_version, hello.kernels)
+    parts = [head, *(_text_bytes(name) for name in names)]
+    for specs in (hello.inputs, hello.outputs):
+        parts += [bytes((len(specs),)), *(_spec_bytes(spec) for spec in specs)]
+    return b"".join(parts)
+
+
+def parse_hello(raw: bytes) -> Hello:
+    """A HELLO reply's fields.
+
+    Raises:
+        ProtocolError: another version, a number out of range, or too few or too many bytes.
+    """
+    body = Body(raw)
+    version = body.number("B")
+    if version != VERSION:
+        raise ProtocolError(f"board speaks protocol version {version}, this harness {VERSION}")
+    fields = _HELLO_HEAD.unpack(bytes((version,)) + body.take(_HELLO_HEAD.size - 1))
+    _, status, capabilities, max_payload, tick_hz, step, read, used, capacity, sha, build = fields
+    board, uid, runtime, runtime_version, kernels = (body.text() for _ in range(5))
+    inputs = tuple(_take_spec(body) for _ in range(body.number("B")))
+    outputs = tuple(_take_spec(body) for _ in range(body.number("B")))
+    body.end()
+    if max_payload < MIN_PAYLOAD:
+        raise ProtocolError(f"HELLO announces frames of {max_payload} bytes, least {MIN_PAYLOAD}")
+    if status == Status.OK and not (tick_hz and inputs and outputs):
+        raise ProtocolError("HELLO of a healthy board lacks a tick rate, inputs or outputs")
+    return Hello(
+        version=version,
+        status=_status(status),
+        capabilities=Capability(capabilities),
+        max_payload=max_payload,
+        tick_hz=tick_hz,
+        timer_step_ticks=step,
+        timer_read_ticks=read,
+        arena_used=used,
+        arena_capacity=capacity,
+        model_sha256=sha,
+        build_id=build,
+        board=board,
+        board_uid=uid,
+        runtime=runtime,
+        runtime_version=runtime_version,
+        kernels=kernels,
+        inputs=inputs,
+        outputs=outputs,
+    )
+
+
+def _status(number: int) -> Status:
+    try:
+        return Status(number)
+    except ValueError as error:
+        raise ProtocolError(f"unknown status {number}") from error
+
+
+def error_body(error: ErrorReply) -> bytes:
+    """Body of an ERROR reply."""
+    return struct.pack("<BBI", error.status, error.op, error.detail) + _text_bytes(error.field)
+
+
+def parse_error(raw: bytes) -> ErrorReply:
+    """Fields of an ERROR reply."""
+    body = Body(raw)
+    status, op, detail = _status(body.number("B")), body.number("B"), body.number("I")
+    field = body.text()
+    body.end()
+    return ErrorReply(status=status, op=op, detail=detail, field=field)
+
+
+def infer_body(count: int, inputs: bytes) -> bytes:
+    """Body of an INFER request."""
+    return struct.pack("<H", count) + inputs
+
+
+def _take_ticks(body: Body, count: int) -> NDArray[np.uint32]:
+    return np.frombuffer(body.take(4 * count), dtype="<u4").astype(np.uint32)
+
+
+def parse_infer(raw: bytes, *, count: int, output_bytes: int) -> tuple[bytes, NDArray[np.uint32]]:
+    """Output bytes of all samples, and ticks of shape (count,)."""
+    body = Body(raw)
+    if body.number("H") != count:
+        raise ProtocolError(f"INFER of {count} samples was answered for another number")
+    outputs = body.take(count * output_bytes)
+    ticks = _take_ticks(body, count)
+    body.end()
+    return outputs, ticks
+
+
+def run_body(count: int, input_crc: int) -> bytes:
+    """Body of a RUN request."""
+    return struct.pack("<HI", count, input_crc)
+
+
+def parse_run(raw: bytes, *, count: int) -> tuple[int, NDArray[np.uint32]]:
+    """CRC-32 of the output, and ticks of shape (count,)."""
+    body = Body(raw)
+    output_crc = int(body.number("I"))
+    if body.number("H") != count:
+        raise ProtocolError(f"RUN of {count} invokes was answered for another number")
+    ticks = _take_ticks(body, count)
+    body.end()
+    return output_crc, ticks
+
+
+def op_name(op: int) -> str:
+    """`HELLO` for 0x01 and 0x81; the number for an unknown one."""
+    try:
+        return Op(op & ~REPLY).name
+    except ValueError:
+        return f"op {op:#04x}"

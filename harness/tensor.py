@@ -1,0 +1,123 @@
+"""Tensors: what the model takes and gives, and the one place where reals become integers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import TensorError
+
+DTYPES = {0: "float32", 2: "int32", 3: "uint8", 7: "int16", 9: "int8"}
+"""TFLite's TensorType numbers, as the wire protocol carries them."""
+
+_QUANTIZED = ("int8", "uint8", "int16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorSpec:
+    """One model input or output: real = scale * (q - zero_point).
+
+    `scale` is 0 for a tensor without quantization. The name is the converter's, and is no part
+    of a spec's identity: firmware does not carry it.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float = 0.0
+    zero_point: int = 0
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES.values():
+            raise TensorError(f"tensor {self.name!r} has dtype {self.dtype}, not carried here")
+        if any(size < 1 for size in self.shape):
+            raise TensorError(f"tensor {self.name!r} has shape {self.shape}: sizes must be known")
+        if not (math.isfinite(self.scale) and self.scale >= 0):
+            raise TensorError(f"tensor {self.name!r} has scale {self.scale}")
+
+    @property
+    def elements(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of one tensor."""
+        return self.elements * np.dtype(self.dtype).itemsize
+
+    @property
+    def quantized(self) -> bool:
+        """Whether values are on an integer grid with a scale."""
+        return self.dtype in _QUANTIZED and self.scale > 0
+
+    def same_layout(self, other: TensorSpec) -> bool:
+        """Equal but for the name; scales are compared as float32, as the wire carries them."""
+        return (
+            self.shape == other.shape
+            and self.dtype == other.dtype
+            and np.float32(self.scale) == np.float32(other.scale)
+            and self.zero_point == other.zero_point
+        )
+
+
+def quantize(real: NDArray[np.floating[Any]], spec: TensorSpec) -> NDArray[Any]:
+    """Quantize to the tensor's integer grid, saturating at the ends of its dtype.
+
+    Args:
+        real: any shape, in the model's own unit.
+
+    Returns:
+        Same shape as `real`, dtype of the tensor. Halves round away from zero, as TFLite's own
+        quantize op does; neither `np.round` (half to even) nor a C cast (truncates) agrees.
+        A tensor without quantization only changes dtype.
+
+    Raises:
+        TensorError: `real` holds NaN.
+    """
+    values = np.asarray(real, dtype=np.float32)
+    if np.isnan(values).any():
+        raise TensorError(f"input for tensor {spec.name!r} holds NaN")
+    if not spec.quantized:
+        return values.astype(spec.dtype)
+    scaled = values / np.float32(spec.scale)
+    rounded = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)) + spec.zero_point
+    limits = np.iinfo(spec.dtype)
+    return np.clip(rounded, limits.min, limits.max).astype(spec.dtype)
+
+
+def dequantize(values: NDArray[Any], spec: TensorSpec) -> NDArray[np.float32]:
+    """Reals of a tensor's values; any shape, which is kept."""
+    if not spec.quantized:
+        return np.asarray(values, dtype=np.float32)
+    steps = np.asarray(values, dtype=np.int32) - spec.zero_point
+    return (np.float32(spec.scale) * steps).astype(np.float32)
+
+
+def batch_bytes(batch: NDArray[Any], spec: TensorSpec) -> bytes:
+    """Little-endian bytes of a batch of inputs of one tensor.
+
+    Args:
+        batch: dtype of the tensor and `k * elements` values, in any shape.
+
+    Raises:
+        TensorError: another dtype (nothing is cast silently) or a part of a tensor.
+    """
+    if batch.dtype != np.dtype(spec.dtype):
+        raise TensorError(f"got {batch.dtype} for tensor {spec.name!r} of {spec.dtype}")
+    if batch.size == 0 or batch.size % spec.elements:
+        raise TensorError(
+            f"got {batch.size} values for tensor {spec.name!r} of shape {spec.shape}: "
+            f"not a whole number of samples"
+        )
+    return bytes(np.ascontiguousarray(batch, dtype=np.dtype(spec.dtype).newbyteorder("<")).data)
+
+
+def batch_from_bytes(raw: bytes, spec: TensorSpec) -> NDArray[Any]:
+    """Inverse of `batch_bytes`: shape `(k, *shape[1:])` where the tensor's batch size is 1."""
+    flat = np.frombuffer(raw, dtype=np.dtype(spec.dtype).newbyteorder("<")).astype(spec.dtype)
+    tail = spec.shape[1:] if spec.shape and spec.shape[0] == 1 else spec.shape
+    return flat.reshape(-1, *tail)
