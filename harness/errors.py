@@ -173,7 +173,7 @@ class StaleFirmware(BoardError):
         super().__init__(
             f"board runs other firmware: {field} is {actual}, built was {expected}",
             where=where,
-            hint="Upload again with --hil-flash=always.",
+            hint="Another firmware was loaded, or another model: build and load this one again.",
         )
         self.field = field
         self.expected = expected

@@ -230,11 +230,11 @@ def _text_bytes(text: str) -> bytes:
     return bytes((len(raw),)) + raw
 
 
-_DTYPE_NUMBERS = {name: number for number, name in DTYPES.items()}
+DTYPE_NUMBERS = {name: number for number, name in DTYPES.items()}
 
 
 def _spec_bytes(spec: TensorSpec) -> bytes:
-    head = struct.pack("<BB", _DTYPE_NUMBERS[spec.dtype], len(spec.shape))
+    head = struct.pack("<BB", DTYPE_NUMBERS[spec.dtype], len(spec.shape))
     return head + struct.pack(f"<{len(spec.shape)}Ifi", *spec.shape, spec.scale, spec.zero_point)
 
 

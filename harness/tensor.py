@@ -86,7 +86,8 @@ def quantize(real: NDArray[np.floating[Any]], spec: TensorSpec) -> NDArray[Any]:
     scaled = values / np.float32(spec.scale)
     rounded = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)) + spec.zero_point
     limits = np.iinfo(spec.dtype)
-    return np.clip(rounded, limits.min, limits.max).astype(spec.dtype)
+    clipped: NDArray[Any] = np.clip(rounded, limits.min, limits.max).astype(spec.dtype)
+    return clipped
 
 
 def dequantize(values: NDArray[Any], spec: TensorSpec) -> NDArray[np.float32]:
@@ -94,7 +95,8 @@ def dequantize(values: NDArray[Any], spec: TensorSpec) -> NDArray[np.float32]:
     if not spec.quantized:
         return np.asarray(values, dtype=np.float32)
     steps = np.asarray(values, dtype=np.int32) - spec.zero_point
-    return (np.float32(spec.scale) * steps).astype(np.float32)
+    reals: NDArray[np.float32] = (np.float32(spec.scale) * steps).astype(np.float32)
+    return reals
 
 
 def batch_bytes(batch: NDArray[Any], spec: TensorSpec) -> bytes:

@@ -1,0 +1,124 @@
+"""The registry of boards: what each is, as data."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from harness.errors import RigError, UnknownName
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ATTACHMENTS = ("serial", "url", "emulator", "virtual")
+RUNTIMES = ("tflm", "aot")
+BOARDS_FILE = Path(__file__).with_name("boards.toml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emulator:
+    """How QEMU plays the board: one guest instruction takes 2**icount_shift virtual ns."""
+
+    machine: str
+    icount_shift: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """A board of `boards.toml`.
+
+    `env` holds a PlatformIO environment for each runtime that firmware is built for.
+    `flash_bytes` and `ram_bytes` are limits for the whole firmware; None where there are none.
+    `aot_target` is the BakeNN target profile whose kernels the CPU can run. `cannot` lists for a
+    runtime what its library on this board computes wrongly or not at all: see `harness.support`.
+    """
+
+    id: str
+    description: str
+    attachment: str
+    mcu: str
+    clock_hz: int
+    runtimes: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    flash_bytes: int | None = None
+    ram_bytes: int | None = None
+    emulator: Emulator | None = None
+    aot_target: str | None = None
+    cannot: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.attachment not in ATTACHMENTS:
+            raise RigError(f"board {self.id}: attachment {self.attachment!r} is not one of those")
+        if not self.runtimes or any(runtime not in RUNTIMES for runtime in self.runtimes):
+            raise RigError(f"board {self.id}: runtimes {self.runtimes} are not among {RUNTIMES}")
+        if (self.attachment == "emulator") != (self.emulator is not None):
+            raise RigError(f"board {self.id}: exactly the emulated boards have an [emulator] table")
+
+    @property
+    def emulated(self) -> bool:
+        """Whether its latency is anything but time on silicon."""
+        return self.attachment in ("emulator", "virtual")
+
+    def runtime(self, asked: str | None) -> str:
+        """The runtime asked for, or the board's default.
+
+        Raises:
+            UnknownName: the board does not have it.
+        """
+        if asked is None:
+            return self.runtimes[0]
+        if asked not in self.runtimes:
+            raise UnknownName(f"runtime for board {self.id}", asked, list(self.runtimes))
+        return asked
+
+
+def parse_board(board_id: str, table: Mapping[str, Any]) -> Board:
+    """A Board from its TOML table; unknown keys are errors, since a typo would be silent."""
+    known = {item.name for item in fields(Board)} - {"id"}
+    unknown = set(table) - known
+    if unknown:
+        raise RigError(f"board {board_id}: unknown keys {', '.join(sorted(unknown))}")
+    values = dict(table)
+    values["runtimes"] = tuple(values.get("runtimes", ()))
+    if "emulator" in values:
+        values["emulator"] = Emulator(**values["emulator"])
+    try:
+        return Board(id=board_id, **values)
+    except TypeError as error:
+        raise RigError(f"board {board_id}: {error}") from error
+
+
+class Registry:
+    """Boards by id, in the order of the file."""
+
+    def __init__(self, boards: tuple[Board, ...]) -> None:
+        self.boards = boards
+
+    @property
+    def ids(self) -> list[str]:
+        """Ids in file order."""
+        return [board.id for board in self.boards]
+
+    def __getitem__(self, board_id: str) -> Board:
+        for board in self.boards:
+            if board.id == board_id:
+                return board
+        raise UnknownName("board", board_id, self.ids)
+
+
+def load_registry(path: Path = BOARDS_FILE) -> Registry:
+    """Read a boards file.
+
+    Raises:
+        RigError: not TOML, or a board's table is wrong.
+    """
+    try:
+        tables = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise RigError(f"{path} is not TOML: {error}") from error
+    return Registry(tuple(parse_board(board_id, table) for board_id, table in tables.items()))

@@ -1,0 +1,263 @@
+"""Are the board's outputs right, and if not, who is the odd one out?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.tensor import TensorSpec, dequantize
+
+
+class Verdict(str, Enum):
+    """Of one comparison: all bytes right and accurate, bytes wrong, or right but inaccurate."""
+
+    PASS = "pass"
+    MISMATCH = "mismatch"
+    INACCURATE = "inaccurate"
+
+
+class Culprit(str, Enum):
+    """Who differs from all others when something differs."""
+
+    NONE = "none"
+    CONVERTER = "converter"
+    GOLDEN = "golden"
+    KERNEL = "kernel"
+    WIRE = "wire"
+    BOARD = "board"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """Outputs of one source (a board, a host interpreter) for the same inputs: (k, ...)."""
+
+    source: str
+    outputs: NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How far two readings are apart: samples with any difference, largest element's in LSB."""
+
+    first: str
+    second: str
+    mismatches: int
+    max_abs_lsb: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """Accuracy a model's manifest promises, in the output's unit; None where it promises none."""
+
+    mae_vs_float: float | None = None
+    max_abs_vs_float: float | None = None
+    mae_vs_truth: float | None = None
+    max_abs_vs_truth: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """Mean and largest absolute error of the board's outputs; None where there is no reference."""
+
+    mae_vs_float: float | None = None
+    max_abs_vs_float: float | None = None
+    mae_vs_truth: float | None = None
+    max_abs_vs_truth: float | None = None
+
+    def broken(self, bounds: Bounds) -> tuple[str, ...]:
+        """Names of the bounds that do not hold. A bound nothing was measured for is broken."""
+        names = ("mae_vs_float", "max_abs_vs_float", "mae_vs_truth", "max_abs_vs_truth")
+        return tuple(name for name in names if self._breaks(bounds, name))
+
+    def _breaks(self, bounds: Bounds, name: str) -> bool:
+        limit, value = getattr(bounds, name), getattr(self, name)
+        return limit is not None and not (value is not None and value <= limit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Result of comparing a board with its references.
+
+    `differences` holds every pair of readings, the board's first. `first_bad` is the index of the
+    first sample that differs from the golden.
+    """
+
+    samples: int
+    reference: str
+    mismatches: int
+    max_abs_lsb: float
+    first_bad: int | None
+    accuracy: Accuracy
+    broken_bounds: tuple[str, ...]
+    differences: tuple[Difference, ...]
+    verdict: Verdict
+    culprit: Culprit
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.verdict.value}: {self.mismatches} of {self.samples} samples differ from "
+            f"{self.reference}, by up to {self.max_abs_lsb:g} LSB"
+        ]
+        if self.first_bad is not None:
+            lines.append(f"first differing sample: {self.first_bad}")
+        if self.broken_bounds:
+            lines.append(f"bounds not held: {', '.join(self.broken_bounds)} ({self.accuracy})")
+        if self.culprit is not Culprit.NONE:
+            lines.append(f"odd one out: {self.culprit.value}")
+        lines += [
+            f"  {item.first} / {item.second}: {item.mismatches} differ, up to {item.max_abs_lsb:g}"
+            for item in self.differences
+        ]
+        return "\n".join(lines)
+
+
+def _rows(outputs: NDArray[Any]) -> NDArray[np.float64]:
+    return outputs.reshape(len(outputs), -1).astype(np.float64)
+
+
+def differing(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.intp]:
+    """Indices of samples that differ in any element. NaN equals NaN."""
+    same = np.isclose(_rows(first), _rows(second), rtol=0, atol=0, equal_nan=True)
+    return np.flatnonzero(~same.all(axis=1))
+
+
+def difference(first: Reading, second: Reading) -> Difference:
+    """Compare two readings element by element.
+
+    Raises:
+        ValueError: they hold different numbers of samples or elements.
+    """
+    if _rows(first.outputs).shape != _rows(second.outputs).shape:
+        raise ValueError(
+            f"{first.source} has outputs of shape {first.outputs.shape}, "
+            f"{second.source} of {second.outputs.shape}"
+        )
+    gap = np.abs(_rows(first.outputs) - _rows(second.outputs))
+    return Difference(
+        first=first.source,
+        second=second.source,
+        mismatches=len(differing(first.outputs, second.outputs)),
+        max_abs_lsb=float(gap.max()) if gap.size else 0.0,
+    )
+
+
+def _errors(real: NDArray[Any], expected: NDArray[Any] | None) -> tuple[float | None, float | None]:
+    if expected is None or len(expected) == 0:
+        return None, None
+    gap = np.abs(_rows(real) - _rows(expected))
+    return float(gap.mean()), float(gap.max())
+
+
+def accuracy(
+    real: NDArray[np.float32],
+    *,
+    float_outputs: NDArray[Any] | None,
+    truth: NDArray[Any] | None,
+    in_domain: NDArray[np.bool_] | None,
+) -> Accuracy:
+    """Errors against the float model (all samples) and the true function (samples in its domain).
+
+    Args:
+        real: outputs in the model's unit, shape (k, ...), as `float_outputs` and `truth`.
+        in_domain: shape (k,); None for all.
+    """
+    mae_float, max_float = _errors(real, float_outputs)
+    keep = slice(None) if in_domain is None else in_domain
+    mae_truth, max_truth = _errors(real[keep], None if truth is None else truth[keep])
+    return Accuracy(
+        mae_vs_float=mae_float,
+        max_abs_vs_float=max_float,
+        mae_vs_truth=mae_truth,
+        max_abs_vs_truth=max_truth,
+    )
+
+
+def attribute(
+    *,
+    board: Reading,
+    golden: Reading,
+    stored: Reading | None,
+    repeated: tuple[Reading, ...],
+    accurate: bool,
+) -> Culprit:
+    """Who is the odd one out.
+
+    golden: the stored golden differs from the same interpreter run here and now, so that nobody
+        can be trusted to judge.
+    wire: asking again on another path (one sample at a time, WRITE, RUN, READ) gave the golden.
+    board: asking again gave yet other bytes: its output is not a function of its input.
+    kernel: the board says the same wrong bytes on every path: its kernels differ from TFLM's.
+    converter: the board equals the golden, and the golden is too far from the float model.
+    """
+    if len(differing(board.outputs, golden.outputs)) == 0:
+        return Culprit.NONE if accurate else Culprit.CONVERTER
+    if stored is not None and len(differing(golden.outputs, stored.outputs)):
+        return Culprit.GOLDEN
+    for again in repeated:
+        if len(differing(again.outputs, golden.outputs)) == 0:
+            return Culprit.WIRE
+        if len(differing(again.outputs, board.outputs)):
+            return Culprit.BOARD
+    return Culprit.KERNEL
+
+
+def compare(
+    *,
+    spec: TensorSpec,
+    board: Reading,
+    golden: Reading,
+    others: tuple[Reading, ...] = (),
+    stored: Reading | None = None,
+    repeated: tuple[Reading, ...] = (),
+    float_outputs: NDArray[Any] | None = None,
+    truth: NDArray[Any] | None = None,
+    in_domain: NDArray[np.bool_] | None = None,
+    bounds: Bounds | None = None,
+) -> Comparison:
+    """Compare a board's outputs with the golden and everything else that is known.
+
+    Args:
+        spec: of the output tensor; gives LSBs their unit.
+        golden: the judge: equality is required bit for bit.
+        stored: the goldens kept with the artifact, where the judge is their interpreter run now.
+        others: further host interpreters, for the table of pairs only.
+        repeated: the board asked again for all samples, by other paths.
+        float_outputs, truth, in_domain: as for `accuracy`.
+
+    Raises:
+        ValueError: readings of different shapes.
+    """
+    to_golden = difference(board, golden)
+    errors = accuracy(
+        dequantize(board.outputs, spec),
+        float_outputs=float_outputs,
+        truth=truth,
+        in_domain=in_domain,
+    )
+    broken = errors.broken(bounds or Bounds())
+    readings = (board, golden, *((stored,) if stored else ()), *repeated, *others)
+    bad = differing(board.outputs, golden.outputs)
+    verdict = Verdict.MISMATCH if len(bad) else Verdict.INACCURATE if broken else Verdict.PASS
+    return Comparison(
+        samples=len(board.outputs),
+        reference=golden.source,
+        mismatches=to_golden.mismatches,
+        max_abs_lsb=to_golden.max_abs_lsb,
+        first_bad=int(bad[0]) if len(bad) else None,
+        accuracy=errors,
+        broken_bounds=broken,
+        differences=tuple(difference(a, b) for a, b in combinations(readings, 2)),
+        verdict=verdict,
+        culprit=attribute(
+            board=board,
+            golden=golden,
+            stored=stored,
+            repeated=repeated,
+            accurate=not broken,
+        ),
+    )

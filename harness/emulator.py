@@ -1,0 +1,192 @@
+"""QEMU as a board: its UART is a unix socket, its clock counts instructions."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from harness.board import Emulator
+from harness.errors import StartFailed, ToolMissing, Where
+from harness.link import SocketStream, connect_unix
+
+QEMU = "qemu-system-arm"
+START_S = 10.0
+_STOP_S = 2.0
+_LAST_WORDS_BYTES = 2000
+
+
+def qemu_command(emulator: Emulator, elf: Path, folder: Path, qemu: str) -> list[str]:
+    """Command line that boots `elf` with its UART and QMP on sockets in `folder`.
+
+    `wait=on` holds the CPU until the UART is connected, so that no byte is lost at start.
+    """
+    return [
+        qemu,
+        *("-machine", emulator.machine),
+        *("-kernel", str(elf)),
+        *("-icount", f"shift={emulator.icount_shift}"),
+        *("-display", "none"),
+        *("-monitor", "none"),
+        *("-audiodev", "none,id=none"),
+        *("-semihosting-config", "enable=on,target=native"),
+        *("-qmp", f"unix:{folder / 'qmp'},server=on,wait=off"),
+        *("-serial", f"unix:{folder / 'uart'},server=on,wait=on"),
+    ]
+
+
+def dies_with_parent(command: list[str]) -> list[str]:
+    """The command under `setpriv --pdeathsig`, where that exists (Linux).
+
+    The kernel then ends the emulator when the harness is killed, even by `kill -9`.
+    """
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", *command] if setpriv else command
+
+
+class QemuProcess:
+    """A running emulator; `with` starts and stops it.
+
+    Args:
+        where: put into errors; its port becomes `qemu:MACHINE`.
+
+    Raises on entry:
+        ToolMissing: QEMU is not installed.
+        StartFailed: it ended, or did not open its UART, within START_S.
+    """
+
+    def __init__(
+        self,
+        emulator: Emulator,
+        elf: Path,
+        *,
+        where: Where,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._emulator = emulator
+        self._elf = elf
+        self._where = where
+        self._clock = clock
+        self._sleep = sleep
+        self._folder: Path | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stream: SocketStream | None = None
+
+    def __enter__(self) -> QemuProcess:
+        qemu = shutil.which(QEMU)
+        if qemu is None:
+            raise ToolMissing(
+                QEMU, needed_for="an emulated board", install=f"sudo apt-get install {QEMU}"
+            )
+        # Not in the project: a unix socket's path must be shorter than 108 bytes.
+        self._folder = Path(tempfile.mkdtemp(prefix="hil-qemu-"))
+        try:
+            command = qemu_command(self._emulator, self._elf, self._folder, qemu)
+            with (self._folder / "log").open("wb") as log:
+                self._process = subprocess.Popen(
+                    dies_with_parent(command),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    # Ctrl-C is for the harness, which then stops the emulator in order.
+                    start_new_session=True,
+                )
+            self._stream = self._connect()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def stream(self) -> SocketStream:
+        """The board's UART."""
+        assert self._stream is not None, "not started"
+        return self._stream
+
+    @property
+    def pid(self) -> int:
+        """Process id of QEMU itself."""
+        assert self._process is not None, "not started"
+        return self._process.pid
+
+    def stop(self) -> None:
+        """End QEMU and remove its sockets. Idempotent."""
+        if self._stream is not None:
+            self._stream.close()
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def last_words(self) -> str:
+        """Exit status, if it ended, and the end of what QEMU and the firmware's handlers said."""
+        if self._process is None or self._folder is None:
+            return "emulator not running"
+        try:
+            # The socket closes a moment before the process is gone.
+            self._process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            pass
+        code = self._process.poll()
+        state = "emulator still runs" if code is None else f"emulator ended with status {code}"
+        said = (self._folder / "log").read_bytes()[-_LAST_WORDS_BYTES:].decode("utf-8", "replace")
+        return f"{state}; it said: {said.strip()}" if said.strip() else state
+
+    def power_cycle(self) -> None:
+        """Reset the whole machine through QMP, as unplugging a board would."""
+        self.qmp("system_reset")
+
+    def qmp(self, command: str) -> Any:
+        """Run one QMP command on a connection of its own and return its answer."""
+        from qemu.qmp import QMPClient  # asyncio and 0.1 s: only where it runs
+
+        assert self._folder is not None, "not started"
+        path = str(self._folder / "qmp")
+
+        async def talk() -> Any:
+            client = QMPClient("hil")
+            await client.connect(path)
+            try:
+                return await client.execute(command)
+            finally:
+                await client.disconnect()
+
+        return asyncio.run(talk())
+
+    def _connect(self) -> SocketStream:
+        assert self._process is not None and self._folder is not None
+        deadline = self._clock() + START_S
+        while self._clock() < deadline:
+            try:
+                return connect_unix(self._folder / "uart", last_words=self.last_words)
+            except OSError:
+                pass
+            if self._process.poll() is not None:
+                break
+            self._sleep(0.002)
+        raise StartFailed(
+            f"emulator did not open its serial port: {self.last_words()}",
+            where=self._where,
+            hint=f"Command: {' '.join(map(str, self._process.args))}",  # type: ignore[arg-type]
+        )

@@ -1,0 +1,84 @@
+"""Faults of the virtual board: what goes wrong on demand."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, fields
+from urllib.parse import parse_qsl
+
+from harness.errors import RigError, UnknownName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """What goes wrong, on demand.
+
+    drop, flip, duplicate: probability for each byte, either way. delay_ms: before each reply.
+    hang_after, reboot_after, vanish_after: number of INFER and RUN requests after which the board
+    stops answering, loses its session (once), or is unplugged; 0 never. wrong_model: HELLO names
+    another model. wrong_output: every N-th invoke is off by one LSB; 0 never. slow: factor on
+    ticks. seed: of the random faults.
+    """
+
+    drop: float = 0.0
+    flip: float = 0.0
+    duplicate: float = 0.0
+    delay_ms: float = 0.0
+    hang_after: int = 0
+    reboot_after: int = 0
+    vanish_after: int = 0
+    wrong_model: bool = False
+    wrong_output: int = 0
+    slow: float = 1.0
+    seed: int = 0
+
+    @property
+    def noisy(self) -> bool:
+        """Whether bytes are touched on their way."""
+        return bool(self.drop or self.flip or self.duplicate)
+
+
+def parse_faults(text: str) -> Faults:
+    """Faults from `flip=0.01&hang_after=20`, as a port `virtual:?flip=0.01` carries them.
+
+    Raises:
+        UnknownName: no such fault. RigError: not a number.
+    """
+    kinds = {item.name: type(getattr(Faults(), item.name)) for item in fields(Faults)}
+    values: dict[str, float | int | bool] = {}
+    for name, value in parse_qsl(text.lstrip("?"), keep_blank_values=True):
+        if name not in kinds:
+            raise UnknownName("fault of the virtual board", name, list(kinds))
+        try:
+            values[name] = bool(int(value)) if kinds[name] is bool else kinds[name](value)
+        except ValueError as error:
+            raise RigError(
+                f"fault {name} of the virtual board is not a number: {value!r}"
+            ) from error
+    return Faults(**values)  # type: ignore[arg-type]
+
+
+class Noise:
+    """Damages bytes on their way, with the probabilities of a Faults record."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self._random = random.Random(faults.seed)
+
+    def __call__(self, data: bytes) -> bytes:
+        """The bytes that arrive when `data` was sent."""
+        if not self._faults.noisy:
+            return data
+        out = bytearray()
+        for byte in data:
+            if self._hits(self._faults.drop):
+                continue
+            if self._hits(self._faults.flip):
+                byte ^= 1 << self._random.randrange(8)
+            out.append(byte)
+            if self._hits(self._faults.duplicate):
+                out.append(byte)
+        return bytes(out)
+
+    def _hits(self, probability: float) -> bool:
+        return probability > 0 and self._random.random() < probability

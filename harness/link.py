@@ -1,0 +1,375 @@
+"""An open framed connection to one board: numbered requests, retries, deadlines, resync."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import serial
+
+from harness.errors import (
+    BoardRebooted,
+    BoardStatus,
+    LinkTimeout,
+    PortLost,
+    ProtocolError,
+    StartFailed,
+    Where,
+)
+from harness.protocol import (
+    REPLY,
+    FrameSplitter,
+    Message,
+    Op,
+    Status,
+    decode_frame,
+    encode_frame,
+    op_name,
+    parse_error,
+)
+
+_CHUNK = 65536
+_NOT_UNDERSTOOD = (Status.BAD_FRAME, Status.FRAME_TOO_LONG)
+
+
+class StreamClosed(Exception):
+    """The other end of a byte stream went away."""
+
+
+class ByteStream(Protocol):
+    """The bytes below a link. Both calls raise StreamClosed when the other end is gone."""
+
+    def read(self, timeout_s: float) -> bytes:
+        """What has arrived, waiting at most `timeout_s` for the first byte; b"" if none did."""
+
+    def write(self, data: bytes) -> None:
+        """Queue all bytes."""
+
+    def close(self) -> None:
+        """Let go of the port. Idempotent."""
+
+
+class SocketStream:
+    """A connected stream socket, such as an emulator's UART.
+
+    Args:
+        last_words: asked when the other end has closed, for what is known of the reason.
+    """
+
+    def __init__(self, connection: socket.socket, last_words: Callable[[], str] = str) -> None:
+        self._socket = connection
+        self._last_words = last_words
+        self._socket.setblocking(True)
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
+
+    def read(self, timeout_s: float) -> bytes:
+        try:
+            if not self._poll.poll(max(0.0, timeout_s) * 1000):
+                return b""
+            data = self._socket.recv(_CHUNK)
+        except OSError as error:
+            raise StreamClosed(self._last_words() or str(error)) from error
+        if not data:
+            raise StreamClosed(self._last_words() or "closed by the other end")
+        return data
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            raise StreamClosed(self._last_words() or str(error)) from error
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class SerialStream:
+    """A pyserial port, opened by name or URL."""
+
+    def __init__(self, port: serial.SerialBase) -> None:
+        self._port = port
+
+    def read(self, timeout_s: float) -> bytes:
+        try:
+            self._port.timeout = max(0.0, timeout_s)
+            first = self._port.read(1)
+            return bytes(first + self._port.read(self._port.in_waiting)) if first else b""
+        except (OSError, TypeError) as error:
+            # pyserial's SerialException is an OSError; a port closed under it raises TypeError.
+            raise StreamClosed(str(error)) from error
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._port.write(data)
+        except (OSError, TypeError) as error:
+            raise StreamClosed(str(error)) from error
+
+    def close(self) -> None:
+        self._port.close()
+
+
+def open_serial(port: str, *, where: Where, baud: int = 115200) -> SerialStream:
+    """Open a serial port by path or pyserial URL, for this process alone.
+
+    Raises:
+        StartFailed: the port is absent, busy or not a serial port.
+    """
+    options = {} if "://" in port else {"exclusive": True}
+    try:
+        return SerialStream(serial.serial_for_url(port, baudrate=baud, write_timeout=2, **options))
+    except (OSError, ValueError) as error:
+        raise StartFailed(
+            f"cannot open the port: {error}",
+            where=replace(where, port=port),
+            hint="Is it plugged in, is your user in its group, does another program hold it?",
+        ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkOptions:
+    """Patience of a link.
+
+    timeout_s: for a reply, beyond the board's own computing. attempts: on a line that brings damaged
+    bytes. silent_attempts: on one that brings none.
+    """
+
+    timeout_s: float = 2.0
+    attempts: int = 20
+    silent_attempts: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkStats:
+    """What a link has seen since it was opened."""
+
+    requests: int = 0
+    retries: int = 0
+    refused_frames: int = 0
+    timeouts: int = 0
+    bad_frames: int = 0
+    stale_replies: int = 0
+    sent_bytes: int = 0
+    received_bytes: int = 0
+
+    def __sub__(self, other: LinkStats) -> LinkStats:
+        return LinkStats(
+            **{name: getattr(self, name) - getattr(other, name) for name in self.__slots__}
+        )
+
+
+class LinkLog:
+    """The last events on a link, as lines for the report of a failed test."""
+
+    def __init__(self, capacity: int = 200, shown_bytes: int = 48) -> None:
+        self._events: deque[tuple[float, str, bytes]] = deque(maxlen=capacity)
+        self._shown = shown_bytes
+
+    def add(self, at_s: float, event: str, data: bytes = b"") -> None:
+        """Remember one event; of its bytes only the first few."""
+        self._events.append((at_s, event, data[: self._shown + 1]))
+
+    def clear(self) -> None:
+        """Forget everything, as at the start of a test."""
+        self._events.clear()
+
+    def lines(self) -> list[str]:
+        """One line per event, seconds since the first."""
+        start = self._events[0][0] if self._events else 0.0
+        return [
+            f"{at - start:9.4f} {event} {data[: self._shown].hex()}"
+            f"{'...' if len(data) > self._shown else ''}".rstrip()
+            for at, event, data in self._events
+        ]
+
+
+class Link:
+    """Stop and wait over a byte stream: one request outstanding, numbered, repeated until answered.
+
+    Args:
+        stream: already open; the link closes it.
+        where: put into every error.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        stream: ByteStream,
+        *,
+        where: Where,
+        options: LinkOptions | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.where = where
+        self.options = options or LinkOptions()
+        self.log = LinkLog()
+        self._stream = stream
+        self._clock = clock
+        self.stats = LinkStats()
+        self._splitter = FrameSplitter()
+        self._seq = 0
+
+    def close(self) -> None:
+        """Close the stream. Idempotent."""
+        self._stream.close()
+
+    def request(self, op: Op, body: bytes = b"", *, compute_s: float = 0.0) -> bytes:
+        """Send a request and return the reply's body, retrying under the same number.
+
+        Args:
+            compute_s: what the board may take on top of the link's own timeout.
+
+        Raises:
+            BoardStatus: the board answered with ERROR.
+            BoardRebooted: the board has forgotten the session.
+            LinkTimeout: no valid reply in any attempt.
+            PortLost: the stream closed.
+        """
+        self._seq = self._seq % 255 + 1
+        self._count(requests=1)
+        frame = encode_frame(Message(seq=self._seq, op=op, body=body))
+        received = bytearray()
+        attempt = 0
+        while attempt < (self.options.attempts if received else self.options.silent_attempts):
+            if attempt:
+                self._count(retries=1)
+                self.log.add(self._clock(), f"retry {attempt}")
+            # The extra 00 closes a frame whose own end was lost; an idle board ignores it.
+            self._write(b"\0" + frame if attempt else frame, op)
+            reply = self._await(op, self.options.timeout_s + compute_s, received)
+            if reply is not None:
+                return self._checked(op, reply)
+            attempt += 1
+        raise LinkTimeout(
+            where=self.where,
+            in_flight=op_name(op),
+            timeout_s=self.options.timeout_s + compute_s,
+            attempts=attempt,
+            received=bytes(received),
+        )
+
+    def resync(self, quiet_s: float = 0.02) -> bytes:
+        """End whatever is unfinished on either side and drop what is unread; returns the latter."""
+        self._write(b"\0", None)
+        dropped = self._splitter.reset()
+        while data := self._read(quiet_s, None):
+            dropped += data
+        return dropped
+
+    def ask_text(self, line: str, *, timeout_s: float | None = None) -> str:
+        """Send one line of the human dialect and return the answer without its LF.
+
+        Raises:
+            LinkTimeout: no whole line came back in time.
+        """
+        self._write(line.encode() + b"\n", None)
+        patience = self.options.timeout_s if timeout_s is None else timeout_s
+        deadline = self._clock() + patience
+        answer = bytearray()
+        while (left := deadline - self._clock()) > 0:
+            answer += self._read(left, None)
+            if b"\n" in answer:
+                return answer.partition(b"\n")[0].decode("utf-8", "replace").strip("\r\0")
+        raise LinkTimeout(
+            where=self.where,
+            in_flight=f"line {line!r}",
+            timeout_s=patience,
+            attempts=1,
+            received=bytes(answer),
+        )
+
+    def _count(self, **more: int) -> None:
+        counted = {name: getattr(self.stats, name) + number for name, number in more.items()}
+        self.stats = replace(self.stats, **counted)
+
+    def _write(self, data: bytes, op: Op | None) -> None:
+        self.log.add(self._clock(), f"> {op_name(op) if op else ''}", data)
+        self._count(sent_bytes=len(data))
+        try:
+            self._stream.write(data)
+        except StreamClosed as error:
+            raise self._lost(error, op) from error
+
+    def _read(self, timeout_s: float, op: Op | None) -> bytes:
+        try:
+            data = self._stream.read(timeout_s)
+        except StreamClosed as error:
+            raise self._lost(error, op) from error
+        if data:
+            self._count(received_bytes=len(data))
+            self.log.add(self._clock(), "<", data)
+        return data
+
+    def _lost(self, error: StreamClosed, op: Op | None) -> PortLost:
+        return PortLost(
+            f"link lost ({error})",
+            where=self.where,
+            in_flight=op_name(op) if op else "text",
+            hint="Was the board unplugged, reset or crashed, or its emulator killed?",
+        )
+
+    def _await(self, op: Op, timeout_s: float, received: bytearray) -> Message | None:
+        """The reply to the outstanding request, or None when it must be sent again."""
+        deadline = self._clock() + timeout_s
+        while (left := deadline - self._clock()) > 0:
+            data = self._read(left, op)
+            received += data
+            del received[:-_CHUNK]
+            for piece in self._splitter.feed(data):
+                try:
+                    message = decode_frame(piece)
+                except ProtocolError:
+                    self._count(bad_frames=1)
+                    return None
+                if message.seq == self._seq:
+                    return message
+                if message.seq == 0 and message.op == Op.ERROR | REPLY:
+                    self._refused(op, message)
+                    return None
+                self._count(stale_replies=1)
+        self._count(timeouts=1)
+        return None
+
+    def _refused(self, op: Op, message: Message) -> None:
+        error = parse_error(message.body)
+        self._count(refused_frames=1)
+        if error.status not in _NOT_UNDERSTOOD:
+            raise self._status(op, message)
+
+    def _checked(self, op: Op, reply: Message) -> bytes:
+        if reply.op == Op.ERROR | REPLY:
+            raise self._status(op, reply)
+        if reply.op != op | REPLY:
+            raise ProtocolError(
+                f"{op_name(op)} was answered by {op_name(reply.op)}", where=self.where
+            )
+        return reply.body
+
+    def _status(self, op: Op, reply: Message) -> BoardStatus | BoardRebooted:
+        error = parse_error(reply.body)
+        if error.status is Status.NO_SESSION:
+            return BoardRebooted(where=self.where, in_flight=op_name(op))
+        return BoardStatus(
+            where=self.where,
+            op=op_name(op),
+            status=error.status.name.lower(),
+            detail=error.detail,
+            field=error.field,
+        )
+
+
+def connect_unix(path: Path, *, last_words: Callable[[], str] = str) -> SocketStream:
+    """Connect to a unix socket; raises OSError while nobody listens."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(str(path))
+    except OSError:
+        connection.close()
+        raise
+    return SocketStream(connection, last_words)

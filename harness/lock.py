@@ -1,0 +1,83 @@
+"""One lock per board id on this machine, freed by the kernel when its holder dies."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from harness.errors import BoardBusy, RigError, Where
+
+
+def lock_folder() -> Path:
+    """Shared by all users of the machine, since they share its boards."""
+    return Path(os.environ.get("HIL_LOCK_DIR") or Path(tempfile.gettempdir()) / "hil-locks")
+
+
+def _prepare(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    # Without the sticky bit: in a sticky folder the kernel refuses other users' lock files.
+    folder.chmod(0o777)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def _describe_self() -> str:
+    record = {
+        "pid": os.getpid(),
+        "user": _user(),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "since": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC"),
+    }
+    return json.dumps(record)
+
+
+def _describe_holder(path: Path) -> str:
+    try:
+        held = json.loads(path.read_text())
+        return f"{held['command']} (pid {held['pid']}, user {held['user']}) since {held['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "an unknown process"
+
+
+@contextmanager
+def hold(board_id: str, *, timeout_s: float, folder: Path | None = None) -> Iterator[None]:
+    """Hold the board for the length of a `with` block.
+
+    Raises:
+        BoardBusy: another process still held it after `timeout_s`; names that process.
+    """
+    place = folder or lock_folder()
+    where = Where(board=board_id)
+    holder = place / f"{board_id}.holder"
+    try:
+        _prepare(place)
+        lock = FileLock(place / f"{board_id}.lock", mode=0o666)
+        lock.acquire(timeout=timeout_s, poll_interval=0.05)
+    except Timeout as error:
+        raise BoardBusy(where=where, holder=_describe_holder(holder), waited_s=timeout_s) from error
+    except OSError as error:
+        raise RigError(f"cannot lock in {place}: {error.strerror}", where=where) from error
+    try:
+        holder.unlink(missing_ok=True)
+        holder.write_text(_describe_self())
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()

@@ -1,0 +1,48 @@
+"""Where things are: the project's sources, and the folder for everything that is made from them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import RigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """`root` holds platformio.ini, firmware/ and models/artifacts/; `state` is ours to write."""
+
+    root: Path
+    state: Path
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of artifact folders."""
+        return self.root / "models" / "artifacts"
+
+    @property
+    def firmware(self) -> Path:
+        """Firmware sources."""
+        return self.root / "firmware"
+
+
+def find_project() -> Project:
+    """The checkout this package lies in, or the copy of its sources inside an installed wheel.
+
+    What is built goes to `.hil/` in a checkout, otherwise to the user's cache folder;
+    $HIL_STATE_DIR overrides both.
+    """
+    package = Path(__file__).resolve().parent
+    override = os.environ.get("HIL_STATE_DIR")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    for root, state in (
+        (package.parent, package.parent / ".hil"),
+        (package / "project", cache / "tinyml-hil"),
+    ):
+        if (root / "platformio.ini").is_file():
+            return Project(root=root, state=Path(override) if override else state)
+    raise RigError(
+        f"no platformio.ini beside or inside {package}",
+        hint="Work in a checkout, or install the package again.",
+    )

@@ -1,0 +1,253 @@
+"""The virtual board as a process on a pty, over the official TFLM interpreter.
+
+    python -m harness.ptyboard MODEL [--faults 'flip=0.01&hang_after=20']
+
+prints the path of its port and serves it until its standard input closes or it is interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import select
+import subprocess
+import sys
+import time
+import tty
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+
+import harness
+from harness.artifact import Artifact
+from harness.errors import HilError, StartFailed, Where
+from harness.faults import Faults, Noise, parse_faults
+from harness.link import SerialStream, open_serial
+from harness.protocol import Capability, Hello
+from harness.reference import TflmInterpreter, resolve_model, tflm_version
+from harness.tensor import batch_from_bytes
+from harness.virtual import VirtualBoard
+
+BOARD_ID = "virtual"
+MAX_PAYLOAD = 1024
+TICK_HZ = 1_000_000_000
+_STOP_S = 2.0
+
+
+def virtual_build_id(model_sha256: str) -> str:
+    """Build id, 16 bytes in hex: its "firmware" is this package, TFLM's wheel and the model."""
+    parts = (harness.__version__, str(tflm_version()), model_sha256)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def virtual_hello(artifact: Artifact, faults: Faults, *, timer_read_ticks: int) -> Hello:
+    """What the virtual board says of itself. It has no arena of its own: 0 of 0 bytes."""
+    sha256 = hashlib.sha256(b"another model").hexdigest() if faults.wrong_model else artifact.sha256
+    return Hello(
+        capabilities=Capability.INFER | Capability.TENSORS | Capability.RESET,
+        max_payload=MAX_PAYLOAD,
+        tick_hz=TICK_HZ,
+        timer_step_ticks=1,
+        timer_read_ticks=timer_read_ticks,
+        arena_used=0,
+        arena_capacity=0,
+        model_sha256=bytes.fromhex(sha256),
+        build_id=bytes.fromhex(virtual_build_id(artifact.sha256)),
+        board=BOARD_ID,
+        board_uid="",
+        runtime="tflm",
+        runtime_version=str(tflm_version()),
+        kernels="TFLM reference",
+        inputs=tuple(replace(spec, name="") for spec in artifact.inputs),
+        outputs=tuple(replace(spec, name="") for spec in artifact.outputs),
+    )
+
+
+class _Model:
+    """TFLM behind the virtual board's invoke and counter, with the faults that concern it."""
+
+    def __init__(self, artifact: Artifact, faults: Faults) -> None:
+        self._interpreter = TflmInterpreter(artifact)
+        self._spec = artifact.inputs[0]
+        self._faults = faults
+        self._invokes = 0
+
+    def invoke(self, raw: bytes) -> bytes:
+        sample = batch_from_bytes(raw, self._spec).reshape(self._spec.shape)
+        output = self._interpreter.run(sample)
+        self._invokes += 1
+        if self._faults.wrong_output and self._invokes % self._faults.wrong_output == 0:
+            first = output.reshape(-1)[:1]
+            first += 1 if first[0] < 100 else -1
+        return output.tobytes()
+
+    def ticks(self) -> int:
+        """The counter: nanoseconds, which the fault `slow` stretches."""
+        return int(time.perf_counter_ns() * self._faults.slow) & 0xFFFFFFFF
+
+    def read_cost(self) -> int:
+        """Least ticks between two reads of the counter."""
+        pairs = ((self.ticks(), self.ticks()) for _ in range(100))
+        return min((second - first) & 0xFFFFFFFF for first, second in pairs)
+
+
+class Server:
+    """Serves one VirtualBoard on a pty's master side until `stop_fd` closes."""
+
+    def __init__(self, board: VirtualBoard, faults: Faults, master: int, stop_fd: int) -> None:
+        self._board = board
+        self._faults = faults
+        self._noise = Noise(faults)
+        self._master = master
+        self._stop = stop_fd
+        self._requests = 0
+
+    def run(self) -> None:
+        """Answer until told to stop, or until the fault `vanish_after` strikes."""
+        while True:
+            ready, _, _ = select.select([self._master, self._stop], [], [])
+            if self._stop in ready and not os.read(self._stop, 1):
+                return
+            if self._master in ready and not self._serve(os.read(self._master, 65536)):
+                return
+
+    def _serve(self, data: bytes) -> bool:
+        reply = self._board.feed(self._noise(data))
+        if reply:
+            self._requests += 1
+        if self._struck(self._faults.vanish_after):
+            return False
+        if self._struck(self._faults.hang_after):
+            return True
+        if self._faults.reboot_after and self._requests == self._faults.reboot_after:
+            self._requests += 1
+            self._board.boot()
+            return True
+        time.sleep(self._faults.delay_ms / 1000)
+        self._send(self._noise(reply))
+        return True
+
+    def _struck(self, after: int) -> bool:
+        return after > 0 and self._requests >= after
+
+    def _send(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self._master, data) :]
+
+
+def serve(artifact: Artifact, faults: Faults) -> None:
+    """Open a pty, print its path, and serve the virtual board on it until standard input closes."""
+    model = _Model(artifact, faults)
+    hello = virtual_hello(artifact, faults, timer_read_ticks=model.read_cost())
+    board = VirtualBoard(hello, model.invoke, ticks=model.ticks, clock=time.monotonic)
+    master, slave = os.openpty()
+    # The slave side stays open here too: reading a master without any slave raises EIO.
+    tty.setraw(slave)
+    print(os.ttyname(slave), flush=True)
+    Server(board, faults, master, sys.stdin.fileno()).run()
+
+
+class VirtualProcess:
+    """A virtual board in a process of its own; `with` starts and stops it.
+
+    It ends by itself when its parent dies, since its standard input closes then.
+    """
+
+    def __init__(self, artifact: Artifact, faults: Faults, *, where: Where) -> None:
+        self._artifact = artifact
+        self._faults = faults
+        self._where = where
+        self._process: subprocess.Popen[str] | None = None
+        self._stream: SerialStream | None = None
+
+    def __enter__(self) -> VirtualProcess:
+        pairs = (f"{name}={_plain(getattr(self._faults, name))}" for name in Faults.__slots__)
+        command = [sys.executable, "-m", "harness.ptyboard", str(self._artifact.path)]
+        self._process = subprocess.Popen(
+            [*command, "--faults", "&".join(pairs)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": _import_path()},
+        )
+        assert self._process.stdout is not None and self._process.stderr is not None
+        try:
+            port = self._process.stdout.readline().strip()
+            if not port:
+                raise StartFailed(
+                    f"virtual board did not start: {self._process.stderr.read().strip()}",
+                    where=self._where,
+                )
+            self._stream = open_serial(port, where=self._where)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def stream(self) -> SerialStream:
+        """The board's serial port."""
+        assert self._stream is not None, "not started"
+        return self._stream
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        assert self._process is not None, "not started"
+        return self._process.pid
+
+    def stop(self) -> None:
+        """End the process. Idempotent."""
+        if self._stream is not None:
+            self._stream.close()
+        if self._process is None:
+            return
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _plain(value: float | bool) -> str:
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def _import_path() -> str:
+    here = str(Path(harness.__file__).parent.parent)
+    inherited = os.environ.get("PYTHONPATH")
+    return os.pathsep.join([here, inherited]) if inherited else here
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line of `python -m harness.ptyboard`."""
+    parser = argparse.ArgumentParser(prog="python -m harness.ptyboard", description=__doc__)
+    parser.add_argument("model", help="a .tflite file")
+    parser.add_argument("--faults", default="", help="such as flip=0.01&hang_after=20")
+    options = parser.parse_args(arguments)
+    try:
+        serve(resolve_model(options.model, Path()), parse_faults(options.faults))
+    except KeyboardInterrupt:
+        pass
+    except HilError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

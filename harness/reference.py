@@ -1,0 +1,224 @@
+"""Host interpreters: TFLM (the golden), LiteRT with and without its default delegates."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.artifact import MANIFEST, Artifact, find_artifact, load_artifact
+from harness.compare import Bounds
+from harness.errors import ModelError, ToolMissing, Where
+from harness.tensor import TensorSpec
+
+ARENA_HEADROOM = 64 * 1024
+"""The wheel's default arena, ten times the file, is too small for convolution networks."""
+
+TFLM_WHEEL = "tflite-micro"
+
+
+class Interpreter(Protocol):
+    """Runs a model on the host, one sample at a time."""
+
+    @property
+    def source(self) -> str:
+        """Interpreter and version, as reports name it."""
+
+    def run(self, sample: NDArray[Any]) -> NDArray[Any]:
+        """Output of one input, both with the model's full shapes."""
+
+
+def tflm_version() -> str | None:
+    """Version of the TFLM wheel, or None where it is not installed."""
+    try:
+        return importlib.metadata.version(TFLM_WHEEL)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+class TflmInterpreter:
+    """TFLite Micro on the host, from the official wheel.
+
+    Raises:
+        ToolMissing: the wheel is not installed; there is none for this platform, perhaps.
+        ModelError: TFLM does not take the model.
+    """
+
+    def __init__(self, artifact: Artifact, *, arena_bytes: int | None = None) -> None:
+        version = tflm_version()
+        if version is None:
+            raise ToolMissing(
+                "the tflite-micro wheel",
+                needed_for="running TFLM on the host",
+                install="pip install --pre tflite-micro  (Linux on x86-64 only)",
+            )
+        from tflite_micro import runtime  # 0.1 s: only where it runs
+
+        self.source = f"tflm {version}"
+        size = arena_bytes or 10 * len(artifact.content) + ARENA_HEADROOM
+        try:
+            self._interpreter = runtime.Interpreter.from_bytes(artifact.content, arena_size=size)
+        except RuntimeError as error:
+            raise ModelError(
+                f"TFLM on the host does not take {artifact.path}: {error}",
+                where=Where(model=artifact.name),
+            ) from error
+
+    def run(self, sample: NDArray[Any]) -> NDArray[Any]:
+        self._interpreter.set_input(sample, 0)
+        self._interpreter.invoke()
+        return np.array(self._interpreter.get_output(0))
+
+
+class LiteRtInterpreter:
+    """LiteRT, with its default delegates (XNNPACK) or without any."""
+
+    def __init__(self, content: bytes, *, name: str, default_delegates: bool) -> None:
+        from ai_edge_litert import interpreter as litert  # 0.1 s: only where it runs
+
+        kind = "AUTO" if default_delegates else "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
+        version = importlib.metadata.version("ai-edge-litert")
+        self.source = f"litert {version} {'xnnpack' if default_delegates else 'no delegates'}"
+        try:
+            self._interpreter = litert.Interpreter(
+                model_content=content,
+                experimental_op_resolver_type=litert.OpResolverType[kind],
+            )
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"not a TFLite model: {error}", where=Where(model=name)) from error
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+
+    def run(self, sample: NDArray[Any]) -> NDArray[Any]:
+        self._interpreter.set_tensor(self._input, sample)
+        self._interpreter.invoke()
+        return np.array(self._interpreter.get_tensor(self._output))
+
+    @property
+    def details(self) -> Any:
+        """The underlying interpreter, for inspection."""
+        return self._interpreter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HostRun:
+    """Outputs (k, ...) of a batch on the host, and microseconds of each invoke (k,)."""
+
+    source: str
+    outputs: NDArray[Any]
+    latency_us: NDArray[np.float64]
+
+
+def run_batch(
+    interpreter: Interpreter,
+    batch: NDArray[Any],
+    spec: TensorSpec,
+    clock: Callable[[], float] = time.perf_counter,
+) -> HostRun:
+    """Run every sample of a batch.
+
+    Args:
+        batch: shape (k, ...): k inputs of `spec`.
+    """
+    outputs, times = [], []
+    for sample in batch:
+        shaped = sample.reshape(spec.shape)
+        start = clock()
+        output = interpreter.run(shaped)
+        times.append(clock() - start)
+        outputs.append(output[0])
+    return HostRun(
+        source=interpreter.source, outputs=np.array(outputs), latency_us=np.array(times) * 1e6
+    )
+
+
+class References:
+    """The host's opinions on one model, each interpreter made when first asked for."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact = artifact
+
+    @cached_property
+    def golden(self) -> Interpreter | None:
+        """TFLM; None where there is no wheel, and then the stored goldens judge."""
+        return TflmInterpreter(self.artifact) if tflm_version() else None
+
+    @cached_property
+    def litert(self) -> Interpreter:
+        """LiteRT without delegates: a second opinion."""
+        return LiteRtInterpreter(
+            self.artifact.content, name=self.artifact.name, default_delegates=False
+        )
+
+    @cached_property
+    def xnnpack(self) -> Interpreter:
+        """LiteRT as a phone runs it."""
+        return LiteRtInterpreter(
+            self.artifact.content, name=self.artifact.name, default_delegates=True
+        )
+
+
+def inspect_model(path: Path) -> Artifact:
+    """An Artifact for a `.tflite` file that has no manifest.
+
+    Raises:
+        ModelError: the file cannot be read, or is not a TFLite model with static shapes.
+    """
+    where = Where(model=path.stem)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}", where=where) from error
+    litert = LiteRtInterpreter(content, name=str(path), default_delegates=False).details
+    tensors = {detail["index"]: detail for detail in litert.get_tensor_details()}
+    nodes = [node for node in litert._get_ops_details() if node["op_name"] != "DELEGATE"]
+    dense = [tensors[node["inputs"][1]] for node in nodes if node["op_name"] == "FULLY_CONNECTED"]
+    inputs = tuple(_spec(detail) for detail in litert.get_input_details())
+    return Artifact(
+        name=path.stem,
+        model=path.stem,
+        dtype=inputs[0].dtype,
+        path=path,
+        content=content,
+        inputs=inputs,
+        outputs=tuple(_spec(detail) for detail in litert.get_output_details()),
+        operators=tuple(node["op_name"] for node in nodes),
+        per_channel_dense=any(len(t["quantization_parameters"]["scales"]) > 1 for t in dense),
+        bounds=Bounds(),
+    )
+
+
+def resolve_model(name: str, root: Path) -> Artifact:
+    """What a user may call a model: a name that `find_artifact` knows, or the path of a `.tflite`.
+
+    A file that lies in an artifact folder comes with its manifest and goldens.
+
+    Raises:
+        UnknownName, ModelError: as `find_artifact` and `inspect_model`.
+    """
+    path = Path(name)
+    if path.suffix != ".tflite":
+        return find_artifact(root, name)
+    if (path.parent / MANIFEST).is_file():
+        dtype = path.stem.removeprefix(f"{path.resolve().parent.name}_")
+        return load_artifact(path.resolve().parent, dtype)
+    return inspect_model(path)
+
+
+def _spec(detail: dict[str, Any]) -> TensorSpec:
+    scale, zero_point = detail["quantization"]
+    return TensorSpec(
+        shape=tuple(int(size) for size in detail["shape"]),
+        dtype=np.dtype(detail["dtype"]).name,
+        scale=float(scale),
+        zero_point=int(zero_point),
+        name=detail["name"],
+    )

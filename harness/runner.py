@@ -1,0 +1,279 @@
+"""The conversation with a board over an open link: hello, invoke, warm up, measure."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import BoardStatus, ProtocolError, StaleFirmware, Where
+from harness.latency import Timer, agree
+from harness.link import Link
+from harness.protocol import (
+    VERSION,
+    Capability,
+    Hello,
+    Op,
+    Status,
+    infer_body,
+    max_run_count,
+    parse_hello,
+    parse_infer,
+    parse_run,
+    run_body,
+)
+from harness.tensor import TensorSpec, batch_bytes, batch_from_bytes, dequantize, quantize
+
+REQUEST_BUDGET_S = 1.0
+"""Batches are cut so that one request keeps the board busy for about this long at most."""
+
+MAX_WARMUP = 50
+_PATIENCE = 10
+"""A request may take this many times what the invokes before it took."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Inference:
+    """Outputs (k, ...) and raw ticks (k,) of a batch, and the link's retries for it."""
+
+    outputs: NDArray[Any]
+    ticks: NDArray[np.uint32]
+    retries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Measurement:
+    """Raw ticks (n,) of repeated invokes on one input, after `warmup` discarded ones."""
+
+    ticks: NDArray[np.uint32]
+    warmup: int
+    timer: Timer
+
+
+def check_identity(
+    hello: Hello, *, where: Where, model_sha256: str, build_id: str, runtime: str
+) -> None:
+    """Raise StaleFirmware unless the board runs the very model, build and runtime expected."""
+    found = (
+        ("model SHA-256", model_sha256, hello.model_sha256.hex()),
+        ("build id", build_id, hello.build_id.hex()),
+        ("runtime", runtime, hello.runtime),
+    )
+    for field, expected, actual in found:
+        if expected != actual:
+            raise StaleFirmware(where=where, field=field, expected=expected, actual=actual)
+
+
+class Dut:
+    """The board's own API: what it says of itself, and inference on it.
+
+    Works for models with one input and one output tensor.
+
+    Args:
+        link: open; greeted by `greet` before anything else.
+        clock: seconds, monotonic; measures how long requests take, to set deadlines.
+    """
+
+    def __init__(self, link: Link, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.link = link
+        self._clock = clock
+        self._hello: Hello | None = None
+        self._invoke_s = 0.0
+        self._batch = 0
+
+    @property
+    def hello(self) -> Hello:
+        """The board's last HELLO."""
+        if self._hello is None:
+            raise ProtocolError("no HELLO yet", where=self.link.where)
+        return self._hello
+
+    @property
+    def input(self) -> TensorSpec:
+        """The model's input tensor."""
+        return self.hello.inputs[0]
+
+    @property
+    def output(self) -> TensorSpec:
+        """The model's output tensor."""
+        return self.hello.outputs[0]
+
+    @property
+    def timer(self) -> Timer:
+        """The board's counter, as HELLO describes it."""
+        return Timer(
+            hz=self.hello.tick_hz,
+            read_ticks=self.hello.timer_read_ticks,
+            step_ticks=self.hello.timer_step_ticks,
+        )
+
+    def greet(self) -> Hello:
+        """Resynchronize and say HELLO.
+
+        Raises:
+            BoardStatus: the board answers, but its setup failed.
+            ProtocolError: it speaks another version, or its HELLO is malformed.
+        """
+        self.link.resync()
+        self._hello = parse_hello(self.link.request(Op.HELLO, bytes((VERSION,))))
+        if self._hello.status is not Status.OK:
+            raise BoardStatus(
+                where=self.link.where,
+                op="setup",
+                status=self._hello.status.name.lower(),
+                detail=0,
+                field="",
+            )
+        if len(self._hello.inputs) != 1 or len(self._hello.outputs) != 1:
+            raise ProtocolError(
+                "models with several inputs or outputs are not driven yet", where=self.link.where
+            )
+        self._batch = min(self._hello.max_infer, 0xFFFF)
+        return self._hello
+
+    def infer(self, batch: NDArray[Any]) -> Inference:
+        """Invoke once for each sample, in batches as large as frames and time allow.
+
+        A noisy link makes the batches smaller, a good one makes them grow again.
+
+        Args:
+            batch: dtype of the input tensor, k samples in any shape of k times its elements.
+
+        Raises:
+            TensorError: wrong dtype or a part of a sample.
+        """
+        if self.hello.max_infer == 0:
+            return self.infer_staged(batch)
+        raw = batch_bytes(batch, self.input)
+        size = self.input.size_bytes
+        before = self.link.stats.retries
+        outputs, ticks, at, total = [], [], 0, len(raw) // size
+        while at < total:
+            count = min(self._batch, total - at, self._affordable())
+            retried = self.link.stats.retries
+            out, took = self._infer_once(count, raw[at * size : (at + count) * size])
+            outputs.append(out)
+            ticks.append(took)
+            at += count
+            self._adapt(self.link.stats.retries - retried)
+        return Inference(
+            outputs=batch_from_bytes(b"".join(outputs), self.output),
+            ticks=np.concatenate(ticks),
+            retries=self.link.stats.retries - before,
+        )
+
+    def infer_real(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """Quantize reals, invoke, dequantize: outputs (k, ...) in the model's unit."""
+        batch = quantize(values, self.input).reshape(-1, *self.input.shape)
+        return dequantize(self.infer(batch).outputs, self.output)
+
+    def infer_staged(self, batch: NDArray[Any]) -> Inference:
+        """As `infer`, but each sample by WRITE, RUN and READ: the other path to the same bytes."""
+        raw = batch_bytes(batch, self.input)
+        size = self.input.size_bytes
+        samples = [raw[at : at + size] for at in range(0, len(raw), size)]
+        before = self.link.stats.retries
+        outputs, ticks = [], []
+        for sample in samples:
+            self._write(sample)
+            output_crc, took = self._run(sample, 1)
+            outputs.append(self._read(output_crc))
+            ticks.append(took)
+        return Inference(
+            outputs=batch_from_bytes(b"".join(outputs), self.output),
+            ticks=np.concatenate(ticks),
+            retries=self.link.stats.retries - before,
+        )
+
+    def measure(self, sample: NDArray[Any], n: int) -> Measurement:
+        """Warm up on one input until two consecutive invokes agree, then time n invokes.
+
+        Nothing is sent while the board runs. Raw ticks: subtract the read cost with `timer`.
+        """
+        raw = batch_bytes(sample, self.input)
+        self._write(raw)
+        warmup = self._warm_up(raw)
+        parts: list[NDArray[np.uint32]] = []
+        left = n
+        while left:
+            count = min(left, max_run_count(self.hello.max_payload), self._affordable())
+            parts.append(self._run(raw, count)[1])
+            left -= count
+        return Measurement(ticks=np.concatenate(parts), warmup=warmup, timer=self.timer)
+
+    def reset(self) -> Hello:
+        """Reset the board's CPU over the link and greet it anew.
+
+        Raises:
+            BoardStatus: the board cannot reset itself.
+        """
+        if not self.hello.capabilities & Capability.RESET:
+            raise BoardStatus(
+                where=self.link.where, op="RESET", status="unsupported", detail=0, field=""
+            )
+        self.link.request(Op.RESET)
+        return self.greet()
+
+    def _affordable(self) -> int:
+        """Invokes that fit into the time budget; one alone until the first was seen."""
+        if self._invoke_s == 0.0:
+            return 1
+        return max(1, int(REQUEST_BUDGET_S / self._invoke_s))
+
+    def _adapt(self, retries: int) -> None:
+        if retries > 1:
+            self._batch = max(1, self._batch // 2)
+        elif retries == 0:
+            self._batch = min(self.hello.max_infer, self._batch + 1 + self._batch // 16)
+
+    def _timed(self, op: Op, body: bytes, invokes: int) -> bytes:
+        compute_s = _PATIENCE * invokes * self._invoke_s or 10.0
+        start = self._clock()
+        retried = self.link.stats.retries
+        reply = self.link.request(op, body, compute_s=compute_s)
+        if self.link.stats.retries == retried or self._invoke_s == 0.0:
+            self._invoke_s = (self._clock() - start) / invokes
+        return reply
+
+    def _infer_once(self, count: int, raw: bytes) -> tuple[bytes, NDArray[np.uint32]]:
+        reply = self._timed(Op.INFER, infer_body(count, raw), count)
+        return parse_infer(reply, count=count, output_bytes=self.hello.output_bytes)
+
+    def _write(self, raw: bytes) -> None:
+        room = self.hello.max_payload - 6
+        for at in range(0, len(raw), room):
+            piece = raw[at : at + room]
+            end = self.link.request(Op.WRITE, at.to_bytes(4, "little") + piece)
+            if int.from_bytes(end, "little") != at + len(piece):
+                raise ProtocolError("WRITE was answered for another piece", where=self.link.where)
+
+    def _run(self, raw: bytes, count: int) -> tuple[int, NDArray[np.uint32]]:
+        reply = self._timed(Op.RUN, run_body(count, zlib.crc32(raw)), count)
+        return parse_run(reply, count=count)
+
+    def _read(self, output_crc: int) -> bytes:
+        size = self.hello.output_bytes
+        room = self.hello.max_payload - 2
+        pieces = []
+        for at in range(0, size, room):
+            length = min(room, size - at)
+            body = at.to_bytes(4, "little") + length.to_bytes(2, "little")
+            pieces.append(self.link.request(Op.READ, body))
+        raw = b"".join(pieces)
+        if len(raw) != size or zlib.crc32(raw) != output_crc:
+            raise ProtocolError("output read back fails its checksum", where=self.link.where)
+        return raw
+
+    def _warm_up(self, raw: bytes) -> int:
+        previous = int(self._run(raw, 1)[1][0])
+        for runs in range(2, MAX_WARMUP + 1):
+            current = int(self._run(raw, 1)[1][0])
+            if agree(previous, current):
+                return runs
+            previous = current
+        return MAX_WARMUP

@@ -1,0 +1,92 @@
+"""Compilers and PlatformIO's own tools: found, checked, and put where PlatformIO looks."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+
+from harness.errors import ToolMissing
+
+ARM_GCC = "arm-none-eabi-gcc"
+EMULATOR_PACKAGES = (
+    "gcc-arm-none-eabi",
+    "libnewlib-arm-none-eabi",
+    "libstdc++-arm-none-eabi-newlib",
+    "qemu-system-arm",
+)
+INSTALL_EMULATOR = f"sudo apt-get install -y {' '.join(EMULATOR_PACKAGES)}"
+_SCONS = "tool-scons"
+
+
+@lru_cache
+def arm_gcc_version() -> str:
+    """Version of the system's cross compiler.
+
+    Raises:
+        ToolMissing: it is not installed.
+    """
+    gcc = shutil.which(ARM_GCC, path=os.environ.get("HIL_ARM_GCC_DIR"))
+    if gcc is None:
+        raise ToolMissing(
+            ARM_GCC, needed_for="firmware for emulated boards", install=INSTALL_EMULATOR
+        )
+    done = subprocess.run([gcc, "-dumpfullversion"], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def scons_package_version(version: str) -> str:
+    """PlatformIO's version of its SCons tool: 4.11.1 is 4.41101.0."""
+    major, minor, patch = (int(part) for part in version.split(".")[:3])
+    return f"{major}.{4}{minor:02d}{patch:02d}.0"
+
+
+def seed_scons(core_dir: Path) -> Path:
+    """Install PlatformIO's SCons tool from the Python package of that version, without a network.
+
+    PlatformIO would otherwise download it. Does nothing when it is there already.
+    Returns the tool's folder.
+    """
+    version = importlib.metadata.version("scons")
+    folder = core_dir / "packages" / _SCONS
+    if (folder / ".piopm").is_file():
+        found = json.loads((folder / ".piopm").read_text())
+        if found["version"] == scons_package_version(version):
+            return folder
+        shutil.rmtree(folder)
+    spec = importlib.util.find_spec("SCons")
+    if spec is None or spec.origin is None:
+        raise ToolMissing("SCons", needed_for="PlatformIO", install="pip install scons")
+    making = folder.with_name(f"{_SCONS}.{os.getpid()}.part")
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True)
+    shutil.copytree(
+        Path(spec.origin).parent, making / "SCons", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    (making / "scons.py").write_text("import SCons.Script\n\nSCons.Script.main()\n")
+    described = {
+        "name": _SCONS,
+        "version": scons_package_version(version),
+        "description": f"SCons {version}, from the Python package",
+    }
+    (making / "package.json").write_text(json.dumps(described))
+    owned = {
+        "type": "tool",
+        "name": _SCONS,
+        "version": described["version"],
+        "spec": {
+            "owner": "platformio",
+            "id": None,
+            "name": _SCONS,
+            "requirements": None,
+            "uri": None,
+        },
+    }
+    (making / ".piopm").write_text(json.dumps(owned))
+    making.rename(folder)
+    return folder

@@ -1,0 +1,294 @@
+"""The virtual board: the firmware's side of docs/protocol.md in Python, bytes in and bytes out.
+
+`harness.ptyboard` runs it as a process on a pty; tests drive it directly.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+
+from harness.errors import ProtocolError
+from harness.protocol import (
+    REPLY,
+    SILENCE_S,
+    VERSION,
+    Capability,
+    ErrorReply,
+    Hello,
+    Message,
+    Op,
+    Status,
+    decode_frame,
+    encode_frame,
+    error_body,
+    hello_body,
+    max_infer_count,
+    max_run_count,
+)
+from harness.tensor import batch_from_bytes, dequantize, quantize
+
+MAX_LINE = 255
+MAX_NUMBERS = 64
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+_PRINTABLE = frozenset(range(0x20, 0x7F)) | {0x0D}
+
+
+class InvokeFailed(Exception):
+    """What a fake runtime raises to report an error."""
+
+
+class _Refusal(Exception):
+    def __init__(self, status: Status, field: str = "", detail: int = 0) -> None:
+        super().__init__(status)
+        self.status = status
+        self.field = field
+        self.detail = detail
+
+
+class VirtualBoard:
+    """The board's side of docs/protocol.md.
+
+    Args:
+        hello: what the board says of itself; its status is that of setup.
+        invoke: output bytes for input bytes; InvokeFailed if the runtime fails.
+        ticks: the free-running counter of rate `hello.tick_hz`.
+        clock: seconds, for the rule of silence inside a frame.
+    """
+
+    def __init__(
+        self,
+        hello: Hello,
+        invoke: Callable[[bytes], bytes],
+        *,
+        ticks: Callable[[], int],
+        clock: Callable[[], float],
+    ) -> None:
+        self.hello = hello
+        self._invoke = invoke
+        self._ticks = ticks
+        self._clock = clock
+        self.boot()
+
+    def boot(self) -> None:
+        """Forget everything, as after a reset."""
+        self._mode = "idle"
+        self._buffer = bytearray()
+        self._overflow = False
+        self._last_byte_s = -math.inf
+        self._greeted = False
+        self._cached: tuple[bytes, bytes] | None = None
+        self._input = bytearray(self.hello.input_bytes)
+        self._output = bytes(self.hello.output_bytes)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes from the wire and return the bytes answered."""
+        now = self._clock()
+        if self._mode == "frame" and now - self._last_byte_s >= SILENCE_S:
+            self._mode = "idle"
+        self._last_byte_s = now
+        return b"".join(self._take(byte) for byte in data)
+
+    def _take(self, byte: int) -> bytes:
+        if self._mode == "frame":
+            return self._take_frame_byte(byte)
+        if byte == 0:
+            self._start("frame")
+            return b""
+        if self._mode == "idle":
+            self._start("text")
+        return self._take_text_byte(byte)
+
+    def _start(self, mode: str) -> None:
+        self._mode = mode
+        self._buffer.clear()
+        self._overflow = False
+
+    def _take_frame_byte(self, byte: int) -> bytes:
+        payload = self.hello.max_payload + 4
+        if byte:
+            if len(self._buffer) >= payload + payload // 254 + 1:
+                self._overflow = True
+            else:
+                self._buffer.append(byte)
+            return b""
+        if not self._buffer:
+            return b""
+        stuffed, overflow = bytes(self._buffer), self._overflow
+        self._start("idle")
+        if overflow:
+            return self._error(0, 0, _Refusal(Status.FRAME_TOO_LONG, detail=self.hello.max_payload))
+        return self._answer_frame(stuffed)
+
+    def _answer_frame(self, stuffed: bytes) -> bytes:
+        try:
+            request = decode_frame(stuffed)
+        except ProtocolError:
+            return self._error(0, 0, _Refusal(Status.BAD_FRAME))
+        if self._cached and self._cached[0] == stuffed and request.op != Op.HELLO:
+            return self._cached[1]
+        done = False
+        try:
+            body = self._run_op(request)
+            reply = encode_frame(Message(seq=request.seq, op=request.op | REPLY, body=body))
+            done = True
+        except _Refusal as refusal:
+            reply = self._error(request.seq, request.op, refusal)
+        self._cached = (stuffed, reply)
+        if done and request.op == Op.RESET:
+            self.boot()
+        return reply
+
+    def _error(self, seq: int, op: int, refusal: _Refusal) -> bytes:
+        body = error_body(
+            ErrorReply(status=refusal.status, op=op, detail=refusal.detail, field=refusal.field)
+        )
+        return encode_frame(Message(seq=seq, op=Op.ERROR | REPLY, body=body))
+
+    def _run_op(self, request: Message) -> bytes:
+        body = request.body
+        if request.op == Op.HELLO:
+            return self._hello(body)
+        if not self._greeted:
+            raise _Refusal(Status.NO_SESSION)
+        handlers = {
+            Op.INFER: (Capability.INFER, self._infer),
+            Op.WRITE: (Capability.TENSORS, self._write),
+            Op.READ: (Capability.TENSORS, self._read),
+            Op.RUN: (Capability.TENSORS, self._run),
+            Op.PROFILE: (Capability.PROFILE, self._nothing),
+            Op.RESET: (Capability.RESET, self._nothing),
+        }
+        if request.op not in handlers:
+            raise _Refusal(Status.UNKNOWN_OP, detail=request.op)
+        capability, handler = handlers[Op(request.op)]
+        if not self.hello.capabilities & capability:
+            raise _Refusal(Status.UNSUPPORTED)
+        if request.op != Op.RESET and self.hello.status is not Status.OK:
+            raise _Refusal(status=self.hello.status)
+        return handler(body)
+
+    def _hello(self, body: bytes) -> bytes:
+        _require_size(body, 1)
+        if body[0] != VERSION:
+            raise _Refusal(Status.BAD_VERSION, field="version", detail=VERSION)
+        self._greeted = True
+        return hello_body(self.hello)
+
+    def _nothing(self, body: bytes) -> bytes:
+        _require_size(body, 0)
+        return b""
+
+    def _timed_invoke(self, raw: bytes, index: int) -> int:
+        start = self._ticks()
+        try:
+            output = self._invoke(raw)
+        except InvokeFailed:
+            raise _Refusal(Status.INVOKE_FAILED, detail=index) from None
+        took = (self._ticks() - start) & 0xFFFFFFFF
+        self._output = output
+        return took
+
+    def _infer(self, body: bytes) -> bytes:
+        size = self.hello.input_bytes
+        limit = max_infer_count(self.hello.max_payload, size, self.hello.output_bytes)
+        if len(body) < 2:
+            raise _Refusal(Status.BAD_SIZE, field="body", detail=2 + size)
+        count = int.from_bytes(body[:2], "little")
+        if not 1 <= count <= limit:
+            raise _Refusal(Status.BAD_VALUE, field="count", detail=limit)
+        _require_size(body, 2 + count * size)
+        outputs, ticks = [], []
+        for index in range(count):
+            self._input[:] = body[2 + index * size : 2 + (index + 1) * size]
+            ticks.append(self._timed_invoke(bytes(self._input), index))
+            outputs.append(self._output)
+        packed = np.array(ticks, dtype="<u4").tobytes()
+        return count.to_bytes(2, "little") + b"".join(outputs) + packed
+
+    def _write(self, body: bytes) -> bytes:
+        if len(body) < 5:
+            raise _Refusal(Status.BAD_SIZE, field="body", detail=5)
+        offset, data = int.from_bytes(body[:4], "little"), body[4:]
+        if offset + len(data) > len(self._input):
+            raise _Refusal(Status.BAD_VALUE, field="offset", detail=len(self._input))
+        self._input[offset : offset + len(data)] = data
+        return (offset + len(data)).to_bytes(4, "little")
+
+    def _read(self, body: bytes) -> bytes:
+        _require_size(body, 6)
+        offset, length = int.from_bytes(body[:4], "little"), int.from_bytes(body[4:], "little")
+        if not 1 <= length <= self.hello.max_payload - 2:
+            raise _Refusal(Status.BAD_VALUE, field="length", detail=self.hello.max_payload - 2)
+        if offset + length > len(self._output):
+            raise _Refusal(Status.BAD_VALUE, field="offset", detail=len(self._output))
+        return self._output[offset : offset + length]
+
+    def _run(self, body: bytes) -> bytes:
+        _require_size(body, 6)
+        count, crc = int.from_bytes(body[:2], "little"), int.from_bytes(body[2:], "little")
+        limit = max_run_count(self.hello.max_payload)
+        if not 1 <= count <= limit:
+            raise _Refusal(Status.BAD_VALUE, field="count", detail=limit)
+        held = zlib.crc32(self._input)
+        if held != crc:
+            raise _Refusal(Status.BAD_INPUT, field="input_crc", detail=held)
+        ticks = [self._timed_invoke(bytes(self._input), index) for index in range(count)]
+        head = zlib.crc32(self._output).to_bytes(4, "little") + count.to_bytes(2, "little")
+        return head + np.array(ticks, dtype="<u4").tobytes()
+
+    def _take_text_byte(self, byte: int) -> bytes:
+        if byte != 0x0A:
+            if len(self._buffer) < 2 * MAX_LINE:
+                self._buffer.append(byte)
+            return b""
+        line = bytes(self._buffer)
+        self._start("idle")
+        if any(character not in _PRINTABLE for character in line):
+            return b""
+        text = line.replace(b"\r", b"").decode("ascii")
+        answer = self._answer_text(text)
+        return answer.encode("ascii") + b"\n" if answer else b""
+
+    def _answer_text(self, text: str) -> str:
+        if not text.strip():
+            return ""
+        if len(text) > MAX_LINE:
+            return f"error line-too-long: limit {MAX_LINE}"
+        if text.strip() == "?":
+            return (
+                f"help: send {self.hello.inputs[0].elements} number(s) and Enter; "
+                "answer: y=OUTPUTS us=MICROSECONDS"
+            )
+        if self.hello.status is not Status.OK:
+            return f"error {self.hello.status.name.lower()}"
+        return self._answer_numbers(re.split(r"[ ,]+", text.strip(" ,")))
+
+    def _answer_numbers(self, words: list[str]) -> str:
+        for word in words:
+            if _NOT_FINITE.fullmatch(word):
+                return f"error not-finite: {word}"
+            if not _NUMBER.fullmatch(word):
+                return f"error not-a-number: {word}"
+        spec, output = self.hello.inputs[0], self.hello.outputs[0]
+        if len(words) != spec.elements or len(words) > MAX_NUMBERS:
+            return f"error wrong-count: got {len(words)}, need {spec.elements}"
+        self._input[:] = quantize(np.array(words, dtype=np.float32), spec).tobytes()
+        try:
+            took = self._timed_invoke(bytes(self._input), 0) - self.hello.timer_read_ticks
+        except _Refusal as refusal:
+            return f"error {refusal.status.name.lower()}"
+        reals = dequantize(batch_from_bytes(self._output, output), output).ravel()
+        us = (took * 2_000_000 + self.hello.tick_hz) // (2 * self.hello.tick_hz)
+        return f"y={','.join(f'{real:.4f}' for real in reals)} us={max(us, 0)}"
+
+
+def _require_size(body: bytes, size: int) -> None:
+    if len(body) != size:
+        raise _Refusal(Status.BAD_SIZE, field="body", detail=size)
