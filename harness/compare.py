@@ -120,6 +120,13 @@ def _rows(outputs: NDArray[Any]) -> NDArray[np.float64]:
     return outputs.reshape(len(outputs), -1).astype(np.float64)
 
 
+def _gap(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
+    """Absolute differences; none between two NaN, or two infinities of one sign."""
+    one, other = _rows(first), _rows(second)
+    same = (one == other) | (np.isnan(one) & np.isnan(other))
+    return np.abs(np.subtract(one, other, where=~same, out=np.zeros_like(one)))
+
+
 def differing(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.intp]:
     """Indices of samples that differ in any element. NaN equals NaN."""
     same = np.isclose(_rows(first), _rows(second), rtol=0, atol=0, equal_nan=True)
@@ -137,7 +144,7 @@ def difference(first: Reading, second: Reading) -> Difference:
             f"{first.source} has outputs of shape {first.outputs.shape}, "
             f"{second.source} of {second.outputs.shape}"
         )
-    gap = np.abs(_rows(first.outputs) - _rows(second.outputs))
+    gap = _gap(first.outputs, second.outputs)
     return Difference(
         first=first.source,
         second=second.source,
@@ -149,7 +156,7 @@ def difference(first: Reading, second: Reading) -> Difference:
 def _errors(real: NDArray[Any], expected: NDArray[Any] | None) -> tuple[float | None, float | None]:
     if expected is None or len(expected) == 0:
         return None, None
-    gap = np.abs(_rows(real) - _rows(expected))
+    gap = _gap(real, expected)
     return float(gap.mean()), float(gap.max())
 
 

@@ -78,13 +78,16 @@ def quantize(real: NDArray[np.floating[Any]], spec: TensorSpec) -> NDArray[Any]:
     Raises:
         TensorError: `real` holds NaN.
     """
-    values = np.asarray(real, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        values = np.asarray(real, dtype=np.float32)
     if np.isnan(values).any():
         raise TensorError(f"input for tensor {spec.name!r} holds NaN")
     if not spec.quantized:
         return values.astype(spec.dtype)
-    scaled = values / np.float32(spec.scale)
-    rounded = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)) + spec.zero_point
+    with np.errstate(over="ignore"):
+        # Added in double, since in single precision 0.5 and the number below 0.5 make 1.
+        scaled = (values / np.float32(spec.scale)).astype(np.float64)
+    rounded = np.trunc(scaled + np.copysign(0.5, scaled)) + spec.zero_point
     limits = np.iinfo(spec.dtype)
     clipped: NDArray[Any] = np.clip(rounded, limits.min, limits.max).astype(spec.dtype)
     return clipped

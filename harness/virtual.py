@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable
 
 import numpy as np
+from cobs import cobs
 
 from harness.errors import ProtocolError
 from harness.protocol import (
@@ -36,8 +37,8 @@ MAX_LINE = 255
 MAX_NUMBERS = 64
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
-_PRINTABLE = frozenset(range(0x20, 0x7F)) | {0x0D}
+_NOT_FINITE = re.compile(r"[+-]?(nan|inf)", re.IGNORECASE)
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 class InvokeFailed(Exception):
@@ -78,9 +79,12 @@ class VirtualBoard:
 
     def boot(self) -> None:
         """Forget everything, as after a reset."""
+        longest = self.hello.max_payload + 4
+        self._frame_capacity = longest + -(-longest // 254)
         self._mode = "idle"
         self._buffer = bytearray()
         self._overflow = False
+        self._garbage = False
         self._last_byte_s = -math.inf
         self._greeted = False
         self._cached: tuple[bytes, bytes] | None = None
@@ -89,6 +93,8 @@ class VirtualBoard:
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes from the wire and return the bytes answered."""
+        if not data:
+            return b""
         now = self._clock()
         if self._mode == "frame" and now - self._last_byte_s >= SILENCE_S:
             self._mode = "idle"
@@ -109,11 +115,11 @@ class VirtualBoard:
         self._mode = mode
         self._buffer.clear()
         self._overflow = False
+        self._garbage = False
 
     def _take_frame_byte(self, byte: int) -> bytes:
-        payload = self.hello.max_payload + 4
         if byte:
-            if len(self._buffer) >= payload + payload // 254 + 1:
+            if len(self._buffer) == self._frame_capacity:
                 self._overflow = True
             else:
                 self._buffer.append(byte)
@@ -122,9 +128,16 @@ class VirtualBoard:
             return b""
         stuffed, overflow = bytes(self._buffer), self._overflow
         self._start("idle")
-        if overflow:
+        if overflow or self._too_long(stuffed):
             return self._error(0, 0, _Refusal(Status.FRAME_TOO_LONG, detail=self.hello.max_payload))
         return self._answer_frame(stuffed)
+
+    def _too_long(self, stuffed: bytes) -> bool:
+        # A payload with many zeros is stuffed into fewer bytes than the longest one allowed.
+        try:
+            return len(cobs.decode(stuffed)) > self.hello.max_payload + 4
+        except cobs.DecodeError:
+            return False
 
     def _answer_frame(self, stuffed: bytes) -> bytes:
         try:
@@ -244,31 +257,32 @@ class VirtualBoard:
         return head + np.array(ticks, dtype="<u4").tobytes()
 
     def _take_text_byte(self, byte: int) -> bytes:
-        if byte != 0x0A:
-            if len(self._buffer) < 2 * MAX_LINE:
-                self._buffer.append(byte)
+        if byte == 0x0A:
+            line, overflow, garbage = self._buffer.decode("ascii"), self._overflow, self._garbage
+            self._start("idle")
+            if garbage or not line:
+                return b""
+            answer = f"error line-too-long: limit {MAX_LINE}" if overflow else self._answer(line)
+            return answer.encode("ascii") + b"\n"
+        if byte == 0x0D:
             return b""
-        line = bytes(self._buffer)
-        self._start("idle")
-        if any(character not in _PRINTABLE for character in line):
-            return b""
-        text = line.replace(b"\r", b"").decode("ascii")
-        answer = self._answer_text(text)
-        return answer.encode("ascii") + b"\n" if answer else b""
+        if not 0x20 <= byte <= 0x7E:
+            self._garbage = True
+        elif len(self._buffer) == MAX_LINE:
+            self._overflow = True
+        else:
+            self._buffer.append(byte)
+        return b""
 
-    def _answer_text(self, text: str) -> str:
-        if not text.strip():
-            return ""
-        if len(text) > MAX_LINE:
-            return f"error line-too-long: limit {MAX_LINE}"
-        if text.strip() == "?":
+    def _answer(self, line: str) -> str:
+        if line == "?":
             return (
                 f"help: send {self.hello.inputs[0].elements} number(s) and Enter; "
                 "answer: y=OUTPUTS us=MICROSECONDS"
             )
         if self.hello.status is not Status.OK:
             return f"error {self.hello.status.name.lower()}"
-        return self._answer_numbers(re.split(r"[ ,]+", text.strip(" ,")))
+        return self._answer_numbers(re.findall(r"[^ ,]+", line))
 
     def _answer_numbers(self, words: list[str]) -> str:
         for word in words:
@@ -279,14 +293,15 @@ class VirtualBoard:
         spec, output = self.hello.inputs[0], self.hello.outputs[0]
         if len(words) != spec.elements or len(words) > MAX_NUMBERS:
             return f"error wrong-count: got {len(words)}, need {spec.elements}"
-        self._input[:] = quantize(np.array(words, dtype=np.float32), spec).tobytes()
+        reals = np.clip(np.array(words, dtype=np.float64), -_LARGEST, _LARGEST)
+        self._input[:] = quantize(reals.astype(np.float32), spec).tobytes()
         try:
             took = self._timed_invoke(bytes(self._input), 0) - self.hello.timer_read_ticks
         except _Refusal as refusal:
             return f"error {refusal.status.name.lower()}"
-        reals = dequantize(batch_from_bytes(self._output, output), output).ravel()
+        answers = dequantize(batch_from_bytes(self._output, output), output).ravel()
         us = (took * 2_000_000 + self.hello.tick_hz) // (2 * self.hello.tick_hz)
-        return f"y={','.join(f'{real:.4f}' for real in reals)} us={max(us, 0)}"
+        return f"y={','.join(f'{answer:.4f}' for answer in answers)} us={max(us, 0)}"
 
 
 def _require_size(body: bytes, size: int) -> None:
