@@ -136,12 +136,12 @@ def open_serial(port: str, *, where: Where, baud: int = 115200) -> SerialStream:
 class LinkOptions:
     """Patience of a link.
 
-    timeout_s: for a reply, beyond the board's own computing. attempts: on a line that brings damaged
-    bytes. silent_attempts: on one that brings none.
+    timeout_s: for a reply, beyond the board's own computing. attempts: on a line that brings
+    damaged bytes. silent_attempts: on one that brings none.
     """
 
     timeout_s: float = 2.0
-    attempts: int = 20
+    attempts: int = 8
     silent_attempts: int = 3
 
 

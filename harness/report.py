@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
@@ -124,7 +125,7 @@ def _write_all(handle: int, content: bytes) -> None:
         content = content[os.write(handle, content) :]
 
 
-def table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """Aligned plain-text table: first column left, the others right."""
     grid = [headings, *rows]
     widths = [max(len(row[column]) for row in grid) for column in range(len(headings))]

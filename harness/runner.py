@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import BoardStatus, ProtocolError, StaleFirmware, Where
+from harness.errors import BoardStatus, LinkTimeout, ProtocolError, StaleFirmware, Where
 from harness.latency import Timer, agree
 from harness.link import Link
 from harness.protocol import (
@@ -133,7 +133,7 @@ class Dut:
             raise ProtocolError(
                 "models with several inputs or outputs are not driven yet", where=self.link.where
             )
-        self._batch = min(self._hello.max_infer, 0xFFFF)
+        self._batch = max(self._hello.max_infer, self._max_run)
         return self._hello
 
     def infer(self, batch: NDArray[Any]) -> Inference:
@@ -152,15 +152,14 @@ class Dut:
         raw = batch_bytes(batch, self.input)
         size = self.input.size_bytes
         before = self.link.stats.retries
-        outputs, ticks, at, total = [], [], 0, len(raw) // size
-        while at < total:
-            count = min(self._batch, total - at, self._affordable())
-            retried = self.link.stats.retries
+        outputs, ticks = [], []
+
+        def once(at: int, count: int) -> None:
             out, took = self._infer_once(count, raw[at * size : (at + count) * size])
             outputs.append(out)
             ticks.append(took)
-            at += count
-            self._adapt(self.link.stats.retries - retried)
+
+        self._in_batches(len(raw) // size, self.hello.max_infer, once)
         return Inference(
             outputs=batch_from_bytes(b"".join(outputs), self.output),
             ticks=np.concatenate(ticks),
@@ -199,11 +198,11 @@ class Dut:
         self._write(raw)
         warmup = self._warm_up(raw)
         parts: list[NDArray[np.uint32]] = []
-        left = n
-        while left:
-            count = min(left, max_run_count(self.hello.max_payload), self._affordable())
+
+        def once(_: int, count: int) -> None:
             parts.append(self._run(raw, count)[1])
-            left -= count
+
+        self._in_batches(n, self._max_run, once)
         return Measurement(ticks=np.concatenate(parts), warmup=warmup, timer=self.timer)
 
     def reset(self) -> Hello:
@@ -219,17 +218,42 @@ class Dut:
         self.link.request(Op.RESET)
         return self.greet()
 
+    @property
+    def _max_run(self) -> int:
+        return max_run_count(self.hello.max_payload)
+
     def _affordable(self) -> int:
         """Invokes that fit into the time budget; one alone until the first was seen."""
         if self._invoke_s == 0.0:
             return 1
         return max(1, int(REQUEST_BUDGET_S / self._invoke_s))
 
+    def _in_batches(self, total: int, limit: int, once: Callable[[int, int], None]) -> None:
+        """Call `once(at, count)` over `total` samples, as many at a time as link and time allow.
+
+        Damaged bytes make the batches smaller, whole ones make them grow again; a batch that never
+        gets through is cut and asked anew.
+        """
+        at = 0
+        while at < total:
+            count = min(self._batch, limit, total - at, self._affordable())
+            before = self.link.stats.retries
+            try:
+                once(at, count)
+            except LinkTimeout as error:
+                if count == 1 or not error.received:
+                    raise
+                self._batch = max(1, count // 4)
+                continue
+            at += count
+            self._adapt(self.link.stats.retries - before)
+
     def _adapt(self, retries: int) -> None:
         if retries > 1:
             self._batch = max(1, self._batch // 2)
         elif retries == 0:
-            self._batch = min(self.hello.max_infer, self._batch + 1 + self._batch // 16)
+            most = max(self.hello.max_infer, self._max_run)
+            self._batch = min(most, self._batch + 1 + self._batch // 16)
 
     def _timed(self, op: Op, body: bytes, invokes: int) -> bytes:
         compute_s = _PATIENCE * invokes * self._invoke_s or 10.0

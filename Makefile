@@ -1,0 +1,39 @@
+# Two commands do everything on a fresh Debian or Ubuntu machine:
+#   make bench   set up, train, build, run on the emulated Cortex-M4, write reports/latency.csv
+#   make test    the same set-up, then every test
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib \
+            qemu-system-arm g++ git util-linux
+BOARD ?= qemu-m4
+MODEL ?= sine
+TRAINED := .hil/artifacts
+
+.PHONY: bench test setup packages lint clean help
+
+help:
+	@sed -n '1,3s/^# \{0,1\}//p' Makefile
+
+bench: setup
+	$(BIN)/hil train $(MODEL) --if-changed --output $(TRAINED)
+	$(BIN)/hil bench --board $(BOARD) --model $(TRAINED)/$(MODEL)
+
+test: setup
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/pytest
+
+setup: packages $(VENV)/.installed
+
+# Quick when everything is there: one dpkg query, no network.
+packages:
+	@tools/install_packages.sh $(PACKAGES)
+
+$(VENV)/.installed: pyproject.toml
+	@tools/make_venv.sh $(PYTHON) $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train,dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .hil reports

@@ -1,0 +1,22 @@
+"""Opening a board the way the benchmarks share."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from harness.board import load_registry
+from harness.link import LinkOptions
+from harness.project import find_project
+from harness.reference import resolve_model
+from harness.rig import OpenBoard, RigOptions, open_board
+
+
+@contextmanager
+def opened(
+    board_id: str, *, model: str = "sine", port: str | None = None, link: LinkOptions | None = None
+) -> Iterator[OpenBoard]:
+    """A board with a committed model."""
+    project = find_project()
+    artifact = resolve_model(model, project.artifacts)
+    options = RigOptions(port=port, link=link or LinkOptions())
+    with open_board(load_registry()[board_id], artifact, project, options) as board:
+        yield board

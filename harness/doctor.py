@@ -1,0 +1,121 @@
+"""What is installed, what is missing, and the command that cures it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.emulator import QEMU
+from harness.errors import HilError
+from harness.lock import lock_folder
+from harness.project import Project
+from harness.reference import TFLM_WHEEL, tflm_version
+from harness.toolchain import ARM_GCC, INSTALL_EMULATOR, arm_gcc_version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One checked point. `needed` is False for what only some uses need."""
+
+    point: str
+    ok: bool
+    detail: str
+    cure: str = ""
+    needed: bool = True
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Finding(
+        point="Python",
+        ok=(3, 10) <= sys.version_info < (3, 14),
+        detail=version,
+        cure="use Python 3.10 to 3.13",
+    )
+
+
+def _package(name: str, *, cure: str, needed: bool = True) -> Finding:
+    try:
+        return Finding(point=name, ok=True, detail=importlib.metadata.version(name), needed=needed)
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(point=name, ok=False, detail="not installed", cure=cure, needed=needed)
+
+
+def _compiler() -> Finding:
+    try:
+        return Finding(point=ARM_GCC, ok=True, detail=arm_gcc_version())
+    except HilError as error:
+        return Finding(point=ARM_GCC, ok=False, detail=error.what, cure=INSTALL_EMULATOR)
+
+
+def _cpp_library() -> Finding:
+    """Debian packages the C and C++ libraries apart from the compiler."""
+    gcc = shutil.which(ARM_GCC)
+    found = [_library(gcc, name) for name in ("libc.a", "libstdc++.a")] if gcc else [False]
+    return Finding(
+        point="newlib and libstdc++",
+        ok=all(found),
+        detail="found" if all(found) else "not found",
+        cure=INSTALL_EMULATOR,
+    )
+
+
+def _library(gcc: str, name: str) -> bool:
+    done = subprocess.run([gcc, f"-print-file-name={name}"], capture_output=True, text=True)
+    return Path(done.stdout.strip()).is_absolute()
+
+
+def _qemu() -> Finding:
+    path = shutil.which(QEMU)
+    if path is None:
+        return Finding(point=QEMU, ok=False, detail="not installed", cure=INSTALL_EMULATOR)
+    done = subprocess.run([path, "--version"], capture_output=True, text=True)
+    return Finding(point=QEMU, ok=done.returncode == 0, detail=done.stdout.split("\n")[0])
+
+
+def _golden() -> Finding:
+    version = tflm_version()
+    return Finding(
+        point=TFLM_WHEEL,
+        ok=version is not None,
+        detail=version or "no wheel here: stored goldens judge, and board `virtual` cannot run",
+        cure="pip install --pre tflite-micro (Linux on x86-64)",
+        needed=False,
+    )
+
+
+def _writable(point: str, folder: Path) -> Finding:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".probe"
+        probe.touch()
+        probe.unlink()
+        return Finding(point=point, ok=True, detail=str(folder))
+    except OSError as error:
+        return Finding(
+            point=point, ok=False, detail=str(error), cure=f"make {folder} writable for you"
+        )
+
+
+def examine(project: Project) -> list[Finding]:
+    """Check every point; nothing is changed but for empty folders made."""
+    checks: tuple[Callable[[], Finding], ...] = (
+        _python,
+        lambda: _package("platformio", cure="pip install platformio"),
+        lambda: _package("scons", cure="pip install scons"),
+        lambda: _package("bakenn", cure="pip install 'bakenn[tflite]'"),
+        lambda: _package("ai-edge-litert", cure="pip install ai-edge-litert"),
+        _golden,
+        lambda: _package("tensorflow", cure="pip install -e '.[train]'", needed=False),
+        _compiler,
+        _cpp_library,
+        _qemu,
+        lambda: _writable("state folder", project.state),
+        lambda: _writable("lock folder", lock_folder()),
+    )
+    return [check() for check in checks]

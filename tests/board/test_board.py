@@ -1,0 +1,140 @@
+"""Any board, any model: `pytest --board ID --hil-model NAME`."""
+
+import numpy as np
+import pytest
+
+from harness.compare import Verdict
+from harness.errors import BoardStatus
+from harness.protocol import Op
+from harness.rig import checks_for
+
+
+def test_hello_matches_what_was_built(dut, board, model):
+    hello = dut.hello
+    assert hello.model_sha256.hex() == model.sha256
+    assert hello.board == board.board.id
+    assert hello.runtime == board.runtime
+    assert hello.runtime_version
+    assert hello.tick_hz > 0 and hello.timer_step_ticks > 0
+    for mine, theirs in zip(
+        model.inputs + model.outputs, hello.inputs + hello.outputs, strict=True
+    ):
+        assert theirs.same_layout(mine)
+
+
+def test_build_id_is_that_of_the_firmware_file(dut, firmware):
+    assert dut.hello.build_id.hex() == firmware.build_id
+
+
+def test_every_golden_input_gives_the_golden_output(dut, board):
+    compared = board.comparison
+    assert compared.samples >= 256
+    assert compared.verdict is not Verdict.MISMATCH, compared
+
+
+def test_accuracy_holds_the_manifests_bounds(dut, board):
+    compared = board.comparison
+    assert not compared.broken_bounds, compared
+
+
+def test_one_input_repeated_gives_one_answer(dut, model):
+    sample = checks_for(model).inputs[:1]
+    outputs = dut.infer(np.repeat(sample, 300, axis=0)).outputs
+    assert len(np.unique(outputs.reshape(300, -1), axis=0)) == 1
+
+
+def test_order_of_inputs_does_not_matter(dut, model):
+    inputs = checks_for(model).inputs
+    order = np.random.default_rng(2).permutation(len(inputs))
+    in_order = dut.infer(inputs).outputs
+    shuffled = dut.infer(inputs[order]).outputs
+    np.testing.assert_array_equal(shuffled, in_order[order])
+
+
+def test_single_staged_and_batched_answers_are_equal(dut, model):
+    inputs = checks_for(model).inputs[:20]
+    batched = dut.infer(inputs).outputs
+    single = [dut.infer(sample[np.newaxis]).outputs[0] for sample in inputs]
+    np.testing.assert_array_equal(np.array(single), batched)
+    np.testing.assert_array_equal(dut.infer_staged(inputs).outputs, batched)
+
+
+def test_boundary_inputs_equal_the_golden(dut, model, reference):
+    if reference.golden is None:
+        pytest.skip("no tflite-micro wheel on this machine")
+    spec = model.inputs[0]
+    if not spec.quantized:
+        pytest.skip(f"{spec.dtype} has no integer boundaries")
+    limits = np.iinfo(spec.dtype)
+    values = (limits.min, limits.min + 1, -1, 0, 1, spec.zero_point, limits.max - 1, limits.max)
+    for value in values:
+        sample = np.full(spec.shape, value, dtype=spec.dtype)
+        np.testing.assert_array_equal(dut.infer(sample).outputs, reference.golden.run(sample))
+
+
+def test_reals_beyond_the_input_range_saturate(dut, model):
+    spec = model.inputs[0]
+    if not spec.quantized:
+        pytest.skip(f"{spec.dtype} does not saturate")
+    limits = np.iinfo(spec.dtype)
+    far = dut.infer_real(np.stack([np.full(spec.shape[1:], sign * 1e9) for sign in (-1, 1)]))
+    ends = [np.full(spec.shape, end, dtype=spec.dtype) for end in (limits.min, limits.max)]
+    expected = [dut.infer(end).outputs for end in ends]
+    scale, zero_point = dut.output.scale, dut.output.zero_point
+    reals = (np.concatenate(expected).astype(np.float32) - zero_point) * np.float32(scale)
+    np.testing.assert_allclose(far, reals, rtol=1e-6)
+
+
+def test_latency_is_measured_and_recorded(latency, rig, board):
+    row = latency()
+    assert row.n == rig.options.samples
+    assert row.min_us <= row.p50_us <= row.p95_us <= row.max_us
+    assert row.min_us > 0
+    assert row.emulated == board.board.emulated
+    last = rig.options.csv.read_text().splitlines()[-1]
+    assert row.session in last and row.board in last
+
+
+@pytest.mark.hil_requires("emulator")
+def test_instruction_counts_are_identical_over_1000_repeats(dut, model, board):
+    measured = dut.measure(checks_for(model).inputs[:1], 1000)
+    counts = measured.timer.instructions(measured.ticks, board.board.emulator.icount_shift)
+    assert len(counts) == 1000
+    assert len(set(counts.tolist())) == 1
+    assert counts[0] > 100
+
+
+def test_arena_and_memories_are_within_the_boards_limits(dut, board, firmware):
+    assert 0 < dut.hello.arena_used <= dut.hello.arena_capacity
+    assert 0 < firmware.flash_bytes <= board.board.flash_bytes
+    assert 0 < firmware.ram_bytes <= board.board.ram_bytes
+
+
+def test_a_refused_request_leaves_the_board_answering(dut, model):
+    with pytest.raises(BoardStatus, match="infer.*bad_value|INFER.*bad_value"):
+        dut.link.request(Op.INFER, b"\xff\xff")
+    with pytest.raises(BoardStatus, match="bad_size"):
+        dut.link.request(Op.READ, b"")
+    assert len(dut.infer(checks_for(model).inputs[:1]).outputs) == 1
+
+
+@pytest.mark.hil_requires("reset")
+def test_reset_brings_the_same_board_back(dut, model):
+    sample = checks_for(model).inputs[:1]
+    before = dut.infer(sample).outputs
+    hello = dut.hello
+    assert dut.reset() == hello
+    np.testing.assert_array_equal(dut.infer(sample).outputs, before)
+
+
+def test_a_person_gets_an_answer(dut, model):
+    count = model.inputs[0].elements
+    if count > 64:
+        pytest.skip(f"{count} numbers are more than one line takes")
+    answer = dut.link.ask_text(" ".join(["0.5"] * count))
+    assert answer.startswith("y=") and " us=" in answer
+    quoted = float(answer[2:].split(" ")[0].split(",")[0])
+    expected = dut.infer_real(np.full((1, *model.inputs[0].shape[1:]), 0.5))
+    assert quoted == pytest.approx(float(expected.ravel()[0]), abs=1e-4)
+    assert dut.link.ask_text("abc") == "error not-a-number: abc"
+    assert dut.link.ask_text("nan").startswith("error not-finite")
