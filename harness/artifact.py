@@ -128,6 +128,8 @@ def read_manifest(folder: Path) -> Mapping[str, Any]:
         raise ModelError(f"cannot read {path}: {error.strerror}", where=where) from error
     except ValueError as error:
         raise ModelError(f"{path} is not JSON: {error}", where=where) from error
+    if not isinstance(manifest, dict):
+        raise ModelError(f"{path} is not a JSON object", where=where)
     if manifest.get("schema") != SCHEMA:
         raise ModelError(
             f"{path} has schema {manifest.get('schema')}, this harness reads {SCHEMA}", where=where
@@ -167,7 +169,7 @@ def load_artifact(folder: Path, dtype: str = DEFAULT_DTYPE) -> Artifact:
             goldens=goldens,
             float_path=folder / tables["float32"]["file"] if "float32" in tables else None,
         )
-    except (KeyError, TypeError, zipfile.BadZipFile, TensorError) as error:
+    except (LookupError, TypeError, ValueError, zipfile.BadZipFile, TensorError) as error:
         raise ModelError(f"manifest in {folder} is malformed: {error!r}", where=where) from error
 
 

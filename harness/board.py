@@ -85,9 +85,9 @@ def parse_board(board_id: str, table: Mapping[str, Any]) -> Board:
         raise RigError(f"board {board_id}: unknown keys {', '.join(sorted(unknown))}")
     values = dict(table)
     values["runtimes"] = tuple(values.get("runtimes", ()))
-    if "emulator" in values:
-        values["emulator"] = Emulator(**values["emulator"])
     try:
+        if "emulator" in values:
+            values["emulator"] = Emulator(**values["emulator"])
         return Board(id=board_id, **values)
     except TypeError as error:
         raise RigError(f"board {board_id}: {error}") from error
