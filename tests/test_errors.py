@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+
+from harness import errors
+from harness.errors import (
+    BoardBusy,
+    BoardRebooted,
+    BoardStatus,
+    BuildFailed,
+    HilError,
+    LinkTimeout,
+    ModelError,
+    PortLost,
+    ProtocolError,
+    StaleFirmware,
+    StartFailed,
+    TensorError,
+    ToolMissing,
+    UnknownName,
+    Where,
+)
+
+WHERE = Where(board="nano33ble", port="/dev/ttyACM0", model="sine_int8")
+PLACE = "(board nano33ble, port /dev/ttyACM0, model sine_int8)"
+
+
+def timeout(received: bytes, attempts: int = 1) -> LinkTimeout:
+    return LinkTimeout(
+        where=WHERE, in_flight="INFER", timeout_s=2.0, attempts=attempts, received=received
+    )
+
+
+TEXTS = {
+    "busy": (
+        BoardBusy(where=WHERE, holder="pytest (pid 7)", waited_s=1.5),
+        f"board is in use by pytest (pid 7); waited 1.5 s {PLACE}.\n"
+        "Wait for it, stop it, or allow more time with --hil-lock-timeout.",
+    ),
+    "tool": (
+        ToolMissing("gcc", needed_for="firmware", install="apt install gcc"),
+        "gcc not found; firmware needs it.\nInstall it: apt install gcc",
+    ),
+    "build": (
+        BuildFailed(where=WHERE, first_errors=["a.c:1: error: x", "b"], log="/tmp/log"),
+        f"firmware build failed {PLACE}.\n  a.c:1: error: x\n  b\nFull log: /tmp/log",
+    ),
+    "start": (
+        StartFailed("emulator did not start", where=WHERE, hint="Look."),
+        f"emulator did not start {PLACE}.\nLook.",
+    ),
+    "lost": (
+        PortLost("link lost (gone)", where=WHERE, in_flight="RUN", hint="Unplugged?"),
+        f"link lost (gone) during RUN {PLACE}.\nUnplugged?",
+    ),
+    "timeout": (
+        timeout(bytes.fromhex("00071f")),
+        f"no reply to INFER within 2 s {PLACE}.\nReceived 3 bytes: 00 07 1f. "
+        "Is the firmware current, and the board not reset or unplugged?",
+    ),
+    "silence": (
+        timeout(b"", attempts=3),
+        f"no reply to INFER within 2 s in 3 attempts {PLACE}.\nReceived nothing. "
+        "Is the firmware current, and the board not reset or unplugged?",
+    ),
+    "protocol": (ProtocolError("bad frame", where=WHERE), f"bad frame {PLACE}."),
+    "status": (
+        BoardStatus(where=WHERE, op="WRITE", status="bad_value", detail=4, field="offset"),
+        f"board refused WRITE: bad_value, field offset, detail 4 {PLACE}.",
+    ),
+    "bare status": (
+        BoardStatus(where=WHERE, op="RUN", status="unsupported", detail=0, field=""),
+        f"board refused RUN: unsupported {PLACE}.",
+    ),
+    "rebooted": (
+        BoardRebooted(where=WHERE, in_flight="RUN"),
+        f"board rebooted during RUN {PLACE}.\n"
+        "Look at its supply, its watchdog and its fault handler's last words.",
+    ),
+    "stale": (
+        StaleFirmware(where=WHERE, field="build id", expected="aa", actual="bb"),
+        f"board runs other firmware: build id is bb, built was aa {PLACE}.\n"
+        "Another firmware was loaded, or another model: build and load this one again.",
+    ),
+    "model": (ModelError("corrupt"), "corrupt."),
+    "tensor": (TensorError("NaN", where=Where(model="sine")), "NaN (model sine)."),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_text_says_what_happened_where_and_what_to_do(name: str) -> None:
+    error, text = TEXTS[name]
+    assert str(error) == text
+
+
+def test_unknown_name_lists_the_known_in_order() -> None:
+    error = UnknownName("board", "qemu", ["virtual", "qemu-m4"])
+    assert str(error) == "unknown board 'qemu'; known: qemu-m4, virtual."
+    assert error.known == ["qemu-m4", "virtual"]
+    assert str(UnknownName("model", "x", [])) == "unknown model 'x'; known: none."
+
+
+def test_timeout_shows_at_most_24_bytes_and_carries_all() -> None:
+    error = timeout(bytes(range(30)))
+    assert "Received 30 bytes: 00 01" in str(error) and " 17. Is" in str(error)
+    assert error.received == bytes(range(30))
+
+
+def test_errors_carry_their_facts() -> None:
+    error = BoardStatus(where=WHERE, op="RUN", status="bad_input", detail=5, field="input_crc")
+    facts = (error.op, error.status, error.detail, error.field, error.where)
+    assert facts == ("RUN", "bad_input", 5, "input_crc", WHERE)
+
+
+def test_tree_in_the_docstring_is_the_tree_of_classes() -> None:
+    drawn: dict[str, str | None] = {}
+    path: list[str] = []
+    for line in inspect.getdoc(errors).splitlines():
+        if found := re.match(r"((?:\|   |    )*)(\+-- )?([A-Z]\w+Error|[A-Z]\w+)(\s{2,}|$)", line):
+            depth = len(found[1]) // 4 + bool(found[2])
+            if not drawn:
+                base = depth
+            path[depth - base :] = [found[3]]
+            drawn[found[3]] = path[-2] if len(path) > 1 else None
+    classes = {
+        name: cls.__base__.__name__ if cls is not HilError else None
+        for name, cls in vars(errors).items()
+        if inspect.isclass(cls) and issubclass(cls, Exception)
+    }
+    assert drawn == classes

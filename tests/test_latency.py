@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from harness.latency import Timer, agree, summarize
+
+
+def summary(*samples: float):
+    return summarize(np.array(samples, dtype=np.float64))
+
+
+@pytest.mark.parametrize(
+    "samples, p50, p95, mad, mean",
+    [
+        # By hand; p95 lies at order statistic 0.95 * (n - 1), linearly between its neighbours.
+        ((5.0,), 5.0, 5.0, 0.0, 5.0),
+        ((1.0, 2.0), 1.5, 1.95, 0.5, 1.5),
+        ((3.0, 1.0, 2.0), 2.0, 2.9, 1.0, 2.0),
+        ((4.0, 1.0, 3.0, 2.0), 2.5, 3.85, 1.0, 2.5),
+        ((1.0, 1.0, 1.0, 1.0, 1001.0), 1.0, 801.0, 0.0, 201.0),
+    ],
+)
+def test_statistics_by_hand(samples, p50: float, p95: float, mad: float, mean: float) -> None:
+    found = summary(*samples)
+    assert found.n == len(samples)
+    assert (found.min_us, found.max_us) == (min(samples), max(samples))
+    assert (found.p50_us, found.p95_us) == pytest.approx((p50, p95))
+    assert (found.mad_us, found.mean_us) == pytest.approx((mad, mean))
+
+
+@pytest.mark.parametrize("n", [1, 2, 99, 100, 101, 1000])
+def test_percentiles_are_numpys_and_p99_needs_100_samples(n: int) -> None:
+    samples = np.random.default_rng(n).lognormal(size=n)
+    found = summarize(samples)
+    assert (found.p50_us, found.p95_us) == tuple(np.quantile(samples, [0.5, 0.95]))
+    assert found.p99_us == (None if n < 100 else np.quantile(samples, 0.99))
+
+
+def test_summary_keeps_warmup_and_an_absent_cold_invoke() -> None:
+    found = summarize(np.array([1.0]), warmup=7)
+    assert (found.warmup, found.cold_us) == (7, None)
+    assert summarize(np.array([1.0]), cold_us=9.0).cold_us == 9.0
+
+
+def test_no_samples_are_refused() -> None:
+    with pytest.raises(ValueError, match="no latency samples"):
+        summarize(np.array([]))
+
+
+def test_microseconds_subtract_the_cost_of_reading_the_counter() -> None:
+    timer = Timer(hz=25_000_000, read_ticks=5)
+    ticks = np.array([5, 30, 4, 2**32 - 1], dtype=np.uint32)
+    assert timer.us(ticks) == pytest.approx([0.0, 1.0, -0.04, (2**32 - 6) / 25])
+
+
+@pytest.mark.parametrize("edge", [math.floor, math.ceil])
+def test_instruction_counts_are_exact_at_shift_7(edge) -> None:
+    # An instruction takes 2**7 = 128 ns and a tick 40 ns: the counter shows 3.2 k, cut or filled up.
+    counts = range(5001)
+    ticks = np.array([edge(k * 128 / 40) for k in counts], dtype=np.uint32)
+    timer = Timer(hz=25_000_000)
+    assert timer.instructions(ticks, icount_shift=7).tolist() == list(counts)
+
+
+def test_instructions_leave_out_those_that_read_the_counter() -> None:
+    # 16 ticks are 640 ns or 5 instructions; 32 ticks are 10.
+    timer = Timer(hz=25_000_000, read_ticks=16)
+    assert timer.instructions(np.array([32, 16], dtype=np.uint32), icount_shift=7).tolist() == [
+        5,
+        0,
+    ]
+
+
+@pytest.mark.parametrize(
+    "first, second, warm",
+    [(100, 99, True), (99, 100, True), (100, 98, False), (0, 0, True), (0, 1, False)],
+)
+def test_board_is_warm_when_two_invokes_agree_within_a_hundredth(first, second, warm) -> None:
+    assert agree(first, second) is warm

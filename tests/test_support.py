@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.artifact import Artifact
+from harness.board import Board, parse_board
+from harness.compare import Bounds
+from harness.errors import ModelError
+from harness.support import refuse_unsupported
+from harness.tensor import TensorSpec
+
+TABLE = {"description": "", "attachment": "serial", "mcu": "", "clock_hz": 1}
+
+
+def board(**cannot: tuple[str, ...]) -> Board:
+    return parse_board("nano", {**TABLE, "runtimes": ["tflm", "aot"], "cannot": cannot})
+
+
+def artifact(dtype: str = "int8", output: str | None = None, per_channel: bool = False) -> Artifact:
+    first, last = (
+        TensorSpec(shape=(1, 1), dtype=name, name=role)
+        for name, role in ((dtype, "in"), (output or dtype, "out"))
+    )
+    return Artifact(
+        name=f"sine_{dtype}",
+        model="sine",
+        dtype=dtype,
+        path=Path("sine.tflite"),
+        content=b"",
+        inputs=(first,),
+        outputs=(last,),
+        operators=("FULLY_CONNECTED",),
+        per_channel_dense=per_channel,
+        bounds=Bounds(),
+    )
+
+
+@pytest.mark.parametrize(
+    "model, runtime",
+    [(artifact(), "aot"), (artifact(), "tflm"), (artifact("float32"), "tflm")]
+    + [(artifact(per_channel=True), "aot")],
+)
+def test_model_that_the_runtime_takes_is_let_through(model: Artifact, runtime: str) -> None:
+    assert refuse_unsupported(model, board(tflm=("per_channel_dense",)), runtime) is None
+
+
+def test_per_channel_dense_is_refused_with_the_reason_where_the_board_cannot() -> None:
+    model = artifact(per_channel=True)
+    with pytest.raises(ModelError) as caught:
+        refuse_unsupported(model, board(tflm=("per_channel_dense",)), "tflm")
+    text = str(caught.value)
+    assert "runtime tflm of this board cannot run the model" in text
+    assert "quantized per channel" in text and "board nano, model sine_int8" in text
+    assert "_experimental_disable_per_channel_quantization_for_dense_layers" in text
+    assert refuse_unsupported(model, board(), "tflm") is None
+
+
+@pytest.mark.parametrize(
+    "model, named",
+    [
+        (artifact("float32"), "full int8 models, and tensor 'in' is float32"),
+        (artifact("int8", "float32"), "tensor 'out' is float32"),
+        (artifact("uint8"), "tensor 'in' is uint8"),
+    ],
+)
+def test_aot_refuses_all_but_full_int8_and_says_what_to_use(model: Artifact, named: str) -> None:
+    with pytest.raises(ModelError, match=named) as caught:
+        refuse_unsupported(model, board(), "aot")
+    assert "runtime tflm" in caught.value.hint
