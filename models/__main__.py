@@ -1,0 +1,131 @@
+"""`python -m models`: list recipes, train one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from models.artifact import DEFAULT_OUTPUT, is_current, recipe_sha256
+from models.catalogue import UnknownName, find, recipes
+from models.recipe import Recipe
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Exit code 2: a name nobody declared; 1: training failed."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _list() if options.command == "list" else _train(options)
+    except UnknownName as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="the recipes, their variants and schedules")
+    train = commands.add_parser("train", help="train a recipe and write its artifact")
+    train.add_argument("name", metavar="NAME")
+    train.add_argument("--variant", help="the network; the recipe's default if not given")
+    train.add_argument("--recipe", dest="schedule", help="the schedule, such as fast or course")
+    train.add_argument("--seed", type=int, help="seeds the data, the weights and the shuffling")
+    train.add_argument(
+        "--output",
+        type=Path,
+        default=DEFAULT_OUTPUT,
+        help="folder that gets one folder per model (default: models/artifacts)",
+    )
+    train.add_argument(
+        "--if-changed", action="store_true", help="do nothing when the artifact is current"
+    )
+    return parser
+
+
+def _list() -> int:
+    for name, recipe in sorted(recipes().items()):
+        variants = ", ".join(
+            f"{variant} (default)" if variant == recipe.default_variant else variant
+            for variant in recipe.variants
+        )
+        print(f"{name}: {recipe.summary}")
+        print(f"  variants: {variants}\n  recipes: {', '.join(recipe.schedules)}")
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    recipe = find(options.name)
+    variant = _choose("variant", options.variant, recipe.default_variant, recipe.variants)
+    schedule = _choose("recipe", options.schedule, recipe.default_schedule, recipe.schedules)
+    seed = recipe.default_seed if options.seed is None else options.seed
+    directory = options.output / recipe.model_id(variant)
+    sha256 = recipe_sha256(recipe, variant=variant, schedule=schedule, seed=seed)
+    if options.if_changed and is_current(directory, sha256):
+        print(f"{recipe.model_id(variant)}: current, nothing to do ({directory})")
+        return 0
+    return _produce(recipe, variant, schedule, seed, options.output)
+
+
+def _produce(recipe: Recipe, variant: str, schedule: str, seed: int, output: Path) -> int:
+    print(f"{recipe.model_id(variant)}: {variant}, recipe {schedule}, seed {seed}", flush=True)
+    try:
+        from models.goldens import BoundsExceeded
+        from models.produce import produce
+        from models.train import TrainingDiverged
+
+        produced = produce(
+            recipe,
+            variant=variant,
+            schedule=schedule,
+            seed=seed,
+            output=output,
+            progress=_show_progress,
+        )
+    except ModuleNotFoundError as error:
+        print(
+            f"error: training needs the package {error.name}; install the [train] extra",
+            file=sys.stderr,
+        )
+        return 1
+    except (TrainingDiverged, BoundsExceeded) as error:
+        print(f"error: {recipe.model_id(variant)}: {error}", file=sys.stderr)
+        return 1
+    for line in table(produced.manifest):
+        print(line)
+    for name, value in produced.errors.items():
+        print(f"int8 {name}: {value:.4f} (allowed {produced.manifest['bounds'][name]})")
+    print(f"wrote {produced.directory}")
+    return 0
+
+
+def _choose(kind: str, wanted: str | None, default: str, known: Any) -> str:
+    if wanted is not None and wanted not in known:
+        raise UnknownName(kind, wanted, known)
+    return default if wanted is None else wanted
+
+
+def _show_progress(epoch: int, epochs: int, loss: float, val_loss: float) -> None:
+    text = f"epoch {epoch}/{epochs}  loss {loss:.5f}  val_loss {val_loss:.5f}"
+    if sys.stdout.isatty():
+        print(f"\r{text}", end="\n" if epoch == epochs else "", flush=True)
+    elif epoch % max(1, epochs // 5) == 0 or epoch == epochs:
+        print(text, flush=True)
+
+
+def table(manifest: dict[str, Any]) -> list[str]:
+    """Size and test metrics of every form, as lines of text."""
+    names = list(manifest["metrics"])
+    whole = manifest["dtypes"]["float32"]["size_bytes"]
+    rows = [["form", "bytes", "of float32", *(f"test {name}" for name in names)]]
+    rows.append(["keras", "", "", *(f"{manifest['metrics'][name]:.5f}" for name in names)])
+    for dtype, entry in manifest["dtypes"].items():
+        size = entry["size_bytes"]
+        metrics = [f"{entry['metrics'][name]:.5f}" for name in names]
+        rows.append([dtype, str(size), f"{size / whole - 1:+.1%}", *metrics])
+    return [f"{row[0]:14}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""The files of an artifact: what they are called, when they are current, how they are written."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import json
+import os
+import tempfile
+import tokenize
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from models.catalogue import module_name
+from models.recipe import Recipe
+
+MANIFEST = "manifest.json"
+GOLDENS = "goldens.npz"
+DEFAULT_OUTPUT = Path(__file__).parent / "artifacts"
+
+# Everything that decides what an artifact contains; the command line and its printing do not.
+_PRODUCERS = (
+    "models.recipe",
+    "models.train",
+    "models.convert",
+    "models.tflite_file",
+    "models.interpret",
+    "models.goldens",
+    "models.produce",
+)
+
+
+def recipe_sha256(recipe: Recipe, *, variant: str, schedule: str, seed: int) -> str:
+    """Hash the code and choices an artifact results from, without comments and blank lines."""
+    choices = json.dumps([recipe.name, variant, schedule, seed])
+    digest = hashlib.sha256(choices.encode())
+    for name in (module_name(recipe), *recipe.modules, *_PRODUCERS):
+        digest.update(f"\n{name}\n{_code(name)}".encode())
+    return digest.hexdigest()
+
+
+def file_sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def is_current(directory: Path, sha256: str) -> bool:
+    """Whether a manifest with this recipe hash is there and every file that it names is whole."""
+    try:
+        manifest = json.loads((directory / MANIFEST).read_text())
+        entries = [*manifest["dtypes"].values(), manifest["goldens"]]
+        return manifest["recipe_sha256"] == sha256 and all(
+            file_sha256((directory / entry["file"]).read_bytes()) == entry["sha256"]
+            for entry in entries
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def write(directory: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
+    """Write the files, then the manifest; each appears whole or not at all.
+
+    A writer killed in between leaves a manifest whose hashes do not fit, which `is_current` sees.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(manifest, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".artifact-") as temporary:
+        for name, content in {**files, MANIFEST: text.encode()}.items():
+            (Path(temporary) / name).write_bytes(content)
+        for name in (*files, MANIFEST):
+            os.replace(Path(temporary) / name, directory / name)
+
+
+def _code(name: str) -> str:
+    """A module's source without comments and blank lines, the same on every Python version."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ImportError(f"no source for {name}")
+    source = Path(spec.origin).read_text(encoding="utf-8")
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    return "\n".join(line.rstrip() for line in lines if line.strip())
