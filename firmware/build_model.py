@@ -1,0 +1,40 @@
+"""PlatformIO `pre:` script: compile the generated model in $HIL_MODEL_DIR into the firmware.
+
+The folder holds one or more .cpp files, and for code by BakeNN also its list of C sources. It lies outside of src_dir,
+because PlatformIO throws a build folder away when the list of files in src_dir changes.
+"""
+
+import os
+import re
+from pathlib import Path
+
+Import("env")  # noqa: F821 (given by SCons)
+
+
+def cmake_list(text, name):
+    """Items of BAKENN_MODEL_`name` in bakenn_sources.cmake."""
+    match = re.search(rf"set\(BAKENN_MODEL_{name}\s(.*?)\)", text, re.DOTALL)
+    items = match.group(1).split() if match else []
+    return [item.strip('"').replace("${CMAKE_CURRENT_LIST_DIR}/", "") for item in items]
+
+
+folder = Path(os.environ.get("HIL_MODEL_DIR", ""))
+if not os.environ.get("HIL_MODEL_DIR") or not any(folder.glob("*.cpp")):
+    print("Error: HIL_MODEL_DIR must name a folder with a generated model, such as model_aot.cpp")
+    env.Exit(1)  # noqa: F821
+folder = folder.resolve()
+listing = folder / "bakenn_sources.cmake"
+text = listing.read_text() if listing.is_file() else ""
+sources = sorted(path.name for path in folder.glob("*.cpp")) + cmake_list(text, "SOURCES")
+# Only for these files: were the folder in everyone's include path, a model elsewhere would recompile everything.
+include = [str(folder / item) for item in cmake_list(text, "INCLUDE_DIRS") or ["."]]
+flags = [f"-D{item}" for item in cmake_list(text, "COMPILE_DEFINITIONS")]
+for source in sources:
+    built = env.Object(  # noqa: F821
+        target=os.path.join("$BUILD_DIR", "model", source + ".o"),
+        source=str(folder / source),
+        CPPPATH=["$PROJECT_SRC_DIR", *include],
+        _CPPDEFFLAGS=" ".join(["$_HIL_DEFFLAGS", *flags]),
+        _HIL_DEFFLAGS="${_defines(CPPDEFPREFIX, CPPDEFINES, CPPDEFSUFFIX, __env__, TARGET, SOURCE)}",
+    )
+    env.Append(PIOBUILDFILES=[built])  # noqa: F821

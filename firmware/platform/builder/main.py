@@ -1,0 +1,51 @@
+"""Build with the system's arm-none-eabi-gcc, or the one in the folder $HIL_ARM_GCC_DIR."""
+
+import os
+import shutil
+import sys
+
+from SCons.Script import AlwaysBuild, Default, DefaultEnvironment
+
+env = DefaultEnvironment()
+board = env.BoardConfig()
+
+found = shutil.which("arm-none-eabi-g++", path=os.environ.get("HIL_ARM_GCC_DIR") or None)
+if found is None:
+    sys.stderr.write(
+        "Error: arm-none-eabi-g++ not found. Install it (Debian: gcc-arm-none-eabi "
+        "libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib) or set HIL_ARM_GCC_DIR\n"
+    )
+    env.Exit(1)
+prefix = os.path.join(os.path.dirname(found), "arm-none-eabi-")
+machine = board.get("build.machine_flags")
+
+env.Replace(
+    AR=prefix + "gcc-ar",
+    AS=prefix + "gcc",
+    CC=prefix + "gcc",
+    CXX=prefix + "g++",
+    LINK=prefix + "g++",
+    RANLIB=prefix + "gcc-ranlib",
+    SIZETOOL=prefix + "size",
+    SIZEPROGREGEXP=r"^(?:\.vectors|\.text|\.rodata|\.ARM\.exidx|\.init_array|\.data)\s+(\d+)",
+    SIZEDATAREGEXP=r"^(?:\.data|\.bss|\.stack)\s+(\d+)",
+    SIZECHECKCMD="$SIZETOOL -A -d $SOURCES",
+    SIZEPRINTCMD="$SIZETOOL -B -d $SOURCES",
+    PROGNAME="firmware",
+    PROGSUFFIX=".elf",
+)
+env.Append(
+    ASFLAGS=machine,
+    CCFLAGS=[*machine, "-O2", "-g", "-ffunction-sections", "-fdata-sections"],
+    CFLAGS=["-std=c11"],
+    CXXFLAGS=["-std=c++17", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics"],
+    # Without a C library start-up there is no _sbrk either, so that a malloc is a link error.
+    LINKFLAGS=[*machine, "-nostartfiles", "-Wl,--gc-sections", "-Wl,--fatal-warnings"],
+    LIBS=["m"],
+)
+env.Replace(LDSCRIPT_PATH=os.path.join(env.PioPlatform().get_dir(), board.get("build.ldscript")))
+
+program = env.BuildProgram()
+size = env.Alias("checkprogsize", program, env.VerboseAction(env.CheckUploadSize, "Checking size"))
+AlwaysBuild(size)
+Default([program, size])

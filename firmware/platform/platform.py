@@ -1,0 +1,7 @@
+"""Local PlatformIO platform: everything is in builder/ and boards/, nothing is downloaded."""
+
+from platformio.public import PlatformBase
+
+
+class Hil_emulatedPlatform(PlatformBase):
+    """Emulated Cortex-M boards."""

@@ -1,0 +1,27 @@
+#include <cstddef>
+#include <cstdint>
+
+#include "port/port.h"
+#include "protocol/board.h"
+
+// HIL_BOARD and HIL_MAX_PAYLOAD come from the board's env in platformio.ini.
+namespace {
+
+BoardBuffers<HIL_MAX_PAYLOAD> buffers;
+uint8_t chunk[64];
+
+}  // namespace
+
+int main() {
+  Board board(HIL_BOARD, &buffers);
+  const Status port_status = port::Setup();
+  board.Setup(port_status, port::TicksPerSecond() / 10);
+  for (;;) {
+    const size_t size = port::Read(chunk, sizeof chunk);
+    if (size > 0) {
+      board.Feed(chunk, size, port::Ticks());
+    } else {
+      port::Sleep();
+    }
+  }
+}

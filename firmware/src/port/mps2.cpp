@@ -1,0 +1,126 @@
+// The Arm MPS2 FPGA images (AN385, AN386, AN500) as QEMU models them: CMSDK UART and timer.
+#include "port/port.h"
+
+namespace {
+
+constexpr uint32_t kClockHz = 25000000;
+
+struct Uart {
+  volatile uint32_t data;
+  volatile uint32_t state;
+  volatile uint32_t ctrl;
+  volatile uint32_t intstatus;  // Write 1 to clear.
+  volatile uint32_t bauddiv;
+};
+constexpr uint32_t kTxFull = 1u << 0;
+constexpr uint32_t kRxFull = 1u << 1;
+constexpr uint32_t kTxEnable = 1u << 0;
+constexpr uint32_t kRxEnable = 1u << 1;
+constexpr uint32_t kRxInterruptEnable = 1u << 3;
+constexpr uint32_t kRxInterrupt = 1u << 1;
+
+struct CountdownTimer {
+  volatile uint32_t ctrl;
+  volatile uint32_t value;
+  volatile uint32_t reload;
+  volatile uint32_t intstatus;
+};
+constexpr uint32_t kTimerEnable = 1u << 0;
+
+Uart* const uart = reinterpret_cast<Uart*>(0x40004000);
+CountdownTimer* const timer = reinterpret_cast<CountdownTimer*>(0x40000000);
+
+volatile uint32_t* const nvic_enable = reinterpret_cast<volatile uint32_t*>(0xe000e100);
+volatile uint32_t* const nvic_disable = reinterpret_cast<volatile uint32_t*>(0xe000e180);
+volatile uint32_t* const nvic_pend = reinterpret_cast<volatile uint32_t*>(0xe000e200);
+volatile uint32_t* const aircr = reinterpret_cast<volatile uint32_t*>(0xe000ed0c);
+constexpr uint32_t kUartRxIrq = 1u << 0;
+constexpr uint32_t kSystemReset = (0x5fau << 16) | (1u << 2);
+
+// One producer (the interrupt) and one consumer (Read), each with an index of its own that only grows.
+constexpr uint32_t kRingSize = 2048;
+static_assert((kRingSize & (kRingSize - 1)) == 0, "indices wrap by masking");
+uint8_t ring[kRingSize];
+volatile uint32_t ring_head;
+volatile uint32_t ring_tail;
+
+inline void SyncBarrier() { asm volatile("dsb\n isb" ::: "memory"); }
+
+}  // namespace
+
+extern "C" void UartRxHandler() {
+  // Cleared before reading: a byte that comes in between raises it anew, while the other order would lose that one.
+  uart->intstatus = kRxInterrupt;
+  uint32_t head = ring_head;
+  while ((uart->state & kRxFull) != 0) {
+    const uint8_t byte = static_cast<uint8_t>(uart->data);
+    // A host that respects max_payload never fills the ring; whatever overflows it fails its CRC.
+    if (head - ring_tail < kRingSize) ring[head++ & (kRingSize - 1)] = byte;
+  }
+  ring_head = head;
+}
+
+namespace port {
+
+Status Setup() {
+  timer->reload = UINT32_MAX;
+  timer->value = UINT32_MAX;
+  timer->ctrl = kTimerEnable;
+  uart->bauddiv = 16;  // The least the hardware takes; QEMU moves bytes at its own pace.
+  uart->ctrl = kTxEnable | kRxEnable | kRxInterruptEnable;
+  *nvic_enable = kUartRxIrq;
+  *nvic_pend = kUartRxIrq;  // A byte that came before the enable raises no edge of its own.
+  const bool running = (uart->ctrl & kRxInterruptEnable) != 0 && (timer->ctrl & kTimerEnable) != 0;
+  return running ? Status::kOk : Status::kPortFailed;
+}
+
+uint32_t Ticks() { return ~timer->value; }  // It counts down from all ones.
+
+uint32_t TicksPerSecond() { return kClockHz; }
+
+size_t Read(uint8_t* dst, size_t capacity) {
+  const uint32_t head = ring_head;
+  uint32_t tail = ring_tail;
+  size_t size = 0;
+  while (tail != head && size < capacity) dst[size++] = ring[tail++ & (kRingSize - 1)];
+  ring_tail = tail;
+  return size;
+}
+
+Status Write(const uint8_t* src, size_t size) {
+  for (size_t i = 0; i < size; ++i) {
+    while ((uart->state & kTxFull) != 0) {
+    }
+    uart->data = src[i];
+  }
+  return Status::kOk;
+}
+
+void Sleep() {
+  // With interrupts masked WFI still wakes on a pending one, so none can slip in between the look and the sleep.
+  asm volatile("cpsid i" ::: "memory");
+  if (ring_head == ring_tail) asm volatile("dsb\n wfi" ::: "memory");
+  asm volatile("cpsie i\n isb" ::: "memory");
+}
+
+void Reset() {
+  while ((uart->state & kTxFull) != 0) {
+  }
+  SyncBarrier();
+  *aircr = kSystemReset;
+  for (;;) SyncBarrier();
+}
+
+size_t UniqueId(char*, size_t) { return 0; }
+
+Quiet::Quiet() {
+  *nvic_disable = kUartRxIrq;
+  SyncBarrier();
+}
+
+Quiet::~Quiet() {
+  *nvic_enable = kUartRxIrq;
+  SyncBarrier();
+}
+
+}  // namespace port

@@ -1,0 +1,119 @@
+// Reset and faults of the emulated boards. The linker script provides the symbols.
+#include <cstdint>
+
+extern "C" {
+extern uint32_t __stack_top;
+extern uint32_t __data_load;
+extern uint32_t __data_start;
+extern uint32_t __data_end;
+extern uint32_t __bss_start;
+extern uint32_t __bss_end;
+extern void (*__init_array_start)();
+extern void (*__init_array_end)();
+
+int main();
+void ResetHandler();
+void FaultHandler();
+void UartRxHandler();
+[[noreturn]] void ReportFault(const uint32_t* stacked, uint32_t exc_return);
+}
+
+namespace {
+
+constexpr int kExitCode = 70;
+
+uint32_t Register(uint32_t address) { return *reinterpret_cast<volatile uint32_t*>(address); }
+
+uint32_t Semihost(uint32_t operation, const void* argument) {
+  register uint32_t r0 asm("r0") = operation;
+  register const void* r1 asm("r1") = argument;
+  asm volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
+  return r0;
+}
+
+char* Append(char* at, const char* text) {
+  while (*text != '\0') *at++ = *text++;
+  return at;
+}
+
+char* AppendHex(char* at, const char* name, uint32_t value) {
+  at = Append(Append(at, name), "=0x");
+  for (int shift = 28; shift >= 0; shift -= 4) *at++ = "0123456789abcdef"[(value >> shift) & 15u];
+  return at;
+}
+
+const char* FaultName(uint32_t exception) {
+  switch (exception) {
+    case 2: return "NMI";
+    case 3: return "HardFault";
+    case 4: return "MemManage";
+    case 5: return "BusFault";
+    case 6: return "UsageFault";
+    default: return "unexpected exception";
+  }
+}
+
+}  // namespace
+
+extern "C" void ReportFault(const uint32_t* stacked, uint32_t exc_return) {
+  constexpr uint32_t kSysWrite0 = 0x04;
+  constexpr uint32_t kSysExitExtended = 0x20;
+  uint32_t exception;
+  asm volatile("mrs %0, ipsr" : "=r"(exception));
+  static char line[320];
+  char* at = Append(line, "firmware fault: ");
+  at = Append(at, FaultName(exception));
+  at = AppendHex(at, " ipsr", exception);
+  at = AppendHex(at, " cfsr", Register(0xe000ed28));
+  at = AppendHex(at, " hfsr", Register(0xe000ed2c));
+  at = AppendHex(at, " mmfar", Register(0xe000ed34));
+  at = AppendHex(at, " bfar", Register(0xe000ed38));
+  at = AppendHex(at, " exc_return", exc_return);
+  const uint32_t frame = reinterpret_cast<uint32_t>(stacked);
+  at = AppendHex(at, " sp", frame);
+  // After a stack overflow the stacked registers are not there, and reading them would be a second fault.
+  if (frame >= 0x20000000u && frame < reinterpret_cast<uint32_t>(&__stack_top)) {
+    at = AppendHex(at, " pc", stacked[6]);
+    at = AppendHex(at, " lr", stacked[5]);
+    at = AppendHex(at, " xpsr", stacked[7]);
+    at = AppendHex(at, " r0", stacked[0]);
+  }
+  at = Append(at, "\n");
+  *at = '\0';
+  Semihost(kSysWrite0, line);
+  constexpr uint32_t kApplicationExit = 0x20026;
+  const uint32_t reason[2] = {kApplicationExit, kExitCode};
+  Semihost(kSysExitExtended, reason);
+  for (;;) {
+  }
+}
+
+extern "C" __attribute__((naked)) void FaultHandler() { asm volatile("mrs r0, msp\n mov r1, lr\n b ReportFault"); }
+
+extern "C" void ResetHandler() {
+#if defined(__ARM_FP)
+  *reinterpret_cast<volatile uint32_t*>(0xe000ed88) |= 0xfu << 20;  // CPACR: full access to CP10 and CP11.
+  asm volatile("dsb\n isb" ::: "memory");
+#endif
+  const uint32_t* load = &__data_load;
+  for (uint32_t* word = &__data_start; word < &__data_end; ++word) *word = *load++;
+  for (uint32_t* word = &__bss_start; word < &__bss_end; ++word) *word = 0;
+  for (void (**init)() = &__init_array_start; init < &__init_array_end; ++init) (*init)();
+  main();
+  FaultHandler();
+}
+
+namespace {
+
+struct Vectors {
+  uint32_t* stack;
+  void (*handlers[16])();
+};
+
+}  // namespace
+
+// Entries 1 to 15 are the core's exceptions, 16 is interrupt 0. QEMU raises no other: none is enabled.
+extern "C" __attribute__((section(".vectors"), used)) const Vectors vectors = {
+    &__stack_top,
+    {ResetHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler,
+     FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, UartRxHandler}};

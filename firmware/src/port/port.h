@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "status.h"
+
+namespace port {  // All a board family supplies. A missing function is a link error, never a stub returning 0.
+
+[[nodiscard]] Status Setup();
+uint32_t Ticks();           // Free-running; wraps at 2^32, so subtract unsigned.
+uint32_t TicksPerSecond();  // Above 0 and constant after Setup().
+
+size_t Read(uint8_t* dst, size_t capacity);  // Returns at once; 0 when no byte waits.
+[[nodiscard]] Status Write(const uint8_t* src, size_t size);  // Blocks until every byte is queued.
+
+void Sleep();  // Until a byte may be waiting. May return early, never sleeps through a byte.
+[[noreturn]] void Reset();  // Once everything written has left the board.
+size_t UniqueId(char* dst, size_t capacity);  // Printable, not terminated; 0 if the chip has none.
+
+// Holds the receive interrupt off, so that the host cannot add its cycles to a measurement.
+class Quiet {
+ public:
+  Quiet();
+  ~Quiet();
+  Quiet(const Quiet&) = delete;
+  Quiet& operator=(const Quiet&) = delete;
+};
+
+}  // namespace port

@@ -1,0 +1,39 @@
+#include "runtime/aot.h"
+
+#include "runtime/runtime.h"
+
+namespace runtime {
+
+Status Load() {
+  const bool consistent = kAotModel.input_size > 0 && kAotModel.input_size == SizeBytes(kAotModel.inputs) &&
+                          kAotModel.output_size > 0 && kAotModel.output_size == SizeBytes(kAotModel.outputs);
+  if (!consistent) return Status::kModelNotLoaded;
+  return kAotModel.arena_used <= kAotModel.arena_capacity ? Status::kOk : Status::kArenaTooSmall;
+}
+
+Description Describe() {
+  Description description = {};
+  description.id = "aot";
+  description.version = kAotModel.version;
+  description.kernels = kAotModel.kernels;
+  description.arena_used = kAotModel.arena_used;
+  description.arena_capacity = kAotModel.arena_capacity;
+  description.model_sha256 = kAotModel.model_sha256;
+  description.build_id = kAotModel.build_id;
+  description.inputs = kAotModel.inputs;
+  description.outputs = kAotModel.outputs;
+  return description;
+}
+
+InputBuffer Input() { return {kAotModel.input, kAotModel.input_size}; }
+
+void Prepare() {}  // The generated code reads the caller's buffer and does not write it.
+
+Status Invoke() {
+  kAotModel.infer();
+  return Status::kOk;
+}
+
+OutputBuffer Output() { return {kAotModel.output, kAotModel.output_size}; }
+
+}  // namespace runtime

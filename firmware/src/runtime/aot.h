@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tensor.h"
+
+// Kept to C++11, since Arduino cores compile the generated file with their own default standard.
+namespace runtime {
+
+// Everything a model compiled ahead of time brings. The generated model_aot.cpp defines kAotModel and nothing else
+// that is visible outside of it, so a new model or build id recompiles generated files only.
+struct AotModel {
+  void (*infer)();  // One inference from `input` to `output`; must not write `input`.
+  uint8_t* input;
+  uint32_t input_size;
+  const uint8_t* output;
+  uint32_t output_size;
+  uint32_t arena_used;
+  uint32_t arena_capacity;
+  TensorSpecs inputs;
+  TensorSpecs outputs;
+  uint8_t model_sha256[32];
+  uint8_t build_id[16];
+  const char* version;
+  const char* kernels;
+};
+
+extern const AotModel kAotModel;
+
+}  // namespace runtime

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "status.h"
+#include "tensor.h"
+
+namespace runtime {  // What executes the model. One implementation is linked into a firmware.
+
+struct Description {
+  const char* id;
+  const char* version;
+  const char* kernels;
+  uint32_t arena_used;
+  uint32_t arena_capacity;
+  const uint8_t* model_sha256;  // 32 bytes.
+  const uint8_t* build_id;      // 16 bytes.
+  TensorSpecs inputs;
+  TensorSpecs outputs;
+};
+
+struct InputBuffer {
+  uint8_t* data;
+  size_t size;
+};
+
+struct OutputBuffer {
+  const uint8_t* data;
+  size_t size;
+};
+
+[[nodiscard]] Status Load();
+Description Describe();  // Valid after Load(), whatever that returned; unknown tensors are left out.
+
+// All input tensors' bytes in order. They keep their value until the caller changes them, also over Invoke():
+// a runtime whose Invoke() overwrites its input tensors owns a second buffer and hands out that one.
+InputBuffer Input();
+
+void Prepare();  // Before every Invoke(), not timed: puts Input() where the kernels read, if that is elsewhere.
+[[nodiscard]] Status Invoke();  // What is timed: nothing but the model.
+OutputBuffer Output();  // All output tensors' bytes in order, of the last Invoke(). Not timed.
+
+}  // namespace runtime
