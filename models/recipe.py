@@ -38,7 +38,7 @@ class Dataset:
     """The three parts of a data set.
 
     `train` and `validation` are `Examples`, or a `tf.data.Dataset` of known cardinality whose
-    elements are single `(x, y)` pairs, for sets that do not fit in memory or that are augmented on the way.
+    elements are single `(x, y)` pairs, for sets that do not fit in memory or are augmented.
     `test` is in memory: every host interpreter walks through it.
     """
 

@@ -75,10 +75,10 @@ RECIPE = Recipe(
     domain=(0.0, float(PERIOD)),
     # Of the first five seeds the one whose int8 form stays closest to the float32 form.
     default_seed=3,
-    # The worst of seeds 1 to 5 times 1.5. A wrong scale or zero point is off by 0.5 and more.
+    # The worst of seeds 1 to 5 times 1.5.
     bounds={
-        # One hidden layer gets stuck on a part of the curve with most seeds, in float too: its bound
-        # against the truth says only that it learned something.
+        # One hidden layer gets stuck on a part of the curve with most seeds, in float too: its
+        # bound against the truth says only that it learned something.
         "1-16-1": Bounds(
             mae_vs_float=0.06, max_abs_vs_float=0.19, mae_vs_truth=0.5, max_abs_vs_truth=2.0
         ),

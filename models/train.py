@@ -52,6 +52,8 @@ def train(
     """
     keras = tf.keras
     plan = recipe.schedules[schedule]
+    # Layer names are counted per process and end up in the files.
+    keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     model = recipe.variants[variant](keras)
     batches, steps = _training_batches(tf, data.train, plan, seed)
