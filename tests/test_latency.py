@@ -58,7 +58,7 @@ def test_microseconds_subtract_the_cost_of_reading_the_counter() -> None:
 
 @pytest.mark.parametrize("edge", [math.floor, math.ceil])
 def test_instruction_counts_are_exact_at_shift_7(edge) -> None:
-    # An instruction takes 2**7 = 128 ns and a tick 40 ns: the counter shows 3.2 k, cut or filled up.
+    # An instruction takes 2**7 = 128 ns and a tick 40 ns: the counter shows 3.2 k, cut or filled.
     counts = range(5001)
     ticks = np.array([edge(k * 128 / 40) for k in counts], dtype=np.uint32)
     timer = Timer(hz=25_000_000)
