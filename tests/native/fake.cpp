@@ -1,0 +1,75 @@
+// The board that tests/vectors/dialogues.txt describes.
+#include "fake.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "port/port.h"
+#include "runtime/runtime.h"
+
+namespace fake {
+
+std::string sent;
+Status setup_status = Status::kOk;
+int invoke_fails = 0;
+
+namespace {
+uint32_t ticks = 0xfffffff0u;  // Wraps early, so that every test lives through it.
+int8_t input[4];
+int8_t output[2];
+uint8_t sha256[32];
+uint8_t build_id[16];
+const TensorSpec kInput = {kInt8, 2, {1, 4}, 0.5f, -1};
+const TensorSpec kOutput = {kInt8, 2, {1, 2}, 0.25f, 3};
+
+int8_t Saturate(int value) { return static_cast<int8_t>(std::clamp(value, -128, 127)); }
+}  // namespace
+
+void Boot() {
+  memset(input, 0, sizeof input);
+  memset(output, 0, sizeof output);
+  invoke_fails = 0;
+  for (int i = 0; i < 32; ++i) sha256[i] = static_cast<uint8_t>(i);
+  for (int i = 0; i < 16; ++i) build_id[i] = static_cast<uint8_t>(0xa0 + i);
+}
+
+}  // namespace fake
+
+namespace port {
+
+Status Setup() { return fake::setup_status; }
+uint32_t Ticks() { return fake::ticks += 5; }
+uint32_t TicksPerSecond() { return 1000000; }
+size_t Read(uint8_t*, size_t) { return 0; }
+Status Write(const uint8_t* src, size_t size) {
+  fake::sent.append(reinterpret_cast<const char*>(src), size);
+  return Status::kOk;
+}
+void Sleep() {}
+void Reset() { throw fake::Reset(); }
+size_t UniqueId(char* dst, size_t) {
+  memcpy(dst, "0123", 4);
+  return 4;
+}
+Quiet::Quiet() {}
+Quiet::~Quiet() {}
+
+}  // namespace port
+
+namespace runtime {
+
+Status Load() { return Status::kOk; }
+Description Describe() {
+  return {"fake", "1.0", "", 100, 200, fake::sha256, fake::build_id, {&fake::kInput, 1}, {&fake::kOutput, 1}};
+}
+InputBuffer Input() { return {reinterpret_cast<uint8_t*>(fake::input), sizeof fake::input}; }
+void Prepare() {}
+Status Invoke() {
+  if (fake::invoke_fails > 0 && --fake::invoke_fails == 0) return Status::kInvokeFailed;
+  fake::output[0] = fake::Saturate(fake::input[0] + fake::input[1]);
+  fake::output[1] = fake::Saturate(fake::input[2] - fake::input[3]);
+  return Status::kOk;
+}
+OutputBuffer Output() { return {reinterpret_cast<const uint8_t*>(fake::output), sizeof fake::output}; }
+
+}  // namespace runtime

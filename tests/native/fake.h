@@ -1,0 +1,19 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "status.h"
+
+// What the fake port and runtime of the native tests share with their driver.
+namespace fake {
+
+struct Reset {};  // Thrown by port::Reset().
+
+extern std::string sent;
+extern Status setup_status;  // For the next boot.
+extern int invoke_fails;     // The Nth invoke from now; 0: none.
+
+void Boot();
+
+}  // namespace fake

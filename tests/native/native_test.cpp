@@ -1,0 +1,219 @@
+// Usage: native_test frames FILE | dialogues FILE | garbage
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <random>
+#include <sstream>
+#include <string>
+
+#include "fake.h"
+#include "port/port.h"
+#include "protocol/board.h"
+#include "protocol/crc32.h"
+
+namespace {
+
+constexpr size_t kMaxPayload = 256;
+constexpr uint32_t kGapMs = 100;
+
+[[noreturn]] void Fail(const std::string& what) {
+  std::fprintf(stderr, "%s\n", what.c_str());
+  std::exit(1);
+}
+
+std::string Unhex(const std::string& text) {
+  std::string bytes;
+  for (size_t i = 0; i + 1 < text.size(); i += 2) {
+    bytes.push_back(static_cast<char>(std::stoi(text.substr(i, 2), nullptr, 16)));
+  }
+  return bytes;
+}
+
+std::string Hex(const std::string& bytes) {
+  std::string text;
+  char pair[3];
+  for (const char byte : bytes) {
+    std::snprintf(pair, sizeof pair, "%02x", static_cast<unsigned char>(byte));
+    text += pair;
+  }
+  return text;
+}
+
+uint8_t* Data(std::string& bytes) { return reinterpret_cast<uint8_t*>(bytes.data()); }
+
+std::string Sealed(const std::string& payload) {
+  const size_t offset = PayloadOffset(payload.size());
+  std::string buffer(TxCapacity(payload.size()), '\0');
+  buffer.replace(offset, payload.size(), payload);
+  const size_t size = SealFrame(Data(buffer), offset, payload.size());
+  return buffer.substr(0, size);
+}
+
+class Bench {
+ public:
+  Bench() { Boot(); }
+
+  void Boot() {
+    fake::Boot();
+    buffers_ = std::make_unique<BoardBuffers<kMaxPayload>>();
+    board_ = std::make_unique<Board>("fake", buffers_.get());
+    board_->Setup(port::Setup(), kGapMs);
+    fake::setup_status = Status::kOk;
+  }
+
+  void Send(const std::string& bytes) {
+    for (const char byte : bytes) {
+      const uint8_t value = static_cast<uint8_t>(byte);
+      try {
+        board_->Feed(&value, 1, now_ms_);
+      } catch (const fake::Reset&) {
+        Boot();
+      }
+    }
+  }
+
+  void Wait(uint32_t ms) { now_ms_ += ms; }
+
+ private:
+  std::unique_ptr<BoardBuffers<kMaxPayload>> buffers_;
+  std::unique_ptr<Board> board_;
+  uint32_t now_ms_ = 0xffffff00u;
+};
+
+std::string Quoted(const std::string& rest) {
+  const size_t first = rest.find('"');
+  const size_t last = rest.rfind('"');
+  if (first == last) Fail("no quoted text in: " + rest);
+  return rest.substr(first + 1, last - first - 1);
+}
+
+// Takes what is expected off the front of what the board sent.
+void Expect(const std::string& wanted, const std::string& where) {
+  if (fake::sent.compare(0, wanted.size(), wanted) != 0) {
+    Fail(where + "\n  sent:   " + Hex(fake::sent) + "\n  wanted: " + Hex(wanted));
+  }
+  fake::sent.erase(0, wanted.size());
+}
+
+void ExpectLine(const std::string& wanted, const std::string& where) {
+  const size_t end = fake::sent.find('\n');
+  const std::string line = fake::sent.substr(0, end);
+  const bool open = wanted.size() > 3 && wanted.compare(wanted.size() - 3, 3, "...") == 0;
+  const bool same = open ? line.compare(0, wanted.size() - 3, wanted, 0, wanted.size() - 3) == 0 : line == wanted;
+  if (end == std::string::npos || !same) Fail(where + "\n  sent: " + fake::sent);
+  fake::sent.erase(0, end + 1);
+}
+
+void Step(Bench* bench, const std::string& line, const std::string& where) {
+  std::istringstream words(line);
+  std::string verb;
+  std::string rest;
+  words >> verb;
+  std::getline(words >> std::ws, rest);
+  const bool text = rest.compare(0, 4, "text") == 0;
+  const bool receives = verb == "<" || verb == "<<";
+  if (!receives && !fake::sent.empty()) Fail(where + "\n  not expected: " + Hex(fake::sent));
+  if (verb == "==") {
+    *bench = Bench();
+  } else if (verb == ">") {
+    bench->Send(text ? Quoted(rest) + "\n" : Sealed(Unhex(rest)));
+  } else if (verb == ">>") {
+    bench->Send(Unhex(rest));
+  } else if (verb == "<" && rest == "-") {
+    if (!fake::sent.empty()) Fail(where + "\n  not silent: " + Hex(fake::sent));
+  } else if (verb == "<" && text) {
+    ExpectLine(Quoted(rest), where);
+  } else if (verb == "<") {
+    Expect(Sealed(Unhex(rest)), where);
+  } else if (verb == "<<") {
+    Expect(Unhex(rest), where);
+  } else if (verb == "wait") {
+    bench->Wait(static_cast<uint32_t>(std::stoul(rest)));
+  } else if (verb == "boot") {
+    bench->Boot();
+  } else if (verb == "set" && rest.compare(0, 13, "setup_status ") == 0) {
+    fake::setup_status = static_cast<Status>(std::stoi(rest.substr(13)));
+  } else if (verb == "set" && rest.compare(0, 13, "invoke_fails ") == 0) {
+    fake::invoke_fails = std::stoi(rest.substr(13));
+  } else {
+    Fail(where + "\n  unknown step");
+  }
+}
+
+template <typename Function>
+void EachLine(const char* path, Function function) {
+  std::ifstream file(path);
+  if (!file) Fail(std::string("cannot read ") + path);
+  std::string line;
+  int count = 0;
+  for (int number = 1; std::getline(file, line); ++number) {
+    if (line.empty() || line[0] == '#') continue;
+    ++count;
+    function(line, std::string(path) + ":" + std::to_string(number) + ": " + line);
+  }
+  if (count == 0) Fail(std::string("nothing in ") + path);
+}
+
+void TestFrames(const char* path) {
+  EachLine(path, [](const std::string& line, const std::string& where) {
+    const size_t first = line.find(" | ");
+    const size_t second = line.find(" | ", first + 3);
+    if (second == std::string::npos) Fail(where);
+    const std::string payload = Unhex(line.substr(first + 3, second - first - 3));
+    const std::string wire = Unhex(line.substr(second + 3));
+    if (Sealed(payload) != wire) Fail(where + "\n  sealed: " + Hex(Sealed(payload)));
+    std::string encoded = wire.substr(1, wire.size() - 2);
+    const Frame frame = OpenFrame(Data(encoded), encoded.size(), payload.size());
+    const bool same = frame.status == Status::kOk && frame.size == payload.size() &&
+                      encoded.compare(0, frame.size, payload) == 0;
+    if (!same) Fail(where + "\n  opened differently");
+  });
+}
+
+void TestDialogues(const char* path) {
+  Bench bench;
+  EachLine(path, [&](const std::string& line, const std::string& where) { Step(&bench, line, where); });
+  if (!fake::sent.empty()) Fail("not expected at the end: " + Hex(fake::sent));
+}
+
+// Random bytes, every fourth piece a valid frame with a random body, so that the ops are reached too.
+void TestGarbage() {
+  std::mt19937 random(20261121);
+  Bench bench;
+  for (size_t sent = 0; sent < 1000000;) {
+    std::string piece(1 + random() % 300, '\0');
+    for (char& byte : piece) byte = static_cast<char>(random());
+    if (random() % 4 == 0) {
+      piece[0] = static_cast<char>(random());
+      if (piece.size() > 1) piece[1] = static_cast<char>(random() % 9);
+      if (piece.size() > 5 && random() % 2 == 0) piece[3] = piece[4] = piece[5] = 0;
+      piece = Sealed(piece);
+    }
+    bench.Send(piece);
+    if (random() % 16 == 0) bench.Wait(random() % 200);
+    sent += piece.size();
+  }
+  fake::sent.clear();
+  bench.Wait(kGapMs);
+  bench.Send(std::string(1, '\0') + Sealed(Unhex("010101")));
+  const size_t start = fake::sent.rfind('\0', fake::sent.size() - 2);
+  std::string encoded = fake::sent.substr(start + 1, fake::sent.size() - start - 2);
+  const Frame frame = OpenFrame(Data(encoded), encoded.size(), kMaxPayload);
+  if (frame.status != Status::kOk || frame.payload[1] != 0x81) Fail("no answer to HELLO: " + Hex(fake::sent));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string what = argc > 1 ? argv[1] : "";
+  if (what == "frames" && argc == 3) {
+    TestFrames(argv[2]);
+  } else if (what == "dialogues" && argc == 3) {
+    TestDialogues(argv[2]);
+  } else if (what == "garbage") {
+    TestGarbage();
+  } else {
+    Fail("usage: native_test frames FILE | dialogues FILE | garbage");
+  }
+}
