@@ -321,18 +321,23 @@ class Link:
             data = self._read(left, op)
             received += data
             del received[:-_CHUNK]
+            spoilt = False
             for piece in self._splitter.feed(data):
                 try:
                     message = decode_frame(piece)
                 except ProtocolError:
+                    # Perhaps the rest of an older reply: the right one may be behind it.
                     self._count(bad_frames=1)
-                    return None
+                    spoilt = True
+                    continue
                 if message.seq == self._seq:
                     return message
                 if message.seq == 0 and message.op == Op.ERROR | REPLY:
                     self._refused(op, message)
                     return None
                 self._count(stale_replies=1)
+            if spoilt:
+                return None
         self._count(timeouts=1)
         return None
 
