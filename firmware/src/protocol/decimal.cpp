@@ -63,8 +63,8 @@ size_t Digits(uint64_t value, size_t least, char* dst) {
   return count;
 }
 
-// An integral double of any size, 1e18 at a time. Each quotient is exact enough only up to 2^53; above that the
-// remainders are computed exactly by fmod and the digits are those of the double itself.
+// An integral double up to FLT_MAX, nine digits at a time. fmod is exact; the quotients above 2^53 are rounded, so the
+// digits beyond the sixteenth or so are not those of printf.
 size_t IntegerDigits(double value, char* dst) {
   constexpr double kChunk = 1e9;
   uint32_t chunks[5];

@@ -42,6 +42,7 @@ Status MeasureTimer(Timer* timer) {
     if (step < best.step_ticks) best.step_ticks = step;
     const uint32_t cost = ReadCost();
     if (cost < best.read_ticks) best.read_ticks = cost;
+    if (cost != 0 && cost < best.step_ticks) best.step_ticks = cost;
   }
   *timer = best;
   return Status::kOk;
