@@ -38,12 +38,12 @@ def artifact(dtype: str = "int8", output: str | None = None, per_channel: bool =
 
 
 @pytest.mark.parametrize(
-    "model, runtime",
+    "given, runtime",
     [(artifact(), "aot"), (artifact(), "tflm"), (artifact("float32"), "tflm")]
     + [(artifact(per_channel=True), "aot")],
 )
-def test_model_that_the_runtime_takes_is_let_through(model: Artifact, runtime: str) -> None:
-    assert refuse_unsupported(model, board(tflm=("per_channel_dense",)), runtime) is None
+def test_model_that_the_runtime_takes_is_let_through(given: Artifact, runtime: str) -> None:
+    assert refuse_unsupported(given, board(tflm=("per_channel_dense",)), runtime) is None
 
 
 def test_per_channel_dense_is_refused_with_the_reason_where_the_board_cannot() -> None:
@@ -58,14 +58,14 @@ def test_per_channel_dense_is_refused_with_the_reason_where_the_board_cannot() -
 
 
 @pytest.mark.parametrize(
-    "model, named",
+    "given, named",
     [
         (artifact("float32"), "full int8 models, and tensor 'in' is float32"),
         (artifact("int8", "float32"), "tensor 'out' is float32"),
         (artifact("uint8"), "tensor 'in' is uint8"),
     ],
 )
-def test_aot_refuses_all_but_full_int8_and_says_what_to_use(model: Artifact, named: str) -> None:
+def test_aot_refuses_all_but_full_int8_and_says_what_to_use(given: Artifact, named: str) -> None:
     with pytest.raises(ModelError, match=named) as caught:
-        refuse_unsupported(model, board(), "aot")
+        refuse_unsupported(given, board(), "aot")
     assert "runtime tflm" in caught.value.hint
