@@ -89,7 +89,13 @@ def train(options: argparse.Namespace) -> int:
     root = find_project().root
     if not (root / "models" / "__main__.py").is_file():
         raise RigError("there are no recipes here", hint="Train in a checkout of the project.")
-    command = [sys.executable, "-m", "models", "train", *options.arguments]
+    command = [sys.executable, "-m", "models", "train", options.name]
+    for name in ("variant", "recipe", "seed", "output"):
+        value = getattr(options, name)
+        if value is not None:
+            command += [f"--{name}", str(value)]
+    if options.if_changed:
+        command.append("--if-changed")
     return subprocess.run(command, cwd=root).returncode
 
 
@@ -185,7 +191,14 @@ def _parser() -> argparse.ArgumentParser:
     command(boards)
     command(models)
     training = command(train)
-    training.add_argument("arguments", nargs=argparse.REMAINDER, help="as for python -m models")
+    training.add_argument("name", metavar="NAME", help="a recipe")
+    training.add_argument("--variant", help="the network; default: the recipe's own")
+    training.add_argument("--recipe", metavar="SCHEDULE", help="the schedule: fast or course")
+    training.add_argument("--seed", type=int)
+    training.add_argument(
+        "--output", type=lambda text: Path(text).absolute(), metavar="DIR", help="models/artifacts"
+    )
+    training.add_argument("--if-changed", action="store_true", help="only if it is not current")
     for run in (build, infer, bench):
         sub = command(run)
         several = {"nargs": "+"} if run is bench else {}

@@ -25,7 +25,10 @@ _LAST_WORDS_BYTES = 2000
 def qemu_command(emulator: Emulator, elf: Path, folder: Path, qemu: str) -> list[str]:
     """Command line that boots `elf` with its UART and QMP on sockets in `folder`.
 
-    `wait=on` holds the CPU until the UART is connected, so that no byte is lost at start.
+    `wait=on` holds the CPU until the UART is connected, so that no byte is lost at start. `mux=on`
+    puts a buffer of 32 bytes before the UART, which holds one: the guest then finds the next byte
+    without waiting for QEMU's main loop, and batches run three times as fast. A multiplexer also
+    looks for an escape character; no byte equals 0x100.
     """
     return [
         qemu,
@@ -37,7 +40,9 @@ def qemu_command(emulator: Emulator, elf: Path, folder: Path, qemu: str) -> list
         *("-audiodev", "none,id=none"),
         *("-semihosting-config", "enable=on,target=native"),
         *("-qmp", f"unix:{folder / 'qmp'},server=on,wait=off"),
-        *("-serial", f"unix:{folder / 'uart'},server=on,wait=on"),
+        *("-chardev", f"socket,id=uart,path={folder / 'uart'},server=on,wait=on,mux=on"),
+        *("-serial", "chardev:uart"),
+        *("-echr", "0x100"),
     ]
 
 

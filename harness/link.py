@@ -219,11 +219,19 @@ class Link:
         """Close the stream. Idempotent."""
         self._stream.close()
 
-    def request(self, op: Op, body: bytes = b"", *, compute_s: float = 0.0) -> bytes:
+    def request(
+        self,
+        op: Op,
+        body: bytes = b"",
+        *,
+        compute_s: float = 0.0,
+        options: LinkOptions | None = None,
+    ) -> bytes:
         """Send a request and return the reply's body, retrying under the same number.
 
         Args:
             compute_s: what the board may take on top of the link's own timeout.
+            options: other patience than the link's, for this request.
 
         Raises:
             BoardStatus: the board answered with ERROR.
@@ -235,21 +243,22 @@ class Link:
         self._count(requests=1)
         frame = encode_frame(Message(seq=self._seq, op=op, body=body))
         received = bytearray()
+        patience = options or self.options
         attempt = 0
-        while attempt < (self.options.attempts if received else self.options.silent_attempts):
+        while attempt < (patience.attempts if received else patience.silent_attempts):
             if attempt:
                 self._count(retries=1)
                 self.log.add(self._clock(), f"retry {attempt}")
             # The extra 00 closes a frame whose own end was lost; an idle board ignores it.
             self._write(b"\0" + frame if attempt else frame, op)
-            reply = self._await(op, self.options.timeout_s + compute_s, received)
+            reply = self._await(op, patience.timeout_s + compute_s, received)
             if reply is not None:
                 return self._checked(op, reply)
             attempt += 1
         raise LinkTimeout(
             where=self.where,
             in_flight=op_name(op),
-            timeout_s=self.options.timeout_s + compute_s,
+            timeout_s=patience.timeout_s + compute_s,
             attempts=attempt,
             received=bytes(received),
         )

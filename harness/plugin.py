@@ -316,7 +316,7 @@ def dut(request: pytest.FixtureRequest, board: OpenBoard) -> Dut:
         ("hil_build", board.dut.hello.build_id.hex()),
     ]
     board.dut.link.log.clear()
-    board.dut.link.resync()
+    board.dut.resync()
     return board.dut
 
 

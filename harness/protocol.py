@@ -21,7 +21,7 @@ from harness.tensor import DTYPES, TensorSpec
 
 VERSION = 1
 REPLY = 0x80
-MIN_PAYLOAD = 128
+MIN_PAYLOAD = 256
 MAX_STR = 255
 SILENCE_S = 0.1
 """A board drops an unfinished frame after this long without a byte."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 import zlib
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from harness.errors import BoardStatus, LinkTimeout, ProtocolError, StaleFirmware, Where
 from harness.latency import Timer, agree
-from harness.link import Link
+from harness.link import Link, LinkOptions
 from harness.protocol import (
     VERSION,
     Capability,
@@ -31,6 +32,9 @@ from harness.tensor import TensorSpec, batch_bytes, batch_from_bytes, dequantize
 
 REQUEST_BUDGET_S = 1.0
 """Batches are cut so that one request keeps the board busy for about this long at most."""
+
+AFTER_RESET = LinkOptions(timeout_s=0.1, attempts=50, silent_attempts=50)
+"""What is sent while a board resets is lost: ask again soon, for 5 s."""
 
 MAX_WARMUP = 50
 _PATIENCE = 10
@@ -112,15 +116,19 @@ class Dut:
             step_ticks=self.hello.timer_step_ticks,
         )
 
-    def greet(self) -> Hello:
+    def greet(self, options: LinkOptions | None = None) -> Hello:
         """Resynchronize and say HELLO.
+
+        Args:
+            options: other patience than the link's.
 
         Raises:
             BoardStatus: the board answers, but its setup failed.
             ProtocolError: it speaks another version, or its HELLO is malformed.
         """
         self.link.resync()
-        self._hello = parse_hello(self.link.request(Op.HELLO, bytes((VERSION,))))
+        hello = self.link.request(Op.HELLO, bytes((VERSION,)), options=options)
+        self._hello = parse_hello(hello)
         if self._hello.status is not Status.OK:
             raise BoardStatus(
                 where=self.link.where,
@@ -135,6 +143,15 @@ class Dut:
             )
         self._batch = max(self._hello.max_infer, self._max_run)
         return self._hello
+
+    def resync(self) -> None:
+        """Find the frame boundary again and see that the board still knows this session.
+
+        Raises:
+            BoardRebooted: it does not.
+        """
+        self.link.resync(quiet_s=0)
+        self.link.request(Op.READ, struct.pack("<IH", 0, 1))
 
     def infer(self, batch: NDArray[Any]) -> Inference:
         """Invoke once for each sample, in batches as large as frames and time allow.
@@ -216,7 +233,7 @@ class Dut:
                 where=self.link.where, op="RESET", status="unsupported", detail=0, field=""
             )
         self.link.request(Op.RESET)
-        return self.greet()
+        return self.greet(AFTER_RESET)
 
     @property
     def _max_run(self) -> int:

@@ -1,0 +1,127 @@
+"""Whole boards through the public API: the emulator's own faults, power cycles, throughput's counts."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from harness.board import load_registry
+from harness.build import Builder
+from harness.compare import Culprit, Verdict
+from harness.emulator import QemuProcess
+from harness.errors import PortLost, UnknownName, Where
+from harness.link import Link, LinkOptions
+from harness.lock import hold
+from harness.project import find_project
+from harness.reference import resolve_model, run_batch
+from harness.rig import RigOptions, checks_for, latency_row, open_board
+from harness.runner import Dut
+
+PROJECT = find_project()
+REGISTRY = load_registry()
+
+
+@pytest.fixture(autouse=True)
+def own_locks(monkeypatch, tmp_path):
+    """Tests of this file open their own boards, whatever the session's fixtures hold."""
+    monkeypatch.setenv("HIL_LOCK_DIR", str(tmp_path / "locks"))
+
+
+@pytest.fixture(scope="module")
+def sine():
+    return resolve_model("sine", PROJECT.artifacts)
+
+
+@pytest.fixture
+def emulator(sine):
+    firmware = Builder(PROJECT).build(REGISTRY["qemu-m4"], "aot", sine)
+    where = Where(board="qemu-m4", port="qemu", model=sine.name)
+    with QemuProcess(REGISTRY["qemu-m4"].emulator, firmware.elf, where=where) as running:
+        yield running
+
+
+def test_a_killed_emulator_is_one_error_naming_board_port_and_request(sine):
+    with open_board(REGISTRY["qemu-m4"], sine, PROJECT, RigOptions()) as opened:
+        children = os.popen(f"pgrep -P {os.getpid()} qemu").read().split()
+        for pid in children:
+            os.kill(int(pid), signal.SIGKILL)
+        with pytest.raises(PortLost) as caught:
+            opened.dut.infer(checks_for(sine).inputs)
+    text = str(caught.value)
+    assert "board qemu-m4" in text and "port qemu:mps2-an386" in text and "sine_int8" in text
+    assert "during INFER" in text and "emulator ended with status -9" in text
+    with hold("qemu-m4", timeout_s=0):
+        pass
+
+
+def test_power_cycle_makes_the_board_forget_the_session(emulator, sine):
+    dut = Dut(Link(emulator.stream, where=Where(board="qemu-m4")))
+    before = dut.greet()
+    emulator.power_cycle()
+    assert dut.greet() == before
+    outputs = dut.infer(checks_for(sine).inputs).outputs
+    np.testing.assert_array_equal(outputs, sine.goldens.outputs)
+
+
+def test_qmp_reports_the_machine(emulator):
+    assert emulator.qmp("query-status")["status"] == "running"
+
+
+def test_instruction_counts_are_equal_over_starts(sine):
+    counts = set()
+    for _ in range(3):
+        with open_board(REGISTRY["qemu-m4"], sine, PROJECT, RigOptions()) as opened:
+            measured = opened.dut.measure(checks_for(sine).inputs[:1], 100)
+            shift = opened.board.emulator.icount_shift
+            counts |= set(measured.timer.instructions(measured.ticks, shift).tolist())
+    assert len(counts) == 1
+
+
+def test_a_corrupting_line_gives_no_wrong_tensor_and_counts_its_retries(sine):
+    patient = LinkOptions(timeout_s=0.05, attempts=200, silent_attempts=200)
+    port = "virtual:?flip=0.01&seed=5"
+    options = RigOptions(port=port, link=patient)
+    samples = np.random.default_rng(3).integers(-128, 128, 3000).astype(np.int8)
+    with open_board(REGISTRY["virtual"], sine, PROJECT, options) as opened:
+        answered = opened.dut.infer(samples)
+        golden = opened.references.golden
+        expected = run_batch(golden, samples, sine.inputs[0]).outputs
+        np.testing.assert_array_equal(answered.outputs, expected)
+        stats = opened.dut.link.stats
+    assert answered.retries > 0
+    assert stats.retries == stats.timeouts + stats.refused_frames + stats.bad_frames
+
+
+@pytest.mark.parametrize(
+    ("fault", "culprit"), [("wrong_output=1", Culprit.KERNEL), ("wrong_output=7", Culprit.BOARD)]
+)
+def test_wrong_outputs_are_attributed(sine, fault, culprit):
+    with open_board(
+        REGISTRY["virtual"], sine, PROJECT, RigOptions(port=f"virtual:?{fault}")
+    ) as opened:
+        compared = opened.comparison
+    assert compared.verdict is Verdict.MISMATCH
+    assert compared.culprit is culprit
+    assert {item.first for item in compared.differences} >= {"board virtual", "staged"}
+
+
+def test_a_row_holds_the_boards_own_words(sine):
+    with open_board(REGISTRY["qemu-m4"], sine, PROJECT, RigOptions()) as opened:
+        measured = opened.dut.measure(checks_for(sine).inputs[:1], 150)
+        row = latency_row(opened, measured, commit="abc")
+        hello = opened.dut.hello
+    assert (row.board, row.emulated, row.runtime) == ("qemu-m4", True, "aot")
+    assert row.firmware_build == hello.build_id.hex()
+    assert row.kernels.startswith("CMSIS-NN")
+    assert (row.n, row.samples, row.mismatches, row.verdict) == (150, 256, 0, "pass")
+    assert row.instructions_p50 == pytest.approx(row.p50_us * 1000 / 128, abs=1)
+    assert row.arena_used_bytes > 0 and row.cold_us > 0
+
+
+def test_a_runtime_the_board_lacks_is_named_with_those_it_has(sine):
+    with (
+        pytest.raises(UnknownName, match="'tflm'; known: aot"),
+        open_board(REGISTRY["qemu-m4"], sine, PROJECT, RigOptions(runtime="tflm")),
+    ):
+        raise AssertionError("opened")
