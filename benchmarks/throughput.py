@@ -26,7 +26,7 @@ def main() -> None:
             batched = BATCHED / (time.perf_counter() - start)
             start = time.perf_counter()
             for value in range(LINES):
-                board.dut.link.ask_text(f"{value % 628 / 100}")
+                board.dut.link.ask_text(f"{value % 6.28:.4f}")
             lines = LINES / (time.perf_counter() - start)
             ratios.append(batched / lines)
             print(f"batches {batched:8.0f}/s   lines {lines:8.0f}/s   ratio {ratios[-1]:.1f}")

@@ -1,7 +1,8 @@
 """PlatformIO `pre:` script: compile the generated model in $HIL_MODEL_DIR into the firmware.
 
-The folder holds one or more .cpp files, and for code by BakeNN also its list of C sources. It lies outside of src_dir,
-because PlatformIO throws a build folder away when the list of files in src_dir changes.
+The folder holds one or more .cpp files, and for code by BakeNN also its list of C sources. It lies
+outside of src_dir, because PlatformIO throws a build folder away when the list of files in src_dir
+changes.
 """
 
 import os
@@ -18,6 +19,8 @@ def cmake_list(text, name):
     return [item.strip('"').replace("${CMAKE_CURRENT_LIST_DIR}/", "") for item in items]
 
 
+DEFINES = "${_defines(CPPDEFPREFIX, CPPDEFINES, CPPDEFSUFFIX, __env__, TARGET, SOURCE)}"
+
 folder = Path(os.environ.get("HIL_MODEL_DIR", ""))
 if not os.environ.get("HIL_MODEL_DIR") or not any(folder.glob("*.cpp")):
     print("Error: HIL_MODEL_DIR must name a folder with a generated model, such as model_aot.cpp")
@@ -26,7 +29,7 @@ folder = folder.resolve()
 listing = folder / "bakenn_sources.cmake"
 text = listing.read_text() if listing.is_file() else ""
 sources = sorted(path.name for path in folder.glob("*.cpp")) + cmake_list(text, "SOURCES")
-# Only for these files: were the folder in everyone's include path, a model elsewhere would recompile everything.
+# Only for these files: in everyone's include path, a model elsewhere would recompile everything.
 include = [str(folder / item) for item in cmake_list(text, "INCLUDE_DIRS") or ["."]]
 flags = [f"-D{item}" for item in cmake_list(text, "COMPILE_DEFINITIONS")]
 for source in sources:
@@ -35,6 +38,6 @@ for source in sources:
         source=str(folder / source),
         CPPPATH=["$PROJECT_SRC_DIR", *include],
         _CPPDEFFLAGS=" ".join(["$_HIL_DEFFLAGS", *flags]),
-        _HIL_DEFFLAGS="${_defines(CPPDEFPREFIX, CPPDEFINES, CPPDEFSUFFIX, __env__, TARGET, SOURCE)}",
+        _HIL_DEFFLAGS=DEFINES,
     )
     env.Append(PIOBUILDFILES=[built])  # noqa: F821

@@ -201,8 +201,13 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     options = metafunc.config.stash[_RIG].options
+    own = {
+        name.strip()
+        for mark in metafunc.definition.iter_markers("parametrize")
+        for name in (mark.args[0].split(",") if isinstance(mark.args[0], str) else mark.args[0])
+    }
     for name, values in (("board", options.boards), ("model", options.models)):
-        if name in metafunc.fixturenames:
+        if name in metafunc.fixturenames and name not in own:
             ids = [Path(value).stem for value in values]
             metafunc.parametrize(name, values, indirect=True, scope="session", ids=ids)
 

@@ -128,14 +128,13 @@ class ErrorReply:
 
 
 def max_infer_count(max_payload: int, input_bytes: int, output_bytes: int) -> int:
-    """Samples for which INFER's request (4 + k inputs) and reply (4 + k outputs and ticks) fit."""
-    room = max_payload - 4
-    return min(room // input_bytes, room // (output_bytes + 4))
+    """Samples for which INFER's request (4 + k inputs) and reply (9 + k outputs and ticks) fit."""
+    return min((max_payload - 4) // input_bytes, (max_payload - 9) // (output_bytes + 4))
 
 
 def max_run_count(max_payload: int) -> int:
     """Invokes whose ticks fit into one RUN reply."""
-    return (max_payload - 8) // 4
+    return (max_payload - 13) // 4
 
 
 def encode_frame(message: Message) -> bytes:
@@ -347,8 +346,26 @@ def infer_body(count: int, inputs: bytes) -> bytes:
     return struct.pack("<H", count) + inputs
 
 
+def pack_ticks(ticks: NDArray[np.uint32]) -> bytes:
+    """Least, width, and differences from the least, of shape (count,) with count above 0."""
+    least = int(ticks.min())
+    span = int(ticks.max()) - least
+    width = 0 if span == 0 else 1 if span < 1 << 8 else 2 if span < 1 << 16 else 4
+    head = struct.pack("<IB", least, width)
+    return head + (ticks - np.uint32(least)).astype(f"<u{width}").tobytes() if width else head
+
+
 def _take_ticks(body: Body, count: int) -> NDArray[np.uint32]:
-    return np.frombuffer(body.take(4 * count), dtype="<u4").astype(np.uint32)
+    least, width = body.number("I"), body.number("B")
+    if width == 0:
+        return np.full(count, least, dtype=np.uint32)
+    if width not in (1, 2, 4):
+        raise ProtocolError(f"ticks packed in {width} bytes each")
+    above = np.frombuffer(body.take(width * count), dtype=f"<u{width}").astype(np.uint64)
+    ticks = above + least
+    if ticks.max() > 0xFFFFFFFF:
+        raise ProtocolError("packed ticks exceed 32 bits")
+    return np.asarray(ticks, dtype=np.uint32)
 
 
 def parse_infer(raw: bytes, *, count: int, output_bytes: int) -> tuple[bytes, NDArray[np.uint32]]:

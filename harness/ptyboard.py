@@ -30,7 +30,7 @@ from harness.tensor import batch_from_bytes
 from harness.virtual import VirtualBoard
 
 BOARD_ID = "virtual"
-MAX_PAYLOAD = 1024
+MAX_PAYLOAD = 4096
 TICK_HZ = 1_000_000_000
 _STOP_S = 2.0
 

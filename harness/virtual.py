@@ -30,6 +30,7 @@ from harness.protocol import (
     hello_body,
     max_infer_count,
     max_run_count,
+    pack_ticks,
 )
 from harness.tensor import batch_from_bytes, dequantize, quantize
 
@@ -222,7 +223,7 @@ class VirtualBoard:
             self._input[:] = body[2 + index * size : 2 + (index + 1) * size]
             ticks.append(self._timed_invoke(bytes(self._input), index))
             outputs.append(self._output)
-        packed = np.array(ticks, dtype="<u4").tobytes()
+        packed = pack_ticks(np.array(ticks, dtype=np.uint32))
         return count.to_bytes(2, "little") + b"".join(outputs) + packed
 
     def _write(self, body: bytes) -> bytes:
@@ -254,7 +255,7 @@ class VirtualBoard:
             raise _Refusal(Status.BAD_INPUT, field="input_crc", detail=held)
         ticks = [self._timed_invoke(bytes(self._input), index) for index in range(count)]
         head = zlib.crc32(self._output).to_bytes(4, "little") + count.to_bytes(2, "little")
-        return head + np.array(ticks, dtype="<u4").tobytes()
+        return head + pack_ticks(np.array(ticks, dtype=np.uint32))
 
     def _take_text_byte(self, byte: int) -> bytes:
         if byte == 0x0A:

@@ -254,7 +254,7 @@ class BoardWire(Wire):
         self._spoil = spoil
         hello = Hello(
             capabilities=Capability.INFER,
-            max_payload=128,
+            max_payload=256,
             tick_hz=1000,
             timer_step_ticks=1,
             timer_read_ticks=0,

@@ -1,4 +1,4 @@
-"""The plugin as its users meet it: whole pytest runs on the virtual board, in processes of their own."""
+"""The plugin as its users meet it: whole pytest runs, each in a process of its own."""
 
 import csv
 import os
@@ -17,7 +17,7 @@ from harness.report import COLUMNS
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parent.parent
-BOARD_TESTS = ROOT / "tests" / "board" / "test_board.py"
+BOARD_TESTS = ROOT / "tests" / "board" / "test_on_board.py"
 
 SMALL = """
 import numpy as np
@@ -85,7 +85,8 @@ def test_board_tests_pass_on_the_virtual_board_and_write_the_csv(run):
 def test_wrong_numbers_are_a_failure_with_the_odd_one_out_and_the_link_log(run):
     result = run(
         *("--board", "virtual", "--hil-port", "virtual:?wrong_output=7", "--junitxml=junit.xml"),
-        tests="def test_golden(dut, board):\n    assert board.comparison.mismatches == 0, board.comparison",
+        tests="def test_golden(dut, board):\n"
+        "    assert board.comparison.mismatches == 0, board.comparison",
     )  # fmt: skip
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*36 of 256 samples differ*", "*odd one out: board*"])
@@ -101,7 +102,7 @@ def test_wrong_numbers_are_a_failure_with_the_odd_one_out_and_the_link_log(run):
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("hang_after=30", "*no reply to INFER*in 3 attempts (board virtual, port virtual:*model sine_int8)*"),
+        ("hang_after=30", "*no reply to INFER*in 3 attempts (board virtual, *model sine_int8)*"),
         ("reboot_after=30", "*board rebooted during INFER (board virtual*"),
         ("vanish_after=30", "*link lost*during INFER (board virtual*"),
     ],
@@ -234,19 +235,19 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
-@pytest.mark.parametrize("board", ["virtual", "qemu-m4"])
-def test_nothing_is_left_when_pytest_is_ended(run, board, ending):
+@pytest.mark.parametrize("on", ["virtual", "qemu-m4"])
+def test_nothing_is_left_when_pytest_is_ended(run, on, ending):
     (run.path / "test_it.py").write_text(
         "import time\ndef test_it(dut, latency):\n"
         "    latency(n=10)\n    print('ready', flush=True)\n    time.sleep(60)\n"
     )
-    command = [sys.executable, "-m", "pytest", "-s", "-p", "harness.plugin", "--board", board]
+    command = [sys.executable, "-m", "pytest", "-s", "-p", "harness.plugin", "--board", on]
     process = subprocess.Popen(command, cwd=run.path, stdout=subprocess.PIPE, text=True)
     while "ready" not in (line := process.stdout.readline()):
         assert line, "pytest ended early"
     children = children_of(process.pid)
     names = {Path(f"/proc/{pid}/comm").read_text().strip() for pid in children}
-    assert (QEMU in names) == (board == "qemu-m4") and children
+    assert (QEMU in names) == (on == "qemu-m4") and children
     os.kill(process.pid, ending)
     process.wait(30)
     process.stdout.close()
@@ -255,5 +256,5 @@ def test_nothing_is_left_when_pytest_is_ended(run, board, ending):
         time.sleep(0.01)
     assert not [pid for pid in children if alive(pid)]
     assert len(rows(run.path / "reports" / "latency.csv")) == 1
-    result = run("--board", board, "--hil-lock-timeout", "1")
+    result = run("--board", on, "--hil-lock-timeout", "1")
     assert result.ret == 0

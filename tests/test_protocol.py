@@ -25,6 +25,7 @@ from harness.protocol import (
     max_infer_count,
     max_run_count,
     op_name,
+    pack_ticks,
     parse_error,
     parse_hello,
     parse_infer,
@@ -155,7 +156,7 @@ hellos = st.builds(
     Hello,
     status=st.sampled_from(Status),
     capabilities=st.integers(0, 15).map(Capability),
-    max_payload=st.integers(128, 65535),
+    max_payload=st.integers(256, 65535),
     tick_hz=st.integers(1, 2**32 - 1),
     timer_step_ticks=numbers,
     timer_read_ticks=numbers,
@@ -204,7 +205,7 @@ def put(at: int, raw: bytes) -> bytes:
         (HELLO_RAW + b"\0", "1 bytes too many"),
         (put(0, b"\x02"), "protocol version 2, this harness 1"),
         (put(1, b"\x63"), "unknown status 99"),
-        (put(4, (127).to_bytes(2, "little")), "frames of 127 bytes, least 128"),
+        (put(4, (255).to_bytes(2, "little")), "frames of 255 bytes, least 256"),
         (put(6, bytes(4)), "lacks a tick rate"),
         (put(NAMES_AT + 1, b"\xff"), "not UTF-8"),
         (hello_body(replace(HELLO, inputs=())), "lacks a tick rate, inputs or outputs"),
@@ -241,21 +242,47 @@ def test_infer_and_run_bodies_lie_on_the_wire_as_the_document_says() -> None:
     assert infer_body(2, b"\x80\x7f").hex() == "0200807f"
     assert run_body(3, 0x01020304).hex() == "030004030201"
     outputs, ticks = parse_infer(
-        bytes.fromhex("0200 aabb 05000000 ffffffff"), count=2, output_bytes=1
+        bytes.fromhex("0200 aabb 05000000 04 00000000 faffffff"), count=2, output_bytes=1
     )
     assert outputs == b"\xaa\xbb" and ticks.tolist() == [5, 2**32 - 1]
-    crc, ticks = parse_run(bytes.fromhex("04030201 0100 07000000"), count=1)
+    crc, ticks = parse_run(bytes.fromhex("04030201 0100 07000000 00"), count=1)
     assert crc == 0x01020304 and ticks.tolist() == [7] and ticks.dtype == np.uint32
 
 
-@pytest.mark.parametrize("raw", ["0100 aa 05000000", "0200 aabb 05000000", "0200aabb" + "00" * 9])
+@pytest.mark.parametrize(
+    "ticks, packed",
+    [
+        ([7], "07000000 00"),
+        ([7, 7, 7], "07000000 00"),
+        ([7, 9, 262], "07000000 01 00 02 ff"),
+        ([263, 7], "07000000 02 0001 0000"),
+        ([7, 65543], "07000000 04 00000000 00000100"),
+        ([0, 2**32 - 1], "00000000 04 00000000 ffffffff"),
+    ],
+)
+def test_ticks_are_packed_as_narrow_as_they_are(ticks: list[int], packed: str) -> None:
+    raw = pack_ticks(np.array(ticks, dtype=np.uint32))
+    assert raw == bytes.fromhex(packed)
+    body = len(ticks).to_bytes(2, "little") + bytes(len(ticks)) + raw
+    assert parse_infer(body, count=len(ticks), output_bytes=1)[1].tolist() == ticks
+
+
+@pytest.mark.parametrize("packed", ["07000000 03 000000", "ffffffff 01 01"])
+def test_impossible_packing_of_ticks_is_refused(packed: str) -> None:
+    with pytest.raises(ProtocolError, match="packed"):
+        parse_infer(bytes.fromhex("0100 aa" + packed), count=1, output_bytes=1)
+
+
+@pytest.mark.parametrize(
+    "raw", ["0100 aa 05000000 00", "0200 aabb 05000000", "0200aabb" + "00" * 6]
+)
 def test_infer_reply_of_another_size_is_refused(raw: str) -> None:
     with pytest.raises(ProtocolError):
         parse_infer(bytes.fromhex(raw), count=2, output_bytes=1)
 
 
 @pytest.mark.parametrize(
-    "raw", ["04030201 0200 07000000", "04030201 0100", "040302010100" + "00" * 5]
+    "raw", ["04030201 0200 07000000 00", "04030201 0100", "040302010100" + "00" * 6]
 )
 def test_run_reply_of_another_size_is_refused(raw: str) -> None:
     with pytest.raises(ProtocolError):
@@ -264,15 +291,16 @@ def test_run_reply_of_another_size_is_refused(raw: str) -> None:
 
 @pytest.mark.parametrize(
     "room, inputs, outputs, expected",
-    [(1024, 1, 1, 204), (1024, 16, 1, 63), (128, 124, 1, 1), (128, 125, 1, 0), (128, 1, 120, 1)],
+    [(1024, 1, 1, 203), (1024, 16, 1, 63), (128, 124, 1, 1), (128, 125, 1, 0), (128, 1, 115, 1)],
 )
 def test_infer_takes_as_many_samples_as_fit_both_ways(room, inputs, outputs, expected) -> None:
-    # By hand: seq, op and count are 4 bytes; a sample is `inputs` out and `outputs` + 4 back.
+    # By hand: seq, op and count are 4 bytes, and 5 more head the ticks of a reply; a sample is
+    # `inputs` out and `outputs` + 4 back.
     assert max_infer_count(room, inputs, outputs) == expected
 
 
 def test_run_takes_as_many_invokes_as_its_reply_has_ticks_for() -> None:
-    assert (max_run_count(128), max_run_count(1024), max_run_count(1027)) == (30, 254, 254)
+    assert (max_run_count(129), max_run_count(1024), max_run_count(1025)) == (29, 252, 253)
 
 
 @pytest.mark.parametrize("op, name", [(0x01, "HELLO"), (0x82, "INFER"), (0x55, "op 0x55")])

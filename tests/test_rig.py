@@ -1,4 +1,4 @@
-"""Whole boards through the public API: the emulator's own faults, power cycles, throughput's counts."""
+"""Whole boards through the public API: faults of the emulator, power cycles, exact counts."""
 
 import os
 import signal

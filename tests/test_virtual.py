@@ -31,7 +31,7 @@ from harness.virtual import InvokeFailed, VirtualBoard
 
 HELLO = Hello(
     capabilities=Capability.INFER | Capability.TENSORS | Capability.RESET,
-    max_payload=128,
+    max_payload=256,
     tick_hz=1_000_000,
     timer_step_ticks=1,
     timer_read_ticks=3,
@@ -105,7 +105,7 @@ def test_hello_says_who_the_board_is_and_may_be_repeated() -> None:
 def test_infer_answers_outputs_and_raw_ticks_across_a_turn_of_the_counter(bench: Bench) -> None:
     reply = bench.ask(Op.INFER, infer_body(2, bytes((1, 2, 3, 0xFE))))
     assert (reply.seq, reply.op) == (1, 0x82)
-    assert reply.body.hex(" ") == "02 00 03 01 64 00 00 00 64 00 00 00"
+    assert reply.body.hex(" ") == "02 00 03 01 64 00 00 00 00"
 
 
 def test_write_run_and_read_move_a_tensor_in_pieces(bench: Bench) -> None:
@@ -113,7 +113,7 @@ def test_write_run_and_read_move_a_tensor_in_pieces(bench: Bench) -> None:
     assert bench.ask(Op.WRITE, bytes.fromhex("00000000 04"), 2).body.hex() == "01000000"
     ran = bench.ask(Op.RUN, run_body(2, zlib.crc32(b"\x04\x05")), 3).body
     output_crc = zlib.crc32(b"\x09").to_bytes(4, "little")
-    assert ran == output_crc + bytes.fromhex("0200 64000000 64000000")
+    assert ran == output_crc + bytes.fromhex("0200 64000000 00")
     assert bench.ask(Op.READ, bytes.fromhex("00000000 0100"), 4).body == b"\x09"
     assert bench.invokes == 2
 
@@ -132,24 +132,24 @@ def test_infer_and_a_persons_line_spoil_a_written_input(bench: Bench, between: C
 @pytest.mark.parametrize(
     "op, body, expected",
     [
-        # max_payload 128: INFER's reply takes 4 + 5 k bytes, RUN's 8 + 4 k.
+        # max_payload 256: INFER's reply takes up to 9 + 5 k bytes, RUN's up to 13 + 4 k.
         (Op.INFER, "", (Status.BAD_SIZE, "body", 4)),
         (Op.INFER, "01", (Status.BAD_SIZE, "body", 4)),
-        (Op.INFER, "0000", (Status.BAD_VALUE, "count", 24)),
-        (Op.INFER, "1900", (Status.BAD_VALUE, "count", 24)),
+        (Op.INFER, "0000", (Status.BAD_VALUE, "count", 49)),
+        (Op.INFER, "3200", (Status.BAD_VALUE, "count", 49)),
         (Op.INFER, "0200 010203", (Status.BAD_SIZE, "body", 6)),
         (Op.INFER, "0200 0000 6300", (Status.INVOKE_FAILED, "", 1)),
         (Op.WRITE, "00000000", (Status.BAD_SIZE, "body", 5)),
         (Op.WRITE, "02000000 01", (Status.BAD_VALUE, "offset", 2)),
         (Op.WRITE, "ffffffff 01", (Status.BAD_VALUE, "offset", 2)),
         (Op.READ, "00000000 01", (Status.BAD_SIZE, "body", 6)),
-        (Op.READ, "00000000 0000", (Status.BAD_VALUE, "length", 126)),
-        (Op.READ, "00000000 7f00", (Status.BAD_VALUE, "length", 126)),
+        (Op.READ, "00000000 0000", (Status.BAD_VALUE, "length", 254)),
+        (Op.READ, "00000000 ff00", (Status.BAD_VALUE, "length", 254)),
         (Op.READ, "00000000 0200", (Status.BAD_VALUE, "offset", 1)),
         (Op.READ, "ffffffff 0100", (Status.BAD_VALUE, "offset", 1)),
         (Op.RUN, "0100", (Status.BAD_SIZE, "body", 6)),
-        (Op.RUN, "0000 00000000", (Status.BAD_VALUE, "count", 30)),
-        (Op.RUN, "1f00 00000000", (Status.BAD_VALUE, "count", 30)),
+        (Op.RUN, "0000 00000000", (Status.BAD_VALUE, "count", 60)),
+        (Op.RUN, "3d00 00000000", (Status.BAD_VALUE, "count", 60)),
         (Op.PROFILE, "", (Status.UNSUPPORTED, "", 0)),
         (Op.RESET, "00", (Status.BAD_SIZE, "body", 0)),
         (Op.HELLO, "", (Status.BAD_SIZE, "body", 1)),
@@ -224,13 +224,13 @@ def test_damaged_frame_is_answered_under_number_0_and_keeps_the_reply(bench, bad
 
 
 @pytest.mark.parametrize("fill", [b"\x11", b"\0"])
-@pytest.mark.parametrize("size, fits", [(126, True), (127, False), (130, False), (5000, False)])
+@pytest.mark.parametrize("size, fits", [(254, True), (255, False), (258, False), (5000, False)])
 def test_frame_longer_than_the_buffer_is_dropped_and_the_next_one_works(bench, fill, size, fits):
     reply = bench.board.feed(frame(0x42, fill * size))
     if fits:
         assert decode_frame(reply[1:-1]).seq == 1
     else:
-        assert answers(reply) == [(Status.FRAME_TOO_LONG, 0, "", 128)]
+        assert answers(reply) == [(Status.FRAME_TOO_LONG, 0, "", 256)]
     assert bench.ask(Op.INFER, infer_body(1, b"\1\2")).op == 0x82
 
 

@@ -12,6 +12,8 @@ namespace fake {
 std::string sent;
 Status setup_status = Status::kOk;
 int invoke_fails = 0;
+uint32_t extra_ticks = 0;
+uint32_t invokes = 0;
 
 namespace {
 uint32_t ticks = 0xfffffff0u;  // Wraps early, so that every test lives through it.
@@ -29,6 +31,7 @@ void Boot() {
   memset(input, 0, sizeof input);
   memset(output, 0, sizeof output);
   invoke_fails = 0;
+  extra_ticks = 0;
   for (int i = 0; i < 32; ++i) sha256[i] = static_cast<uint8_t>(i);
   for (int i = 0; i < 16; ++i) build_id[i] = static_cast<uint8_t>(0xa0 + i);
 }
@@ -66,6 +69,7 @@ InputBuffer Input() { return {reinterpret_cast<uint8_t*>(fake::input), sizeof fa
 void Prepare() {}
 Status Invoke() {
   if (fake::invoke_fails > 0 && --fake::invoke_fails == 0) return Status::kInvokeFailed;
+  fake::ticks += fake::extra_ticks * fake::invokes++;
   fake::output[0] = fake::Saturate(fake::input[0] + fake::input[1]);
   fake::output[1] = fake::Saturate(fake::input[2] - fake::input[3]);
   return Status::kOk;

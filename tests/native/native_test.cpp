@@ -136,6 +136,9 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
     fake::setup_status = static_cast<Status>(std::stoi(rest.substr(13)));
   } else if (verb == "set" && rest.compare(0, 13, "invoke_fails ") == 0) {
     fake::invoke_fails = std::stoi(rest.substr(13));
+  } else if (verb == "set" && rest.compare(0, 12, "extra_ticks ") == 0) {
+    fake::extra_ticks = static_cast<uint32_t>(std::stoul(rest.substr(12)));
+    fake::invokes = 0;
   } else {
     Fail(where + "\n  unknown step");
   }

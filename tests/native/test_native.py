@@ -1,4 +1,4 @@
-"""The firmware's protocol code on the host, under the address and undefined-behaviour sanitizers."""
+"""The firmware's protocol code on the host, under address and undefined-behaviour sanitizers."""
 
 from __future__ import annotations
 

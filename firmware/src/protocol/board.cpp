@@ -24,6 +24,7 @@ enum Capability : uint16_t { kCanInfer = 1, kCanRun = 2, kCanReset = 8 };
 
 constexpr size_t kHeader = 2;        // seq, op
 constexpr size_t kTicks = 4;         // per inference
+constexpr size_t kTicksHeader = 5;   // least, width
 constexpr size_t kInferFixed = kHeader + 2;
 constexpr size_t kRunFixed = kHeader + 6;
 
@@ -40,6 +41,28 @@ void WriteSpecs(Writer& reply, const TensorSpecs& specs) {
     reply.F32(spec.scale);
     reply.U32(static_cast<uint32_t>(spec.zero_point));
   }
+}
+
+// Packs `count` ticks, raw u32 behind room for the header, where they lie. Returns the bytes that are left over.
+size_t PackTicks(uint8_t* place, size_t count) {
+  const uint8_t* raw = place + kTicksHeader;
+  uint32_t least = UINT32_MAX;
+  uint32_t most = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const uint32_t ticks = LoadU32(raw + i * kTicks);
+    if (ticks < least) least = ticks;
+    if (ticks > most) most = ticks;
+  }
+  const uint32_t span = most - least;
+  const size_t width = span == 0 ? 0 : span <= UINT8_MAX ? 1 : span <= UINT16_MAX ? 2 : 4;
+  StoreU32(place, least);
+  place[4] = static_cast<uint8_t>(width);
+  uint8_t* packed = place + kTicksHeader;  // Never ahead of what is still to be read.
+  for (size_t i = 0; i < count; ++i) {
+    const uint32_t above = LoadU32(raw + i * kTicks) - least;
+    for (size_t byte = 0; byte < width; ++byte) *packed++ = static_cast<uint8_t>(above >> (8 * byte));
+  }
+  return count * (kTicks - width);
 }
 
 // A failing link cannot be reported over itself: the host's time-out is the report.
@@ -183,8 +206,9 @@ Board::Fault Board::Infer(Reader& body, Writer& reply) {
   const size_t output_size = runtime::Output().size;
   reply.U16(static_cast<uint16_t>(count));
   uint8_t* outputs = reply.Reserve(count * output_size);
-  uint8_t* ticks = reply.Reserve(count * kTicks);
+  uint8_t* packed = reply.Reserve(kTicksHeader + count * kTicks);
   if (!reply.ok()) return {};
+  uint8_t* ticks = packed + kTicksHeader;
   for (size_t sample = 0; sample < count; ++sample) {
     memcpy(input.data, body.Take(input.size), input.size);
     uint32_t elapsed = 0;
@@ -192,6 +216,7 @@ Board::Fault Board::Infer(Reader& body, Writer& reply) {
     memcpy(outputs + sample * output_size, runtime::Output().data, output_size);
     StoreU32(ticks + sample * kTicks, elapsed);
   }
+  reply.Drop(PackTicks(packed, count));
   return {};
 }
 
@@ -226,7 +251,7 @@ Board::Fault Board::Run(Reader& body, Writer& reply) {
   if (body.left() != 6) return {Status::kBadSize, 6, "body"};
   const size_t count = body.U16();
   const uint32_t wanted_crc = body.U32();
-  const size_t limit = (max_payload_ - kRunFixed) / kTicks;
+  const size_t limit = (max_payload_ - kRunFixed - kTicksHeader) / kTicks;
   if (count < 1 || count > limit) return {Status::kBadValue, static_cast<uint32_t>(limit), "count"};
   const runtime::InputBuffer input = runtime::Input();
   const uint32_t input_crc = Crc32(input.data, input.size);
@@ -234,13 +259,15 @@ Board::Fault Board::Run(Reader& body, Writer& reply) {
 
   uint8_t* output_crc = reply.Reserve(4);
   reply.U16(static_cast<uint16_t>(count));
-  uint8_t* ticks = reply.Reserve(count * kTicks);
+  uint8_t* packed = reply.Reserve(kTicksHeader + count * kTicks);
   if (!reply.ok()) return {};
+  uint8_t* ticks = packed + kTicksHeader;
   for (size_t index = 0; index < count; ++index) {
     uint32_t elapsed = 0;
     if (TimedInvoke(&elapsed) != Status::kOk) return {Status::kInvokeFailed, static_cast<uint32_t>(index), ""};
     StoreU32(ticks + index * kTicks, elapsed);
   }
+  reply.Drop(PackTicks(packed, count));
   const runtime::OutputBuffer output = runtime::Output();
   StoreU32(output_crc, Crc32(output.data, output.size));
   return {};
@@ -249,8 +276,9 @@ Board::Fault Board::Run(Reader& body, Writer& reply) {
 size_t Board::InferLimit() const {
   const runtime::Description model = runtime::Describe();
   const size_t input_size = SizeBytes(model.inputs);
-  const size_t output_size = SizeBytes(model.outputs) + kTicks;
-  return (max_payload_ - kInferFixed) / (input_size > output_size ? input_size : output_size);
+  const size_t requests = (max_payload_ - kInferFixed) / (input_size > 0 ? input_size : 1);
+  const size_t replies = (max_payload_ - kInferFixed - kTicksHeader) / (SizeBytes(model.outputs) + kTicks);
+  return requests < replies ? requests : replies;
 }
 
 uint16_t Board::Capabilities() const {

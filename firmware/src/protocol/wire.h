@@ -62,6 +62,7 @@ class Writer {
   }
   void Str(const char* text) { Str(text, strlen(text)); }
 
+  void Drop(size_t size) { size_ -= size; }  // Take back the last bytes written.
   void Clear() {
     size_ = 0;
     ok_ = true;
