@@ -29,8 +29,8 @@ def main() -> None:
         wrong = int((answered.outputs.ravel() != expected).sum())
         stats = board.dut.link.stats
     print(f"{total} samples, {wrong} wrong, {seconds:.1f} s, {stats.requests} requests")
-    print(f"retries {stats.retries} = timeouts {stats.timeouts} + refused frames "
-          f"{stats.refused_frames} + bad replies {stats.bad_frames}")  # fmt: skip
+    print(f"retries {stats.retries}: {stats.timeouts} timeouts, {stats.refused_frames} frames "
+          f"refused by the board, {stats.bad_frames} damaged replies")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ An error carries its facts as attributes; the text is built from them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -54,6 +56,17 @@ class HilError(Exception):
         place = str(self.where)
         text = f"{self.what} ({place})." if place else f"{self.what}."
         return f"{text}\n{self.hint}" if self.hint else text
+
+
+@contextmanager
+def located(where: Where) -> Iterator[None]:
+    """Errors that leave the block without a place get this one."""
+    try:
+        yield
+    except HilError as error:
+        if error.where == NOWHERE:
+            error.where = where
+        raise
 
 
 class RigError(HilError):

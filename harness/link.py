@@ -21,6 +21,7 @@ from harness.errors import (
     ProtocolError,
     StartFailed,
     Where,
+    located,
 )
 from harness.protocol import (
     REPLY,
@@ -167,7 +168,7 @@ class LinkStats:
 class LinkLog:
     """The last events on a link, as lines for the report of a failed test."""
 
-    def __init__(self, capacity: int = 200, shown_bytes: int = 48) -> None:
+    def __init__(self, capacity: int = 100, shown_bytes: int = 48) -> None:
         self._events: deque[tuple[float, str, bytes]] = deque(maxlen=capacity)
         self._shown = shown_bytes
 
@@ -253,7 +254,8 @@ class Link:
             self._write(b"\0" + frame if attempt else frame, op)
             reply = self._await(op, patience.timeout_s + compute_s, received)
             if reply is not None:
-                return self._checked(op, reply)
+                with located(self.where):
+                    return self._checked(op, reply)
             attempt += 1
         raise LinkTimeout(
             where=self.where,
@@ -342,7 +344,8 @@ class Link:
                 if message.seq == self._seq:
                     return message
                 if message.seq == 0 and message.op == Op.ERROR | REPLY:
-                    self._refused(op, message)
+                    with located(self.where):
+                        self._refused(op, message)
                     return None
                 self._count(stale_replies=1)
             if spoilt:

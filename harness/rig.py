@@ -338,8 +338,8 @@ SUMMARY_HEADINGS = (
     "differ",
     "median",
     "p99 us",
-    "flash B",
-    "arena B",
+    "flash",
+    "arena",
     "verdict",
 )
 

@@ -6,13 +6,13 @@ import struct
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import BoardStatus, LinkTimeout, ProtocolError, StaleFirmware, Where
+from harness.errors import BoardStatus, LinkTimeout, ProtocolError, StaleFirmware, Where, located
 from harness.latency import Timer, agree
 from harness.link import Link, LinkOptions
 from harness.protocol import (
@@ -35,6 +35,9 @@ REQUEST_BUDGET_S = 1.0
 
 AFTER_RESET = LinkOptions(timeout_s=0.1, attempts=50, silent_attempts=50)
 """What is sent while a board resets is lost: ask again soon, for 5 s."""
+
+BATCH_ATTEMPTS = 4
+"""A batch that comes through damaged this often is cut: the smaller frame has better chances."""
 
 MAX_WARMUP = 50
 _PATIENCE = 10
@@ -128,7 +131,8 @@ class Dut:
         """
         self.link.resync()
         hello = self.link.request(Op.HELLO, bytes((VERSION,)), options=options)
-        self._hello = parse_hello(hello)
+        with located(self.link.where):
+            self._hello = parse_hello(hello)
         if self._hello.status is not Status.OK:
             raise BoardStatus(
                 where=self.link.where,
@@ -276,14 +280,18 @@ class Dut:
         compute_s = _PATIENCE * invokes * self._invoke_s or 10.0
         start = self._clock()
         retried = self.link.stats.retries
-        reply = self.link.request(op, body, compute_s=compute_s)
+        options = self.link.options
+        if invokes > 1:
+            options = replace(options, attempts=min(options.attempts, BATCH_ATTEMPTS))
+        reply = self.link.request(op, body, compute_s=compute_s, options=options)
         if self.link.stats.retries == retried or self._invoke_s == 0.0:
             self._invoke_s = (self._clock() - start) / invokes
         return reply
 
     def _infer_once(self, count: int, raw: bytes) -> tuple[bytes, NDArray[np.uint32]]:
         reply = self._timed(Op.INFER, infer_body(count, raw), count)
-        return parse_infer(reply, count=count, output_bytes=self.hello.output_bytes)
+        with located(self.link.where):
+            return parse_infer(reply, count=count, output_bytes=self.hello.output_bytes)
 
     def _write(self, raw: bytes) -> None:
         room = self.hello.max_payload - 6
@@ -295,7 +303,8 @@ class Dut:
 
     def _run(self, raw: bytes, count: int) -> tuple[int, NDArray[np.uint32]]:
         reply = self._timed(Op.RUN, run_body(count, zlib.crc32(raw)), count)
-        return parse_run(reply, count=count)
+        with located(self.link.where):
+            return parse_run(reply, count=count)
 
     def _read(self, output_crc: int) -> bytes:
         size = self.hello.output_bytes

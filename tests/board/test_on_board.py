@@ -29,12 +29,12 @@ def test_build_id_is_that_of_the_firmware_file(dut, firmware):
 def test_every_golden_input_gives_the_golden_output(dut, board):
     compared = board.comparison
     assert compared.samples >= 256
-    assert compared.verdict is not Verdict.MISMATCH, compared
+    assert compared.verdict is not Verdict.MISMATCH, str(compared)
 
 
 def test_accuracy_holds_the_manifests_bounds(dut, board):
     compared = board.comparison
-    assert not compared.broken_bounds, compared
+    assert not compared.broken_bounds, str(compared)
 
 
 def test_one_input_repeated_gives_one_answer(dut, model):
