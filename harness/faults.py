@@ -15,9 +15,9 @@ class Faults:
 
     drop, flip, duplicate: probability for each byte, either way. delay_ms: before each reply.
     hang_after, reboot_after, vanish_after: the answer, counted from 1 and including HELLO's,
-    instead of which the board falls silent, loses its session (once), or is unplugged; 0 never. wrong_model: HELLO names
-    another model. wrong_output: every N-th invoke is off by one LSB; 0 never. slow: factor on
-    ticks. seed: of the random faults.
+    instead of which the board falls silent, loses its session (once), or is unplugged; 0 never.
+    wrong_model: HELLO names another model. wrong_output: every N-th invoke is off by one LSB;
+    0 never. slow: factor on ticks. seed: of the random faults.
     """
 
     drop: float = 0.0
