@@ -20,6 +20,7 @@ QEMU = "qemu-system-arm"
 START_S = 10.0
 _STOP_S = 2.0
 _LAST_WORDS_BYTES = 2000
+_WAITING = "QEMU waiting for connection"
 
 
 def qemu_command(emulator: Emulator, elf: Path, folder: Path, qemu: str) -> list[str]:
@@ -155,8 +156,9 @@ class QemuProcess:
             pass
         code = self._process.poll()
         state = "emulator still runs" if code is None else f"emulator ended with status {code}"
-        said = (self._folder / "log").read_bytes()[-_LAST_WORDS_BYTES:].decode("utf-8", "replace")
-        return f"{state}; it said: {said.strip()}" if said.strip() else state
+        log = (self._folder / "log").read_bytes()[-_LAST_WORDS_BYTES:].decode("utf-8", "replace")
+        said = "\n".join(line for line in log.splitlines() if _WAITING not in line).strip()
+        return f"{state}; it said: {said}" if said else state
 
     def power_cycle(self) -> None:
         """Reset the whole machine through QMP, as unplugging a board would."""

@@ -1,6 +1,7 @@
 """Whole boards through the public API: faults of the emulator, power cycles, exact counts."""
 
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -14,7 +15,7 @@ from harness.emulator import QemuProcess
 from harness.errors import PortLost, UnknownName, Where
 from harness.link import Link, LinkOptions
 from harness.lock import hold
-from harness.project import find_project
+from harness.project import Project, find_project
 from harness.reference import resolve_model, run_batch
 from harness.rig import RigOptions, checks_for, latency_row, open_board
 from harness.runner import Dut
@@ -66,6 +67,25 @@ def test_power_cycle_makes_the_board_forget_the_session(emulator, sine):
 
 def test_qmp_reports_the_machine(emulator):
     assert emulator.qmp("query-status")["status"] == "running"
+
+
+def test_a_hard_fault_is_reported_with_its_registers(sine, tmp_path):
+    shutil.copytree(PROJECT.firmware, tmp_path / "firmware")
+    shutil.copy(PROJECT.root / "platformio.ini", tmp_path)
+    main = tmp_path / "firmware" / "src" / "main.cpp"
+    fault = "*reinterpret_cast<volatile uint32_t*>(0x90000000) = size;"
+    text = main.read_text().replace("board.Feed(", f"{fault}\n      board.Feed(")
+    assert fault in text
+    main.write_text(text)
+    spoilt = Project(root=tmp_path, state=tmp_path / "state")
+    with (
+        pytest.raises(
+            PortLost, match="ended with status 70; it said: firmware fault: HardFault"
+        ) as caught,
+        open_board(REGISTRY["qemu-m4"], sine, spoilt, RigOptions()),
+    ):
+        raise AssertionError("opened")
+    assert "bfar=0x90000000" in str(caught.value) and "board qemu-m4" in str(caught.value)
 
 
 def test_instruction_counts_are_equal_over_starts(sine):

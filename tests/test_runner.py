@@ -1,0 +1,219 @@
+"""The conversation with a board, over a virtual board in memory."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from harness.errors import (
+    BoardStatus,
+    LinkTimeout,
+    ProtocolError,
+    StaleFirmware,
+    TensorError,
+    Where,
+)
+from harness.faults import Faults, Noise
+from harness.link import Link, LinkOptions
+from harness.protocol import Capability, Hello, Status
+from harness.runner import MAX_WARMUP, Dut, check_identity
+from harness.tensor import TensorSpec
+from harness.virtual import VirtualBoard
+
+WHERE = Where(board="memory", port="none", model="negate")
+
+
+def hello(elements: int = 2, **changes) -> Hello:
+    spec = TensorSpec(shape=(1, elements), dtype="int8", scale=0.5, zero_point=1)
+    made = Hello(
+        capabilities=Capability.INFER | Capability.TENSORS | Capability.RESET,
+        max_payload=256,
+        tick_hz=1_000_000,
+        timer_step_ticks=1,
+        timer_read_ticks=2,
+        arena_used=1,
+        arena_capacity=1,
+        model_sha256=bytes(range(32)),
+        build_id=bytes(range(16)),
+        board="memory",
+        board_uid="",
+        runtime="aot",
+        runtime_version="1",
+        kernels="",
+        inputs=(spec,),
+        outputs=(spec,),
+    )
+    return replace(made, **changes)
+
+
+class Wire:
+    """A ByteStream to a board that negates its input; the counter follows `durations`."""
+
+    def __init__(self, described: Hello, faults: Faults | None = None, durations=(10,)) -> None:
+        self.now = 0.0
+        self.invokes = 0
+        self.requests = 0
+        self._durations = durations
+        self._ticks = 0
+        self._noise = Noise(faults or Faults())
+        self._pending = b""
+        self.board = VirtualBoard(
+            described, self._invoke, ticks=lambda: self._ticks, clock=lambda: self.now
+        )
+
+    def _invoke(self, raw: bytes) -> bytes:
+        self._ticks += self._durations[min(self.invokes, len(self._durations) - 1)]
+        self.invokes += 1
+        return (-np.frombuffer(raw, dtype=np.int8).astype(np.int16)).astype(np.int8).tobytes()
+
+    def read(self, timeout_s: float) -> bytes:
+        self.now += 0 if self._pending else timeout_s
+        data, self._pending = self._pending, b""
+        return data
+
+    def write(self, data: bytes) -> None:
+        self.now += 0.001
+        self.requests += 1
+        self._pending += self._noise(self.board.feed(self._noise(data)))
+
+    def close(self) -> None:
+        pass
+
+
+def greeted(wire: Wire, options: LinkOptions | None = None) -> Dut:
+    link = Link(wire, where=WHERE, clock=lambda: wire.now, options=options)
+    dut = Dut(link, clock=lambda: wire.now)
+    dut.greet()
+    return dut
+
+
+def samples(count: int, elements: int = 2) -> np.ndarray:
+    random = np.random.default_rng(count)
+    return random.integers(-127, 128, (count, elements)).astype(np.int8)
+
+
+def test_a_batch_larger_than_a_frame_comes_back_in_order() -> None:
+    dut = greeted(Wire(hello()))
+    inputs = samples(1000)
+    answered = dut.infer(inputs)
+    np.testing.assert_array_equal(answered.outputs, -inputs)
+    assert answered.ticks.tolist() == [10] * 1000 and answered.retries == 0
+
+
+def test_a_tensor_larger_than_a_frame_travels_in_pieces_and_keeps_its_bytes() -> None:
+    wire = Wire(hello(elements=1000))
+    dut = greeted(wire)
+    inputs = samples(3, 1000)
+    assert dut.hello.max_infer == 0
+    np.testing.assert_array_equal(dut.infer(inputs).outputs, -inputs)
+    assert wire.invokes == 3
+
+
+def test_both_paths_to_the_board_give_the_same_bytes() -> None:
+    dut = greeted(Wire(hello()))
+    inputs = samples(20)
+    np.testing.assert_array_equal(dut.infer(inputs).outputs, dut.infer_staged(inputs).outputs)
+
+
+def test_a_noisy_line_makes_smaller_batches_and_no_wrong_tensor() -> None:
+    noise = Faults(flip=0.004, drop=0.001, duplicate=0.001, seed=2)
+    wire = Wire(hello(), noise)
+    dut = greeted(wire, LinkOptions(timeout_s=0.05, attempts=100, silent_attempts=100))
+    inputs = samples(2000)
+    answered = dut.infer(inputs)
+    np.testing.assert_array_equal(answered.outputs, -inputs)
+    stats = dut.link.stats
+    assert 0 < answered.retries <= stats.retries
+    # Every write to the line is a request, a retry, or the one 00 of a resync.
+    assert wire.requests == stats.requests + stats.retries + 1
+
+
+def test_silence_is_not_taken_for_noise() -> None:
+    wire = Wire(hello())
+    dut = greeted(wire)
+    wire.board.feed = lambda data: b""
+    with pytest.raises(LinkTimeout, match="no reply to INFER") as caught:
+        dut.infer(samples(100))
+    assert caught.value.attempts == LinkOptions().silent_attempts
+
+
+def test_requests_are_cut_to_what_a_board_computes_in_their_time_budget() -> None:
+    wire = Wire(hello())
+    slow = wire._invoke
+
+    def invoke(raw: bytes) -> bytes:
+        wire.now += 0.3
+        return slow(raw)
+
+    wire.board._invoke = invoke
+    dut = greeted(wire)
+    before = dut.link.stats.requests
+    dut.infer(samples(31))
+    assert dut.link.stats.requests - before == 11  # one to learn, then three at a time
+
+
+def test_warm_up_ends_when_two_invokes_agree_and_is_not_measured() -> None:
+    wire = Wire(hello(), durations=(1000, 500, 300, 299, 100))
+    measured = greeted(wire).measure(samples(1), 7)
+    assert measured.warmup == 4
+    assert measured.ticks.tolist() == [100] * 7
+    assert measured.timer.us(measured.ticks).tolist() == [98.0] * 7
+
+
+def test_warm_up_of_a_board_that_never_settles_ends_all_the_same() -> None:
+    wire = Wire(hello(), durations=tuple(100 * (1 + index % 2) for index in range(100)))
+    assert greeted(wire).measure(samples(1), 3).warmup == MAX_WARMUP
+
+
+def test_reals_go_in_and_come_out_in_the_models_unit() -> None:
+    outputs = greeted(Wire(hello())).infer_real(np.array([[1.0, -2.0]]))
+    # q = 3, -3; negated -3, 3; real = 0.5 (q - 1)
+    np.testing.assert_allclose(outputs, [[-2.0, 1.0]])
+
+
+def test_reset_boots_the_board_and_opens_a_new_session() -> None:
+    dut = greeted(Wire(hello()))
+    assert dut.reset() == hello()
+    assert len(dut.infer(samples(1)).outputs) == 1
+
+
+def test_a_board_that_cannot_reset_is_not_asked_to() -> None:
+    dut = greeted(Wire(hello(capabilities=Capability.INFER)))
+    with pytest.raises(BoardStatus, match="board refused RESET: unsupported"):
+        dut.reset()
+
+
+def test_failed_setup_is_named_when_greeting() -> None:
+    with pytest.raises(BoardStatus, match="setup: arena_too_small .board memory"):
+        greeted(Wire(hello(status=Status.ARENA_TOO_SMALL)))
+
+
+def test_models_with_several_inputs_are_refused_by_name() -> None:
+    spec = hello().inputs[0]
+    with pytest.raises(ProtocolError, match="several inputs.*board memory, port none"):
+        greeted(Wire(hello(inputs=(spec, spec))))
+
+
+def test_another_dtype_is_not_cast_silently() -> None:
+    with pytest.raises(TensorError, match="got float64"):
+        greeted(Wire(hello())).infer(np.zeros((1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("model SHA-256", {"model_sha256": bytes(32)}),
+        ("build id", {"build_id": bytes(16)}),
+        ("runtime", {"runtime": "tflm"}),
+    ],
+)
+def test_firmware_that_is_not_what_was_built_is_refused(field: str, changes: dict) -> None:
+    expected = {
+        "where": WHERE,
+        "model_sha256": bytes(range(32)).hex(),
+        "build_id": bytes(range(16)).hex(),
+        "runtime": "aot",
+    }
+    check_identity(hello(), **expected)
+    with pytest.raises(StaleFirmware, match=f"other firmware: {field} is .*board memory"):
+        check_identity(hello(**changes), **expected)
