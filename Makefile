@@ -28,10 +28,10 @@ setup: packages $(VENV)/.installed
 
 # Quick when everything is there: one dpkg query, no network.
 packages:
-	@tools/install_packages.sh $(PACKAGES)
+	@.ci/install_packages.sh $(PACKAGES)
 
 $(VENV)/.installed: pyproject.toml
-	@tools/make_venv.sh $(PYTHON) $(VENV)
+	@.ci/make_venv.sh $(PYTHON) $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train,dev]'
 	@touch $@
 
