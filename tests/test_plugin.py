@@ -221,15 +221,26 @@ def test_nothing_is_left_when_pytest_is_ended(run, on, ending):
         "    latency(n=10)\n    print('ready', flush=True)\n    time.sleep(60)\n"
     )
     command = [sys.executable, "-m", "pytest", "-s", "-p", "harness.plugin", "--board", on]
-    process = subprocess.Popen(command, cwd=run.path, stdout=subprocess.PIPE, text=True)
-    while "ready" not in (line := process.stdout.readline()):
-        assert line, "pytest ended early"
-    children = children_of(process.pid)
-    names = {Path(f"/proc/{pid}/comm").read_text().strip() for pid in children}
-    assert (QEMU in names) == (on == "qemu-m4") and children
-    os.kill(process.pid, ending)
-    process.wait(30)
-    process.stdout.close()
+    process = subprocess.Popen(
+        command,
+        cwd=run.path,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A parent in the background may have left SIGINT ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        while "ready" not in (line := process.stdout.readline()):
+            assert line, "pytest ended early"
+        children = children_of(process.pid)
+        names = {Path(f"/proc/{pid}/comm").read_text().strip() for pid in children}
+        assert (QEMU in names) == (on == "qemu-m4") and children
+        os.kill(process.pid, ending)
+        process.wait(30)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
     deadline = time.monotonic() + 30
     while any(alive(pid) for pid in children) and time.monotonic() < deadline:
         time.sleep(0.01)
