@@ -2,49 +2,48 @@
 
     python -m benchmarks.framing
 
-Payload is inputs, outputs and tick counts; the rest is delimiters, COBS, CRC, number, op and count.
+Payload is inputs, outputs and each sample's ticks as packed; the rest is delimiters, COBS, CRC,
+number, op, count and the head of the ticks. The last column is what ticks of four bytes would take.
 """
 
 import numpy as np
 
 from benchmarks.opened import opened
+from harness.protocol import pack_ticks
 
 BAUD = 115_200
 BITS_PER_BYTE = 10  # 8N1
+TICKS_HEAD = 5
 
 
-def overhead(count: int, input_bytes: int, output_bytes: int) -> tuple[int, int]:
-    """Payload and wire bytes of one INFER of `count` samples, request and reply.
+def wire_bytes(request: int, reply: int) -> int:
+    """Most bytes of a request and a reply with bodies of these sizes.
 
     A frame adds two delimiters, four CRC bytes, number, op, and one COBS byte per begun 254.
     """
-    request, reply = count * input_bytes, count * (output_bytes + 4)
-    wire = 0
-    for body in (request + 2, reply + 2):
-        stuffed = body + 2 + 4
-        wire += stuffed + (stuffed + 253) // 254 + 2
-    return request + reply, wire
+    stuffed = (request + 6, reply + 6)
+    return sum(size + (size + 253) // 254 + 2 for size in stuffed)
 
 
 def main() -> None:
     with opened("qemu-m4") as board:
         dut = board.dut
-        sizes = (dut.hello.input_bytes, dut.hello.output_bytes)
-        for count in (1, 8, 48, 64, 128, dut.hello.max_infer):
+        taken, given = dut.hello.input_bytes, dut.hello.output_bytes
+        for count in (1, 8, 48, 64, 128, 256, dut.hello.max_infer):
             samples = np.resize(np.arange(-128, 128), count).astype(np.int8)
             before = dut.link.stats
-            sent = 0
-            while sent < 100:
-                dut._infer_once(count, samples.tobytes())
-                sent += 1
+            _, ticks = dut._infer_once(count, samples.tobytes())
             counted = dut.link.stats - before
-            payload, wire = overhead(count, *sizes)
-            on_wire = (counted.sent_bytes + counted.received_bytes) / sent
-            seconds = on_wire * BITS_PER_BYTE / BAUD
+            width = (len(pack_ticks(ticks)) - TICKS_HEAD) // count
+            payload = count * (taken + given + width)
+            most = wire_bytes(2 + count * taken, 2 + TICKS_HEAD + count * (given + width))
+            plain = wire_bytes(2 + count * taken, 2 + count * (given + 4))
+            on_wire = counted.sent_bytes + counted.received_bytes
+            rate = count * BAUD / BITS_PER_BYTE / on_wire
             print(
-                f"batch {count:3}: payload {payload:5} B, wire at most {wire:5} B by arithmetic, "
-                f"{on_wire:7.1f} B counted: {payload / on_wire:6.1%} payload; "
-                f"{count / seconds:6.0f} samples/s fit through {BAUD} baud"
+                f"batch {count:3}: payload {payload:4} B; wire {most:4} B at most, {on_wire:4} B "
+                f"counted; {payload / on_wire:6.1%} payload; {rate:5.0f} samples/s at {BAUD} baud; "
+                f"unpacked {plain:4} B, {plain / on_wire:.2f} times"
             )
 
 

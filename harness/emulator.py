@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import subprocess
 import tempfile
@@ -166,7 +165,9 @@ class QemuProcess:
 
     def qmp(self, command: str) -> Any:
         """Run one QMP command on a connection of its own and return its answer."""
-        from qemu.qmp import QMPClient  # asyncio and 0.1 s: only where it runs
+        import asyncio  # with QMP's package 0.1 s: only where they run
+
+        from qemu.qmp import QMPClient
 
         assert self._folder is not None, "not started"
         path = str(self._folder / "qmp")
