@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.artifact import Artifact, Goldens
+from harness.artifact import DEFAULT_DTYPE, Artifact, Goldens
 from harness.board import Board
 from harness.build import Builder, Firmware
 from harness.compare import Comparison, Reading, compare
@@ -318,8 +318,8 @@ def summary_lines(rows: list[LatencyRow]) -> list[tuple[str, ...]]:
     return [
         (
             row.board,
-            f"{row.runtime}",
-            f"{row.model}_{row.dtype}",
+            row.runtime,
+            row.model if row.dtype == DEFAULT_DTYPE else f"{row.model}_{row.dtype}",
             f"{row.mismatches}/{row.samples}",
             _latency_text(row),
             "-" if row.p99_us is None else f"{row.p99_us:.1f}",

@@ -73,17 +73,18 @@ RECIPE = Recipe(
     representative=training_inputs,
     truth=np.sin,
     domain=(0.0, float(PERIOD)),
-    # Of the first five seeds the one whose int8 form stays closest to the float32 form.
+    # Of the first five seeds the one whose int8 form stays closest to the true sine.
     default_seed=3,
-    # The worst of seeds 1 to 5 times 1.5.
+    # Seeds 1 to 5 hold them with both schedules. Quantization costs at most half of its bound.
     bounds={
         # One hidden layer gets stuck on a part of the curve with most seeds, in float too: its
         # bound against the truth says only that it learned something.
         "1-16-1": Bounds(
             mae_vs_float=0.06, max_abs_vs_float=0.19, mae_vs_truth=0.5, max_abs_vs_truth=2.0
         ),
+        # Against the truth wide enough for the course's schedule as well: MAE at most the noise.
         "1-16-16-1": Bounds(
-            mae_vs_float=0.06, max_abs_vs_float=0.19, mae_vs_truth=0.07, max_abs_vs_truth=0.25
+            mae_vs_float=0.06, max_abs_vs_float=0.19, mae_vs_truth=0.1, max_abs_vs_truth=0.4
         ),
     },
 )

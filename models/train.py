@@ -11,6 +11,9 @@ import numpy as np
 
 from models.recipe import Array, Dataset, Examples, Recipe, Schedule
 
+WHOLE_SET = 10_000
+"""Sets up to this size are shuffled whole; of larger ones this many examples at a time."""
+
 Progress = Callable[[int, int, float, float], None]
 """Called after each epoch: epoch from 1, epochs, loss, validation loss."""
 
@@ -65,6 +68,8 @@ def train(
         # XLA takes longer to compile a network of this size than it saves.
         jit_compile=False,
     )
+    # Variables made inside the first step would have it traced twice.
+    model.optimizer.build(model.trainable_variables)
     callbacks = [_watch(keras, plan.epochs, steps, progress)]
     if plan.callbacks is not None:
         callbacks += plan.callbacks(keras)
@@ -72,6 +77,7 @@ def train(
         batches,
         validation_data=_pairs(tf, data.validation).batch(256),
         epochs=plan.epochs,
+        steps_per_epoch=steps,
         callbacks=callbacks,
         shuffle=False,  # The pipeline shuffles; Keras warns when asked to as well.
         verbose=0,
@@ -94,17 +100,35 @@ def _pairs(tf: Any, source: Any) -> Any:
 
 
 def _training_batches(tf: Any, source: Any, plan: Schedule, seed: int) -> tuple[Any, int]:
-    pairs = _pairs(tf, source)
-    count = int(pairs.cardinality())
+    """Endless shuffled batches, and how many make an epoch."""
+    if isinstance(source, Examples) and len(source.x) <= WHOLE_SET:
+        count = len(source.x)
+        batches = _passes(tf, source, seed).rebatch(plan.batch_size)
+    else:
+        pairs = _pairs(tf, source)
+        count = int(pairs.cardinality())
+        shuffled = pairs.shuffle(WHOLE_SET, seed=seed, reshuffle_each_iteration=True)
+        batches = shuffled.repeat().batch(plan.batch_size)
     if count < 1:
         raise ValueError("the training set's size is unknown; use assert_cardinality")
-    batches = (
-        pairs.shuffle(min(count, 10_000), seed=seed, reshuffle_each_iteration=True)
-        .repeat(plan.repeats)
-        .batch(plan.batch_size)
-        .prefetch(tf.data.AUTOTUNE)
-    )
-    return batches, math.ceil(count * plan.repeats / plan.batch_size)
+    steps = math.ceil(count * plan.repeats / plan.batch_size)
+    return batches.prefetch(tf.data.AUTOTUNE), steps
+
+
+def _passes(tf: Any, examples: Examples, seed: int) -> Any:
+    """The whole set again and again, in another order each time.
+
+    One gather a pass: a pipeline that shuffles and batches example by example takes 10 us for each,
+    which is more than a small network takes to train on it.
+    """
+    x, y = tf.constant(examples.x), tf.constant(examples.y)
+
+    def one_pass(number: Any) -> tuple[Any, Any]:
+        key = tf.stack([tf.constant(seed, tf.int64), number])
+        order = tf.random.experimental.stateless_shuffle(tf.range(len(examples.x)), seed=key)
+        return tf.gather(x, order), tf.gather(y, order)
+
+    return tf.data.Dataset.counter().map(one_pass)
 
 
 def _watch(keras: Any, epochs: int, steps: int, progress: Progress) -> Any:
