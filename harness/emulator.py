@@ -129,6 +129,15 @@ class QemuProcess:
         assert self._process is not None, "not started"
         return self._process.pid
 
+    def reopen(self) -> SocketStream:
+        """Connect to the UART again after the connection was lost.
+
+        Raises:
+            StartFailed: QEMU has ended.
+        """
+        self._stream = self._connect()
+        return self._stream
+
     def stop(self) -> None:
         """End QEMU and remove its sockets. Idempotent."""
         if self._stream is not None:

@@ -16,6 +16,7 @@ import serial
 from harness.errors import (
     BoardRebooted,
     BoardStatus,
+    HilError,
     LinkTimeout,
     PortLost,
     ProtocolError,
@@ -152,6 +153,7 @@ class LinkStats:
 
     requests: int = 0
     retries: int = 0
+    reconnects: int = 0
     refused_frames: int = 0
     timeouts: int = 0
     bad_frames: int = 0
@@ -196,6 +198,9 @@ class Link:
     Args:
         stream: already open; the link closes it.
         where: put into every error.
+        reopen: opens the stream anew after it was lost in a request, which is then repeated under
+            its number: a board that did run it answers from its cache. Raises HilError where that
+            is not possible.
         clock: seconds, monotonic.
     """
 
@@ -205,9 +210,11 @@ class Link:
         *,
         where: Where,
         options: LinkOptions | None = None,
+        reopen: Callable[[], ByteStream] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.where = where
+        self._reopen = reopen
         self.options = options or LinkOptions()
         self.log = LinkLog()
         self._stream = stream
@@ -250,9 +257,15 @@ class Link:
             if attempt:
                 self._count(retries=1)
                 self.log.add(self._clock(), f"retry {attempt}")
-            # The extra 00 closes a frame whose own end was lost; an idle board ignores it.
-            self._write(b"\0" + frame if attempt else frame, op)
-            reply = self._await(op, patience.timeout_s + compute_s, received)
+            try:
+                # The extra 00 closes a frame whose own end was lost; an idle board ignores it.
+                self._write(b"\0" + frame if attempt else frame, op)
+                reply = self._await(op, patience.timeout_s + compute_s, received)
+            except PortLost as error:
+                if attempt >= patience.silent_attempts:
+                    raise
+                self._reconnect(error)
+                reply = None
             if reply is not None:
                 with located(self.where):
                     return self._checked(op, reply)
@@ -294,6 +307,20 @@ class Link:
             attempts=1,
             received=bytes(answer),
         )
+
+    def _reconnect(self, error: PortLost) -> None:
+        """Open the stream again, or raise the error that lost it."""
+        self._stream.close()
+        if self._reopen is None:
+            raise error
+        try:
+            self._stream = self._reopen()
+        except HilError:
+            # The first loss says why: what a dead emulator said last, for one.
+            raise error from None
+        self._splitter.reset()
+        self._count(reconnects=1)
+        self.log.add(self._clock(), "reconnected")
 
     def _count(self, **more: int) -> None:
         counted = {name: getattr(self.stats, name) + number for name, number in more.items()}

@@ -160,6 +160,7 @@ class VirtualProcess:
         self._where = where
         self._process: subprocess.Popen[str] | None = None
         self._stream: SerialStream | None = None
+        self._port = ""
 
     def __enter__(self) -> VirtualProcess:
         pairs = (f"{name}={_plain(getattr(self._faults, name))}" for name in Faults.__slots__)
@@ -181,7 +182,8 @@ class VirtualProcess:
                     f"virtual board did not start: {self._process.stderr.read().strip()}",
                     where=self._where,
                 )
-            self._stream = open_serial(port, where=self._where)
+            self._port = port
+            self._stream = self.reopen()
         except BaseException:
             self.stop()
             raise
@@ -199,6 +201,15 @@ class VirtualProcess:
     def stream(self) -> SerialStream:
         """The board's serial port."""
         assert self._stream is not None, "not started"
+        return self._stream
+
+    def reopen(self) -> SerialStream:
+        """Open the port, again after it was lost.
+
+        Raises:
+            StartFailed: it is gone, with its process.
+        """
+        self._stream = open_serial(self._port, where=self._where)
         return self._stream
 
     @property

@@ -5,11 +5,11 @@ from __future__ import annotations
 import statistics
 import subprocess
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -165,24 +165,36 @@ class OpenBoard:
         return tuple(Reading(source=run.source, outputs=run.outputs) for run in runs)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attached:
+    """An open stream to a board, what to call its port, and how to open it again."""
+
+    stream: ByteStream
+    port: str
+    reopen: Callable[[], ByteStream]
+
+
 @contextmanager
 def _attached(
     board: Board, firmware: Firmware | None, artifact: Artifact, port: str | None
-) -> Iterator[tuple[ByteStream, str]]:
+) -> Iterator[_Attached]:
     where = Where(board=board.id, port=port, model=artifact.name)
     if port is not None and not port.startswith(VIRTUAL_SCHEME):
         stream = open_serial(port, where=where)
+        reopen = partial(open_serial, port, where=where)
         try:
-            yield stream, port
+            yield _Attached(stream=stream, port=port, reopen=reopen)
         finally:
             stream.close()
     elif board.emulator is not None and firmware is not None:
         with QemuProcess(board.emulator, firmware.elf, where=where) as emulator:
-            yield emulator.stream, f"qemu:{board.emulator.machine}"
+            name = f"qemu:{board.emulator.machine}"
+            yield _Attached(stream=emulator.stream, port=name, reopen=emulator.reopen)
     elif board.attachment == "virtual":
         faults = parse_faults((port or "").removeprefix(VIRTUAL_SCHEME))
         with VirtualProcess(artifact, faults, where=where) as process:
-            yield process.stream, port or VIRTUAL_SCHEME
+            name = port or VIRTUAL_SCHEME
+            yield _Attached(stream=process.stream, port=name, reopen=process.reopen)
     else:
         raise RigError(
             f"attachment {board.attachment} is not driven yet", where=Where(board=board.id)
@@ -210,27 +222,29 @@ def open_board(
         expected = firmware.build_id
     with (
         hold(board.id, timeout_s=options.lock_timeout_s),
-        _attached(board, firmware, artifact, options.port) as (stream, port),
+        _attached(board, firmware, artifact, options.port) as attached,
     ):
-        where = Where(board=board.id, port=port, model=artifact.name)
-        dut = Dut(Link(stream, where=where, options=options.link))
-        check_identity(
-            dut.greet(),
-            where=where,
-            model_sha256=artifact.sha256,
-            build_id=expected,
-            runtime=runtime,
-        )
-        first = dut.infer(checks_for(artifact).inputs[:1])
-        yield OpenBoard(
-            board=board,
-            artifact=artifact,
-            runtime=runtime,
-            firmware=firmware,
-            port=port,
-            dut=dut,
-            cold_ticks=int(first.ticks[0]) if options.port is None else None,
-        )
+        where = Where(board=board.id, port=attached.port, model=artifact.name)
+        link = Link(attached.stream, where=where, options=options.link, reopen=attached.reopen)
+        with closing(link):
+            dut = Dut(link)
+            check_identity(
+                dut.greet(),
+                where=where,
+                model_sha256=artifact.sha256,
+                build_id=expected,
+                runtime=runtime,
+            )
+            first = dut.infer(checks_for(artifact).inputs[:1])
+            yield OpenBoard(
+                board=board,
+                artifact=artifact,
+                runtime=runtime,
+                firmware=firmware,
+                port=attached.port,
+                dut=dut,
+                cold_ticks=int(first.ticks[0]) if options.port is None else None,
+            )
 
 
 def git_commit(root: Path) -> str | None:

@@ -308,6 +308,53 @@ def test_request_whose_reply_was_spoilt_is_not_run_twice(spoil) -> None:
     assert wire.invokes == 2
 
 
+class BreakingWire(BoardWire):
+    """Goes away with the board's n-th answer, which is lost."""
+
+    def __init__(self, lost: int) -> None:
+        super().__init__({})
+        self._lost = lost
+        self.broken = False
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self.broken = self.answers == self._lost
+
+    def read(self, timeout_s: float) -> bytes:
+        if self.broken:
+            self._waiting = b""
+            raise StreamClosed("unplugged")
+        return super().read(timeout_s)
+
+
+def test_link_lost_in_a_request_is_opened_again_and_the_request_not_run_twice() -> None:
+    wire = BreakingWire(lost=2)
+
+    def reopen() -> BreakingWire:
+        wire.broken = False
+        return wire
+
+    link = Link(wire, where=WHERE, reopen=reopen, clock=lambda: wire.now_s)
+    link.request(Op.HELLO, b"\x01")
+    outputs, _ = parse_infer(
+        link.request(Op.INFER, infer_body(1, b"\x07")), count=1, output_bytes=1
+    )
+    assert outputs == b"\x07" and wire.invokes == 1
+    assert (link.stats.reconnects, link.stats.retries) == (1, 1)
+
+
+def test_link_that_cannot_be_opened_again_names_the_first_loss() -> None:
+    wire = BreakingWire(lost=2)
+
+    def reopen() -> BreakingWire:
+        raise StartFailed("no such port")
+
+    link = Link(wire, where=WHERE, reopen=reopen, clock=lambda: wire.now_s)
+    link.request(Op.HELLO, b"\x01")
+    with pytest.raises(PortLost, match="unplugged. during INFER"):
+        link.request(Op.INFER, infer_body(1, b"\x07"))
+
+
 def test_board_that_boots_between_requests_is_found_out() -> None:
     wire = BoardWire({})
     link = wire.link()

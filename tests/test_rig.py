@@ -56,6 +56,16 @@ def test_a_killed_emulator_is_one_error_naming_board_port_and_request(sine):
         pass
 
 
+def test_a_dropped_connection_is_opened_again_and_counted(sine):
+    inputs = checks_for(sine).inputs
+    for board_id in ("qemu-m4", "virtual"):
+        with open_board(REGISTRY[board_id], sine, PROJECT, RigOptions()) as opened:
+            before = opened.dut.infer(inputs).outputs
+            opened.dut.link._stream.close()
+            np.testing.assert_array_equal(opened.dut.infer(inputs).outputs, before)
+            assert opened.dut.link.stats.reconnects == 1
+
+
 def test_power_cycle_makes_the_board_forget_the_session(emulator, sine):
     dut = Dut(Link(emulator.stream, where=Where(board="qemu-m4")))
     before = dut.greet()
