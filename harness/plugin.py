@@ -84,6 +84,8 @@ class Rig:
     commit: str | None = None
 
 
+_BOARD_ID = "_hil_board_id"
+_MODEL_NAME = "_hil_model_name"
 _RIG = pytest.StashKey[Rig]()
 _OPENED = pytest.StashKey[OpenBoard]()
 
@@ -200,21 +202,17 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    # Names of our own: a project's fixture called `model` or `board` is not ours to parametrize.
     options = metafunc.config.stash[_RIG].options
-    own = {
-        name.strip()
-        for mark in metafunc.definition.iter_markers("parametrize")
-        for name in (mark.args[0].split(",") if isinstance(mark.args[0], str) else mark.args[0])
-    }
-    for name, values in (("board", options.boards), ("model", options.models)):
-        if name in metafunc.fixturenames and name not in own:
+    for name, values in ((_BOARD_ID, options.boards), (_MODEL_NAME, options.models)):
+        if name in metafunc.fixturenames:
             ids = [Path(value).stem for value in values]
             metafunc.parametrize(name, values, indirect=True, scope="session", ids=ids)
 
 
 def _board_of(item: pytest.Item) -> str | None:
     callspec = getattr(item, "callspec", None)
-    value = callspec.params.get("board") if callspec else None
+    value = callspec.params.get(_BOARD_ID) if callspec else None
     return value if isinstance(value, str) else None
 
 
@@ -282,16 +280,26 @@ def rig(request: pytest.FixtureRequest) -> Rig:
     return state
 
 
+@pytest.fixture(scope="session", name=_BOARD_ID)
+def _board_id(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture(scope="session", name=_MODEL_NAME)
+def _model_name(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
 @pytest.fixture(scope="session")
-def model(request: pytest.FixtureRequest, rig: Rig) -> Artifact:
+def model(rig: Rig, _hil_model_name: str) -> Artifact:
     """The model under test (`--hil-model`)."""
-    return resolve_model(request.param, rig.project.artifacts)
+    return resolve_model(_hil_model_name, rig.project.artifacts)
 
 
 @pytest.fixture(scope="session")
-def board(request: pytest.FixtureRequest, rig: Rig, model: Artifact) -> Iterator[OpenBoard]:
+def board(rig: Rig, _hil_board_id: str, model: Artifact) -> Iterator[OpenBoard]:
     """A board, locked, built for, started and greeted; once per board and model."""
-    declared: Board = rig.registry[request.param]
+    declared: Board = rig.registry[_hil_board_id]
     options = rig.options.for_board(declared.id)
     with ExitStack() as stack:
         try:

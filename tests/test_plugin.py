@@ -174,6 +174,18 @@ def test_ini_and_environment_and_command_line_take_precedence_in_that_order(run,
     run("--collect-only", "-q", "--board", "qemu-m4").stdout.no_fnmatch_line("*virtual*")
 
 
+def test_other_projects_fixtures_and_parameters_of_these_names_are_left_alone(run):
+    tests = """
+import pytest
+@pytest.fixture
+def model(): return "mine"
+def test_fixture(model): assert model == "mine"
+@pytest.mark.parametrize("board", ["kitchen"])
+def test_parameter(board): assert board == "kitchen"
+"""
+    run("--board", "virtual", tests=tests).assert_outcomes(passed=2)
+
+
 def test_hil_requires_skips_with_the_reason(run):
     tests = """
 import pytest
