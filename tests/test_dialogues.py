@@ -7,28 +7,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cobs import cobs
+from described import hello
 
-from harness.protocol import Capability, Hello, Status
+from harness.protocol import Status
 from harness.tensor import TensorSpec
 from harness.virtual import InvokeFailed, VirtualBoard
 
 DIALOGUES = Path(__file__).parent / "vectors" / "dialogues.txt"
 
-HELLO = Hello(
-    capabilities=Capability.INFER | Capability.TENSORS | Capability.RESET,
-    max_payload=256,
-    tick_hz=1_000_000,
+HELLO = hello(
     timer_step_ticks=5,
     timer_read_ticks=5,
     arena_used=100,
     arena_capacity=200,
-    model_sha256=bytes(range(32)),
     build_id=bytes(range(0xA0, 0xB0)),
     board="fake",
     board_uid="0123",
     runtime="fake",
     runtime_version="1.0",
-    kernels="",
     inputs=(TensorSpec(shape=(1, 4), dtype="int8", scale=0.5, zero_point=-1),),
     outputs=(TensorSpec(shape=(1, 2), dtype="int8", scale=0.25, zero_point=3),),
 )

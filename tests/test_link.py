@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from described import hello
 
 from harness.errors import (
     BoardRebooted,
@@ -27,10 +28,8 @@ from harness.link import (
 )
 from harness.protocol import (
     REPLY,
-    Capability,
     ErrorReply,
     FrameSplitter,
-    Hello,
     Message,
     Op,
     Status,
@@ -252,25 +251,8 @@ class BoardWire(Wire):
         self.invokes = 0
         self.answers = 0
         self._spoil = spoil
-        hello = Hello(
-            capabilities=Capability.INFER,
-            max_payload=256,
-            tick_hz=1000,
-            timer_step_ticks=1,
-            timer_read_ticks=0,
-            arena_used=0,
-            arena_capacity=0,
-            model_sha256=bytes(32),
-            build_id=bytes(16),
-            board="virtual",
-            board_uid="",
-            runtime="tflm",
-            runtime_version="",
-            kernels="",
-            inputs=(SPEC,),
-            outputs=(SPEC,),
-        )
-        self.board = VirtualBoard(hello, self.invoke, ticks=int, clock=lambda: self.now_s)
+        described = hello(inputs=(SPEC,), outputs=(SPEC,))
+        self.board = VirtualBoard(described, self.invoke, ticks=int, clock=lambda: self.now_s)
 
     def invoke(self, raw: bytes) -> bytes:
         self.invokes += 1

@@ -1,7 +1,6 @@
 """The conversation with a board, over a virtual board in memory."""
 
-from dataclasses import replace
-
+import described
 import numpy as np
 import pytest
 
@@ -25,25 +24,7 @@ WHERE = Where(board="memory", port="none", model="negate")
 
 def hello(elements: int = 2, **changes) -> Hello:
     spec = TensorSpec(shape=(1, elements), dtype="int8", scale=0.5, zero_point=1)
-    made = Hello(
-        capabilities=Capability.INFER | Capability.TENSORS | Capability.RESET,
-        max_payload=256,
-        tick_hz=1_000_000,
-        timer_step_ticks=1,
-        timer_read_ticks=2,
-        arena_used=1,
-        arena_capacity=1,
-        model_sha256=bytes(range(32)),
-        build_id=bytes(range(16)),
-        board="memory",
-        board_uid="",
-        runtime="aot",
-        runtime_version="1",
-        kernels="",
-        inputs=(spec,),
-        outputs=(spec,),
-    )
-    return replace(made, **changes)
+    return described.hello(**{"inputs": (spec,), "outputs": (spec,), **changes})
 
 
 class Wire:

@@ -9,10 +9,10 @@ from itertools import count
 
 import numpy as np
 import pytest
+from described import hello
 
 from harness.protocol import (
     REPLY,
-    Capability,
     ErrorReply,
     FrameSplitter,
     Hello,
@@ -29,24 +29,7 @@ from harness.protocol import (
 from harness.tensor import TensorSpec
 from harness.virtual import InvokeFailed, VirtualBoard
 
-HELLO = Hello(
-    capabilities=Capability.INFER | Capability.TENSORS | Capability.RESET,
-    max_payload=256,
-    tick_hz=1_000_000,
-    timer_step_ticks=1,
-    timer_read_ticks=3,
-    arena_used=0,
-    arena_capacity=0,
-    model_sha256=bytes(32),
-    build_id=bytes(16),
-    board="virtual",
-    board_uid="",
-    runtime="tflm",
-    runtime_version="1",
-    kernels="",
-    inputs=(TensorSpec(shape=(1, 2), dtype="int8", scale=0.5, zero_point=0),),
-    outputs=(TensorSpec(shape=(1, 1), dtype="int8", scale=0.25, zero_point=0),),
-)
+HELLO = hello(timer_read_ticks=3)
 
 
 class Bench:
