@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from harness.artifact import MANIFEST, Artifact, find_artifact, load_artifact
 from harness.compare import Bounds
-from harness.errors import ModelError, ToolMissing, Where
+from harness.errors import ModelError, TensorError, ToolMissing, Where
 from harness.tensor import TensorSpec
 
 ARENA_HEADROOM = 64 * 1024
@@ -178,6 +178,14 @@ def inspect_model(path: Path) -> Artifact:
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}", where=where) from error
     litert = LiteRtInterpreter(content, name=str(path), default_delegates=False).details
+    try:
+        return _described(path, content, litert)
+    except (ValueError, IndexError, TensorError) as error:
+        # A file may pass LiteRT's checks and still hold names that are no text.
+        raise ModelError(f"cannot make sense of {path}: {error}", where=where) from error
+
+
+def _described(path: Path, content: bytes, litert: Any) -> Artifact:
     nodes = [node for node in litert._get_ops_details() if node["op_name"] != "DELEGATE"]
     inputs = tuple(_spec(detail) for detail in litert.get_input_details())
     return Artifact(

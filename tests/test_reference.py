@@ -105,3 +105,24 @@ def test_file_in_an_artifact_folder_comes_with_its_manifest(tmp_path: Path) -> N
 def test_litert_says_what_is_wrong_with_a_file() -> None:
     with pytest.raises(ModelError, match=r"not a TFLite model: .*model mine"):
         LiteRtInterpreter(b"junk", name="mine", default_delegates=False)
+
+
+def test_a_damaged_file_is_a_model_error_that_names_it_or_still_a_model(tmp_path: Path) -> None:
+    whole = SINE.content
+    random = np.random.default_rng(5)
+    damaged = [whole[: random.integers(len(whole))] for _ in range(20)]
+    damaged += [whole.replace(b"serving_default", b"serving_def\xff\xfe\xfdt")]
+    for _ in range(60):
+        content = bytearray(whole)
+        content[random.integers(len(content))] ^= 1 << random.integers(8)
+        damaged.append(bytes(content))
+    refused = 0
+    for content in damaged:
+        path = tmp_path / "damaged.tflite"
+        path.write_bytes(content)
+        try:
+            inspect_model(path)
+        except ModelError as error:
+            assert "damaged" in str(error)
+            refused += 1
+    assert refused >= 21
