@@ -92,10 +92,10 @@ class LiteRtInterpreter:
                 experimental_op_resolver_type=litert.OpResolverType[kind],
             )
             self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
+            self._input = self._interpreter.get_input_details()[0]["index"]
+            self._output = self._interpreter.get_output_details()[0]["index"]
+        except (ValueError, RuntimeError, IndexError) as error:
             raise ModelError(f"not a TFLite model: {error}", where=Where(model=name)) from error
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        self._output = self._interpreter.get_output_details()[0]["index"]
 
     def run(self, sample: NDArray[Any]) -> NDArray[Any]:
         self._interpreter.set_tensor(self._input, sample)
