@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -37,6 +38,9 @@ from harness.protocol import (
 )
 
 _CHUNK = 65536
+POLL_S = 0.01
+WRITE_S = 2.0
+"""A local port that takes no bytes for this long is lost."""
 _NOT_UNDERSTOOD = (Status.BAD_FRAME, Status.FRAME_TOO_LONG)
 
 
@@ -93,16 +97,25 @@ class SocketStream:
 
 
 class SerialStream:
-    """A pyserial port, opened by name or URL."""
+    """A pyserial port, opened by name or URL with a time-out of POLL_S for each of its reads.
 
-    def __init__(self, port: serial.SerialBase) -> None:
+    The time-out is never changed: over RFC 2217 that negotiates the port anew and takes 100 ms.
+    """
+
+    def __init__(
+        self, port: serial.SerialBase, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._port = port
+        self._clock = clock
 
     def read(self, timeout_s: float) -> bytes:
+        deadline = self._clock() + timeout_s
         try:
-            self._port.timeout = max(0.0, timeout_s)
-            first = self._port.read(1)
-            return bytes(first + self._port.read(self._port.in_waiting)) if first else b""
+            while True:
+                data: bytes = self._port.read(self._port.in_waiting or 1)
+                if data or self._clock() >= deadline:
+                    rest: bytes = self._port.read(self._port.in_waiting)
+                    return data + rest
         except (OSError, TypeError) as error:
             # pyserial's SerialException is an OSError; a port closed under it raises TypeError.
             raise StreamClosed(str(error)) from error
@@ -114,7 +127,11 @@ class SerialStream:
             raise StreamClosed(str(error)) from error
 
     def close(self) -> None:
+        # pyserial forgets to close a socket that the other end has closed.
+        connection = getattr(self._port, "_socket", None)
         self._port.close()
+        if connection is not None:
+            connection.close()
 
 
 def open_serial(port: str, *, where: Where, baud: int = 115200) -> SerialStream:
@@ -123,9 +140,14 @@ def open_serial(port: str, *, where: Where, baud: int = 115200) -> SerialStream:
     Raises:
         StartFailed: the port is absent, busy or not a serial port.
     """
-    options = {} if "://" in port else {"exclusive": True}
+    # pyserial's RFC 2217 client knows neither of these.
+    local = {} if "://" in port else {"exclusive": True, "write_timeout": WRITE_S}
     try:
-        return SerialStream(serial.serial_for_url(port, baudrate=baud, write_timeout=2, **options))
+        with warnings.catch_warnings():
+            # pyserial starts its RFC 2217 reader in ways that Python has deprecated.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            opened = serial.serial_for_url(port, baudrate=baud, timeout=POLL_S, **local)
+        return SerialStream(opened)
     except (OSError, ValueError) as error:
         raise StartFailed(
             f"cannot open the port: {error}",

@@ -213,6 +213,11 @@ class VirtualProcess:
         return self._stream
 
     @property
+    def port(self) -> str:
+        """Path of its pty."""
+        return self._port
+
+    @property
     def pid(self) -> int:
         """Process id."""
         assert self._process is not None, "not started"
