@@ -21,15 +21,17 @@ from harness.faults import parse_faults
 from harness.project import find_project
 from harness.ptyboard import serve
 from harness.reference import resolve_model
-from harness.report import append_rows, table
+from harness.report import table
 from harness.rig import (
-    SUMMARY_HEADINGS,
+    DEFAULT_CSV,
+    DEFAULT_LOCK_TIMEOUT_S,
+    DEFAULT_MODEL,
+    DEFAULT_SAMPLES,
     RigOptions,
-    checks_for,
     git_commit,
-    latency_row,
     open_board,
-    summary_lines,
+    record,
+    summary,
 )
 
 EXIT_WRONG_NUMBERS = 1
@@ -139,21 +141,17 @@ def bench(options: argparse.Namespace) -> int:
     project = find_project()
     artifact = resolve_model(options.model, project.artifacts)
     registry = load_registry()
+    commit = git_commit(project.root)
     rows = []
     for board_id in options.board:
         board = registry[board_id]
         say(f"{board_id}: build, start, compare, {options.samples} timed invokes")
         with open_board(board, artifact, project, _rig_options(options)) as opened:
-            measured = opened.dut.measure(checks_for(artifact).inputs[:1], options.samples)
-            row = latency_row(opened, measured, commit=git_commit(project.root))
-            append_rows(options.csv, [row])
+            row = record(opened, samples=options.samples, csv=options.csv, commit=commit)
             rows.append(row)
             if row.verdict != "pass":
                 say(str(opened.comparison))
-    print(table(SUMMARY_HEADINGS, summary_lines(rows)))
-    if any(row.emulated for row in rows):
-        print("emulated boards: not time on silicon")
-    print(f"appended to {options.csv}")
+    print(summary(rows, options.csv))
     return 0 if all(row.verdict == "pass" for row in rows) else EXIT_WRONG_NUMBERS
 
 
@@ -204,18 +202,22 @@ def _parser() -> argparse.ArgumentParser:
         several = {"nargs": "+"} if run is bench else {}
         default = ["qemu-m4"] if run is bench else "qemu-m4"
         sub.add_argument("--board", default=default, metavar="ID", **several)  # type: ignore[arg-type]
-        sub.add_argument("--model", default="sine", metavar="NAME", help="name, folder or file")
+        sub.add_argument(
+            "--model", default=DEFAULT_MODEL, metavar="NAME", help="name, folder or file"
+        )
         sub.add_argument("--runtime", metavar="ID", help=" or ".join(RUNTIMES))
         if run is not build:
             sub.add_argument("--port", help="where the board is, if not where it usually is")
-            sub.add_argument("--lock-timeout", type=float, default=120.0, metavar="S")
+            sub.add_argument(
+                "--lock-timeout", type=float, default=DEFAULT_LOCK_TIMEOUT_S, metavar="S"
+            )
         if run is infer:
             sub.add_argument("values", nargs="+", type=float, help="one number per input element")
         if run is bench:
-            sub.add_argument("--samples", type=_positive, default=1000, metavar="N")
-            sub.add_argument("--csv", type=Path, default=Path("reports/latency.csv"))
+            sub.add_argument("--samples", type=_positive, default=DEFAULT_SAMPLES, metavar="N")
+            sub.add_argument("--csv", type=Path, default=DEFAULT_CSV)
     serving = command(virtual)
-    serving.add_argument("--model", default="sine", metavar="NAME")
+    serving.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME")
     serving.add_argument("--faults", default="", help="such as flip=0.01&hang_after=20")
     return parser
 

@@ -26,13 +26,13 @@ extern "C" {{
 
 namespace {{
 
-alignas(16) uint8_t arena[{arena} > 0 ? {arena} : 1];
+alignas(16) uint8_t arena[BKNN_MODEL_ARENA_SIZE > 0 ? BKNN_MODEL_ARENA_SIZE : 1];
 alignas(16) uint8_t input[BKNN_MODEL_INPUT_BYTES];
 alignas(16) uint8_t output[BKNN_MODEL_OUTPUT_BYTES];
 
 void Infer() {{
-  bknn_model_infer({arena} > 0 ? arena : nullptr, reinterpret_cast<const int8_t*>(input),
-                   reinterpret_cast<int8_t*>(output));
+  bknn_model_infer(BKNN_MODEL_ARENA_SIZE > 0 ? arena : nullptr,
+                   reinterpret_cast<const int8_t*>(input), reinterpret_cast<int8_t*>(output));
 }}
 
 const TensorSpec inputs[] = {{
@@ -52,8 +52,8 @@ extern const AotModel kAotModel = {{
     sizeof input,
     output,
     sizeof output,
-    {arena},
-    {arena},
+    BKNN_MODEL_ARENA_SIZE,
+    BKNN_MODEL_ARENA_SIZE,
     {{inputs, sizeof inputs / sizeof inputs[0]}},
     {{outputs, sizeof outputs / sizeof outputs[0]}},
     {{{sha256}}},
@@ -130,7 +130,6 @@ def generate_aot(artifact: Artifact, board: Board, *, build_id: str, folder: Pat
     manifest = (folder / f"bknn_{_MODEL}_manifest.json").read_text()
     source = _TEMPLATE.format(
         name=artifact.name,
-        arena="BKNN_MODEL_ARENA_SIZE",
         inputs="\n".join(c_spec(spec) for spec in artifact.inputs),
         outputs="\n".join(c_spec(spec) for spec in artifact.outputs),
         sha256=c_bytes(bytes.fromhex(artifact.sha256)),

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from numpy.typing import NDArray
 
@@ -19,24 +18,32 @@ from harness.errors import BoardError, HilError, RigError, ToolMissing
 from harness.project import Project, find_project
 from harness.protocol import Capability
 from harness.reference import References, resolve_model
-from harness.report import LatencyRow, append_rows, table
+from harness.report import LatencyRow
 from harness.rig import (
-    SUMMARY_HEADINGS,
+    DEFAULT_CSV,
+    DEFAULT_LOCK_TIMEOUT_S,
+    DEFAULT_MODEL,
+    DEFAULT_SAMPLES,
     OpenBoard,
     RigOptions,
-    checks_for,
     git_commit,
-    latency_row,
     open_board,
-    summary_lines,
+    record,
+    summary,
 )
 from harness.runner import Dut
 
 DEFAULT_BOARDS = "qemu-m4,virtual"
-DEFAULT_MODEL = "sine"
-DEFAULT_SAMPLES = "1000"
-DEFAULT_CSV = "reports/latency.csv"
-DEFAULT_LOCK_TIMEOUT = "120"
+_DEFAULTS = {
+    "board": DEFAULT_BOARDS,
+    "model": DEFAULT_MODEL,
+    "runtime": "",
+    "port": "",
+    "samples": str(DEFAULT_SAMPLES),
+    "csv": str(DEFAULT_CSV),
+    "missing": "",
+    "lock_timeout": f"{DEFAULT_LOCK_TIMEOUT_S:g}",
+}
 
 _MARKERS = (
     "hil: talks to a board; set on every test that uses the board fixture",
@@ -63,12 +70,7 @@ class Options:
 
     def for_board(self, board_id: str) -> RigOptions:
         """Rig options with the port of one board."""
-        return RigOptions(
-            lock_timeout_s=self.rig.lock_timeout_s,
-            runtime=self.rig.runtime,
-            port=self.ports.get(board_id),
-            link=self.rig.link,
-        )
+        return replace(self.rig, port=self.ports.get(board_id))
 
 
 @dataclass(slots=True)
@@ -101,20 +103,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--hil-csv", metavar="FILE", help="latency CSV to append to")
     add("--hil-missing", choices=("error", "skip"), help="when a board or its tools are absent")
     add("--hil-lock-timeout", metavar="S", help="seconds to wait for a board in use")
-    for name, default in (
-        ("board", DEFAULT_BOARDS),
-        ("model", DEFAULT_MODEL),
-        ("runtime", ""),
-        ("port", ""),
-        ("samples", DEFAULT_SAMPLES),
-        ("csv", DEFAULT_CSV),
-        ("missing", ""),
-        ("lock_timeout", DEFAULT_LOCK_TIMEOUT),
-    ):
+    for name, default in _DEFAULTS.items():
         parser.addini(f"hil_{name}", help=f"default of the option of that name [{default}]")
 
 
-def _setting(config: pytest.Config, name: str, default: str) -> tuple[str, bool]:
+def _setting(config: pytest.Config, name: str) -> tuple[str, bool]:
     """Value of a setting and whether anybody gave it: command line, ini, environment, default."""
     given = config.getoption("board" if name == "board" else f"hil_{name}")
     if isinstance(given, list):
@@ -123,7 +116,7 @@ def _setting(config: pytest.Config, name: str, default: str) -> tuple[str, bool]
     for value in (given, ini, os.environ.get(f"HIL_{name.upper()}")):
         if value:
             return str(value), True
-    return default, False
+    return _DEFAULTS[name], False
 
 
 def _listed(text: str) -> tuple[str, ...]:
@@ -155,24 +148,22 @@ def _ports(text: str, boards: tuple[str, ...]) -> dict[str, str]:
 
 def parse_options(config: pytest.Config) -> Options:
     """Options from the command line, ini file, environment and defaults, in this order."""
-    board_text, asked = _setting(config, "board", DEFAULT_BOARDS)
+    board_text, asked = _setting(config, "board")
     boards = _listed(board_text)
-    missing, told = _setting(config, "missing", "")
+    missing, told = _setting(config, "missing")
     if not told:
         missing = "error" if asked or os.environ.get("CI") else "skip"
-    samples = _number("samples", _setting(config, "samples", DEFAULT_SAMPLES)[0], int)
-    timeout = _number(
-        "lock-timeout", _setting(config, "lock_timeout", DEFAULT_LOCK_TIMEOUT)[0], float
-    )
+    samples = _number("samples", _setting(config, "samples")[0], int)
+    timeout = _number("lock-timeout", _setting(config, "lock_timeout")[0], float)
     return Options(
         boards=boards,
         asked=asked,
-        models=_listed(_setting(config, "model", DEFAULT_MODEL)[0]),
+        models=_listed(_setting(config, "model")[0]),
         samples=samples,
-        csv=config.rootpath / _setting(config, "csv", DEFAULT_CSV)[0],
+        csv=config.rootpath / _setting(config, "csv")[0],
         missing=missing,
-        ports=_ports(_setting(config, "port", "")[0], boards),
-        rig=RigOptions(lock_timeout_s=timeout, runtime=_setting(config, "runtime", "")[0] or None),
+        ports=_ports(_setting(config, "port")[0], boards),
+        rig=RigOptions(lock_timeout_s=timeout, runtime=_setting(config, "runtime")[0] or None),
     )
 
 
@@ -260,10 +251,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     rig = terminalreporter.config.stash[_RIG]
     if rig.rows:
         terminalreporter.section("hil latency")
-        terminalreporter.write_line(table(SUMMARY_HEADINGS, summary_lines(rig.rows)))
-        if any(row.emulated for row in rig.rows):
-            terminalreporter.write_line("emulated boards: not time on silicon")
-        terminalreporter.write_line(f"appended to {rig.options.csv}")
+        terminalreporter.write_line(summary(rig.rows, rig.options.csv))
     retried = {board: count for board, count in rig.retries.items() if count}
     for board_id, count in retried.items():
         terminalreporter.write_line(f"{board_id}: {count} requests were sent again", yellow=True)
@@ -365,10 +353,8 @@ def latency(
     """Measure, append the row to the CSV at once and return it: `latency()`, `latency(n=200)`."""
 
     def measure(n: int | None = None, sample: NDArray[Any] | None = None) -> LatencyRow:
-        chosen = checks_for(board.artifact).inputs[:1] if sample is None else sample
-        measured = dut.measure(np.asarray(chosen), n or rig.options.samples)
-        row = latency_row(board, measured, commit=rig.commit)
-        append_rows(rig.options.csv, [row])
+        count = n or rig.options.samples
+        row = record(board, samples=count, csv=rig.options.csv, commit=rig.commit, sample=sample)
         rig.rows.append(row)
         for name in ("p50_us", "p99_us", "instructions_p50", "mismatches", "emulated"):
             request.node.user_properties.append((f"hil_{name}", getattr(row, name)))

@@ -17,7 +17,6 @@ import time
 import tty
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 
 import harness
 from harness.artifact import Artifact
@@ -189,12 +188,7 @@ class VirtualProcess:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.artifact import MANIFEST, Artifact, find_artifact, load_artifact
-from harness.compare import Bounds
+from harness.compare import Bounds, Reading
 from harness.errors import ModelError, TensorError, ToolMissing, Where
 from harness.tensor import TensorSpec
 
@@ -115,6 +115,11 @@ class HostRun:
     source: str
     outputs: NDArray[Any]
     latency_us: NDArray[np.float64]
+
+    @property
+    def reading(self) -> Reading:
+        """The outputs alone, to be compared."""
+        return Reading(source=self.source, outputs=self.outputs)
 
 
 def run_batch(

@@ -28,11 +28,15 @@ from harness.link import ByteStream, Link, LinkOptions, open_serial
 from harness.lock import hold
 from harness.project import Project
 from harness.ptyboard import VirtualProcess, virtual_build_id
-from harness.reference import References, run_batch
-from harness.report import LatencyRow
+from harness.reference import HostRun, Interpreter, References, run_batch
+from harness.report import LatencyRow, append_rows, table
 from harness.runner import Dut, Measurement, check_identity
 
 VIRTUAL_SCHEME = "virtual:"
+DEFAULT_MODEL = "sine"
+DEFAULT_SAMPLES = 1000
+DEFAULT_CSV = Path("reports/latency.csv")
+DEFAULT_LOCK_TIMEOUT_S = 120.0
 FOREIGN_SAMPLES = 256
 FOREIGN_SEED = 20261121
 
@@ -44,7 +48,7 @@ class RigOptions:
     `port` overrides where a board is. `runtime` None is each board's default.
     """
 
-    lock_timeout_s: float = 120.0
+    lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S
     runtime: str | None = None
     port: str | None = None
     link: LinkOptions = field(default_factory=LinkOptions)
@@ -100,13 +104,18 @@ class OpenBoard:
         self.references = References(artifact)
 
     @cached_property
+    def checks(self) -> Checks:
+        """What the board is compared on."""
+        return checks_for(self.artifact)
+
+    @cached_property
     def comparison(self) -> Comparison:
         """Every check input on the board against the golden; asked again where it differs."""
-        checks = checks_for(self.artifact)
+        checks = self.checks
         answered = Reading(
             source=f"board {self.board.id}", outputs=self.dut.infer(checks.inputs).outputs
         )
-        judge, stored = self._judges(checks)
+        judge, stored = self._judges()
         repeated: tuple[Reading, ...] = ()
         others: tuple[Reading, ...] = ()
         if not np.array_equal(answered.outputs, judge.outputs):
@@ -114,7 +123,10 @@ class OpenBoard:
                 Reading(source="staged", outputs=self.dut.infer_staged(checks.inputs).outputs),
                 Reading(source="repeated", outputs=self.dut.infer(checks.inputs).outputs),
             )
-            others = self._opinions(checks)
+            others = tuple(
+                self._host_run(interpreter).reading
+                for interpreter in (self.references.litert, self.references.xnnpack)
+            )
         goldens = checks.goldens
         return compare(
             spec=self.dut.output,
@@ -129,25 +141,27 @@ class OpenBoard:
             bounds=self.artifact.bounds,
         )
 
-    @cached_property
+    @property
     def host_p50_us(self) -> float | None:
         """Median microseconds of TFLM on the host over the check inputs; None without the wheel."""
-        golden = self.references.golden
-        if golden is None:
-            return None
-        inputs = checks_for(self.artifact).inputs
-        run = run_batch(golden, inputs, self.artifact.inputs[0])
-        return float(statistics.median(run.latency_us.tolist()))
+        run = self._golden_run
+        return None if run is None else float(statistics.median(run.latency_us.tolist()))
 
-    def _judges(self, checks: Checks) -> tuple[Reading, Reading | None]:
+    @cached_property
+    def _golden_run(self) -> HostRun | None:
         golden = self.references.golden
+        return None if golden is None else self._host_run(golden)
+
+    def _host_run(self, interpreter: Interpreter) -> HostRun:
+        return run_batch(interpreter, self.checks.inputs, self.artifact.inputs[0])
+
+    def _judges(self) -> tuple[Reading, Reading | None]:
+        goldens = self.checks.goldens
         stored = None
-        if checks.goldens is not None:
-            source = f"stored {checks.goldens.produced_by}"
-            stored = Reading(source=source, outputs=checks.goldens.outputs)
-        if golden is not None:
-            run = run_batch(golden, checks.inputs, self.artifact.inputs[0])
-            return Reading(source=run.source, outputs=run.outputs), stored
+        if goldens is not None:
+            stored = Reading(source=f"stored {goldens.produced_by}", outputs=goldens.outputs)
+        if self._golden_run is not None:
+            return self._golden_run.reading, stored
         if stored is None:
             raise ModelError(
                 "nothing to compare with: the file has no stored goldens, and there is no "
@@ -155,14 +169,6 @@ class OpenBoard:
                 where=Where(board=self.board.id, model=self.artifact.name),
             )
         return stored, None
-
-    def _opinions(self, checks: Checks) -> tuple[Reading, ...]:
-        spec = self.artifact.inputs[0]
-        runs = (
-            run_batch(interpreter, checks.inputs, spec)
-            for interpreter in (self.references.litert, self.references.xnnpack)
-        )
-        return tuple(Reading(source=run.source, outputs=run.outputs) for run in runs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,11 +187,9 @@ def _attached(
     where = Where(board=board.id, port=port, model=artifact.name)
     if port is not None and not port.startswith(VIRTUAL_SCHEME):
         stream = open_serial(port, where=where)
-        reopen = partial(open_serial, port, where=where)
-        try:
+        with closing(stream):
+            reopen = partial(open_serial, port, where=where)
             yield _Attached(stream=stream, port=port, reopen=reopen)
-        finally:
-            stream.close()
     elif board.emulator is not None and firmware is not None:
         with QemuProcess(board.emulator, firmware.elf, where=where) as emulator:
             name = f"qemu:{board.emulator.machine}"
@@ -327,22 +331,24 @@ def latency_row(
     )
 
 
-def summary_lines(rows: list[LatencyRow]) -> list[tuple[str, ...]]:
-    """Cells of the terminal summary, one tuple per row, under SUMMARY_HEADINGS."""
-    return [
-        (
-            row.board,
-            row.runtime,
-            row.model if row.dtype == DEFAULT_DTYPE else f"{row.model}_{row.dtype}",
-            f"{row.mismatches}/{row.samples}",
-            _latency_text(row),
-            "-" if row.p99_us is None else f"{row.p99_us:.1f}",
-            "-" if row.flash_bytes is None else str(row.flash_bytes),
-            "-" if row.arena_used_bytes is None else str(row.arena_used_bytes),
-            row.verdict or "-",
-        )
-        for row in rows
-    ]
+def record(
+    opened: OpenBoard,
+    *,
+    samples: int,
+    csv: Path,
+    commit: str | None,
+    sample: NDArray[Any] | None = None,
+) -> LatencyRow:
+    """Measure a board, append the row to the CSV at once and return it.
+
+    Args:
+        samples: timed invokes.
+        sample: one input; the first check input if None.
+    """
+    chosen = opened.checks.inputs[:1] if sample is None else np.asarray(sample)
+    row = latency_row(opened, opened.dut.measure(chosen, samples), commit=commit)
+    append_rows(csv, [row])
+    return row
 
 
 SUMMARY_HEADINGS = (
@@ -356,6 +362,28 @@ SUMMARY_HEADINGS = (
     "arena",
     "verdict",
 )
+
+
+def summary(rows: list[LatencyRow], csv: Path) -> str:
+    """The table a run ends with, and where its rows were appended."""
+    lines = [table(SUMMARY_HEADINGS, [_summary_cells(row) for row in rows])]
+    if any(row.emulated for row in rows):
+        lines.append("emulated boards: not time on silicon")
+    return "\n".join([*lines, f"appended to {csv}"])
+
+
+def _summary_cells(row: LatencyRow) -> tuple[str, ...]:
+    return (
+        row.board,
+        row.runtime,
+        row.model if row.dtype == DEFAULT_DTYPE else f"{row.model}_{row.dtype}",
+        f"{row.mismatches}/{row.samples}",
+        _latency_text(row),
+        "-" if row.p99_us is None else f"{row.p99_us:.1f}",
+        "-" if row.flash_bytes is None else str(row.flash_bytes),
+        "-" if row.arena_used_bytes is None else str(row.arena_used_bytes),
+        row.verdict or "-",
+    )
 
 
 def _latency_text(row: LatencyRow) -> str:
