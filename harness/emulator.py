@@ -117,12 +117,6 @@ class QemuProcess:
         assert self._stream is not None, "not started"
         return self._stream
 
-    @property
-    def pid(self) -> int:
-        """Process id of QEMU itself."""
-        assert self._process is not None, "not started"
-        return self._process.pid
-
     def reopen(self) -> SocketStream:
         """Connect to the UART again after the connection was lost.
 

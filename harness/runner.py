@@ -173,7 +173,8 @@ class Dut:
         raw = batch_bytes(batch, self.input)
         size = self.input.size_bytes
         before = self.link.stats.retries
-        outputs, ticks = [], []
+        outputs: list[bytes] = []
+        ticks: list[NDArray[np.uint32]] = []
 
         def once(at: int, count: int) -> None:
             out, took = self._infer_once(count, raw[at * size : (at + count) * size])
@@ -181,11 +182,7 @@ class Dut:
             ticks.append(took)
 
         self._in_batches(len(raw) // size, self.hello.max_infer, once)
-        return Inference(
-            outputs=batch_from_bytes(b"".join(outputs), self.output),
-            ticks=np.concatenate(ticks),
-            retries=self.link.stats.retries - before,
-        )
+        return self._inference(outputs, ticks, before)
 
     def infer_real(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """Quantize reals, invoke, dequantize: outputs (k, ...) in the model's unit."""
@@ -204,11 +201,7 @@ class Dut:
             output_crc, took = self._run(sample, 1)
             outputs.append(self._read(output_crc))
             ticks.append(took)
-        return Inference(
-            outputs=batch_from_bytes(b"".join(outputs), self.output),
-            ticks=np.concatenate(ticks),
-            retries=self.link.stats.retries - before,
-        )
+        return self._inference(outputs, ticks, before)
 
     def measure(self, sample: NDArray[Any], n: int) -> Measurement:
         """Warm up on one input until two consecutive invokes agree, then time n invokes.
@@ -238,6 +231,15 @@ class Dut:
             )
         self.link.request(Op.RESET)
         return self.greet(AFTER_RESET)
+
+    def _inference(
+        self, outputs: list[bytes], ticks: list[NDArray[np.uint32]], retries_before: int
+    ) -> Inference:
+        return Inference(
+            outputs=batch_from_bytes(b"".join(outputs), self.output),
+            ticks=np.concatenate(ticks),
+            retries=self.link.stats.retries - retries_before,
+        )
 
     @property
     def _max_run(self) -> int:
