@@ -36,6 +36,10 @@ class Board:
     `flash_bytes` and `ram_bytes` are limits for the whole firmware; None where there are none.
     `aot_target` is the BakeNN target profile whose kernels the CPU can run. `cannot` lists for a
     runtime what its library on this board computes wrongly or not at all: see `harness.support`.
+
+    `kind` is the id in the registry; `id` is another one where a rig file names a board of that
+    kind. `usb` and `bootloader_usb` are VID:PID hints, in lower-case hex. `touch_baud` is the rate
+    at which opening and closing the port starts the bootloader; None where uploads need no touch.
     """
 
     id: str
@@ -50,6 +54,11 @@ class Board:
     emulator: Emulator | None = None
     aot_target: str | None = None
     cannot: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    kind: str = ""
+    usb: tuple[str, ...] = ()
+    bootloader_usb: tuple[str, ...] = ()
+    touch_baud: int | None = None
+    baud: int = 115200
 
     def __post_init__(self) -> None:
         if self.attachment not in ATTACHMENTS:
@@ -79,16 +88,17 @@ class Board:
 
 def parse_board(board_id: str, table: Mapping[str, Any]) -> Board:
     """A Board from its TOML table; unknown keys are errors, since a typo would be silent."""
-    known = {item.name for item in fields(Board)} - {"id"}
+    known = {item.name for item in fields(Board)} - {"id", "kind"}
     unknown = set(table) - known
     if unknown:
         raise RigError(f"board {board_id}: unknown keys {', '.join(sorted(unknown))}")
     values = dict(table)
-    values["runtimes"] = tuple(values.get("runtimes", ()))
+    for name in ("runtimes", "usb", "bootloader_usb"):
+        values[name] = tuple(values.get(name, ()))
     try:
         if "emulator" in values:
             values["emulator"] = Emulator(**values["emulator"])
-        return Board(id=board_id, **values)
+        return Board(id=board_id, kind=board_id, **values)
     except TypeError as error:
         raise RigError(f"board {board_id}: {error}") from error
 

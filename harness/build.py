@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from elftools.elf.constants import SH_FLAGS
@@ -92,7 +92,7 @@ def build_id(project: Project, board: Board, runtime: str, artifact: Artifact) -
         _tree_digest(project.firmware),
         (project.root / "platformio.ini").read_text(),
         Path(codegen.__file__).read_text(),
-        repr(board),
+        repr(replace(board, id=board.kind)),
         runtime,
         artifact.sha256,
         codegen.AOT_VERSION,

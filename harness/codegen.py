@@ -60,6 +60,7 @@ extern const AotModel kAotModel = {{
     {{{build_id}}},
     "{version}",
     "{kernels}",
+    {model_name},
 }};
 
 }}  // namespace runtime
@@ -130,6 +131,7 @@ def generate_aot(artifact: Artifact, board: Board, *, build_id: str, folder: Pat
     manifest = (folder / f"bknn_{_MODEL}_manifest.json").read_text()
     source = _TEMPLATE.format(
         name=artifact.name,
+        model_name=json.dumps(artifact.name),
         inputs="\n".join(c_spec(spec) for spec in artifact.inputs),
         outputs="\n".join(c_spec(spec) for spec in artifact.outputs),
         sha256=c_bytes(bytes.fromhex(artifact.sha256)),

@@ -155,16 +155,19 @@ class ProtocolError(BoardError):
 
 
 class BoardStatus(BoardError):
-    """The firmware refused a request with an ERROR frame."""
+    """The firmware refused a request with an ERROR frame; `note` is its own explanation."""
 
-    def __init__(self, *, where: Where, op: str, status: str, detail: int, field: str) -> None:
+    def __init__(
+        self, *, where: Where, op: str, status: str, detail: int, field: str, note: str = ""
+    ) -> None:
         about = f", field {field}" if field else ""
         number = f", detail {detail}" if detail else ""
-        super().__init__(f"board refused {op}: {status}{about}{number}", where=where)
+        super().__init__(f"board refused {op}: {status}{about}{number}", where=where, hint=note)
         self.op = op
         self.status = status
         self.detail = detail
         self.field = field
+        self.note = note
 
 
 class BoardRebooted(BoardError):

@@ -24,6 +24,7 @@ from harness.rig import (
     DEFAULT_LOCK_TIMEOUT_S,
     DEFAULT_MODEL,
     DEFAULT_SAMPLES,
+    FLASH,
     OpenBoard,
     RigOptions,
     git_commit,
@@ -31,6 +32,7 @@ from harness.rig import (
     record,
     summary,
 )
+from harness.rigfile import RigFile, load_rig
 from harness.runner import Dut
 
 DEFAULT_BOARDS = "qemu-m4,virtual"
@@ -43,6 +45,9 @@ _DEFAULTS = {
     "csv": str(DEFAULT_CSV),
     "missing": "",
     "lock_timeout": f"{DEFAULT_LOCK_TIMEOUT_S:g}",
+    "rig": "",
+    "flash": FLASH[0],
+    "tflm": "",
 }
 
 _MARKERS = (
@@ -66,11 +71,8 @@ class Options:
     csv: Path
     missing: str
     ports: dict[str, str]
+    rig_file: Path | None
     rig: RigOptions
-
-    def for_board(self, board_id: str) -> RigOptions:
-        """Rig options with the port of one board."""
-        return replace(self.rig, port=self.ports.get(board_id))
 
 
 @dataclass(slots=True)
@@ -79,11 +81,20 @@ class Rig:
 
     options: Options
     registry: Registry
+    file: RigFile
     project: Project
     rows: list[LatencyRow] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
     retries: dict[str, int] = field(default_factory=dict)
     commit: str | None = None
+
+    def options_for(self, board_id: str) -> RigOptions:
+        """Rig options with what is said of one board."""
+        return replace(
+            self.options.rig,
+            port=self.options.ports.get(board_id),
+            plugged=self.file.plugged(board_id),
+        )
 
 
 _BOARD_ID = "_hil_board_id"
@@ -103,6 +114,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--hil-csv", metavar="FILE", help="latency CSV to append to")
     add("--hil-missing", choices=("error", "skip"), help="when a board or its tools are absent")
     add("--hil-lock-timeout", metavar="S", help="seconds to wait for a board in use")
+    add("--hil-rig", metavar="FILE", help="rig file (TOML): what is plugged in where")
+    add("--hil-flash", choices=FLASH, help="upload if the board runs another build, always, never")
+    add("--hil-tflm", metavar="DIR", help="TFLM library to build with, for rigs without a network")
+    add(
+        "--hil-unchecked",
+        action="store_true",
+        help="run models also where the runtime is known to compute them wrongly",
+    )
     for name, default in _DEFAULTS.items():
         parser.addini(f"hil_{name}", help=f"default of the option of that name [{default}]")
 
@@ -155,6 +174,11 @@ def parse_options(config: pytest.Config) -> Options:
         missing = "error" if asked or os.environ.get("CI") else "skip"
     samples = _number("samples", _setting(config, "samples")[0], int)
     timeout = _number("lock-timeout", _setting(config, "lock_timeout")[0], float)
+    rig_file, _ = _setting(config, "rig")
+    tflm, _ = _setting(config, "tflm")
+    flash, _ = _setting(config, "flash")
+    if flash not in FLASH:
+        raise pytest.UsageError(f"--hil-flash is one of {', '.join(FLASH)}, not {flash!r}")
     return Options(
         boards=boards,
         asked=asked,
@@ -163,7 +187,14 @@ def parse_options(config: pytest.Config) -> Options:
         csv=config.rootpath / _setting(config, "csv")[0],
         missing=missing,
         ports=_ports(_setting(config, "port")[0], boards),
-        rig=RigOptions(lock_timeout_s=timeout, runtime=_setting(config, "runtime")[0] or None),
+        rig_file=config.rootpath / rig_file if rig_file else None,
+        rig=RigOptions(
+            lock_timeout_s=timeout,
+            runtime=_setting(config, "runtime")[0] or None,
+            flash=flash,
+            tflm=(config.rootpath / tflm).resolve() if tflm else None,
+            check_support=not config.getoption("hil_unchecked"),
+        ),
     )
 
 
@@ -171,8 +202,10 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     options = parse_options(config)
-    registry = load_registry()
     try:
+        registry = load_registry()
+        file = load_rig(options.rig_file, registry)
+        registry = file.extend(registry)
         for board_id in options.boards:
             registry[board_id].runtime(options.rig.runtime if options.asked else None)
         project = find_project()
@@ -180,7 +213,7 @@ def pytest_configure(config: pytest.Config) -> None:
             resolve_model(name, project.artifacts)
     except HilError as error:
         raise pytest.UsageError(str(error)) from error
-    config.stash[_RIG] = Rig(options=options, registry=registry, project=project)
+    config.stash[_RIG] = Rig(options=options, registry=registry, file=file, project=project)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -288,7 +321,7 @@ def model(rig: Rig, _hil_model_name: str) -> Artifact:
 def board(rig: Rig, _hil_board_id: str, model: Artifact) -> Iterator[OpenBoard]:
     """A board, locked, built for, started and greeted; once per board and model."""
     declared: Board = rig.registry[_hil_board_id]
-    options = rig.options.for_board(declared.id)
+    options = rig.options_for(declared.id)
     with ExitStack() as stack:
         try:
             ready = stack.enter_context(open_board(declared, model, rig.project, options))

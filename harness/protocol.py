@@ -58,6 +58,7 @@ class Status(IntEnum):
     ARENA_TOO_SMALL = 12
     PORT_FAILED = 13
     BAD_VERSION = 14
+    BAD_SCHEMA = 15
 
 
 class Capability(IntFlag):
@@ -100,6 +101,8 @@ class Hello:
     kernels: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    model: str = ""
+    note: str = ""
 
     @property
     def input_bytes(self) -> int:
@@ -275,6 +278,7 @@ def hello_body(hello: Hello) -> bytes:
     parts = [head, *(_text_bytes(name) for name in names)]
     for specs in (hello.inputs, hello.outputs):
         parts += [bytes((len(specs),)), *(_spec_bytes(spec) for spec in specs)]
+    parts += [_text_bytes(hello.model), _text_bytes(hello.note)]
     return b"".join(parts)
 
 
@@ -293,6 +297,7 @@ def parse_hello(raw: bytes) -> Hello:
     board, uid, runtime, runtime_version, kernels = (body.text() for _ in range(5))
     inputs = tuple(_take_spec(body) for _ in range(body.number("B")))
     outputs = tuple(_take_spec(body) for _ in range(body.number("B")))
+    model, note = body.text(), body.text()
     body.end()
     if max_payload < MIN_PAYLOAD:
         raise ProtocolError(f"HELLO announces frames of {max_payload} bytes, least {MIN_PAYLOAD}")
@@ -317,6 +322,8 @@ def parse_hello(raw: bytes) -> Hello:
         kernels=kernels,
         inputs=inputs,
         outputs=outputs,
+        model=model,
+        note=note,
     )
 
 

@@ -60,6 +60,7 @@ def virtual_hello(artifact: Artifact, faults: Faults, *, timer_read_ticks: int) 
         kernels="TFLM reference",
         inputs=tuple(replace(spec, name="") for spec in artifact.inputs),
         outputs=tuple(replace(spec, name="") for spec in artifact.outputs),
+        model=artifact.name,
     )
 
 

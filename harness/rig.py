@@ -30,6 +30,7 @@ from harness.project import Project
 from harness.ptyboard import VirtualProcess, virtual_build_id
 from harness.reference import HostRun, Interpreter, References, run_batch
 from harness.report import LatencyRow, append_rows, table
+from harness.rigfile import Plugged
 from harness.runner import Dut, Measurement, check_identity
 
 VIRTUAL_SCHEME = "virtual:"
@@ -37,6 +38,8 @@ DEFAULT_MODEL = "sine"
 DEFAULT_SAMPLES = 1000
 DEFAULT_CSV = Path("reports/latency.csv")
 DEFAULT_LOCK_TIMEOUT_S = 120.0
+FLASH = ("auto", "always", "never")
+"""`auto` skips an upload when HELLO shows the very build; `never` then raises StaleFirmware."""
 FOREIGN_SAMPLES = 256
 FOREIGN_SEED = 20261121
 
@@ -45,13 +48,20 @@ FOREIGN_SEED = 20261121
 class RigOptions:
     """What a run was asked for, from the command line, ini file and environment.
 
-    `port` overrides where a board is. `runtime` None is each board's default.
+    `port` overrides where a board is, else `plugged` says. `runtime` None is each board's default.
+    `flash` is one of FLASH. `tflm` is a folder with a TFLM library to build with, instead of the
+    one that the board's environment pins. Without `check_support` a model that the runtime is
+    known to compute wrongly is built and run all the same.
     """
 
     lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S
     runtime: str | None = None
     port: str | None = None
     link: LinkOptions = field(default_factory=LinkOptions)
+    plugged: Plugged | None = None
+    flash: str = "auto"
+    tflm: Path | None = None
+    check_support: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -140,6 +140,7 @@ class Dut:
                 status=self._hello.status.name.lower(),
                 detail=0,
                 field="",
+                note=self._hello.note,
             )
         if len(self._hello.inputs) != 1 or len(self._hello.outputs) != 1:
             raise ProtocolError(

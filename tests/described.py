@@ -26,6 +26,7 @@ _HELLO = Hello(
     kernels="",
     inputs=(PAIR,),
     outputs=(SINGLE,),
+    model="fake",
 )
 
 

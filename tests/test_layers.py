@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = (
     {"errors"},
-    {"tensor", "protocol", "latency", "compare", "report", "artifact", "board"}
+    {"tensor", "protocol", "latency", "compare", "report", "artifact", "board", "rigfile"}
     | {"support", "faults", "virtual"},
     {"link", "reference", "codegen", "toolchain", "project", "build", "lock", "emulator"}
     | {"ptyboard"},

@@ -70,6 +70,8 @@ HELLO = Hello(
     kernels="CMSIS-NN 4.0.0",
     inputs=(SPEC,),
     outputs=(SPEC,),
+    model="sine",
+    note="ok",
 )
 HELLO_RAW = hello_body(HELLO)
 NAMES_AT = 2 + 2 + 2 + 5 * 4 + 32 + 16
@@ -186,7 +188,7 @@ def test_hello_lies_on_the_wire_as_the_document_says() -> None:
     spec = "01 09 02 01000000 01000000 0000003f 80ffffff"
     tensors = bytes.fromhex(spec + spec)
     fixed = bytes.fromhex(head) + bytes(range(32)) + bytes(range(16))
-    assert HELLO_RAW == fixed + names + tensors
+    assert HELLO_RAW == fixed + names + tensors + b"\x04sine\x02ok"
 
 
 def test_hello_cut_at_any_length_is_refused() -> None:

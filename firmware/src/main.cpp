@@ -1,6 +1,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "app.h"
 #include "port/port.h"
 #include "protocol/board.h"
 
@@ -8,20 +9,25 @@
 namespace {
 
 BoardBuffers<HIL_MAX_PAYLOAD> buffers;
+Board board(HIL_BOARD, &buffers);
 uint8_t chunk[64];
 
 }  // namespace
 
-int main() {
-  Board board(HIL_BOARD, &buffers);
+namespace app {
+
+void Setup() {
   const Status port_status = port::Setup();
   board.Setup(port_status, port::TicksPerSecond() / 10);
-  for (;;) {
-    const size_t size = port::Read(chunk, sizeof chunk);
-    if (size > 0) {
-      board.Feed(chunk, size, port::Ticks());
-    } else {
-      port::Sleep();
-    }
+}
+
+void Poll() {
+  const size_t size = port::Read(chunk, sizeof chunk);
+  if (size > 0) {
+    board.Feed(chunk, size, port::Ticks());
+  } else {
+    port::Sleep();
   }
 }
+
+}  // namespace app

@@ -17,6 +17,7 @@ const char* StatusName(Status status) {
     case Status::kArenaTooSmall: return "arena_too_small";
     case Status::kPortFailed: return "port_failed";
     case Status::kBadVersion: return "bad_version";
+    case Status::kBadSchema: return "bad_schema";
   }
   return "unknown";
 }

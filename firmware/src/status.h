@@ -19,6 +19,7 @@ enum class Status : uint8_t {
   kArenaTooSmall = 12,
   kPortFailed = 13,
   kBadVersion = 14,
+  kBadSchema = 15,
 };
 
 const char* StatusName(Status status);

@@ -14,6 +14,7 @@ Status setup_status = Status::kOk;
 int invoke_fails = 0;
 uint32_t extra_ticks = 0;
 uint32_t invokes = 0;
+const char* note = "";
 
 namespace {
 uint32_t ticks = 0xfffffff0u;  // Wraps early, so that every test lives through it.
@@ -63,7 +64,8 @@ namespace runtime {
 
 Status Load() { return Status::kOk; }
 Description Describe() {
-  return {"fake", "1.0", "", 100, 200, fake::sha256, fake::build_id, {&fake::kInput, 1}, {&fake::kOutput, 1}};
+  return {"fake", "1.0", "", 100, 200, fake::sha256, fake::build_id, {&fake::kInput, 1}, {&fake::kOutput, 1},
+          "fake", fake::note};
 }
 InputBuffer Input() { return {reinterpret_cast<uint8_t*>(fake::input), sizeof fake::input}; }
 void Prepare() {}

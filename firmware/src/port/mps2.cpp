@@ -1,6 +1,8 @@
 // The Arm MPS2 FPGA images (AN385, AN386, AN500) as QEMU models them: CMSDK UART and timer.
 #include "port/port.h"
 
+#include "app.h"
+
 namespace {
 
 constexpr uint32_t kClockHz = 25000000;
@@ -120,3 +122,8 @@ Quiet::Quiet() { asm volatile("cpsid i" ::: "memory"); }
 Quiet::~Quiet() { asm volatile("cpsie i" ::: "memory"); }
 
 }  // namespace port
+
+int main() {
+  app::Setup();
+  for (;;) app::Poll();
+}

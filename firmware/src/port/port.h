@@ -14,7 +14,8 @@ uint32_t TicksPerSecond();  // Above 0 and constant after Setup().
 size_t Read(uint8_t* dst, size_t capacity);  // Returns at once; 0 when no byte waits.
 [[nodiscard]] Status Write(const uint8_t* src, size_t size);  // Blocks until every byte is queued.
 
-void Sleep();  // Until a byte may be waiting. May return early, never sleeps through a byte.
+// Until a byte may be waiting. May return early, never sleeps through a byte nor through half a turn of Ticks().
+void Sleep();
 [[noreturn]] void Reset();  // Once everything written has left the board.
 size_t UniqueId(char* dst, size_t capacity);  // Printable, not terminated; 0 if the chip has none.
 

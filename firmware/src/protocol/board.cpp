@@ -190,6 +190,11 @@ Board::Fault Board::Hello(Reader& body, Writer& reply) {
   reply.Str(model.kernels);
   WriteSpecs(reply, model.inputs);
   WriteSpecs(reply, model.outputs);
+  reply.Str(model.model_name);
+  // What a library says of a failure can be long: the rest of HELLO matters more.
+  const size_t note_size = strlen(model.note);
+  const size_t room = reply.room() > 0 ? reply.room() - 1 : 0;
+  reply.Str(model.note, note_size < room ? note_size : room);
   session_ = session_ || reply.ok();
   return {};
 }

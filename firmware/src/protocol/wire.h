@@ -69,6 +69,7 @@ class Writer {
   }
   bool ok() const { return ok_; }
   size_t size() const { return size_; }
+  size_t room() const { return capacity_ - size_; }
 
  private:
   uint8_t* data_;

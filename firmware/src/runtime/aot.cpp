@@ -22,6 +22,8 @@ Description Describe() {
   description.build_id = kAotModel.build_id;
   description.inputs = kAotModel.inputs;
   description.outputs = kAotModel.outputs;
+  description.model_name = kAotModel.model_name;
+  description.note = "";
   return description;
 }
 

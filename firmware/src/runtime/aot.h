@@ -24,6 +24,7 @@ struct AotModel {
   uint8_t build_id[16];
   const char* version;
   const char* kernels;
+  const char* model_name;
 };
 
 extern const AotModel kAotModel;

@@ -18,6 +18,8 @@ struct Description {
   const uint8_t* build_id;      // 16 bytes.
   TensorSpecs inputs;
   TensorSpecs outputs;
+  const char* model_name;
+  const char* note;  // What Load() has to say of its status, with numbers; empty if nothing.
 };
 
 struct InputBuffer {

@@ -1,0 +1,190 @@
+"""The rig file: what is plugged in on this machine, and what is known to be sick there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import date
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, TypeVar
+
+from harness.board import Registry
+from harness.errors import RigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """Patience with one board, in seconds, each counted on its own.
+
+    reply_s: for a reply, beyond the board's own computing. bootloader_s: from touch to the
+    bootloader's port. upload_s: for the upload. port_s: from upload, reset or power cycle to the
+    port of the firmware. power_s: for the power-cycle command.
+    """
+
+    reply_s: float = 2.0
+    bootloader_s: float = 5.0
+    upload_s: float = 120.0
+    port_s: float = 10.0
+    power_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            if not 0 < getattr(self, item.name) < float("inf"):
+                raise RigError(f"deadline {item.name} must be a positive number of seconds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugged:
+    """A board on this rig.
+
+    `kind` is its id in boards.toml. It is found by USB `serial_number`, or is always at `port` (a
+    path or pyserial URL). `power_cycle` is a command line that takes its power away and gives it
+    back. `budget_us` limits the median latency of models, by name.
+    """
+
+    id: str
+    kind: str
+    serial_number: str | None = None
+    port: str | None = None
+    power_cycle: str | None = None
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    budget_us: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.serial_number is not None and self.port is not None:
+            raise RigError("give serial_number or port, not both: they could name two boards")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    """Tests of a board that run and are reported, but fail nobody.
+
+    `test` is a pattern (`*` and `?`) for the part of a test's id behind the file's name.
+    """
+
+    board: str
+    test: str = "*"
+    reason: str
+    since: date
+
+    def covers(self, board: str, test: str) -> bool:
+        """Whether it speaks of this test on this board."""
+        return board == self.board and fnmatch(test, self.test)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RigFile:
+    """A rig file's content; without a file, nothing."""
+
+    path: Path | None = None
+    boards: tuple[Plugged, ...] = ()
+    quarantine: tuple[Quarantine, ...] = ()
+
+    def plugged(self, board_id: str) -> Plugged | None:
+        """What the file says of a board; None if nothing."""
+        return next((board for board in self.boards if board.id == board_id), None)
+
+    def extend(self, registry: Registry) -> Registry:
+        """The registry, and this rig's boards under their own ids."""
+        own = {board.id: registry[board.kind] for board in self.boards}
+        return Registry(
+            (
+                *(board for board in registry.boards if board.id not in own),
+                *(replace(kind, id=board_id) for board_id, kind in own.items()),
+            )
+        )
+
+    def quarantined(self, board: str, test: str) -> Quarantine | None:
+        """The first entry that covers a test on a board."""
+        return next((entry for entry in self.quarantine if entry.covers(board, test)), None)
+
+
+def _record(kind: type[Record], table: Mapping[str, Any], what: str) -> Record:
+    unknown = set(table) - {item.name for item in fields(kind)}  # type: ignore[arg-type]
+    if unknown:
+        raise RigError(f"{what}: unknown keys {', '.join(sorted(unknown))}")
+    try:
+        return kind(**table)
+    except TypeError as error:
+        raise RigError(f"{what}: {error}") from error
+    except RigError as error:
+        raise RigError(f"{what}: {error.what}") from error
+
+
+def _plugged(board_id: str, table: Mapping[str, Any], registry: Registry) -> Plugged:
+    what = f"board {board_id}"
+    if not isinstance(table, Mapping):
+        raise RigError(f"{what}: not a table")
+    values = {"id": board_id, "kind": board_id, **table}
+    values["deadlines"] = _record(Deadlines, values.get("deadlines", {}), what)
+    plugged = _record(Plugged, values, what)
+    registry[plugged.kind]
+    return plugged
+
+
+def parse_rig(text: str, registry: Registry, path: Path | None = None) -> RigFile:
+    """A rig file from its text.
+
+    Raises:
+        RigError: not TOML, an unknown key, a board or kind that nobody declared, one serial number
+            or port for two boards.
+    """
+    try:
+        tables = tomllib.loads(text)
+        unknown = set(tables) - {"boards", "quarantine"}
+        if unknown:
+            raise RigError(f"unknown tables {', '.join(sorted(unknown))}")
+        boards = tuple(
+            _plugged(board_id, table, registry)
+            for board_id, table in tables.get("boards", {}).items()
+        )
+        _refuse_doubles(boards)
+        rig = RigFile(
+            path=path,
+            boards=boards,
+            quarantine=tuple(
+                _record(Quarantine, entry, f"quarantine entry {number}")
+                for number, entry in enumerate(tables.get("quarantine", ()), 1)
+            ),
+        )
+        known = rig.extend(registry)
+        for entry in rig.quarantine:
+            known[entry.board]
+        return rig
+    except tomllib.TOMLDecodeError as error:
+        raise RigError(f"rig file {path}: not TOML: {error}") from error
+    except RigError as error:
+        raise RigError(f"rig file {path}: {error.what}") from error
+
+
+def _refuse_doubles(boards: tuple[Plugged, ...]) -> None:
+    for name in ("serial_number", "port"):
+        seen: dict[str, str] = {}
+        for board in boards:
+            value = getattr(board, name)
+            if value is not None and (other := seen.setdefault(value, board.id)) != board.id:
+                raise RigError(f"boards {other} and {board.id} have the same {name} {value}")
+
+
+def load_rig(path: Path | None, registry: Registry) -> RigFile:
+    """Read a rig file; an empty record without one.
+
+    Raises:
+        RigError: it cannot be read, or is wrong.
+    """
+    if path is None:
+        return RigFile()
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RigError(f"cannot read rig file {path}: {error}") from error
+    return parse_rig(text, registry, path)
