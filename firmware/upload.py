@@ -11,10 +11,11 @@ board.update("upload.use_1200bps_touch", False)
 board.update("upload.wait_for_upload_port", False)
 board.update("upload.disable_flushing", True)
 
-framework = env.PioPlatform().get_package_dir("framework-arduinoespressif32")  # noqa: F821
-if framework:
+platform = env.PioPlatform()  # noqa: F821
+if "framework-arduinoespressif32" in platform.packages:
     # The framework's own script names these images, and runs only in builds.
     first = "0x1000" if board.get("build.mcu") in ("esp32", "esp32s2") else "0x0000"
+    framework = platform.get_package_dir("framework-arduinoespressif32")
     env.Append(  # noqa: F821
         FLASH_EXTRA_IMAGES=[
             (first, "$BUILD_DIR/bootloader.bin"),

@@ -289,7 +289,7 @@ class Flasher:
                 ) from error
             self._bench.sleep(SETTLE_S)
         with self._phase("bootloader"):
-            if self._board.bootloader_usb:
+            if self._board.bootloader_port:
                 return self._wait(
                     "bootloader",
                     self._deadlines.bootloader_s,

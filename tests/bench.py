@@ -92,7 +92,7 @@ class Device:
     """A Nano 33 BLE: a touch starts its bootloader, under another USB id and name.
 
     `flashed` is the pty on which it answers once a firmware was written. `bootloader_names` are
-    used up from the front: None for a touch that does nothing.
+    used up from the front: None for a touch that does nothing, "" for a bootloader without port.
     """
 
     machine: Machine
@@ -133,7 +133,9 @@ class Device:
         if name is None:
             return
         self.machine.after(0.1, self._vanish)
-        self.machine.after(0.9, lambda: self._appear(name, bootloader=True))
+        if name:
+            self.machine.after(0.9, lambda: self._appear(name, bootloader=True))
+        self.in_bootloader = True
         if self.on_touch is not None:
             self.machine.after(0.5, self.on_touch)
 

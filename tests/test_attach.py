@@ -11,6 +11,7 @@ from bench import NANO, Device, Machine
 
 from harness.build import Firmware
 from harness.errors import (
+    BoardBusy,
     BoardNotFound,
     BoardSilent,
     FlashFailed,
@@ -306,6 +307,26 @@ def test_a_link_of_dev_serial_is_resolved_before_anything_uploads(machine, curre
     assert uploaded == ["ttyBoot"]
 
 
+PICO = replace(NANO, usb=("2341:805a",), bootloader_port=False)
+
+
+def test_a_bootloader_without_a_port_is_uploaded_to_once_the_port_is_gone(machine, current, other):
+    """The RP2040's is a disk."""
+    Device(machine, LEFT, "ttyACM0", other, flashed=current, bootloader_names=("",))
+    with opened_on(machine, board=PICO, plugged=by_serial()) as opened:
+        assert [phase.name for phase in opened.flash.phases] == [
+            *("touch", "bootloader", "upload", "port")
+        ]
+        assert opened.comparison.mismatches == 0
+
+
+def test_a_touch_without_effect_is_told_where_the_bootloader_has_no_port(machine, other):
+    Device(machine, LEFT, "ttyACM0", other, bootloader_names=(None, None))
+    with pytest.raises(FlashFailed, match="did not leave its port within 5 s of the touch"):
+        with opened_on(machine, board=PICO, plugged=by_serial()):
+            raise AssertionError("opened")
+
+
 UART = replace(NANO, touch_baud=None, bootloader_usb=(), usb=("10c4:ea60",))
 SOCKET = "/dev/serial/by-path/pci-0000:00:14.0-usb-0:2:1.0-port0"
 
@@ -421,8 +442,6 @@ def test_a_board_that_is_not_there_is_named_with_what_is(machine, other):
 def test_another_upload_on_this_machine_is_waited_for(machine, other):
     Device(machine, LEFT, "ttyACM0", other)
     with hold_uploads("right", timeout_s=0):
-        from harness.errors import BoardBusy
-
         with pytest.raises(BoardBusy, match="an upload is under way by"):
             with opened_on(machine, plugged=by_serial(), lock_timeout_s=0.1):
                 raise AssertionError("opened")
