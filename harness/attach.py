@@ -55,6 +55,7 @@ class Ready:
     """
 
     dut: Dut
+    expected: Expected
     remedies: tuple[Remedy, ...] = ()
     flash: FlashReport | None = None
     escalations: tuple[Step, ...] = ()
@@ -142,7 +143,7 @@ def _greet(
             raise
         steps = recover(dut, error, remedies)
     expected.check(dut.hello, dut.link.where)
-    return Ready(dut=dut, remedies=remedies, escalations=steps)
+    return Ready(dut=dut, expected=expected, remedies=remedies, escalations=steps)
 
 
 def _make_ready(
@@ -160,7 +161,7 @@ def _make_ready(
         with _advice(f"Nothing is uploaded through a URL. At the board's own machine: {flash_it}"):
             return _as_it_is(seat, expected, options)
     if policy == "auto" and (dut := _if_current(seat, expected, options)) is not None:
-        return Ready(dut=dut, remedies=seat.remedies)
+        return Ready(dut=dut, expected=expected, remedies=seat.remedies)
     report = flash()
     with _advice(f"It was uploaded just now: is this board a {seat.board.kind}?"):
         ready = _as_it_is(seat, expected, options, seat.plugged.deadlines.port_s)

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -213,9 +212,8 @@ def flash(options: argparse.Namespace) -> int:
     if board.emulated:
         raise UnknownName("real board", board.id, _real(registry))
     artifact = resolve_model(options.model, project.artifacts)
-    chosen = replace(_rig_options(options, file, board.id), flash="always")
     say(f"{board.id}: build {artifact.name}, upload, greet")
-    with open_board(board, artifact, project, chosen) as opened:
+    with open_board(board, artifact, project, _rig_options(options, file, board.id)) as opened:
         _say_what_it_took(opened)
         print(f"{board.id} at {opened.port} runs build {opened.dut.hello.build_id.hex()}")
     return 0
@@ -325,6 +323,8 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument(
                 "--lock-timeout", type=float, default=DEFAULT_LOCK_TIMEOUT_S, metavar="S"
             )
+        if run is flash:
+            sub.set_defaults(flash="always")
         if run in (infer, bench):
             sub.add_argument(
                 "--flash", choices=FLASH, default=FLASH[0], help="upload if it runs another build"

@@ -69,6 +69,18 @@ class RigOptions:
     tflm: Path | None = None
     check_support: bool = True
 
+    @property
+    def place(self) -> str | None:
+        """The port or URL that somebody named for the board."""
+        return self.port or (self.plugged.port if self.plugged else None)
+
+    @property
+    def patience(self) -> LinkOptions:
+        """The link's, with the rig file's deadline for a reply."""
+        if self.plugged is None:
+            return self.link
+        return replace(self.link, timeout_s=self.plugged.deadlines.reply_s)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Checks:
@@ -117,7 +129,7 @@ class OpenBoard:
         self.flash = ready.flash
         self.escalations = ready.escalations
         self.cold_ticks = cold_ticks
-        self._remedies = ready.remedies
+        self._ready = ready
         self.session = uuid.uuid4().hex[:12]
         self.references = References(artifact)
 
@@ -131,9 +143,11 @@ class OpenBoard:
 
         Raises:
             BoardSilent: nothing helped.
+            StaleFirmware: it came back with other firmware.
         """
-        steps = recover(self.dut, error, self._remedies)
+        steps = recover(self.dut, error, self._ready.remedies)
         self.escalations += steps
+        self._ready.expected.check(self.dut.hello, self.dut.link.where)
         return steps
 
     @cached_property
@@ -275,7 +289,7 @@ def _real(
         expected,
         partial(seat.flash, firmware, upload, lock_timeout_s=options.lock_timeout_s),
         policy=options.flash,
-        options=replace(options.link, timeout_s=seat.plugged.deadlines.reply_s),
+        options=options.patience,
     )
 
 
@@ -287,14 +301,14 @@ def _started(
     where: Where,
     options: RigOptions,
 ) -> AbstractContextManager[Ready]:
-    port = options.port
+    port = options.place
     if port is not None and not port.startswith(VIRTUAL_SCHEME):
-        return at_port(port, expected, where, options.link)
+        return at_port(port, expected, where, options.patience)
     if board.emulator is not None and firmware is not None:
-        return emulated(board.emulator, firmware, expected, where, options.link)
+        return emulated(board.emulator, firmware, expected, where, options.patience)
     faults = parse_faults((port or "").removeprefix(VIRTUAL_SCHEME))
     where = replace(where, port=port or VIRTUAL_SCHEME)
-    return virtual(artifact, faults, expected, where, options.link)
+    return virtual(artifact, faults, expected, where, options.patience)
 
 
 def git_commit(root: Path) -> str | None:

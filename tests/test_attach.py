@@ -4,12 +4,15 @@ import os
 import shlex
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from bench import NANO, Device, Machine
 
-from harness.build import Firmware
+from harness.board import Registry, load_registry
+from harness.build import Builder, Firmware
+from harness.cli import EXIT_SICK, main
 from harness.errors import (
     BoardBusy,
     BoardNotFound,
@@ -422,6 +425,31 @@ def test_lines_that_a_port_lacks_are_a_step_that_failed(machine, silent):
             raise AssertionError("opened")
 
 
+def test_a_board_that_breaks_in_mid_run_is_brought_back_by_the_same_steps(machine, current, silent):
+    device = Device(machine, LEFT, "ttyACM0", current)
+    path = shlex.quote(device.port.path)
+    plugged = power(machine, f"ln -sfn {current} {path}")
+    with opened_on(machine, plugged=plugged, flash="never") as opened:
+        Path(device.port.path).unlink()
+        Path(device.port.path).symlink_to(silent)
+        opened.dut.link.reopen()
+        with pytest.raises(LinkTimeout) as broken:
+            opened.dut.greet(LinkOptions(timeout_s=0.1, silent_attempts=1))
+        steps = opened.recover(broken.value)
+        assert steps[-1].action.startswith("power cycle") and opened.escalations == steps
+        assert opened.comparison.mismatches == 0
+
+
+def test_an_emulated_board_is_reset_as_a_whole(monkeypatch):
+    monkeypatch.setattr("harness.rig.Builder", Builder)
+    with open_board(load_registry()["qemu-m4"], SINE, PROJECT, RigOptions()) as opened:
+        where = opened.dut.link.where
+        error = LinkTimeout(where=where, in_flight="INFER", timeout_s=1, attempts=1, received=b"")
+        steps = opened.recover(error)
+        assert [step.action for step in steps] == ["resync and HELLO", "system_reset of QEMU"]
+        assert opened.comparison.mismatches == 0
+
+
 def test_a_board_that_dropped_off_the_bus_is_power_cycled_once(machine, current, tmp_path):
     marker = tmp_path / "cycled"
     machine.after(2.0, lambda: Device(machine, LEFT, "ttyACM0", current))
@@ -456,3 +484,27 @@ def test_a_far_board_is_never_flashed_from_here(machine):
     with pytest.raises(StartFailed, match="cannot open the port"):
         with opened_on(machine, plugged=plugged):
             raise AssertionError("opened")
+
+
+@pytest.fixture
+def hil(machine, monkeypatch):
+    """`hil` in this process, on the scripted machine."""
+    scripted = partial(open_board, bench=machine.bench, upload=machine.upload)
+    monkeypatch.setattr("harness.cli.open_board", scripted)
+    monkeypatch.setattr("harness.cli.load_registry", lambda: Registry((NANO,)))
+    return lambda *arguments: main(list(arguments))
+
+
+def test_hil_flash_uploads_and_prints_the_phases(hil, machine, current, capsys):
+    Device(machine, LEFT, "ttyACM0", current, flashed=current, bootloader_names=(None, "ttyBoot"))
+    assert hil("flash", "--board", "nano") == 0
+    said = capsys.readouterr()
+    assert "touch 0.4, bootloader 5.0, touch 0.4" in said.err and "1 retry" in said.err
+    assert f"ttyBack runs build {virtual_build_id(SINE.sha256)}" in said.out
+
+
+def test_hil_infer_never_flashes_if_told_so(hil, machine, other, capsys):
+    Device(machine, LEFT, "ttyACM0", other)
+    assert hil("infer", "1.5", "--board", "nano", "--flash", "never") == EXIT_SICK
+    assert "hil flash --board nano" in capsys.readouterr().err
+    assert machine.touched == []
