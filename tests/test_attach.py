@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from bench import NANO, Device, Machine
+from bench import NANO, BuiltBefore, Device, Machine
 
 from harness.board import Registry, load_registry
-from harness.build import Builder, Firmware
+from harness.build import Builder
 from harness.cli import EXIT_SICK, main
 from harness.errors import (
     BoardBusy,
@@ -67,17 +67,6 @@ def silent():
     yield os.ttyname(slave)
     os.close(master)
     os.close(slave)
-
-
-class BuiltBefore:
-    """A builder whose firmware is the virtual board's."""
-
-    def __init__(self, project):
-        pass
-
-    def build(self, board, runtime, artifact, **_):
-        identity = virtual_build_id(artifact.sha256)
-        return Firmware(elf=Path("firmware.elf"), build_id=identity, runtime=runtime, sections=())
 
 
 @pytest.fixture(autouse=True)
