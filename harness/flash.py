@@ -76,12 +76,15 @@ class Uploader(Protocol):
         """Raises FlashFailed."""
 
 
-def upload_command(board: Board, runtime: str, project: Project, port: str) -> list[str]:
+def upload_command(
+    board: Board, runtime: str, project: Project, port: str, config: Path
+) -> list[str]:
     """PlatformIO's command line to upload what lies in the build folder as it is."""
     return [
         *(sys.executable, "-m", "platformio", "run"),
-        *("-e", board.env[runtime]),
         *("-d", str(project.root)),
+        *("-c", str(config)),
+        *("-e", board.env[runtime]),
         "--disable-auto-clean",
         *("-t", "nobuild"),
         *("-t", "upload"),
@@ -89,15 +92,24 @@ def upload_command(board: Board, runtime: str, project: Project, port: str) -> l
     ]
 
 
-def upload_flags(board: Board, serial_number: str | None) -> str:
-    """Value of PLATFORMIO_UPLOAD_FLAGS, one flag a line; empty if the board is not known by it."""
-    if serial_number is None:
-        return ""
-    return "\n".join(flag.format(serial_number=serial_number) for flag in board.upload_flags)
+def upload_config(board: Board, runtime: str, serial_number: str | None) -> str:
+    """What an upload changes in the environment: it installs and compiles nothing.
+
+    The board's `upload_flags` are left out where its serial number is not known.
+    """
+    flags = [flag.format(serial_number=serial_number) for flag in board.upload_flags]
+    lines = [
+        f"[env:{board.env[runtime]}]",
+        "lib_deps =",
+        "extra_scripts = pre:firmware/upload.py",
+        "upload_flags =",
+        *(f"  {flag}" for flag in flags if serial_number),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 class PlatformioUploader:
-    """Uploads by PlatformIO from a build folder of its own, so that builds may go on meanwhile."""
+    """Uploads by PlatformIO from a folder of its own, so that builds may go on meanwhile."""
 
     def __init__(self, project: Project) -> None:
         self._project = project
@@ -105,30 +117,33 @@ class PlatformioUploader:
     def __call__(
         self, board: Board, firmware: Firmware, port: SerialPort, timeout_s: float
     ) -> None:
-        env = board.env[firmware.runtime]
         place = self._project.state / "upload"
         place.mkdir(parents=True, exist_ok=True)
         log = place / f"{board.id}.log"
-        with tempfile.TemporaryDirectory(dir=place, prefix=f"{board.id}-") as stage:
-            shutil.copytree(firmware.elf.parent, Path(stage, "build", env))
-            # The build script wants a model to compile, although `nobuild` compiles nothing.
-            Path(stage, "none.cpp").touch()
-            environment = {
-                **pio_environment(self._project, self._project.state / "build" / env, Path(stage)),
-                "PLATFORMIO_BUILD_DIR": str(Path(stage, "build")),
-                "PLATFORMIO_EXTRA_SCRIPTS": f"pre:{self._project.firmware / 'upload.py'}",
-                "PLATFORMIO_UPLOAD_FLAGS": upload_flags(board, port.serial_number),
-            }
+        with tempfile.TemporaryDirectory(dir=place, prefix=f"{board.id}-") as folder:
+            stage = Path(folder)
+            environment = pio_environment(self._project, stage, stage)
+            build = Path(environment["PLATFORMIO_BUILD_DIR"], board.env[firmware.runtime])
+            shutil.copytree(firmware.elf.parent, build)
             seed_scons(Path(environment["PLATFORMIO_CORE_DIR"]))
-            command = upload_command(board, firmware.runtime, self._project, port.path)
+            config = self._write_config(board, firmware.runtime, port, stage)
+            command = upload_command(board, firmware.runtime, self._project, port.path, config)
             try:
                 status = run_group(command, log, timeout_s=timeout_s, environment=environment)
             except subprocess.TimeoutExpired:
-                raise _upload_failed(
-                    board, port, f"took longer than {timeout_s:g} s", log
-                ) from None
+                what = f"took longer than {timeout_s:g} s"
+                raise _upload_failed(board, port, what, log) from None
         if status:
             raise _upload_failed(board, port, f"ended with status {status}", log)
+
+    def _write_config(self, board: Board, runtime: str, port: SerialPort, stage: Path) -> Path:
+        own = stage / "upload.ini"
+        own.write_text(upload_config(board, runtime, port.serial_number))
+        config = stage / "platformio.ini"
+        # Read in this order: the later one wins.
+        files = f"{self._project.root / 'platformio.ini'}\n  {own}"
+        config.write_text(f"[platformio]\nextra_configs =\n  {files}\n")
+        return config
 
 
 def _upload_failed(board: Board, port: SerialPort, what: str, log: Path) -> FlashFailed:

@@ -2,6 +2,9 @@
 
 import os
 import shlex
+import threading
+import time
+import tty
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -17,6 +20,7 @@ from harness.errors import (
     BoardBusy,
     BoardNotFound,
     BoardSilent,
+    BoardStatus,
     FlashFailed,
     LinkTimeout,
     StaleFirmware,
@@ -28,10 +32,12 @@ from harness.link import LinkOptions
 from harness.lock import hold, hold_uploads
 from harness.ports import SerialPort
 from harness.project import find_project
-from harness.ptyboard import VirtualProcess, virtual_build_id
+from harness.protocol import Status
+from harness.ptyboard import Server, VirtualProcess, virtual_build_id, virtual_hello
 from harness.reference import resolve_model
 from harness.rig import RigOptions, open_board
 from harness.rigfile import Deadlines, Plugged
+from harness.virtual import VirtualBoard
 
 PROJECT = find_project()
 SINE = resolve_model("sine", PROJECT.artifacts)
@@ -58,6 +64,29 @@ def other():
     """A pty whose board runs another firmware."""
     with served(OTHER_FIRMWARE) as port:
         yield port
+
+
+@contextmanager
+def setup_failed(build_id):
+    """A pty whose board answers HELLO, but whose setup failed."""
+    hello = replace(
+        virtual_hello(SINE, Faults(), timer_read_ticks=0),
+        build_id=bytes.fromhex(build_id),
+        status=Status.ARENA_TOO_SMALL,
+    )
+    board = VirtualBoard(hello, lambda raw: raw, ticks=lambda: 0, clock=time.monotonic)
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    stop, stopping = os.pipe()
+    server = threading.Thread(target=Server(board, Faults(), master, stop).run)
+    server.start()
+    try:
+        yield os.ttyname(slave)
+    finally:
+        os.close(stopping)
+        server.join()
+        for descriptor in (master, slave, stop):
+            os.close(descriptor)
 
 
 @pytest.fixture
@@ -249,6 +278,22 @@ def test_a_silent_board_is_flashed(machine, current, silent):
     Device(machine, LEFT, "ttyACM0", silent, flashed=current)
     with opened_on(machine, plugged=by_serial()) as opened:
         assert opened.flash is not None and opened.escalations == ()
+
+
+def test_a_setup_that_failed_in_another_build_is_cured_by_an_upload(machine, current):
+    with setup_failed("00" * 16) as failed:
+        Device(machine, LEFT, "ttyACM0", failed, flashed=current)
+        with opened_on(machine, plugged=by_serial()) as opened:
+            assert opened.flash is not None
+
+
+def test_a_setup_that_failed_in_the_very_build_is_not_uploaded_again(machine):
+    with setup_failed(virtual_build_id(SINE.sha256)) as failed:
+        Device(machine, LEFT, "ttyACM0", failed)
+        with pytest.raises(BoardStatus, match="refused setup: arena_too_small"):
+            with opened_on(machine, plugged=by_serial()):
+                raise AssertionError("opened")
+    assert machine.touched == []
 
 
 def test_a_board_without_rig_file_is_found_by_its_usb_id(machine, current):

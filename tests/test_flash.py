@@ -17,7 +17,7 @@ from processes import alive, children_of
 
 from harness.build import Firmware
 from harness.errors import FlashFailed
-from harness.flash import PlatformioUploader, run_group, upload_command, upload_flags
+from harness.flash import PlatformioUploader, run_group, upload_command, upload_config
 from harness.ports import SerialPort
 from harness.project import Project, find_project
 
@@ -68,6 +68,7 @@ src_dir = firmware/src
 platform = symlink://platform
 board = nano
 extra_scripts = pre:firmware/build_model.py
+lib_deps = nobody/nothing@1.0.0
 """
 
 
@@ -134,16 +135,17 @@ def test_an_upload_that_hangs_is_killed_with_all_its_processes(project, firmware
 
 
 def test_upload_command_names_env_project_and_port():
-    command = upload_command(NANO, "tflm", find_project(), "/dev/ttyACM7")
+    command = upload_command(NANO, "tflm", find_project(), "/dev/ttyACM7", Path("own.ini"))
     assert command[:4] == [sys.executable, "-m", "platformio", "run"]
     text = " ".join(command)
-    assert "-e nano-tflm" in text and "-t nobuild -t upload --upload-port /dev/ttyACM7" in text
+    assert "-c own.ini -e nano-tflm" in text
+    assert "-t nobuild -t upload --upload-port /dev/ttyACM7" in text
 
 
 def test_upload_flags_need_a_serial_number():
     board = replace(NANO, upload_flags=("-c", "adapter serial {serial_number}"))
-    assert upload_flags(board, "066D") == "-c\nadapter serial 066D"
-    assert upload_flags(board, None) == ""
+    assert upload_config(board, "tflm", "066D").endswith("  -c\n  adapter serial 066D\n")
+    assert upload_config(board, "tflm", None).endswith("upload_flags =\n")
 
 
 def test_run_group_ends_when_the_command_does_not_when_its_children_do(tmp_path):
