@@ -4,12 +4,20 @@ The harness has put this very board into its bootloader and found its port. Plat
 it once more, and then take the first new port that it sees, which can be another board's.
 """
 
+import shutil
+
 Import("env")  # noqa: F821 (given by SCons)
 
 board = env.BoardConfig()  # noqa: F821
 board.update("upload.use_1200bps_touch", False)
 board.update("upload.wait_for_upload_port", False)
 board.update("upload.disable_flushing", True)
+
+if env.subst("$UPLOAD_PROTOCOL") == "sam-ba":  # noqa: F821
+    # With `nobuild`, nordicnrf52 uploads firmware.hex whatever the protocol, and bossac writes a
+    # file's bytes as they are: text, in that case.
+    build = env.subst("$BUILD_DIR")  # noqa: F821
+    shutil.copy(f"{build}/firmware.bin", f"{build}/firmware.hex")
 
 platform = env.PioPlatform()  # noqa: F821
 if "framework-arduinoespressif32" in platform.packages:

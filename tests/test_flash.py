@@ -24,7 +24,7 @@ from harness.project import Project, find_project
 ROOT = Path(__file__).parent.parent
 PORT = SerialPort(path="/dev/ttyACM7", usb="2341:005a", serial_number="0A1B")
 
-# As the platforms of real boards do it: `nobuild` takes the file in the build folder.
+# As nordicnrf52 does it: `nobuild` takes the file in the build folder, and always the .hex.
 BUILDER = """
 import json
 from os.path import join
@@ -44,7 +44,7 @@ def before(target, source, env):
         json.dump(options, file)
 
 assert "nobuild" in COMMAND_LINE_TARGETS, "compiles nothing"
-firmware = join("$BUILD_DIR", "${PROGNAME}.bin")
+firmware = join("$BUILD_DIR", "${PROGNAME}.hex")
 AlwaysBuild(env.Alias("nobuild", firmware))
 upload = [env.VerboseAction(before, "Looking"), env.VerboseAction("$UPLOADCMD", "Uploading")]
 env.AddPlatformTarget("upload", firmware, upload, "Upload")
