@@ -123,7 +123,7 @@ def plugged_in(
     """
     ready = _make_ready(seat, expected, flash, policy, options)
     with closing(ready.dut.link):
-        yield ready
+        yield replace(ready, escalations=seat.steps + ready.escalations)
 
 
 def _greet(

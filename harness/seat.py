@@ -16,7 +16,7 @@ from harness.flash import Flasher, FlashReport, Uploader, finished_first, run_gr
 from harness.link import Link, LinkOptions, SerialStream, StreamClosed, open_serial
 from harness.lock import hold_uploads
 from harness.ports import POLL_S, Bench, SerialPort, again, find, in_bootloader
-from harness.recovery import Remedy, reopen, request_reset
+from harness.recovery import Remedy, Step, reopen, request_reset
 from harness.rigfile import Plugged
 from harness.runner import Dut
 
@@ -48,6 +48,8 @@ class Seat:
         self._bench = bench
         self._port: SerialPort | None = None
         self._stream: SerialStream | None = None
+        self.steps: tuple[Step, ...] = ()
+        """What it took to find it."""
 
     @property
     def port(self) -> SerialPort:
@@ -201,7 +203,12 @@ class Seat:
         deadline = self._bench.clock() + self.plugged.deadlines.port_s
         while True:
             try:
-                return look()
+                found = look()
+                self.steps = (
+                    Step(action="look for its port", result="not there"),
+                    Step(action=f"power cycle ({self.plugged.power_cycle})", result="it appeared"),
+                )
+                return found
             except BoardNotFound as error:
                 if error.several or self._bench.clock() >= deadline:
                     error.hint = f"Its power was cycled, in vain.\n{error.hint}"

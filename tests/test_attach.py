@@ -490,6 +490,15 @@ def test_a_board_that_dropped_off_the_bus_is_power_cycled_once(machine, current,
     plugged = power(machine, f"echo cycled >> {marker}")
     with opened_on(machine, plugged=plugged, flash="never") as opened:
         assert opened.comparison.mismatches == 0
+        assert str(opened.escalations[-1]).endswith("it appeared")
+    assert marker.read_text() == "cycled\n"
+
+
+def test_power_is_cycled_between_two_tries_of_a_flash(machine, current, other, tmp_path):
+    marker = tmp_path / "cycled"
+    Device(machine, LEFT, "ttyACM0", other, flashed=current, bootloader_names=(None, "ttyBoot"))
+    with opened_on(machine, plugged=power(machine, f"echo cycled >> {marker}")) as opened:
+        assert opened.flash.retries == 1
     assert marker.read_text() == "cycled\n"
 
 
