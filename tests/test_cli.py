@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import EXIT_SICK, EXIT_USAGE, EXIT_WRONG_NUMBERS
+from harness.cli import EXIT_USAGE
+from harness.outcome import Outcome
 
 ROOT = Path(__file__).parent.parent
 
@@ -56,7 +57,7 @@ def test_bench_writes_the_csv_and_prints_the_summary_within_80_columns(hil, tmp_
 
 def test_wrong_numbers_have_an_exit_status_of_their_own(hil):
     done = hil("bench", "--board", "virtual", "--port", "virtual:?wrong_output=3", "--samples", "9")
-    assert done.returncode == EXIT_WRONG_NUMBERS
+    assert done.returncode == Outcome.WRONG.exit_status
     assert "mismatch" in done.stdout and "odd one out" in done.stderr
 
 
@@ -80,14 +81,26 @@ def test_wrong_use_is_answered_with_what_would_be_right(hil, arguments, said):
 
 def test_a_sick_rig_has_an_exit_status_of_its_own(hil):
     done = hil("infer", "1", "--board", "virtual", "--port", "/dev/does-not-exist")
-    assert done.returncode == EXIT_SICK
+    assert done.returncode == Outcome.SICK.exit_status
     assert "board virtual, port /dev/does-not-exist" in done.stderr
+
+
+def test_stale_firmware_has_an_exit_status_of_its_own(hil):
+    done = hil("infer", "1", "--board", "virtual", "--port", "virtual:?wrong_model=1")
+    assert done.returncode == Outcome.STALE.exit_status
+    assert "board runs other firmware" in done.stderr
+
+
+def test_every_exit_status_is_in_the_help(hil):
+    said = hil("--help").stdout
+    for outcome in Outcome:
+        assert f" {outcome.exit_status} " in said
 
 
 def test_doctor_names_every_missing_tool_and_its_cure(hil, tmp_path):
     assert hil("doctor").returncode == 0
     bare = hil("doctor", PATH=str(tmp_path), HIL_STATE_DIR=str(tmp_path / "state"))
-    assert bare.returncode == EXIT_SICK
+    assert bare.returncode == Outcome.SICK.exit_status
     for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
         assert f"MISSING {tool}" in bare.stdout
     assert "sudo apt-get install -y gcc-arm-none-eabi" in bare.stdout
