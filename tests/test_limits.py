@@ -3,32 +3,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from described import row
 
 from harness.errors import TooSlow
 from harness.limits import Limit, hold_to, refuse_unmeasured
-from harness.report import LatencyRow
 
-ROW = LatencyRow(
-    time_utc="2026-11-21T06:00:00Z",
-    git_commit=None,
-    session="s",
-    board="nano",
-    board_uid=None,
-    port="/dev/ttyACM0",
-    mcu="m",
-    clock_hz=1,
-    emulated=False,
-    runtime="tflm",
-    runtime_version="1",
-    model="sine",
-    dtype="int8",
-    model_sha256="ab",
-    firmware_build="cd",
-    flash_bytes=None,
-    ram_bytes=None,
-    arena_used_bytes=None,
-    p50_us=53.0,
-)
+ROW = row(board="nano", port="/dev/ttyACM0", model="sine", p50_us=53.0)
 
 
 def us(most: float) -> Limit:
@@ -52,10 +32,10 @@ def test_a_median_over_its_limit_is_too_slow_with_its_facts() -> None:
 
 
 def test_instructions_are_held_to_their_own_median() -> None:
-    row = replace(ROW, instructions_p50=2967)
-    hold_to(row, [Limit(most=2967, unit="instructions", rule="at_most_instructions")])
+    counted = replace(ROW, instructions_p50=2967)
+    hold_to(counted, [Limit(most=2967, unit="instructions", rule="at_most_instructions")])
     with pytest.raises(TooSlow, match="2967 instructions"):
-        hold_to(row, [Limit(most=2966, unit="instructions", rule="at_most_instructions")])
+        hold_to(counted, [Limit(most=2966, unit="instructions", rule="at_most_instructions")])
 
 
 @pytest.mark.parametrize(("unit", "attachment"), [("us", "emulator"), ("instructions", "virtual")])

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from test_limits import ROW
+from described import row
 
 from harness.outcome import Outcome
 from harness.tally import WIDTH, Note, Tally
 
+ROW = row(p99_us=None, mismatches=3, emulated=True)
 SICK = Note(board="nano", outcome=Outcome.SICK, reason="no reply to INFER within 2 s")
 
 
