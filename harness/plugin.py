@@ -173,10 +173,18 @@ def parse_options(config: pytest.Config) -> Options:
     )
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    for marker in _MARKERS:
-        config.addinivalue_line("markers", marker)
-    options = parse_options(config)
+def _rig_of(config: pytest.Config) -> Rig:
+    """The run's state, made when it is first asked for.
+
+    Raises:
+        pytest.UsageError: a board, runtime, model or rig file that is none.
+    """
+    if _RIG not in config.stash:
+        config.stash[_RIG] = _new_rig(parse_options(config))
+    return config.stash[_RIG]
+
+
+def _new_rig(options: Options) -> Rig:
     try:
         registry = load_registry()
         file = load_rig(options.rig_file, registry)
@@ -188,15 +196,19 @@ def pytest_configure(config: pytest.Config) -> None:
             resolve_model(name, project.artifacts)
     except HilError as error:
         raise pytest.UsageError(str(error)) from error
-    rig = Rig(
+    return Rig(
         options=options,
         registry=registry,
         file=file,
         project=project,
         tally=Tally(options.boards),
     )
-    config.stash[_RIG] = rig
-    config.pluginmanager.register(Reporting(rig), "harness.reporting")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
+    config.pluginmanager.register(Reporting(_rig_of(config)), "harness.reporting")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -240,9 +252,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """`-n auto` is one worker for each board, where several were asked for."""
-    options = config.stash[_RIG].options
-    return len(options.boards) if options.asked and len(options.boards) > 1 else None
+    """What `-n auto` means where several boards were asked for.
+
+    A worker for each real board, since those take turns at waiting, and for emulated ones as many
+    as there are cores, which they keep busy.
+    """
+    rig = _rig_of(config)
+    boards = [rig.registry[board_id] for board_id in rig.options.boards]
+    if not rig.options.asked or len(boards) == 1:
+        return None
+    emulated = sum(board.emulated for board in boards)
+    return len(boards) - emulated + min(emulated, os.cpu_count() or 1)
 
 
 @pytest.hookimpl(optionalhook=True)

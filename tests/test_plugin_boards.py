@@ -1,6 +1,7 @@
 """Several boards in one run, in one process and in several."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -111,10 +112,10 @@ def test_a_board_is_one_workers_and_the_rest_is_spread(several):
     assert len({pid for _, _, pid in ran}) == 3
 
 
-def test_n_auto_is_a_worker_for_each_board(several):
-    result = several("-n", "auto", tests=TRACED)
-    assert result.ret == 0
-    result.stdout.fnmatch_lines(["*created: 3/3 workers*"])
+def test_n_auto_is_a_worker_for_each_board_up_to_the_cores_that_emulated_ones_take(several):
+    result = several("-n", "auto", tests="def test_free(): pass")
+    workers = min(3, os.cpu_count())
+    result.stdout.fnmatch_lines([f"*created: {workers}/{workers} workers*"])
 
 
 @pytest.mark.parametrize("dist", ["loadscope", "each"])
@@ -134,25 +135,18 @@ def test_boards_are_tested_one_after_the_other_each_model_once(several):
     assert ran == sorted(ran, key=order.index)
 
 
-def test_a_board_is_let_go_after_its_last_test(several):
+def test_a_board_is_let_go_when_the_next_test_is_not_on_it_and_opened_again_later(several):
     tests = """
-import os, pathlib
-LOCKS = pathlib.Path(os.environ["HIL_LOCK_DIR"])
-
-def holders(): return sorted(path.stem for path in LOCKS.glob("*.holder"))
-def test_it(board): assert holders() == [board.board.id]
-def teardown_module(): assert holders() == []
-"""
-    several(tests=tests).assert_outcomes(passed=3)
-
-
-def test_a_board_let_go_is_opened_again_for_a_later_test(several):
-    tests = """
-import pytest
+import os
+from pathlib import Path
 
 sessions = []
-def test_first(dut, board): sessions.append(board.session); dut.greet()
-def test_free(): pass
+def holders(): return [path.stem for path in Path(os.environ["HIL_LOCK_DIR"]).glob("*.holder")]
+def test_first(dut, board):
+    dut.greet()
+    sessions.append(board.session)
+    assert holders() == ["one"]
+def test_free(): assert holders() == []
 def test_again(dut, board):
     dut.greet()
     assert board.session not in sessions and len(sessions) == 1
