@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from types import FrameType
 
@@ -36,6 +37,8 @@ class Ending:
             self._installed = False
 
     def _end(self, number: int, frame: FrameType | None) -> None:
-        if not self._begun:
+        # A Ctrl-C that is on its way through `finally` blocks is such an end as well.
+        unwinding = isinstance(sys.exc_info()[1], KeyboardInterrupt)
+        if not (self._begun or unwinding):
             self.begin()
             raise KeyboardInterrupt("terminated (SIGTERM)")

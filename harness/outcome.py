@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
-from harness.errors import BoardError, BuildFailed, RigError, StaleFirmware, TooSlow
+from harness.errors import (
+    BoardError,
+    BuildFailed,
+    RigError,
+    StaleFirmware,
+    TooSlow,
+    UnknownName,
+)
 
 
 class Outcome(Enum):
@@ -52,14 +59,16 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
 def of_error(error: BaseException, *, on_board: bool) -> Outcome:
     """What an exception out of a test, a fixture or a command means.
 
-    A failed build is no sick rig: the sources are as likely wrong, and nobody should wave it
-    through. An assertion is about numbers where the test uses a board.
+    A failed build or an unknown name is no sick rig: the sources or the command are wrong, and
+    nobody should wave that through. An assertion is about numbers where the test uses a board.
     """
     if isinstance(error, TooSlow):
         return Outcome.SLOW
     if isinstance(error, StaleFirmware):
         return Outcome.STALE
-    if isinstance(error, RigError | BoardError) and not isinstance(error, BuildFailed):
+    if isinstance(error, BuildFailed | UnknownName):
+        return Outcome.FAILED
+    if isinstance(error, RigError | BoardError):
         return Outcome.SICK
     if isinstance(error, AssertionError) and on_board:
         return Outcome.WRONG

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.ending import Ending
-from harness.errors import BuildFailed, HilError, StaleFirmware
+from harness.errors import BoardError, BuildFailed, HilError, RigError, StaleFirmware
 from harness.junit import LINK_LOG, OUTCOME, annotate
 from harness.outcome import Outcome, of_error, worst
 from harness.rig import OpenBoard, summary
@@ -178,13 +178,12 @@ class Reporting:
             # Expected to fail and did not: the report has pytest's own words.
             return Note(board=board_id, outcome=Outcome.FAILED, reason=str(report.longrepr))
         outcome = of_error(error, on_board=report.when == "call")
-        sick = outcome in (Outcome.SICK, Outcome.STALE)
-        if sick or isinstance(error, BuildFailed):
+        if isinstance(error, RigError | BoardError):
             of_model = isinstance(error, BuildFailed | StaleFirmware)
             key = (board_id, model_of(item) if of_model else None)
             broken = Broken(error=error, reported=self._rig.quarantine_of(item) is None)
             self._rig.broken.setdefault(key, broken)
-        if sick and report.when == "call":
+        if outcome in (Outcome.SICK, Outcome.STALE) and report.when == "call":
             # An error, as when a fixture fails: a failure would mean that numbers are known.
             report.when = "setup"
         return Note(board=board_id, outcome=outcome, reason=first_line(error))

@@ -21,10 +21,10 @@ from harness.board import Board
 from harness.build import Builder, Firmware
 from harness.compare import Comparison, Reading, compare
 from harness.emulator import QemuProcess
-from harness.errors import HilError, ModelError, RigError, Where
+from harness.errors import ModelError, RigError, Where
 from harness.faults import parse_faults
 from harness.latency import LatencySummary, summarize
-from harness.link import ByteStream, Link, LinkOptions, open_serial
+from harness.link import ByteStream, Link, LinkOptions, log_kept, open_serial
 from harness.lock import hold
 from harness.project import Project
 from harness.ptyboard import VirtualProcess, virtual_build_id
@@ -216,16 +216,6 @@ def _attached(
 
 
 @contextmanager
-def _log_kept(link: Link) -> Iterator[None]:
-    """Errors that leave the block carry what passed on the link."""
-    try:
-        yield
-    except HilError as error:
-        error.link_log = error.link_log or tuple(link.log.lines())
-        raise
-
-
-@contextmanager
 def open_board(
     board: Board, artifact: Artifact, project: Project, options: RigOptions
 ) -> Iterator[OpenBoard]:
@@ -250,7 +240,7 @@ def open_board(
     ):
         where = Where(board=board.id, port=attached.port, model=artifact.name)
         link = Link(attached.stream, where=where, options=options.link, reopen=attached.reopen)
-        with closing(link), _log_kept(link):
+        with closing(link), log_kept(link):
             dut = Dut(link)
             check_identity(
                 dut.greet(),

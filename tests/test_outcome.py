@@ -9,6 +9,7 @@ from harness.errors import (
     StaleFirmware,
     StartFailed,
     TooSlow,
+    UnknownName,
     Where,
 )
 from harness.outcome import Outcome, of_error, worst
@@ -28,6 +29,7 @@ def test_exit_statuses_are_none_of_pytests_own_but_its_failure() -> None:
         (AssertionError("1 != 2"), Outcome.WRONG),
         (ValueError("a mistake in the test"), Outcome.FAILED),
         (ModelError("corrupt"), Outcome.FAILED),
+        (UnknownName("fault", "flop", ["flip"]), Outcome.FAILED),
         (BuildFailed(where=WHERE, first_errors=[], log="log"), Outcome.FAILED),
         (
             TooSlow(where=WHERE, measured=2.0, limit=1.0, unit="us", rule="at_most_us"),

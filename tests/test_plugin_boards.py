@@ -225,23 +225,5 @@ def tidy(): yield; open(f"tidied-{__import__('os').getpid()}", "w").close()
     assert not list((several.path / "locks").glob("*.holder"))
 
 
-def test_a_sigterm_handler_of_the_application_stays(run):
-    tests = """
-import signal
-def test_it(): assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
-"""
-    (run.path / "conftest.py").write_text(
-        "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-    )
-    # The conftest runs before this plugin, which it names.
-    with (run.path / "conftest.py").open("a") as file:
-        file.write("pytest_plugins = ['harness.plugin']\n")
-    (run.path / "test_it.py").write_text(tests)
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q"], cwd=run.path, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout
-
-
 def test_the_plugin_works_without_xdist(several):
     assert several("-p", "no:xdist", boards="one").ret == 0
