@@ -221,7 +221,17 @@ def _identity(opened: OpenBoard) -> dict[str, object]:
         "hil_kernels": hello.kernels,
         "hil_model": opened.artifact.name,
         "hil_build": hello.build_id.hex(),
+        "hil_flash": _flashed(opened),
+        "hil_escalations": "; ".join(map(str, opened.escalations)),
     }
+
+
+def _flashed(opened: OpenBoard) -> str:
+    """How the firmware got onto the board, retries included."""
+    if opened.flash is None:
+        return "not uploaded"
+    again = f", {opened.flash.retries} retries" if opened.flash.retries else ""
+    return f"uploaded in {opened.flash.seconds:.1f} s{again}"
 
 
 def _quarantined(report: pytest.TestReport, note: Note, entry: Quarantine) -> Note:

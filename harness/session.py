@@ -71,6 +71,7 @@ class Rig:
             self.options.rig,
             port=self.options.ports.get(board_id),
             plugged=self.file.plugged(board_id),
+            neighbours=tuple(other for other in self.file.boards if other.id != board_id),
         )
 
     def limits_for(self, opened: OpenBoard) -> list[Limit]:

@@ -9,18 +9,21 @@ import numpy as np
 import pytest
 import serial
 import serial.rfc2217
+from bench import NANO, BuiltBefore
 
 from harness.board import load_registry
-from harness.errors import PortLost, StartFailed, Where
+from harness.errors import PortLost, StaleFirmware, StartFailed, Where
 from harness.faults import Faults
 from harness.project import find_project
 from harness.ptyboard import VirtualProcess
 from harness.reference import resolve_model
 from harness.rig import RigOptions, checks_for, open_board
+from harness.rigfile import Plugged
 
 PROJECT = find_project()
 SINE = resolve_model("sine", PROJECT.artifacts)
 VIRTUAL = load_registry()["virtual"]
+NO_FAULTS = Faults()
 
 
 class PtySerial(serial.Serial):
@@ -109,8 +112,8 @@ class Server:
 
 
 @contextmanager
-def far_board(scheme: str) -> Iterator[tuple[Server, str]]:
-    with VirtualProcess(SINE, Faults(), where=Where(board="virtual")) as process:
+def far_board(scheme: str, faults: Faults = NO_FAULTS) -> Iterator[tuple[Server, str]]:
+    with VirtualProcess(SINE, faults, where=Where(board="virtual")) as process:
         port = process.port
         process.stream.close()
         server = Server(port, rfc2217=scheme == "rfc2217")
@@ -150,6 +153,34 @@ def test_a_far_board_that_goes_away_is_one_error_naming_its_url(scheme):
         with pytest.raises(PortLost, match=f"during INFER .board virtual, port {url}"):
             for _ in range(3):
                 opened.dut.infer(np.zeros(1, dtype=np.int8))
+
+
+def real_at(url: str) -> RigOptions:
+    """A real board of a rig file, behind a URL."""
+    return RigOptions(plugged=Plugged(id="nano", kind="nano", port=url))
+
+
+@pytest.mark.parametrize("scheme", ["rfc2217", "socket"])
+def test_a_real_far_board_with_the_very_build_is_used_as_it_is(scheme, monkeypatch):
+    monkeypatch.setattr("harness.rig.Builder", BuiltBefore)
+    with (
+        far_board(scheme) as (_, url),
+        open_board(NANO, SINE, PROJECT, real_at(url)) as opened,
+    ):
+        assert opened.comparison.mismatches == 0
+        assert opened.port == url and opened.flash is None
+
+
+def test_a_real_far_board_with_other_firmware_is_not_flashed_from_here(monkeypatch):
+    monkeypatch.setattr("harness.rig.Builder", BuiltBefore)
+    with (
+        far_board("socket", Faults(wrong_model=True)) as (_, url),
+        pytest.raises(StaleFirmware, match="model SHA-256") as caught,
+        open_board(NANO, SINE, PROJECT, real_at(url)),
+    ):
+        raise AssertionError("opened")
+    assert "Nothing is uploaded through a URL" in caught.value.hint
+    assert "hil flash --board nano" in caught.value.hint
 
 
 @pytest.mark.parametrize("scheme", ["rfc2217", "socket"])

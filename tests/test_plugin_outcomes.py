@@ -93,6 +93,7 @@ def test_junit_says_what_ran_on_which_board(run):
         assert said["hil_runtime"].startswith("aot ") and "CMSIS" in said["hil_kernels"]
         assert said["hil_model"] == "sine_int8" and len(said["hil_build"]) == 32
         assert said["hil_retries"] == "0" and said["hil_outcome"] == "passed"
+        assert (said["hil_flash"], said["hil_escalations"]) == ("not uploaded", "")
 
 
 def test_retries_are_counted_for_each_test(run):
