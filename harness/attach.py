@@ -20,7 +20,7 @@ from harness.errors import (
 )
 from harness.faults import Faults
 from harness.flash import FlashReport
-from harness.link import Link, LinkOptions, SerialStream, open_serial
+from harness.link import Link, LinkOptions, SerialStream, log_kept, open_serial
 from harness.protocol import Hello
 from harness.ptyboard import VirtualProcess
 from harness.recovery import PROBE, SILENT, Remedy, Step, recover
@@ -136,13 +136,14 @@ def _greet(
 ) -> Ready:
     """Greet a board, bring it back if it is silent, and see that it is the one expected."""
     steps: tuple[Step, ...] = ()
-    try:
-        dut.greet(patience)
-    except silent as error:
-        if not remedies:
-            raise
-        steps = recover(dut, error, remedies)
-    expected.check(dut.hello, dut.link.where)
+    with log_kept(dut.link):
+        try:
+            dut.greet(patience)
+        except silent as error:
+            if not remedies:
+                raise
+            steps = recover(dut, error, remedies)
+        expected.check(dut.hello, dut.link.where)
     return Ready(dut=dut, expected=expected, remedies=remedies, escalations=steps)
 
 

@@ -20,8 +20,9 @@ from harness.artifact import list_models
 from harness.board import RUNTIMES, Board, Registry, load_registry
 from harness.build import Builder
 from harness.doctor import examine
-from harness.errors import BoardError, HilError, ModelError, RigError, TensorError, UnknownName
+from harness.errors import HilError, ModelError, RigError, TensorError, UnknownName
 from harness.faults import parse_faults
+from harness.outcome import Outcome, of_error
 from harness.ports import (
     WATCH_S,
     Listing,
@@ -52,12 +53,11 @@ from harness.rig import (
 )
 from harness.rigfile import Plugged, RigFile, load_rig
 
-EXIT_WRONG_NUMBERS = 1
 EXIT_USAGE = 2
-EXIT_SICK = 3
 EPILOG = """\
-exit status: 0 all is well; 1 the board's numbers are wrong; 2 wrong use, or a model that cannot be
-used; 3 the rig or the board is sick; 130 interrupted; 143 terminated
+exit status: 0 all is well; 1 wrong numbers, or anything else that failed; 2 wrong use, or a model
+that cannot be used; 10 the rig or a board is sick; 11 a board runs other firmware; 12 too slow;
+130 interrupted; 143 terminated. More in docs/outcomes.md
 """
 
 
@@ -100,7 +100,8 @@ def doctor(options: argparse.Namespace) -> int:
         print(f"{mark:8}{finding.point}: {finding.detail}")
         if not finding.ok and finding.cure:
             print(f"        -> {finding.cure}")
-    return EXIT_SICK if any(not item.ok and item.needed for item in findings) else 0
+    sick = any(not item.ok and item.needed for item in findings)
+    return (Outcome.SICK if sick else Outcome.PASSED).exit_status
 
 
 def boards(options: argparse.Namespace) -> int:
@@ -258,7 +259,8 @@ def bench(options: argparse.Namespace) -> int:
             if row.verdict != "pass":
                 say(str(opened.comparison))
     print(summary(rows, options.csv))
-    return 0 if all(row.verdict == "pass" for row in rows) else EXIT_WRONG_NUMBERS
+    right = all(row.verdict == "pass" for row in rows)
+    return (Outcome.PASSED if right else Outcome.WRONG).exit_status
 
 
 def virtual(options: argparse.Namespace) -> int:
@@ -371,7 +373,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _exit_status(error: HilError) -> int:
     if isinstance(error, UnknownName | ModelError | TensorError):
         return EXIT_USAGE
-    return EXIT_SICK if isinstance(error, RigError | BoardError) else EXIT_WRONG_NUMBERS
+    return of_error(error, on_board=True).exit_status
 
 
 if __name__ == "__main__":

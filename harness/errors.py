@@ -17,6 +17,7 @@
     |   +-- BoardStatus     an ERROR frame from the firmware
     |   +-- BoardRebooted
     |   +-- StaleFirmware   model hash or build id differs from what was built
+    +-- TooSlow             a measured latency is over its limit
     +-- ModelError          a model file is foreign, corrupt or not for this runtime
     +-- TensorError         a tensor's shape, dtype, scale or values do not fit
 
@@ -47,13 +48,17 @@ NOWHERE = Where()
 
 
 class HilError(Exception):
-    """Root of the tree: `what` happened, `where`, and in `hint` what to do about it."""
+    """Root of the tree: `what` happened, `where`, and in `hint` what to do about it.
+
+    `link_log` is what passed on the link before a board could be opened, as far as there was one.
+    """
 
     def __init__(self, what: str, *, where: Where = NOWHERE, hint: str = "") -> None:
         super().__init__(what)
         self.what = what
         self.where = where
         self.hint = hint
+        self.link_log: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         place = str(self.where)
@@ -231,6 +236,23 @@ class StaleFirmware(BoardError):
         self.field = field
         self.expected = expected
         self.actual = actual
+
+
+class TooSlow(HilError):
+    """A median latency is over its limit; `rule` says where the limit comes from."""
+
+    def __init__(
+        self, *, where: Where, measured: float, limit: float, unit: str, rule: str
+    ) -> None:
+        super().__init__(
+            f"median of {measured:g} {unit} is {measured / limit:.3g} times the limit of "
+            f"{limit:g} {unit} ({rule})",
+            where=where,
+        )
+        self.measured = measured
+        self.limit = limit
+        self.unit = unit
+        self.rule = rule
 
 
 class ModelError(HilError):

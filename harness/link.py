@@ -7,7 +7,8 @@ import socket
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -454,6 +455,16 @@ class Link:
             detail=error.detail,
             field=error.field,
         )
+
+
+@contextmanager
+def log_kept(link: Link) -> Iterator[None]:
+    """Errors that leave the block carry what passed on the link."""
+    try:
+        yield
+    except HilError as error:
+        error.link_log = error.link_log or tuple(link.log.lines())
+        raise
 
 
 def connect_unix(path: Path, *, last_words: Callable[[], str] = str) -> SocketStream:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from numpy.typing import NDArray
 
 from harness.artifact import Artifact
-from harness.board import Board, Registry, load_registry
-from harness.errors import BoardError, HilError, RigError, ToolMissing
-from harness.project import Project, find_project
+from harness.board import Board, load_registry
+from harness.errors import HilError, ToolMissing
+from harness.limits import Limit, hold_to, refuse_unmeasured
+from harness.project import find_project
 from harness.protocol import Capability
 from harness.reference import References, resolve_model
 from harness.report import LatencyRow
+from harness.reporting import Reporting
 from harness.rig import (
     DEFAULT_CSV,
     DEFAULT_LOCK_TIMEOUT_S,
@@ -30,10 +32,23 @@ from harness.rig import (
     git_commit,
     open_board,
     record,
-    summary,
 )
-from harness.rigfile import RigFile, load_rig
+from harness.rigfile import load_rig
 from harness.runner import Dut
+from harness.session import (
+    BOARD_ID,
+    MODEL_NAME,
+    Options,
+    Rig,
+    board_of,
+    first_line,
+    model_of,
+    set_property,
+)
+from harness.tally import Tally
+
+if TYPE_CHECKING:
+    from harness.schedule import BoardScheduling
 
 DEFAULT_BOARDS = "qemu-m4,virtual"
 _DEFAULTS = {
@@ -60,47 +75,7 @@ _MARKERS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """The plugin's options, parsed once. `asked` says that boards were named by the user."""
-
-    boards: tuple[str, ...]
-    asked: bool
-    models: tuple[str, ...]
-    samples: int
-    csv: Path
-    missing: str
-    ports: dict[str, str]
-    rig_file: Path | None
-    rig: RigOptions
-
-
-@dataclass(slots=True)
-class Rig:
-    """State of one run: options, registry, measured rows, boards that broke and why."""
-
-    options: Options
-    registry: Registry
-    file: RigFile
-    project: Project
-    rows: list[LatencyRow] = field(default_factory=list)
-    broken: dict[str, str] = field(default_factory=dict)
-    retries: dict[str, int] = field(default_factory=dict)
-    commit: str | None = None
-
-    def options_for(self, board_id: str) -> RigOptions:
-        """Rig options with what is said of one board."""
-        return replace(
-            self.options.rig,
-            port=self.options.ports.get(board_id),
-            plugged=self.file.plugged(board_id),
-        )
-
-
-_BOARD_ID = "_hil_board_id"
-_MODEL_NAME = "_hil_model_name"
 _RIG = pytest.StashKey[Rig]()
-_OPENED = pytest.StashKey[OpenBoard]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -198,10 +173,18 @@ def parse_options(config: pytest.Config) -> Options:
     )
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    for marker in _MARKERS:
-        config.addinivalue_line("markers", marker)
-    options = parse_options(config)
+def _rig_of(config: pytest.Config) -> Rig:
+    """The run's state, made when it is first asked for.
+
+    Raises:
+        pytest.UsageError: a board, runtime, model or rig file that is none.
+    """
+    if _RIG not in config.stash:
+        config.stash[_RIG] = _new_rig(parse_options(config))
+    return config.stash[_RIG]
+
+
+def _new_rig(options: Options) -> Rig:
     try:
         registry = load_registry()
         file = load_rig(options.rig_file, registry)
@@ -213,7 +196,19 @@ def pytest_configure(config: pytest.Config) -> None:
             resolve_model(name, project.artifacts)
     except HilError as error:
         raise pytest.UsageError(str(error)) from error
-    config.stash[_RIG] = Rig(options=options, registry=registry, file=file, project=project)
+    return Rig(
+        options=options,
+        registry=registry,
+        file=file,
+        project=project,
+        tally=Tally(options.boards),
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
+    config.pluginmanager.register(Reporting(_rig_of(config)), "harness.reporting")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -228,68 +223,95 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     # Names of our own: a project's fixture called `model` or `board` is not ours to parametrize.
     options = metafunc.config.stash[_RIG].options
-    for name, values in ((_BOARD_ID, options.boards), (_MODEL_NAME, options.models)):
+    models = [Path(model).stem for model in options.models]
+    for name, values, ids in (
+        (BOARD_ID, options.boards, options.boards),
+        (MODEL_NAME, options.models, models),
+    ):
         if name in metafunc.fixturenames:
-            ids = [Path(value).stem for value in values]
             metafunc.parametrize(name, values, indirect=True, scope="session", ids=ids)
 
 
-def _board_of(item: pytest.Item) -> str | None:
-    callspec = getattr(item, "callspec", None)
-    value = callspec.params.get(_BOARD_ID) if callspec else None
-    return value if isinstance(value, str) else None
-
-
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    registry = config.stash[_RIG].registry
+    """Mark board tests, and order them: by board, then by model, after the tests without a board.
+
+    So a board is opened once for each model, and let go when its last test is over.
+    """
+    rig = config.stash[_RIG]
+    boards, models = (None, *rig.options.boards), (None, *rig.options.models)
+    items.sort(key=lambda item: (boards.index(board_of(item)), models.index(model_of(item))))
     for item in items:
-        board_id = _board_of(item)
+        board_id = board_of(item)
         if board_id is None:
             continue
         item.add_marker("hil")
-        if registry[board_id].attachment == "emulator":
+        if rig.registry[board_id].attachment == "emulator":
             item.add_marker("qemu")
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """What `-n auto` means where several boards were asked for.
+
+    A worker for each real board, since those take turns at waiting, and for emulated ones as many
+    as there are cores, which they keep busy.
+    """
+    rig = _rig_of(config)
+    boards = [rig.registry[board_id] for board_id in rig.options.boards]
+    if not rig.options.asked or len(boards) == 1:
+        return None
+    emulated = sum(board.emulated for board in boards)
+    return len(boards) - emulated + min(emulated, os.cpu_count() or 1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> BoardScheduling | None:
+    """All tests of a board to one worker, unless another --dist than the default was asked for."""
+    from harness.schedule import BoardScheduling  # where there is xdist
+
+    if config.getoption("dist") != "load":
+        return None
+    return BoardScheduling(config, log, config.stash[_RIG].options.boards)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    board_id = _board_of(item)
-    reason = item.config.stash[_RIG].broken.get(board_id or "")
-    if reason:
-        pytest.skip(f"board {board_id} broke earlier: {reason}")
+    rig = item.config.stash[_RIG]
+    broken = rig.broken_for(item)
+    if broken is None:
+        return
+    if not broken.reported and rig.quarantine_of(item) is None:
+        # A quarantined test met it first, and that does not gate.
+        broken.reported = True
+        raise broken.error
+    pytest.skip(f"board {board_of(item)} broke earlier: {first_line(broken.error)}")
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    error = call.excinfo.value if call.excinfo else None
-    opened = item.stash.get(_OPENED, None)
-    if opened is not None and error is not None and not isinstance(error, pytest.skip.Exception):
-        # Named `log of ...` since JUnit's junit_logging=log takes sections that start so.
-        item.add_report_section(
-            call.when, "log of the link", "\n".join(opened.dut.link.log.lines())
-        )
-    report = yield
-    board_id = _board_of(item)
-    if board_id is not None and isinstance(error, RigError | BoardError):
-        item.config.stash[_RIG].broken.setdefault(board_id, str(error).splitlines()[0])
-        if call.when == "call":
-            # A sick rig is an error, as when a fixture fails; a failure means wrong numbers.
-            report.when = "setup"
-    return report
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: Any
+) -> Generator[None, Any, Any]:
+    """Remember how to close a board that was opened: as pytest does when a parameter changes."""
+    value = yield
+    if isinstance(value, OpenBoard):
+        rig = request.config.stash[_RIG]
+        # The first fixture of this value is ours; others pass it on.
+        rig.release = rig.release or partial(fixturedef.finish, request)
+    return value
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    rig = terminalreporter.config.stash[_RIG]
-    if rig.rows:
-        terminalreporter.section("hil latency")
-        terminalreporter.write_line(summary(rig.rows, rig.options.csv))
-    retried = {board: count for board, count in rig.retries.items() if count}
-    for board_id, count in retried.items():
-        terminalreporter.write_line(f"{board_id}: {count} requests were sent again", yellow=True)
-    for board_id, reason in rig.broken.items():
-        terminalreporter.write_line(f"{board_id} broke: {reason}", red=True)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, None, None]:
+    """Let go of a board when the next test is not on it: another process may wait for its lock."""
+    try:
+        yield
+    finally:
+        rig = item.config.stash[_RIG]
+        if rig.release and (nextitem is None or board_of(nextitem) != board_of(item)):
+            rig.release()
 
 
 @pytest.fixture(scope="session")
@@ -301,12 +323,12 @@ def rig(request: pytest.FixtureRequest) -> Rig:
     return state
 
 
-@pytest.fixture(scope="session", name=_BOARD_ID)
+@pytest.fixture(scope="session", name=BOARD_ID)
 def _board_id(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-@pytest.fixture(scope="session", name=_MODEL_NAME)
+@pytest.fixture(scope="session", name=MODEL_NAME)
 def _model_name(request: pytest.FixtureRequest) -> Any:
     return request.param
 
@@ -329,9 +351,10 @@ def board(rig: Rig, _hil_board_id: str, model: Artifact) -> Iterator[OpenBoard]:
             if rig.options.missing == "skip":
                 pytest.skip(str(error))
             raise
+        rig.opened, rig.retries_seen = ready, 0
         yield ready
-        retries = ready.dut.link.stats.retries
-        rig.retries[declared.id] = rig.retries.get(declared.id, 0) + retries
+        rig.count_retries()
+        rig.opened = rig.release = None
 
 
 @pytest.fixture
@@ -341,14 +364,6 @@ def dut(request: pytest.FixtureRequest, board: OpenBoard) -> Dut:
     for feature in marker.args if marker else ():
         if feature not in features(board):
             pytest.skip(f"board {board.board.id} with {board.runtime} has no {feature}")
-    request.node.stash[_OPENED] = board
-    request.node.user_properties += [
-        ("hil_board", board.board.id),
-        ("hil_port", board.port),
-        ("hil_runtime", f"{board.runtime} {board.dut.hello.runtime_version}"),
-        ("hil_model", board.artifact.name),
-        ("hil_build", board.dut.hello.build_id.hex()),
-    ]
     board.dut.link.log.clear()
     board.dut.resync()
     return board.dut
@@ -383,14 +398,36 @@ def reference(board: OpenBoard) -> References:
 def latency(
     request: pytest.FixtureRequest, rig: Rig, board: OpenBoard, dut: Dut
 ) -> Callable[..., LatencyRow]:
-    """Measure, append the row to the CSV at once and return it: `latency()`, `latency(n=200)`."""
+    """Measure, append the row to the CSV at once, hold it to its limits and return it.
 
-    def measure(n: int | None = None, sample: NDArray[Any] | None = None) -> LatencyRow:
+    `latency(n=200, at_most_us=400)` or, on an emulator, `latency(at_most_instructions=3000)` limit
+    the median; so does the rig file's `budget_us`, by itself. The row is appended either way.
+
+    Raises on call:
+        TooSlow: the median is over a limit.
+        ValueError: a limit in a unit that the board is not measured in.
+    """
+
+    def measure(
+        n: int | None = None,
+        sample: NDArray[Any] | None = None,
+        *,
+        at_most_us: float | None = None,
+        at_most_instructions: float | None = None,
+    ) -> LatencyRow:
+        asked = {"at_most_us": at_most_us, "at_most_instructions": at_most_instructions}
+        limits = [
+            Limit(most=most, unit=rule.removeprefix("at_most_"), rule=rule)
+            for rule, most in asked.items()
+            if most is not None
+        ] + rig.limits_for(board)
+        refuse_unmeasured(limits, board=board.board.id, attachment=board.board.attachment)
         count = n or rig.options.samples
         row = record(board, samples=count, csv=rig.options.csv, commit=rig.commit, sample=sample)
         rig.rows.append(row)
         for name in ("p50_us", "p99_us", "instructions_p50", "mismatches", "emulated"):
-            request.node.user_properties.append((f"hil_{name}", getattr(row, name)))
+            set_property(request.node, f"hil_{name}", getattr(row, name))
+        hold_to(row, limits)
         return row
 
     return measure

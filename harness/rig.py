@@ -25,7 +25,7 @@ from harness.errors import HilError, ModelError, Where
 from harness.faults import parse_faults
 from harness.flash import PlatformioUploader, Uploader
 from harness.latency import LatencySummary, summarize
-from harness.link import LinkOptions
+from harness.link import LinkOptions, log_kept
 from harness.lock import hold
 from harness.ports import THIS_MACHINE, Bench
 from harness.project import Project
@@ -256,7 +256,8 @@ def open_board(
         else:
             road = _started(board, firmware, artifact, expected, where, options)
         ready = stack.enter_context(road)
-        first = ready.dut.infer(checks_for(artifact).inputs[:1])
+        with log_kept(ready.dut.link):
+            first = ready.dut.infer(checks_for(artifact).inputs[:1])
         yield OpenBoard(
             board=board,
             artifact=artifact,

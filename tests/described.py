@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.protocol import Capability, Hello
+from harness.report import LatencyRow
 from harness.tensor import TensorSpec
 
 PAIR = TensorSpec(shape=(1, 2), dtype="int8", scale=0.5)
@@ -33,3 +34,30 @@ _HELLO = Hello(
 def hello(**changes: Any) -> Hello:
     """HELLO of a small healthy board, with these fields changed."""
     return replace(_HELLO, **changes)
+
+
+_ROW = LatencyRow(
+    time_utc="2026-11-21T06:00:00Z",
+    git_commit=None,
+    session="s0",
+    board="nano",
+    board_uid=None,
+    port="/dev/ttyACM0",
+    mcu="host, of this machine",
+    clock_hz=1,
+    emulated=False,
+    runtime="tflm",
+    runtime_version="1",
+    model="sine",
+    dtype="int8",
+    model_sha256="ab",
+    firmware_build="cd",
+    flash_bytes=None,
+    ram_bytes=None,
+    arena_used_bytes=None,
+)
+
+
+def row(**changes: Any) -> LatencyRow:
+    """A row with the least in it, with these fields changed."""
+    return replace(_ROW, **changes)

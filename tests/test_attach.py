@@ -15,7 +15,7 @@ from bench import NANO, BuiltBefore, Device, Machine
 
 from harness.board import Registry, load_registry
 from harness.build import Builder
-from harness.cli import EXIT_SICK, main
+from harness.cli import main
 from harness.errors import (
     BoardBusy,
     BoardNotFound,
@@ -30,6 +30,7 @@ from harness.errors import (
 from harness.faults import Faults
 from harness.link import LinkOptions
 from harness.lock import hold, hold_uploads
+from harness.outcome import Outcome
 from harness.ports import SerialPort
 from harness.project import find_project
 from harness.protocol import Status
@@ -548,6 +549,6 @@ def test_hil_flash_uploads_and_prints_the_phases(hil, machine, current, capsys):
 
 def test_hil_infer_never_flashes_if_told_so(hil, machine, other, capsys):
     Device(machine, LEFT, "ttyACM0", other)
-    assert hil("infer", "1.5", "--board", "nano", "--flash", "never") == EXIT_SICK
+    assert hil("infer", "1.5", "--board", "nano", "--flash", "never") == Outcome.STALE.exit_status
     assert "hil flash --board nano" in capsys.readouterr().err
     assert machine.touched == []

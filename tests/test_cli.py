@@ -13,7 +13,8 @@ from bench import NANO
 from processes import alive, children_of, name_of
 
 from harness.board import Registry
-from harness.cli import EXIT_SICK, EXIT_USAGE, EXIT_WRONG_NUMBERS, _watch, _whereabouts
+from harness.cli import EXIT_USAGE, _watch, _whereabouts
+from harness.outcome import Outcome
 from harness.ports import SerialPort
 from harness.rigfile import Plugged, RigFile
 
@@ -64,7 +65,7 @@ def test_bench_writes_the_csv_and_prints_the_summary_within_80_columns(hil, tmp_
 
 def test_wrong_numbers_have_an_exit_status_of_their_own(hil):
     done = hil("bench", "--board", "virtual", "--port", "virtual:?wrong_output=3", "--samples", "9")
-    assert done.returncode == EXIT_WRONG_NUMBERS
+    assert done.returncode == Outcome.WRONG.exit_status
     assert "mismatch" in done.stdout and "odd one out" in done.stderr
 
 
@@ -88,14 +89,26 @@ def test_wrong_use_is_answered_with_what_would_be_right(hil, arguments, said):
 
 def test_a_sick_rig_has_an_exit_status_of_its_own(hil):
     done = hil("infer", "1", "--board", "virtual", "--port", "/dev/does-not-exist")
-    assert done.returncode == EXIT_SICK
+    assert done.returncode == Outcome.SICK.exit_status
     assert "board virtual, port /dev/does-not-exist" in done.stderr
+
+
+def test_stale_firmware_has_an_exit_status_of_its_own(hil):
+    done = hil("infer", "1", "--board", "virtual", "--port", "virtual:?wrong_model=1")
+    assert done.returncode == Outcome.STALE.exit_status
+    assert "board runs other firmware" in done.stderr
+
+
+def test_every_exit_status_is_in_the_help(hil):
+    said = hil("--help").stdout
+    for outcome in Outcome:
+        assert f" {outcome.exit_status} " in said
 
 
 def test_doctor_names_every_missing_tool_and_its_cure(hil, tmp_path):
     assert hil("doctor").returncode == 0
     bare = hil("doctor", PATH=str(tmp_path), HIL_STATE_DIR=str(tmp_path / "state"))
-    assert bare.returncode == EXIT_SICK
+    assert bare.returncode == Outcome.SICK.exit_status
     for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
         assert f"MISSING {tool}" in bare.stdout
     assert "sudo apt-get install -y gcc-arm-none-eabi" in bare.stdout
@@ -119,7 +132,7 @@ def test_boards_of_a_rig_file_are_known_to_every_command(hil, tmp_path):
     assert float(done.stdout) == pytest.approx(1.0, abs=0.15), done.stderr
     assert hil("build", "--board", "left").returncode == EXIT_USAGE
     absent = hil("boards", "--rig", str(tmp_path / "none.toml"))
-    assert absent.returncode == EXIT_SICK and "cannot read rig file" in absent.stderr
+    assert absent.returncode == Outcome.SICK.exit_status and "cannot read rig file" in absent.stderr
 
 
 def test_a_board_that_is_started_with_its_firmware_is_not_flashed(hil):

@@ -1,6 +1,5 @@
 """The plugin as its users meet it: whole pytest runs, each in a process of its own."""
 
-import csv
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from processes import alive, children_of
+from pytests import rows
 
 from harness.emulator import QEMU
 from harness.report import COLUMNS
@@ -19,38 +19,6 @@ pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parent.parent
 BOARD_TESTS = ROOT / "tests" / "board" / "test_on_board.py"
-
-SMALL = """
-import numpy as np
-
-def test_first(dut): assert dut.infer(np.zeros(1, np.int8)).outputs.shape == (1, 1)
-def test_measured(latency): latency(n=50)
-def test_long(dut):
-    for _ in range(300): dut.infer(np.zeros(1, np.int8))
-def test_after(dut): assert dut.infer(np.zeros(1, np.int8)).outputs.shape == (1, 1)
-def test_last(board): assert board.comparison.mismatches == 0
-"""
-
-
-@pytest.fixture
-def run(pytester, monkeypatch):
-    """Run pytest in a fresh process and folder, importing the harness under test."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("HIL_LOCK_DIR", str(pytester.path / "locks"))
-    monkeypatch.delenv("CI", raising=False)
-    pytester.makeini("[pytest]\njunit_logging = log\n")
-
-    def go(*options, tests=SMALL):
-        pytester.makepyfile(test_it=tests)
-        return pytester.runpytest_subprocess("-p", "harness.plugin", *options)
-
-    go.path = pytester.path
-    return go
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open() as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,252 @@
+"""What a run says: outcomes in pytest's reports, its terminal, its JUnit file and exit status."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.ending import Ending
+from harness.errors import BoardError, BuildFailed, HilError, RigError, StaleFirmware
+from harness.junit import LINK_LOG, OUTCOME, annotate
+from harness.outcome import Outcome, of_error, worst
+from harness.rig import OpenBoard, summary
+from harness.rigfile import Quarantine
+from harness.session import Broken, Rig, board_of, first_line, model_of, property_of, set_property
+from harness.tally import BoardTally, Note
+
+_NOTE = "hil_note"
+
+_LETTERS = {
+    Outcome.WRONG: "W",
+    Outcome.SLOW: "T",
+    Outcome.STALE: "O",
+    Outcome.SICK: "S",
+    Outcome.QUARANTINED: "Q",
+}
+"""Shown for each test on a terminal; the word is the outcome's own."""
+
+
+def note_of(report: object) -> Note | None:
+    """The note that a report carries, also one from another process; None where it has none."""
+    packed = getattr(report, _NOTE, None)
+    return Note.unpack(packed) if packed else None
+
+
+class Reporting:
+    """The hooks through which a run of the plugin speaks."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+        self._ending = Ending()
+        self._workers: list[Any] = []
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        board_id = board_of(item)
+        if board_id is None:
+            return (yield)
+        error = call.excinfo.value if call.excinfo else None
+        log = ""
+        if error is not None and not isinstance(error, pytest.skip.Exception):
+            log = self._link_log(error)
+        if log:
+            # Named `log of ...` since JUnit's junit_logging=log takes sections that start so.
+            item.add_report_section(call.when, "log of the link", log)
+        report = yield
+        if report.failed and log:
+            set_property(item, LINK_LOG, log)
+        note = self._judged(item, board_id, report, error)
+        retries, rows = self._rig.take()
+        self._describe(item, note, retries)
+        report.user_properties = list(item.user_properties)
+        setattr(report, _NOTE, replace(note, retries=retries, rows=rows).pack())
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(
+        self, report: pytest.CollectReport | pytest.TestReport
+    ) -> tuple[str, str, tuple[str, Mapping[str, bool]]] | None:
+        note = note_of(report)
+        if note is None or note.outcome not in _LETTERS:
+            return None
+        if note.outcome is Outcome.QUARANTINED:
+            category, colour = "xpassed" if report.passed else "xfailed", "yellow"
+        else:
+            category, colour = "failed" if report.when == "call" else "error", "red"
+        return category, _LETTERS[note.outcome], (note.outcome.value.upper(), {colour: True})
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        note = note_of(report)
+        if note is not None:
+            self._rig.tally.add(note)
+        elif report.failed:
+            self._rig.tally.failed_elsewhere = True
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._rig.tally.failed_elsewhere |= report.failed
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        outcome = self._rig.tally.outcome
+        worker = hasattr(session.config, "workerinput")
+        if session.exitstatus == pytest.ExitCode.TESTS_FAILED and outcome.gates and not worker:
+            session.exitstatus = outcome.exit_status
+        yield
+        xml = session.config.getoption("xmlpath", None)
+        if xml and not worker:
+            path = Path(os.path.expandvars(xml)).expanduser()
+            path.write_bytes(annotate(path.read_bytes(), self._properties(session)))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        tally = self._rig.tally
+        if tally.rows:
+            terminalreporter.section("hil latency")
+            terminalreporter.write_line(summary(tally.rows, self._rig.options.csv))
+        if tally.boards:
+            terminalreporter.section("hil boards")
+            for board in tally.boards:
+                for line in board.lines():
+                    terminalreporter.write_line(line, **_colour(board))
+            status = f"{tally.outcome.value}: exit status {tally.outcome.exit_status}"
+            if tally.outcome.gates:
+                terminalreporter.write_line(status, red=True)
+
+    def pytest_configure(self) -> None:
+        self._ending.install()
+
+    def pytest_unconfigure(self) -> None:
+        self._ending.restore()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_newgateway(self, gateway: Any) -> None:
+        self._workers.append(gateway)
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """The end of this process is the end of its workers: execnet would leave them 5 s more."""
+        self._ending.begin()
+        for gateway in self._workers:
+            # Not public, and only there for a worker on this machine; without it the 5 s remain.
+            process = getattr(getattr(gateway, "_io", None), "popen", None)
+            if process is not None and process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+
+    def _link_log(self, error: BaseException) -> str:
+        """The last events on the open board's link, else those an opening that failed left."""
+        if self._rig.opened is not None:
+            return "\n".join(self._rig.opened.dut.link.log.lines())
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, HilError) and cause.link_log:
+                return "\n".join(cause.link_log)
+            cause = cause.__cause__ or cause.__context__
+        return ""
+
+    def _judged(
+        self,
+        item: pytest.Item,
+        board_id: str,
+        report: pytest.TestReport,
+        error: BaseException | None,
+    ) -> Note:
+        """The note on a report, which is changed where pytest would call it something else."""
+        if report.passed:
+            ended = report.when == "call"
+            note = Note(board=board_id, outcome=Outcome.PASSED if ended else None)
+        elif report.failed:
+            note = self._failed(item, board_id, report, error)
+        else:
+            note = Note(board=board_id, skipped=True)
+        entry = self._rig.quarantine_of(item)
+        return note if entry is None or note.outcome is None else _quarantined(report, note, entry)
+
+    def _failed(
+        self,
+        item: pytest.Item,
+        board_id: str,
+        report: pytest.TestReport,
+        error: BaseException | None,
+    ) -> Note:
+        if error is None:
+            # Expected to fail and did not: the report has pytest's own words.
+            return Note(board=board_id, outcome=Outcome.FAILED, reason=str(report.longrepr))
+        outcome = of_error(error, on_board=report.when == "call")
+        if isinstance(error, RigError | BoardError):
+            of_model = isinstance(error, BuildFailed | StaleFirmware)
+            key = (board_id, model_of(item) if of_model else None)
+            broken = Broken(error=error, reported=self._rig.quarantine_of(item) is None)
+            self._rig.broken.setdefault(key, broken)
+        if outcome in (Outcome.SICK, Outcome.STALE) and report.when == "call":
+            # An error, as when a fixture fails: a failure would mean that numbers are known.
+            report.when = "setup"
+        return Note(board=board_id, outcome=outcome, reason=first_line(error))
+
+    def _describe(self, item: pytest.Item, note: Note, retries: int) -> None:
+        """Set the item's JUnit properties."""
+        set_property(item, "hil_board", note.board)
+        if self._rig.opened is not None:
+            for name, value in _identity(self._rig.opened).items():
+                set_property(item, name, value)
+        set_property(item, "hil_retries", retries + (property_of(item, "hil_retries") or 0))
+        if note.outcome is not None:
+            before = property_of(item, OUTCOME)
+            so_far = worst([note.outcome, *([Outcome(before)] if before else [])])
+            set_property(item, OUTCOME, so_far.value)
+        if note.outcome is Outcome.QUARANTINED:
+            set_property(item, "hil_quarantine", note.reason)
+
+    def _properties(self, session: pytest.Session) -> dict[str, str]:
+        tally = self._rig.tally
+        return {
+            OUTCOME: tally.outcome.value,
+            "hil_exit_status": str(int(session.exitstatus)),
+            **{f"hil_board_{board.board}": board.counted() for board in tally.boards},
+        }
+
+
+def _identity(opened: OpenBoard) -> dict[str, object]:
+    """What JUnit says of the board and of what ran on it."""
+    hello = opened.dut.hello
+    return {
+        "hil_port": opened.port,
+        "hil_board_uid": hello.board_uid,
+        "hil_runtime": f"{opened.runtime} {hello.runtime_version}",
+        "hil_kernels": hello.kernels,
+        "hil_model": opened.artifact.name,
+        "hil_build": hello.build_id.hex(),
+        "hil_flash": _flashed(opened),
+        "hil_escalations": "; ".join(map(str, opened.escalations)),
+    }
+
+
+def _flashed(opened: OpenBoard) -> str:
+    """How the firmware got onto the board, retries included."""
+    if opened.flash is None:
+        return "not uploaded"
+    again = f", {opened.flash.retries} retries" if opened.flash.retries else ""
+    return f"uploaded in {opened.flash.seconds:.1f} s{again}"
+
+
+def _quarantined(report: pytest.TestReport, note: Note, entry: Quarantine) -> Note:
+    """Pytest's expected failure, which is reported and does not gate; or its unexpected pass."""
+    said = f"since {entry.since}, {entry.reason}"
+    if report.failed:
+        assert note.outcome is not None
+        said = f"{said}; {note.outcome.value}: {note.reason}"
+        report.outcome = "skipped"
+    report.wasxfail = f"quarantined {said}"
+    return replace(note, outcome=Outcome.QUARANTINED, reason=said)
+
+
+def _colour(board: BoardTally) -> dict[str, bool]:
+    if board.outcome.gates:
+        return {"red": True}
+    calm = board.outcome is Outcome.PASSED and not board.retries
+    return {"green": True} if calm else {"yellow": True}

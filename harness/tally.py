@@ -1,0 +1,122 @@
+"""What a run's tests said of each board: collected from reports, whichever process made them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from harness.outcome import Outcome, worst
+from harness.report import LatencyRow
+
+WIDTH = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What one phase of a test on a board adds to the tally.
+
+    `outcome` is None where the phase decides nothing, as a set-up that went well. `reason` is its
+    first line. `retries` are the requests sent again and `rows` what was measured since the note
+    before.
+    """
+
+    board: str
+    outcome: Outcome | None = None
+    reason: str = ""
+    skipped: bool = False
+    retries: int = 0
+    rows: tuple[LatencyRow, ...] = ()
+
+    def pack(self) -> dict[str, Any]:
+        """Plain values, to travel with a report from another process."""
+        return {**asdict(self), "outcome": self.outcome.value if self.outcome else None}
+
+    @classmethod
+    def unpack(cls, packed: Mapping[str, Any]) -> Note:
+        """The note that was packed."""
+        outcome = packed["outcome"]
+        return cls(
+            **{
+                **packed,
+                "outcome": Outcome(outcome) if outcome else None,
+                "rows": tuple(LatencyRow(**row) for row in packed["rows"]),
+            }
+        )
+
+
+@dataclass(slots=True)
+class BoardTally:
+    """The notes of one board, summed up."""
+
+    board: str
+    counts: Counter[Outcome] = field(default_factory=Counter)
+    skipped: int = 0
+    retries: int = 0
+    reasons: dict[Outcome, dict[str, int]] = field(default_factory=dict)
+
+    def add(self, note: Note) -> None:
+        """Count one more note."""
+        self.skipped += note.skipped
+        self.retries += note.retries
+        if note.outcome is not None:
+            self.counts[note.outcome] += 1
+            if note.reason:
+                seen = self.reasons.setdefault(note.outcome, {})
+                seen[note.reason] = seen.get(note.reason, 0) + 1
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst that was seen."""
+        return worst(self.counts)
+
+    def counted(self) -> str:
+        """`12 passed, 1 too slow, 2 skipped`."""
+        parts = [f"{self.counts[kind]} {kind.value}" for kind in Outcome if self.counts[kind]]
+        if self.skipped:
+            parts.append(f"{self.skipped} skipped")
+        return ", ".join(parts) or "nothing ran"
+
+    def lines(self) -> list[str]:
+        """The board's part of the closing section, each line at most WIDTH columns."""
+        lines = [f"{self.board}: {self.counted()}"]
+        if self.retries:
+            lines.append(f"{self.board}: {self.retries} requests were sent again")
+        for kind, reasons in sorted(
+            self.reasons.items(), key=lambda item: list(Outcome).index(item[0])
+        ):
+            for reason, times in reasons.items():
+                several = f" ({times} times)" if times > 1 else ""
+                lines.append(f"  {kind.value}: {reason}{several}")
+        return [piece for line in lines for piece in _wrapped(line)]
+
+
+def _wrapped(line: str) -> list[str]:
+    return textwrap.wrap(line, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+
+
+class Tally:
+    """A run's boards, its latency rows, and whatever failed without a board."""
+
+    def __init__(self, boards: Iterable[str]) -> None:
+        self._boards = {board: BoardTally(board) for board in boards}
+        self.rows: list[LatencyRow] = []
+        self.failed_elsewhere = False
+
+    def add(self, note: Note) -> None:
+        """Count one more note."""
+        self._boards[note.board].add(note)
+        self.rows += note.rows
+
+    @property
+    def boards(self) -> list[BoardTally]:
+        """The boards of which something was said, in the order asked for."""
+        return [board for board in self._boards.values() if board.counts or board.skipped]
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst of all."""
+        elsewhere = [Outcome.FAILED] if self.failed_elsewhere else []
+        return worst([*elsewhere, *(board.outcome for board in self._boards.values())])

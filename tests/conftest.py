@@ -1,0 +1,19 @@
+"""Fixtures of several test files."""
+
+import pytest
+from pytests import ROOT, SMALL
+
+
+@pytest.fixture
+def run(pytester, monkeypatch):
+    """Run pytest in a fresh process and folder, importing the harness under test."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("HIL_LOCK_DIR", str(pytester.path / "locks"))
+    monkeypatch.delenv("CI", raising=False)
+
+    def go(*options, tests=SMALL):
+        pytester.makepyfile(test_it=tests)
+        return pytester.runpytest_subprocess("-p", "harness.plugin", *options)
+
+    go.path = pytester.path
+    return go
