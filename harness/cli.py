@@ -1,8 +1,9 @@
-"""Command line: `hil doctor|boards|models|train|build|infer|bench|virtual`."""
+"""Command line: `hil doctor|boards|udev|models|train|build|infer|bench|virtual`."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -33,6 +34,9 @@ from harness.rig import (
     record,
     summary,
 )
+from harness.rigcheck import RIG_FILE_VARIABLE, examine_rig
+from harness.rigfile import job_matrix, load_rig
+from harness.udev import udev_rules
 
 EXIT_WRONG_NUMBERS = 1
 EXIT_USAGE = 2
@@ -56,7 +60,9 @@ def _rig_options(options: argparse.Namespace) -> RigOptions:
 
 def doctor(options: argparse.Namespace) -> int:
     """Print every point with its cure; fails if something needed is missing."""
-    findings = examine(find_project())
+    project = find_project()
+    findings = examine(project)
+    findings += examine_rig(options.rig, load_registry(), project, options.tflm)
     for finding in findings:
         mark = "ok" if finding.ok else "MISSING" if finding.needed else "absent"
         print(f"{mark:8}{finding.point}: {finding.detail}")
@@ -67,11 +73,20 @@ def doctor(options: argparse.Namespace) -> int:
 
 def boards(options: argparse.Namespace) -> int:
     """List the boards of the registry."""
+    if options.matrix:
+        print(job_matrix(load_rig(options.rig, load_registry())))
+        return 0
     rows = [
         (board.id, board.attachment, "/".join(board.runtimes), board.mcu)
         for board in load_registry().boards
     ]
     print(table(("board", "attachment", "runtimes", "mcu"), rows))
+    return 0
+
+
+def udev(options: argparse.Namespace) -> int:
+    """Print udev rules for the boards of the registry; docs/rig.md says where they go."""
+    print(udev_rules(load_registry()), end="")
     return 0
 
 
@@ -185,8 +200,17 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    command(doctor)
-    command(boards)
+    checking = command(doctor)
+    checking.add_argument(
+        "--hil-tflm", dest="tflm", type=Path, default=os.environ.get("HIL_TFLM"), metavar="DIR"
+    )
+    listing = command(boards)
+    listing.add_argument("--matrix", action="store_true", help="the rig's, as JSON for CI jobs")
+    for sub in (checking, listing):
+        sub.add_argument(
+            "--rig", type=Path, default=os.environ.get(RIG_FILE_VARIABLE), metavar="FILE"
+        )
+    command(udev)
     command(models)
     training = command(train)
     training.add_argument("name", metavar="NAME", help="a recipe")

@@ -15,12 +15,12 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     {"errors"},
     {"tensor", "protocol", "latency", "compare", "report", "artifact", "board", "rigfile"}
-    | {"support", "faults", "virtual"},
+    | {"support", "faults", "virtual", "udev"},
     {"link", "reference", "codegen", "toolchain", "project", "build", "lock", "emulator"}
     | {"ptyboard"},
     {"runner"},
     {"rig"},
-    {"plugin", "cli", "doctor"},
+    {"plugin", "cli", "doctor", "rigcheck"},
 )
 OUTSIDE_CORE = {"serial", "subprocess", "time", "pytest", "tensorflow"}
 
