@@ -35,16 +35,19 @@ _RUNNER = "Runner.Listener"
 _REACH_S = 2.0
 _TFLM_MARK = Path("tensorflow/lite/micro/micro_interpreter.h")
 # PlatformIO is asked, since only a platform's own code knows what it adds for a framework. Its
-# ensure_internet_on() is not: in 6.2.0 it says yes to every machine.
+# ensure_internet_on() is not: in 6.2.0 it says yes on every machine.
 _PACKAGES_SCRIPT = """
 import json, sys
 import requests
 from platformio import __registry_mirror_hosts__
 from platformio.platform.exception import UnknownPlatform
 from platformio.platform.factory import PlatformFactory
+from platformio.project.config import ProjectConfig
 
 absent = []
 for env in sys.argv[1:]:
+    if ProjectConfig.get_instance().get(f"env:{env}", "platform").startswith("symlink://"):
+        continue
     try:
         platform = PlatformFactory.from_env(env, targets=["upload"])
     except UnknownPlatform as error:
@@ -99,7 +102,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
+class Fleet:
     """A rig file's boards, each with what the registry knows of it."""
 
     file: RigFile
@@ -136,9 +139,9 @@ class Bench:
         }
 
 
-def _serial_permission(bench: Bench, machine: Machine) -> Finding:
+def _serial_permission(fleet: Fleet, machine: Machine) -> Finding:
     known = {
-        usb_id for board in bench.registry.boards for usb_id in (*board.usb, *board.bootloader_usb)
+        usb_id for board in fleet.registry.boards for usb_id in (*board.usb, *board.bootloader_usb)
     }
     seen = [port for port in machine.ports if port.usb_id in known]
     shut = [port.device for port in seen if not port.mine]
@@ -154,25 +157,25 @@ def _serial_permission(bench: Bench, machine: Machine) -> Finding:
         ok=not shut and (bool(seen) or member),
         detail=detail,
         cure=f"sudo usermod -aG {SERIAL_GROUP} {machine.user}, then log in again",
-        needed=bool(bench.attached),
+        needed=bool(fleet.attached),
     )
 
 
-def _udev_rules(bench: Bench, machine: Machine) -> Finding:
-    current = machine.rules == udev_rules(bench.registry)
+def _udev_rules(fleet: Fleet, machine: Machine) -> Finding:
+    current = machine.rules == udev_rules(fleet.registry)
     stale = "not installed" if machine.rules is None else f"{RULES_FILE} is of another version"
     return Finding(
         point="udev rules",
         ok=current,
         detail=str(RULES_FILE) if current else stale,
         cure=INSTALL_RULES,
-        needed=bool(bench.attached),
+        needed=bool(fleet.attached),
     )
 
 
-def _modem_manager(bench: Bench, machine: Machine) -> Finding:
+def _modem_manager(fleet: Fleet, machine: Machine) -> Finding:
     running = _MODEM_MANAGER in machine.processes
-    told = machine.rules == udev_rules(bench.registry)
+    told = machine.rules == udev_rules(fleet.registry)
     if not running:
         detail = "not running"
     elif told:
@@ -184,12 +187,12 @@ def _modem_manager(bench: Bench, machine: Machine) -> Finding:
         ok=not running or told,
         detail=detail,
         cure=f"{INSTALL_RULES}, or: sudo systemctl disable --now {_MODEM_MANAGER}",
-        needed=bool(bench.attached),
+        needed=bool(fleet.attached),
     )
 
 
-def _power_switching(bench: Bench, machine: Machine) -> Finding:
-    programs = bench.power_programs
+def _power_switching(fleet: Fleet, machine: Machine) -> Finding:
+    programs = fleet.power_programs
     lacking = {board: name for board, name in programs.items() if name not in machine.programs}
     if lacking:
         detail = "; ".join(
@@ -206,10 +209,10 @@ def _power_switching(bench: Bench, machine: Machine) -> Finding:
     )
 
 
-def _packages(bench: Bench, machine: Machine) -> Finding:
+def _packages(fleet: Fleet, machine: Machine) -> Finding:
     absent = machine.absent_packages
     if not absent:
-        detail = f"all there for {', '.join(bench.envs) or 'no board of a rig'}"
+        detail = f"all there for {', '.join(fleet.envs) or 'no board of a rig'}"
     elif machine.online:
         detail = f"the first build fetches: {', '.join(absent)}"
     else:
@@ -222,8 +225,8 @@ def _packages(bench: Bench, machine: Machine) -> Finding:
     )
 
 
-def _tflm(bench: Bench, machine: Machine) -> Finding:
-    users = [board.id for _, board in bench.boards if "tflm" in board.env]
+def _tflm(fleet: Fleet, machine: Machine) -> Finding:
+    users = [board.id for _, board in fleet.boards if "tflm" in board.env]
     if machine.tflm:
         detail = machine.tflm
     elif machine.online:
@@ -239,7 +242,7 @@ def _tflm(bench: Bench, machine: Machine) -> Finding:
     )
 
 
-def _runner(bench: Bench, machine: Machine) -> Finding:
+def _runner(fleet: Fleet, machine: Machine) -> Finding:
     running = _RUNNER in machine.processes
     return Finding(
         point="GitHub runner",
@@ -297,18 +300,18 @@ def _board(plugged: Plugged, board: Board, machine: Machine) -> Finding:
     return Finding(point=f"board {board.id}", ok=False, detail=detail, cure=cure)
 
 
-def judge(bench: Bench, machine: Machine) -> list[Finding]:
+def judge(fleet: Fleet, machine: Machine) -> list[Finding]:
     """Every point of a rig; what only real boards need is needed if the rig file has some."""
     return [
-        _serial_permission(bench, machine),
-        _udev_rules(bench, machine),
-        _modem_manager(bench, machine),
-        _power_switching(bench, machine),
-        _rig_file(bench.file),
-        *(_board(plugged, board, machine) for plugged, board in bench.real),
-        _packages(bench, machine),
-        _tflm(bench, machine),
-        _runner(bench, machine),
+        _serial_permission(fleet, machine),
+        _udev_rules(fleet, machine),
+        _modem_manager(fleet, machine),
+        _power_switching(fleet, machine),
+        _rig_file(fleet.file),
+        *(_board(plugged, board, machine) for plugged, board in fleet.real),
+        _packages(fleet, machine),
+        _tflm(fleet, machine),
+        _runner(fleet, machine),
     ]
 
 
@@ -389,17 +392,17 @@ def find_tflm(given: Path | None, project: Project) -> str | None:
     return None
 
 
-def look(bench: Bench, project: Project, tflm: Path | None) -> Machine:
+def look(fleet: Fleet, project: Project, tflm: Path | None) -> Machine:
     """See what `judge` judges; changes nothing."""
-    absent, online = find_packages(project, bench.envs)
-    ports = {board.port for board in bench.file.boards if board.port}
+    absent, online = find_packages(project, fleet.envs)
+    ports = {board.port for board in fleet.file.boards if board.port}
     return Machine(
         user=_user(),
         groups=frozenset(_groups()),
         ports=tuple(_ports()),
         rules=_read_rules(),
         processes=frozenset(_processes()),
-        programs=frozenset(name for name in bench.power_programs.values() if shutil.which(name)),
+        programs=frozenset(name for name in fleet.power_programs.values() if shutil.which(name)),
         answering=frozenset(port for port in ports if answers(port)),
         absent_packages=absent,
         online=online,
@@ -418,6 +421,6 @@ def examine_rig(
         cure = "correct it; docs/rig.example.toml shows every key"
         broken = [Finding(point="rig file", ok=False, detail=error.what, cure=cure)]
         file = RigFile()
-    bench = Bench(file=file, registry=registry)
-    findings = judge(bench, look(bench, project, tflm))
+    fleet = Fleet(file=file, registry=registry)
+    findings = judge(fleet, look(fleet, project, tflm))
     return [item for item in findings if not broken or item.point != "rig file"] + broken

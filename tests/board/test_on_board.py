@@ -12,7 +12,7 @@ from harness.rig import checks_for
 def test_hello_matches_what_was_built(dut, board, model):
     hello = dut.hello
     assert hello.model_sha256.hex() == model.sha256
-    assert hello.board == board.board.id
+    assert hello.board == board.board.kind
     assert hello.runtime == board.runtime
     assert hello.runtime_version
     assert hello.tick_hz > 0 and hello.timer_step_ticks > 0
