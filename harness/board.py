@@ -40,6 +40,9 @@ class Board:
     `kind` is the id in the registry; `id` is another one where a rig file names a board of that
     kind. `usb` and `bootloader_usb` are VID:PID hints, in lower-case hex. `touch_baud` is the rate
     at which opening and closing the port starts the bootloader; None where uploads need no touch.
+    Without `bootloader_port` the bootloader shows no serial port, such as the RP2040's disk.
+    `upload_flags` tell an uploader that knows no ports, such as OpenOCD, which board is meant:
+    `{serial_number}` stands for its USB serial number.
     """
 
     id: str
@@ -59,6 +62,8 @@ class Board:
     bootloader_usb: tuple[str, ...] = ()
     touch_baud: int | None = None
     baud: int = 115200
+    bootloader_port: bool = True
+    upload_flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.attachment not in ATTACHMENTS:
@@ -93,7 +98,7 @@ def parse_board(board_id: str, table: Mapping[str, Any]) -> Board:
     if unknown:
         raise RigError(f"board {board_id}: unknown keys {', '.join(sorted(unknown))}")
     values = dict(table)
-    for name in ("runtimes", "usb", "bootloader_usb"):
+    for name in ("runtimes", "usb", "bootloader_usb", "upload_flags"):
         values[name] = tuple(values.get(name, ()))
     try:
         if "emulator" in values:

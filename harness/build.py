@@ -27,6 +27,11 @@ from harness.support import refuse_unsupported
 from harness.toolchain import arm_gcc_version, seed_scons
 
 FIRST_ERRORS = 5
+# What upload tools read, as far as a platform makes it.
+UPLOADED = (
+    *("firmware.elf", "firmware.bin", "firmware.hex", "firmware.uf2"),
+    *("bootloader.bin", "partitions.bin"),
+)
 _ERROR_LINE = re.compile(
     r"(error:|undefined reference|ld: .*(overflow|cannot)|fatal error|Error: )"
 )
@@ -185,7 +190,9 @@ class Builder:
         self._run_pio(board, runtime, artifact, work)
         elf = work / "pio" / "build" / board.env[runtime] / "firmware.elf"
         kept.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(elf, kept / "firmware.elf")
+        for name in UPLOADED:
+            if elf.with_name(name).is_file():
+                shutil.copy2(elf.with_name(name), kept / name)
         # Written last: its presence says that the folder is whole.
         part = kept / "firmware.json.part"
         part.write_text(json.dumps([asdict(section) for section in elf_sections(elf)], indent=1))

@@ -1,24 +1,38 @@
-"""Command line: `hil doctor|boards|udev|models|train|build|infer|bench|virtual`."""
+"""Command line: `hil doctor|boards|udev|models|train|build|flash|infer|bench|virtual`."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 
 import harness
 from harness.artifact import list_models
-from harness.board import RUNTIMES, load_registry
+from harness.board import RUNTIMES, Board, Registry, load_registry
 from harness.build import Builder
 from harness.doctor import examine
 from harness.errors import BoardError, HilError, ModelError, RigError, TensorError, UnknownName
 from harness.faults import parse_faults
+from harness.ports import (
+    WATCH_S,
+    Listing,
+    SerialPort,
+    candidates,
+    changes,
+    in_bootloader,
+    kind_of,
+    list_serial_ports,
+    rig_lines,
+)
 from harness.project import find_project
 from harness.ptyboard import serve
 from harness.reference import resolve_model
@@ -28,14 +42,16 @@ from harness.rig import (
     DEFAULT_LOCK_TIMEOUT_S,
     DEFAULT_MODEL,
     DEFAULT_SAMPLES,
+    FLASH,
+    OpenBoard,
     RigOptions,
     git_commit,
     open_board,
     record,
     summary,
 )
-from harness.rigcheck import RIG_FILE_VARIABLE, examine_rig
-from harness.rigfile import job_matrix, load_rig
+from harness.rigcheck import examine_rig
+from harness.rigfile import Plugged, RigFile, job_matrix, load_rig
 from harness.udev import udev_rules
 
 EXIT_WRONG_NUMBERS = 1
@@ -43,7 +59,7 @@ EXIT_USAGE = 2
 EXIT_SICK = 3
 EPILOG = """\
 exit status: 0 all is well; 1 the board's numbers are wrong; 2 wrong use, or a model that cannot be
-used; 3 the rig or the board is sick; 130 interrupted
+used; 3 the rig or the board is sick; 130 interrupted; 143 terminated
 """
 
 
@@ -52,17 +68,42 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _rig_options(options: argparse.Namespace) -> RigOptions:
+def _rig_path(options: argparse.Namespace) -> Path | None:
+    path = options.rig or os.environ.get("HIL_RIG")
+    return Path(path) if path else None
+
+
+def _rig_file(options: argparse.Namespace) -> tuple[RigFile, Registry]:
+    """The rig file (--rig, $HIL_RIG), and the registry with its boards."""
+    registry = load_registry()
+    file = load_rig(_rig_path(options), registry)
+    return file, file.extend(registry)
+
+
+def _rig_options(options: argparse.Namespace, file: RigFile, board_id: str) -> RigOptions:
     return RigOptions(
-        lock_timeout_s=options.lock_timeout, runtime=options.runtime, port=options.port
+        lock_timeout_s=options.lock_timeout,
+        runtime=options.runtime,
+        port=options.port,
+        plugged=file.plugged(board_id),
+        neighbours=file.neighbours(board_id),
+        flash=options.flash,
     )
+
+
+def _say_what_it_took(opened: OpenBoard) -> None:
+    if opened.flash is not None:
+        say(f"{opened.board.id}: {opened.flash}")
+    for step in opened.escalations:
+        say(f"{opened.board.id}: {step}")
 
 
 def doctor(options: argparse.Namespace) -> int:
     """Print every point with its cure; fails if something needed is missing."""
     project = find_project()
     findings = examine(project)
-    findings += examine_rig(options.rig, load_registry(), project, options.tflm)
+    tflm = Path(options.tflm) if options.tflm else None
+    findings += examine_rig(_rig_path(options), load_registry(), project, tflm)
     for finding in findings:
         mark = "ok" if finding.ok else "MISSING" if finding.needed else "absent"
         print(f"{mark:8}{finding.point}: {finding.detail}")
@@ -72,16 +113,61 @@ def doctor(options: argparse.Namespace) -> int:
 
 
 def boards(options: argparse.Namespace) -> int:
-    """List the boards of the registry."""
+    """List the boards of registry and rig file, where each is plugged in, and unknown ports."""
+    file, registry = _rig_file(options)
     if options.matrix:
-        print(job_matrix(load_rig(options.rig, load_registry())))
+        print(job_matrix(file))
         return 0
-    rows = [
-        (board.id, board.attachment, "/".join(board.runtimes), board.mcu)
-        for board in load_registry().boards
-    ]
-    print(table(("board", "attachment", "runtimes", "mcu"), rows))
+    if options.watch:
+        return _watch(registry)
+    listing = list_serial_ports()
+    rows, known = [], set()
+    for board in registry.boards:
+        place, ports = _whereabouts(board, file, listing)
+        known |= {port.path for port in ports}
+        rows.append((board.id, board.attachment, "/".join(board.runtimes), board.mcu, place))
+    print(table(("board", "attachment", "runtimes", "mcu", "port"), rows))
+    for port in listing:
+        if port.usb is not None and port.path not in known:
+            print(f"unknown: {port}")
     return 0
+
+
+def _whereabouts(board: Board, file: RigFile, listing: Listing) -> tuple[str, Listing]:
+    """Where a board is, in words, and the ports that could be it."""
+    if board.emulated:
+        return "-", ()
+    plugged = file.plugged(board.id) or Plugged(id=board.id, kind=board.kind)
+    found = candidates(board, plugged, listing, neighbours=file.neighbours(board.id))
+    if len(found) == 1:
+        note = " (in its bootloader)" if in_bootloader(board, found[0]) else ""
+        return f"{found[0].path}{note}", found
+    if found:
+        return f"one of {', '.join(port.path for port in found)}", found
+    if plugged.port is not None and ("://" in plugged.port or Path(plugged.port).exists()):
+        return plugged.port, ()
+    return "absent", ()
+
+
+def _watch(registry: Registry) -> int:
+    before: Listing = ()
+    say("watching serial ports; Ctrl-C ends")
+    while True:
+        listing = list_serial_ports()
+        for event, port in changes(before, listing):
+            print(f"{event:10}{port}", flush=True)
+            if event == "plugged" and port.usb is not None:
+                print(_suggestion(port, listing, registry), flush=True)
+        before = listing
+        time.sleep(WATCH_S)
+
+
+def _suggestion(port: SerialPort, listing: Listing, registry: Registry) -> str:
+    kind = kind_of(port, registry.boards)
+    if kind is not None and in_bootloader(kind, port):
+        return f"a {kind.id} in its bootloader: hil flash --board {kind.id} --port {port.path}"
+    board_id, kind_id = (kind.id, kind.id) if kind else ("NAME", "KIND")
+    return rig_lines(board_id, kind_id, port, listing)
 
 
 def udev(options: argparse.Namespace) -> int:
@@ -119,7 +205,7 @@ def train(options: argparse.Namespace) -> int:
 def build(options: argparse.Namespace) -> int:
     """Build firmware and print where it is and what it takes."""
     project = find_project()
-    board = load_registry()[options.board]
+    board = _rig_file(options)[1][options.board]
     artifact = resolve_model(options.model, project.artifacts)
     runtime = board.runtime(options.runtime)
     say(f"building {artifact.name} for {board.id} with {runtime}")
@@ -136,6 +222,25 @@ def build(options: argparse.Namespace) -> int:
     return 0
 
 
+def flash(options: argparse.Namespace) -> int:
+    """Build and upload, whatever the board runs, and see that it answers as the very build."""
+    project = find_project()
+    file, registry = _rig_file(options)
+    board = registry[options.board]
+    if board.emulated:
+        raise UnknownName("real board", board.id, _real(registry))
+    artifact = resolve_model(options.model, project.artifacts)
+    say(f"{board.id}: build {artifact.name}, upload, greet")
+    with open_board(board, artifact, project, _rig_options(options, file, board.id)) as opened:
+        _say_what_it_took(opened)
+        print(f"{board.id} at {opened.port} runs build {opened.dut.hello.build_id.hex()}")
+    return 0
+
+
+def _real(registry: Registry) -> list[str]:
+    return [board.id for board in registry.boards if not board.emulated]
+
+
 def infer(options: argparse.Namespace) -> int:
     """Invoke the model once on a board with the numbers given, in the model's own unit."""
     project = find_project()
@@ -143,8 +248,10 @@ def infer(options: argparse.Namespace) -> int:
     spec = artifact.inputs[0]
     if len(options.values) != spec.elements:
         raise TensorError(f"model {artifact.name} takes {spec.elements} number(s) per inference")
-    board = load_registry()[options.board]
-    with open_board(board, artifact, project, _rig_options(options)) as opened:
+    file, registry = _rig_file(options)
+    board = registry[options.board]
+    with open_board(board, artifact, project, _rig_options(options, file, board.id)) as opened:
+        _say_what_it_took(opened)
         values = np.array(options.values, dtype=np.float32)
         outputs = opened.dut.infer_real(values)
         print(" ".join(f"{value:.6g}" for value in outputs.ravel()))
@@ -155,13 +262,15 @@ def bench(options: argparse.Namespace) -> int:
     """Compare and measure boards, append to the CSV, print the summary."""
     project = find_project()
     artifact = resolve_model(options.model, project.artifacts)
-    registry = load_registry()
+    file, registry = _rig_file(options)
     commit = git_commit(project.root)
     rows = []
     for board_id in options.board:
         board = registry[board_id]
         say(f"{board_id}: build, start, compare, {options.samples} timed invokes")
-        with open_board(board, artifact, project, _rig_options(options)) as opened:
+        chosen = _rig_options(options, file, board_id)
+        with open_board(board, artifact, project, chosen) as opened:
+            _say_what_it_took(opened)
             row = record(opened, samples=options.samples, csv=options.csv, commit=commit)
             rows.append(row)
             if row.verdict != "pass":
@@ -200,16 +309,18 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
+    def rig_option(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--rig", metavar="FILE", help="what is plugged in where [$HIL_RIG]")
+
     checking = command(doctor)
+    rig_option(checking)
     checking.add_argument(
-        "--hil-tflm", dest="tflm", type=Path, default=os.environ.get("HIL_TFLM"), metavar="DIR"
+        "--tflm", default=os.environ.get("HIL_TFLM"), metavar="DIR", help="TFLM library [$HIL_TFLM]"
     )
     listing = command(boards)
+    rig_option(listing)
     listing.add_argument("--matrix", action="store_true", help="the rig's, as JSON for CI jobs")
-    for sub in (checking, listing):
-        sub.add_argument(
-            "--rig", type=Path, default=os.environ.get(RIG_FILE_VARIABLE), metavar="FILE"
-        )
+    listing.add_argument("--watch", action="store_true", help="show what is plugged in and out")
     command(udev)
     command(models)
     training = command(train)
@@ -221,8 +332,9 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=lambda text: Path(text).absolute(), metavar="DIR", help="models/artifacts"
     )
     training.add_argument("--if-changed", action="store_true", help="only if it is not current")
-    for run in (build, infer, bench):
+    for run in (build, flash, infer, bench):
         sub = command(run)
+        rig_option(sub)
         several = {"nargs": "+"} if run is bench else {}
         default = ["qemu-m4"] if run is bench else "qemu-m4"
         sub.add_argument("--board", default=default, metavar="ID", **several)  # type: ignore[arg-type]
@@ -235,6 +347,12 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument(
                 "--lock-timeout", type=float, default=DEFAULT_LOCK_TIMEOUT_S, metavar="S"
             )
+        if run is flash:
+            sub.set_defaults(flash="always")
+        if run in (infer, bench):
+            sub.add_argument(
+                "--flash", choices=FLASH, default=FLASH[0], help="upload if it runs another build"
+            )
         if run is infer:
             sub.add_argument("values", nargs="+", type=float, help="one number per input element")
         if run is bench:
@@ -246,12 +364,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@contextmanager
+def _orderly_termination() -> Iterator[None]:
+    """SIGTERM, as of a cancelled job, unwinds the program: locks and emulators are let go."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of `hil`."""
     options = _parser().parse_args(arguments)
     try:
-        status: int = options.run(options)
-        return status
+        with _orderly_termination():
+            status: int = options.run(options)
+            return status
     except HilError as error:
         print(f"hil: {error}", file=sys.stderr)
         return _exit_status(error)

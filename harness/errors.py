@@ -3,13 +3,16 @@
     HilError
     +-- RigError            the rig is sick: nothing is known about the numbers
     |   +-- UnknownName     a board, model or runtime nobody declared
+    |   +-- BoardNotFound   no port is the board, or several could be
     |   +-- BoardBusy       another process holds the board's lock
     |   +-- ToolMissing     a program or package to install
     |   +-- BuildFailed     PlatformIO or the compiler said no
     |   +-- StartFailed     the emulator or virtual board did not come up
+    |   +-- FlashFailed     the firmware did not get onto the board, or the board not back
     |   +-- PortLost        the link went away under an open session
     +-- BoardError          the board answered wrongly or not at all
     |   +-- LinkTimeout
+    |   +-- BoardSilent     nothing that was tried made it answer
     |   +-- ProtocolError
     |   +-- BoardStatus     an ERROR frame from the firmware
     |   +-- BoardRebooted
@@ -83,12 +86,22 @@ class UnknownName(RigError):
         self.known = sorted(known)
 
 
-class BoardBusy(RigError):
-    """The board's lock is held; `holder` says by whom and since when."""
+class BoardNotFound(RigError):
+    """No port is the board, or `several` could be; the hint lists what was seen."""
 
-    def __init__(self, *, where: Where, holder: str, waited_s: float) -> None:
+    def __init__(self, what: str, *, where: Where, hint: str, several: bool = False) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.several = several
+
+
+class BoardBusy(RigError):
+    """A lock is held, the board's or that of `what`; `holder` says by whom and since when."""
+
+    def __init__(
+        self, *, where: Where, holder: str, waited_s: float, what: str = "board is in use"
+    ) -> None:
         super().__init__(
-            f"board is in use by {holder}; waited {waited_s:g} s",
+            f"{what} by {holder}; waited {waited_s:g} s",
             where=where,
             hint="Wait for it, stop it, or allow more time with --hil-lock-timeout.",
         )
@@ -117,6 +130,17 @@ class BuildFailed(RigError):
 
 class StartFailed(RigError):
     """An emulator or virtual board did not come up."""
+
+
+class FlashFailed(RigError):
+    """The firmware did not get onto the board, or the board did not come back.
+
+    `phase` is what failed: touch, bootloader, upload or port.
+    """
+
+    def __init__(self, what: str, *, phase: str, where: Where, hint: str) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.phase = phase
 
 
 class PortLost(RigError):
@@ -148,6 +172,19 @@ class LinkTimeout(BoardError):
         self.timeout_s = timeout_s
         self.attempts = attempts
         self.received = received
+
+
+class BoardSilent(BoardError):
+    """Nothing that was tried made the board answer; `steps` say what was tried and brought."""
+
+    def __init__(self, *, where: Where, steps: tuple[str, ...]) -> None:
+        tried = "\n".join(f"  {step}" for step in steps)
+        super().__init__(
+            "board does not answer, whatever was tried",
+            where=where,
+            hint=f"Tried, in this order:\n{tried}\nLook at its cable, hub and supply.",
+        )
+        self.steps = steps
 
 
 class ProtocolError(BoardError):

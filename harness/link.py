@@ -126,6 +126,24 @@ class SerialStream:
         except (OSError, TypeError) as error:
             raise StreamClosed(str(error)) from error
 
+    def pulse_reset(self, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Reset a board whose reset pin hangs on DTR or RTS, without starting its bootloader.
+
+        On an ESP32, RTS alone pulls EN low and DTR alone pulls GPIO0 low, as esptool does it; on
+        an AVR the falling DTR resets. Both lines end as opening the port left them.
+
+        Raises:
+            StreamClosed: the port is gone, or has no such lines.
+        """
+        try:
+            self._port.dtr, self._port.rts = False, True
+            sleep(0.1)
+            self._port.rts = False
+            sleep(0.05)
+            self._port.dtr, self._port.rts = True, True
+        except (OSError, TypeError) as error:
+            raise StreamClosed(str(error)) from error
+
     def close(self) -> None:
         # pyserial forgets to close a socket that the other end has closed.
         connection = getattr(self._port, "_socket", None)
@@ -330,19 +348,27 @@ class Link:
             received=bytes(answer),
         )
 
-    def _reconnect(self, error: PortLost) -> None:
-        """Open the stream again, or raise the error that lost it."""
+    def reopen(self) -> None:
+        """Close the stream and open it anew.
+
+        Raises:
+            HilError: it cannot be opened; the link stays closed.
+        """
         self._stream.close()
         if self._reopen is None:
-            raise error
-        try:
-            self._stream = self._reopen()
-        except HilError:
-            # The first loss says why: what a dead emulator said last, for one.
-            raise error from None
+            raise StartFailed("this link cannot be opened again", where=self.where)
+        self._stream = self._reopen()
         self._splitter.reset()
         self._count(reconnects=1)
         self.log.add(self._clock(), "reconnected")
+
+    def _reconnect(self, error: PortLost) -> None:
+        """Open the stream again, or raise the error that lost it."""
+        try:
+            self.reopen()
+        except HilError:
+            # The first loss says why: what a dead emulator said last, for one.
+            raise error from None
 
     def _count(self, **more: int) -> None:
         counted = {name: getattr(self.stats, name) + number for name, number in more.items()}

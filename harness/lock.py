@@ -1,4 +1,4 @@
-"""One lock per board id on this machine, freed by the kernel when its holder dies."""
+"""One lock per board id, and one for uploads; freed by the kernel when the holder dies."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from harness.errors import BoardBusy, RigError, Where
+
+# Not a board id that TOML allows without quotes, so that nobody has a board of this name.
+_UPLOADS = "all uploads"
 
 
 def lock_folder() -> Path:
@@ -63,15 +66,35 @@ def hold(board_id: str, *, timeout_s: float, folder: Path | None = None) -> Iter
     Raises:
         BoardBusy: another process still held it after `timeout_s`; names that process.
     """
+    with _locked(board_id, "board is in use", Where(board=board_id), timeout_s, folder):
+        yield
+
+
+@contextmanager
+def hold_uploads(board_id: str, *, timeout_s: float, folder: Path | None = None) -> Iterator[None]:
+    """Be the only one on this machine who uploads: a port that appears could be anyone's board.
+
+    Raises:
+        BoardBusy: another process still uploaded after `timeout_s`; names that process.
+    """
+    with _locked(_UPLOADS, "an upload is under way", Where(board=board_id), timeout_s, folder):
+        yield
+
+
+@contextmanager
+def _locked(
+    name: str, what: str, where: Where, timeout_s: float, folder: Path | None
+) -> Iterator[None]:
     place = folder or lock_folder()
-    where = Where(board=board_id)
-    holder = place / f"{board_id}.holder"
+    holder = place / f"{name}.holder"
     try:
         _prepare(place)
-        lock = FileLock(place / f"{board_id}.lock", mode=0o666)
+        lock = FileLock(place / f"{name}.lock", mode=0o666)
         lock.acquire(timeout=timeout_s, poll_interval=0.05)
     except Timeout as error:
-        raise BoardBusy(where=where, holder=_describe_holder(holder), waited_s=timeout_s) from error
+        raise BoardBusy(
+            where=where, holder=_describe_holder(holder), waited_s=timeout_s, what=what
+        ) from error
     except OSError as error:
         raise RigError(f"cannot lock in {place}: {error.strerror}", where=where) from error
     try:

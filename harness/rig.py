@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,21 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.artifact import DEFAULT_DTYPE, Artifact, Goldens
+from harness.attach import Expected, Ready, at_port, emulated, plugged_in, virtual
 from harness.board import Board
 from harness.build import Builder, Firmware
 from harness.compare import Comparison, Reading, compare
-from harness.emulator import QemuProcess
-from harness.errors import ModelError, RigError, Where
+from harness.errors import HilError, ModelError, Where
 from harness.faults import parse_faults
+from harness.flash import PlatformioUploader, Uploader
 from harness.latency import LatencySummary, summarize
-from harness.link import ByteStream, Link, LinkOptions, open_serial
+from harness.link import LinkOptions
 from harness.lock import hold
+from harness.ports import THIS_MACHINE, Bench
 from harness.project import Project
-from harness.ptyboard import VirtualProcess, virtual_build_id
+from harness.ptyboard import virtual_build_id
+from harness.recovery import Step, recover
 from harness.reference import HostRun, Interpreter, References, run_batch
 from harness.report import LatencyRow, append_rows, table
 from harness.rigfile import Plugged
-from harness.runner import Dut, Measurement, check_identity
+from harness.runner import Measurement
+from harness.seat import Seat
 
 VIRTUAL_SCHEME = "virtual:"
 DEFAULT_MODEL = "sine"
@@ -48,7 +52,8 @@ FOREIGN_SEED = 20261121
 class RigOptions:
     """What a run was asked for, from the command line, ini file and environment.
 
-    `port` overrides where a board is, else `plugged` says. `runtime` None is each board's default.
+    `port` overrides where a board is, else `plugged` says; `neighbours` are the rig file's other
+    boards, whose ports are not this one's. `runtime` None is each board's default.
     `flash` is one of FLASH. `tflm` is a folder with a TFLM library to build with, instead of the
     one that the board's environment pins. Without `check_support` a model that the runtime is
     known to compute wrongly is built and run all the same.
@@ -59,9 +64,22 @@ class RigOptions:
     port: str | None = None
     link: LinkOptions = field(default_factory=LinkOptions)
     plugged: Plugged | None = None
+    neighbours: tuple[Plugged, ...] = ()
     flash: str = "auto"
     tflm: Path | None = None
     check_support: bool = True
+
+    @property
+    def place(self) -> str | None:
+        """The port or URL that somebody named for the board."""
+        return self.port or (self.plugged.port if self.plugged else None)
+
+    @property
+    def patience(self) -> LinkOptions:
+        """The link's, with the rig file's deadline for a reply."""
+        if self.plugged is None:
+            return self.link
+        return replace(self.link, timeout_s=self.plugged.deadlines.reply_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,7 +107,8 @@ def checks_for(artifact: Artifact) -> Checks:
 class OpenBoard:
     """A board that answered HELLO with the very firmware and model asked for.
 
-    `cold_ticks` is its first invoke since it was started, None if it ran before.
+    `cold_ticks` is its first invoke since it was started, None if it ran before. `flash` is None
+    where nothing was uploaded; `escalations` are the steps it took to make a silent board answer.
     """
 
     def __init__(
@@ -99,19 +118,37 @@ class OpenBoard:
         artifact: Artifact,
         runtime: str,
         firmware: Firmware | None,
-        port: str,
-        dut: Dut,
+        ready: Ready,
         cold_ticks: int | None,
     ) -> None:
         self.board = board
         self.artifact = artifact
         self.runtime = runtime
         self.firmware = firmware
-        self.port = port
-        self.dut = dut
+        self.dut = ready.dut
+        self.flash = ready.flash
+        self.escalations = ready.escalations
         self.cold_ticks = cold_ticks
+        self._ready = ready
         self.session = uuid.uuid4().hex[:12]
         self.references = References(artifact)
+
+    @property
+    def port(self) -> str:
+        """Where it was last."""
+        return self.dut.link.where.port or ""
+
+    def recover(self, error: HilError) -> tuple[Step, ...]:
+        """Bring the board back after an error of the link in mid-run.
+
+        Raises:
+            BoardSilent: nothing helped.
+            StaleFirmware: it came back with other firmware.
+        """
+        steps = recover(self.dut, error, self._ready.remedies)
+        self.escalations += steps
+        self._ready.expected.check(self.dut.hello, self.dut.link.where)
+        return steps
 
     @cached_property
     def checks(self) -> Checks:
@@ -181,84 +218,97 @@ class OpenBoard:
         return stored, None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Attached:
-    """An open stream to a board, what to call its port, and how to open it again."""
-
-    stream: ByteStream
-    port: str
-    reopen: Callable[[], ByteStream]
-
-
-@contextmanager
-def _attached(
-    board: Board, firmware: Firmware | None, artifact: Artifact, port: str | None
-) -> Iterator[_Attached]:
-    where = Where(board=board.id, port=port, model=artifact.name)
-    if port is not None and not port.startswith(VIRTUAL_SCHEME):
-        stream = open_serial(port, where=where)
-        with closing(stream):
-            reopen = partial(open_serial, port, where=where)
-            yield _Attached(stream=stream, port=port, reopen=reopen)
-    elif board.emulator is not None and firmware is not None:
-        with QemuProcess(board.emulator, firmware.elf, where=where) as emulator:
-            name = f"qemu:{board.emulator.machine}"
-            yield _Attached(stream=emulator.stream, port=name, reopen=emulator.reopen)
-    elif board.attachment == "virtual":
-        faults = parse_faults((port or "").removeprefix(VIRTUAL_SCHEME))
-        with VirtualProcess(artifact, faults, where=where) as process:
-            name = port or VIRTUAL_SCHEME
-            yield _Attached(stream=process.stream, port=name, reopen=process.reopen)
-    else:
-        raise RigError(
-            f"attachment {board.attachment} is not driven yet", where=Where(board=board.id)
-        )
-
-
 @contextmanager
 def open_board(
-    board: Board, artifact: Artifact, project: Project, options: RigOptions
+    board: Board,
+    artifact: Artifact,
+    project: Project,
+    options: RigOptions,
+    *,
+    bench: Bench = THIS_MACHINE,
+    upload: Uploader | None = None,
 ) -> Iterator[OpenBoard]:
-    """Build, lock, start and greet a board; everything is undone when the block ends.
+    """Build, lock, start or find, flash and greet a board; all is undone when the block ends.
+
+    Args:
+        upload: PlatformIO's if None.
 
     Raises:
         UnknownName: the board lacks the runtime.
         ModelError, ToolMissing, BuildFailed: nothing was started.
-        BoardBusy, StartFailed: it could not be had.
+        BoardBusy, BoardNotFound, StartFailed, FlashFailed: it could not be had.
         StaleFirmware, BoardError: it is not what was built, or does not answer.
     """
     runtime = board.runtime(options.runtime)
     firmware = None
     if board.attachment == "virtual":
-        expected = virtual_build_id(artifact.sha256)
+        build_id = virtual_build_id(artifact.sha256)
     else:
         firmware = Builder(project).build(board, runtime, artifact)
-        expected = firmware.build_id
-    with (
-        hold(board.id, timeout_s=options.lock_timeout_s),
-        _attached(board, firmware, artifact, options.port) as attached,
-    ):
-        where = Where(board=board.id, port=attached.port, model=artifact.name)
-        link = Link(attached.stream, where=where, options=options.link, reopen=attached.reopen)
-        with closing(link):
-            dut = Dut(link)
-            check_identity(
-                dut.greet(),
-                where=where,
-                model_sha256=artifact.sha256,
-                build_id=expected,
-                runtime=runtime,
-            )
-            first = dut.infer(checks_for(artifact).inputs[:1])
-            yield OpenBoard(
-                board=board,
-                artifact=artifact,
-                runtime=runtime,
-                firmware=firmware,
-                port=attached.port,
-                dut=dut,
-                cold_ticks=int(first.ticks[0]) if options.port is None else None,
-            )
+        build_id = firmware.build_id
+    expected = Expected(model_sha256=artifact.sha256, build_id=build_id, runtime=runtime)
+    where = Where(board=board.id, model=artifact.name)
+    with ExitStack() as stack:
+        stack.enter_context(hold(board.id, timeout_s=options.lock_timeout_s))
+        if board.attachment in ("serial", "url") and firmware is not None:
+            uploader = upload or PlatformioUploader(project)
+            road = _real(board, firmware, expected, where, options, bench, uploader)
+        else:
+            road = _started(board, firmware, artifact, expected, where, options)
+        ready = stack.enter_context(road)
+        first = ready.dut.infer(checks_for(artifact).inputs[:1])
+        yield OpenBoard(
+            board=board,
+            artifact=artifact,
+            runtime=runtime,
+            firmware=firmware,
+            ready=ready,
+            cold_ticks=int(first.ticks[0]) if ready.fresh else None,
+        )
+
+
+def _real(
+    board: Board,
+    firmware: Firmware,
+    expected: Expected,
+    where: Where,
+    options: RigOptions,
+    bench: Bench,
+    upload: Uploader,
+) -> AbstractContextManager[Ready]:
+    seat = Seat(
+        board,
+        port=options.port,
+        plugged=options.plugged,
+        neighbours=options.neighbours,
+        where=where,
+        bench=bench,
+    )
+    return plugged_in(
+        seat,
+        expected,
+        partial(seat.flash, firmware, upload, lock_timeout_s=options.lock_timeout_s),
+        policy=options.flash,
+        options=options.patience,
+    )
+
+
+def _started(
+    board: Board,
+    firmware: Firmware | None,
+    artifact: Artifact,
+    expected: Expected,
+    where: Where,
+    options: RigOptions,
+) -> AbstractContextManager[Ready]:
+    port = options.place
+    if port is not None and not port.startswith(VIRTUAL_SCHEME):
+        return at_port(port, expected, where, options.patience)
+    if board.emulator is not None and firmware is not None:
+        return emulated(board.emulator, firmware, expected, where, options.patience)
+    faults = parse_faults((port or "").removeprefix(VIRTUAL_SCHEME))
+    where = replace(where, port=port or VIRTUAL_SCHEME)
+    return virtual(artifact, faults, expected, where, options.patience)
 
 
 def git_commit(root: Path) -> str | None:

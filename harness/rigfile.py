@@ -94,6 +94,10 @@ class RigFile:
         """What the file says of a board; None if nothing."""
         return next((board for board in self.boards if board.id == board_id), None)
 
+    def neighbours(self, board_id: str) -> tuple[Plugged, ...]:
+        """What the file says of the other boards."""
+        return tuple(board for board in self.boards if board.id != board_id)
+
     def extend(self, registry: Registry) -> Registry:
         """The registry, and this rig's boards under their own ids."""
         own = {board.id: registry[board.kind] for board in self.boards}

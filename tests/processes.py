@@ -17,6 +17,14 @@ def children_of(pid: int) -> set[int]:
     return found
 
 
+def name_of(pid: int) -> str:
+    """A process's command, cut at 15 characters; empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def alive(pid: int) -> bool:
     """Whether a process runs; one that only waits to be reaped does not."""
     try:

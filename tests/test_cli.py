@@ -1,13 +1,21 @@
 """`hil` as a user types it, each in a process of its own."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from bench import NANO
+from processes import alive, children_of, name_of
 
-from harness.cli import EXIT_SICK, EXIT_USAGE, EXIT_WRONG_NUMBERS
+from harness.board import Registry
+from harness.cli import EXIT_SICK, EXIT_USAGE, EXIT_WRONG_NUMBERS, _watch, _whereabouts
+from harness.ports import SerialPort
+from harness.rigfile import Plugged, RigFile
 
 ROOT = Path(__file__).parent.parent
 
@@ -91,6 +99,93 @@ def test_doctor_names_every_missing_tool_and_its_cure(hil, tmp_path):
     for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
         assert f"MISSING {tool}" in bare.stdout
     assert "sudo apt-get install -y gcc-arm-none-eabi" in bare.stdout
+
+
+RIG = """
+[boards.left]
+kind = "virtual"
+[boards.far]
+kind = "virtual"
+port = "socket://127.0.0.1:9"
+"""
+
+
+def test_boards_of_a_rig_file_are_known_to_every_command(hil, tmp_path):
+    rig = tmp_path / "rig.toml"
+    rig.write_text(RIG)
+    assert "left" in hil("boards", "--rig", str(rig)).stdout
+    assert "left" in hil("boards", HIL_RIG=str(rig)).stdout
+    done = hil("infer", "1.5708", "--board", "left", "--rig", str(rig))
+    assert float(done.stdout) == pytest.approx(1.0, abs=0.15), done.stderr
+    assert hil("build", "--board", "left").returncode == EXIT_USAGE
+    absent = hil("boards", "--rig", str(tmp_path / "none.toml"))
+    assert absent.returncode == EXIT_SICK and "cannot read rig file" in absent.stderr
+
+
+def test_a_board_that_is_started_with_its_firmware_is_not_flashed(hil):
+    done = hil("flash", "--board", "qemu-m4")
+    assert done.returncode == EXIT_USAGE and "unknown real board 'qemu-m4'" in done.stderr
+
+
+def test_where_a_board_is_plugged_in_is_told():
+    nano = Plugged(id="nano", kind="nano", serial_number="01")
+    far = Plugged(id="far", kind="nano", port="rfc2217://bench:4000")
+    file = RigFile(boards=(nano, far))
+    port = SerialPort(path="/dev/ttyACM0", usb="2341:805a", serial_number="01")
+    boot = replace(port, usb="2341:005a")
+    assert _whereabouts(NANO, file, (port,)) == ("/dev/ttyACM0", (port,))
+    assert _whereabouts(NANO, file, (boot,))[0] == "/dev/ttyACM0 (in its bootloader)"
+    assert _whereabouts(NANO, file, ()) == ("absent", ())
+    assert _whereabouts(NANO, file, (port, port))[0] == "one of /dev/ttyACM0, /dev/ttyACM0"
+    assert _whereabouts(replace(NANO, id="far"), file, ())[0] == "rfc2217://bench:4000"
+
+
+def test_what_is_plugged_in_is_shown_with_lines_to_paste(monkeypatch, capsys):
+    registry = Registry((NANO,))
+    port = SerialPort(path="/dev/ttyACM0", usb="2341:805a", serial_number="01")
+    boot = replace(port, usb="2341:005a", path="/dev/ttyACM1")
+    foreign = SerialPort(path="/dev/ttyUSB0", usb="1a86:7523")
+    listings = iter([(), (port,), (boot,), (boot, foreign)])
+
+    def listed():
+        try:
+            return next(listings)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr("harness.cli.list_serial_ports", listed)
+    monkeypatch.setattr("harness.cli.time.sleep", lambda seconds: None)
+    with pytest.raises(KeyboardInterrupt):
+        _watch(registry)
+    assert capsys.readouterr().out.splitlines() == [
+        "plugged   /dev/ttyACM0  2341:805a  serial number 01",
+        "[boards.nano]",
+        'serial_number = "01"',
+        "unplugged /dev/ttyACM0  2341:805a  serial number 01",
+        "plugged   /dev/ttyACM1  2341:005a  serial number 01",
+        "a nano in its bootloader: hil flash --board nano --port /dev/ttyACM1",
+        "plugged   /dev/ttyUSB0  1a86:7523",
+        "[boards.NAME]",
+        'kind = "KIND"',
+        'port = "/dev/ttyUSB0"',
+    ]
+
+
+def test_termination_lets_go_of_lock_and_emulator(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HIL_LOCK_DIR": str(tmp_path / "locks")}
+    command = [sys.executable, "-m", "harness.cli", "bench", "--board", "qemu-m4"]
+    with subprocess.Popen(
+        [*command, "--samples", "100000000", "--csv", str(tmp_path / "l.csv")], env=environment
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not any("qemu" in name for name in map(name_of, children_of(process.pid))):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        emulators = children_of(process.pid)
+        process.terminate()
+        assert process.wait(20) == 128 + signal.SIGTERM
+    assert not any(alive(pid) for pid in emulators)
+    assert not (tmp_path / "locks" / "qemu-m4.holder").exists()
 
 
 def test_build_prints_sections(hil):

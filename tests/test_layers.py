@@ -1,4 +1,4 @@
-"""Imports go leftwards only: errors <- core <- edges <- runner <- rig <- plugin, cli."""
+"""Imports go leftwards only: errors <- core <- edges <- runner <- attach <- rig <- plugin, cli."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ LAYERS = (
     {"tensor", "protocol", "latency", "compare", "report", "artifact", "board", "rigfile"}
     | {"support", "faults", "virtual", "udev"},
     {"link", "reference", "codegen", "toolchain", "project", "build", "lock", "emulator"}
-    | {"ptyboard"},
+    | {"ptyboard", "ports", "flash"},
     {"runner"},
+    {"recovery", "seat", "attach"},
     {"rig"},
     {"plugin", "cli", "doctor", "rigcheck"},
 )

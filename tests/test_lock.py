@@ -3,14 +3,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from harness.errors import BoardBusy, RigError
-from harness.lock import hold, lock_folder
+from harness.lock import hold, hold_uploads, lock_folder
 
 ROOT = Path(__file__).parent.parent
 
@@ -66,6 +68,37 @@ def test_board_is_free_again_when_its_holder_was_killed(tmp_path: Path) -> None:
         assert (tmp_path / "nano.holder").exists()
         with hold("nano", timeout_s=0, folder=tmp_path):
             assert str(os.getpid()) in (tmp_path / "nano.holder").read_text()
+
+
+def test_a_waiting_process_gets_the_board_as_soon_as_its_holder_is_killed(tmp_path: Path) -> None:
+    with holder(tmp_path) as process, ThreadPoolExecutor(1) as pool:
+
+        def wait() -> float:
+            with hold("nano", timeout_s=30, folder=tmp_path):
+                return time.monotonic()
+
+        waiting = pool.submit(wait)
+        time.sleep(0.3)
+        assert not waiting.done()
+        killed = time.monotonic()
+        process.kill()
+        assert waiting.result() - killed < 2
+
+
+def test_the_wait_lasts_as_long_as_allowed(tmp_path: Path) -> None:
+    with holder(tmp_path):
+        start = time.monotonic()
+        with pytest.raises(BoardBusy, match="waited 0.5 s"):
+            with hold("nano", timeout_s=0.5, folder=tmp_path):
+                raise AssertionError("two holders")
+        assert 0.5 <= time.monotonic() - start < 5
+
+
+def test_uploads_have_a_lock_of_their_own_for_all_boards(tmp_path: Path) -> None:
+    with holder(tmp_path), hold_uploads("nano", timeout_s=0, folder=tmp_path):
+        with pytest.raises(BoardBusy, match="an upload is under way by .* since 20.*board pico"):
+            with hold_uploads("pico", timeout_s=0, folder=tmp_path):
+                raise AssertionError("two uploads")
 
 
 def test_another_board_is_free(tmp_path: Path) -> None:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
+from bench import NANO
 
 from harness.board import Registry, load_registry
 from harness.errors import RigError
 from harness.rigfile import Deadlines, RigFile, load_rig, parse_rig
+
+ROOT = Path(__file__).parent.parent
 
 EXAMPLE = """
 [boards.left]
@@ -89,6 +93,21 @@ def test_wrong_rig_file_is_refused_with_its_name_and_reason(
 ) -> None:
     with pytest.raises(RigError, match=f"(?s)rig file rig.toml: .*{named}"):
         parse_rig(text, registry, Path("rig.toml"))
+
+
+def test_the_example_in_the_docs_is_a_rig_of_four_boards(registry: Registry) -> None:
+    kinds = ("nano33ble", "esp32", "nucleo-f446re", "pico")
+    added = (replace(NANO, id=kind, kind=kind) for kind in kinds if kind not in registry.ids)
+    registry = Registry((*registry.boards, *added))
+    rig = load_rig(ROOT / "docs" / "rig.example.toml", registry)
+    assert sorted(board.kind for board in rig.boards) == sorted(kinds)
+    nano, far = rig.plugged("nano33ble"), rig.plugged("nucleo-f446re")
+    assert nano is not None and nano.budget_us["sine"] > 0 and nano.power_cycle is not None
+    assert far is not None and far.port is not None and far.port.startswith("rfc2217://")
+    assert [board.id for board in rig.neighbours("pico")] == [
+        *("nano33ble", "bench-esp32", "nucleo-f446re")
+    ]
+    assert rig.quarantined("pico", "test_latency_is_measured[pico-sine]") is not None
 
 
 def test_absent_rig_file_is_named(registry: Registry, tmp_path: Path) -> None:

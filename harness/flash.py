@@ -1,0 +1,359 @@
+"""Firmware onto a board: touch, bootloader, upload by PlatformIO, and the board's port again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+from harness.board import Board
+from harness.build import Firmware, first_errors, pio_environment
+from harness.errors import FlashFailed, Where
+from harness.ports import Bench, Listing, SerialPort, again, in_bootloader
+from harness.project import Project
+from harness.rigfile import Deadlines
+from harness.toolchain import seed_scons
+
+RETRIES = 1
+SETTLE_S = 0.4
+"""Between the touch and the first look for the bootloader; SAM-BA bootloaders need it."""
+
+_DOUBLE_TAP = (
+    "Firmware that has crashed cannot be touched: double tap the board's reset button, which "
+    "starts its bootloader, and run this again."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A phase of a flash (touch, bootloader, upload, port) and how long it took."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlashReport:
+    """A flash that succeeded: phases of all tries in order, and why any try before failed."""
+
+    port: str
+    phases: tuple[Phase, ...]
+    failures: tuple[str, ...] = ()
+
+    @property
+    def retries(self) -> int:
+        """Tries beyond the first."""
+        return len(self.failures)
+
+    @property
+    def seconds(self) -> float:
+        """All phases together."""
+        return sum(phase.seconds for phase in self.phases)
+
+    def __str__(self) -> str:
+        phases = ", ".join(f"{phase.name} {phase.seconds:.1f}" for phase in self.phases)
+        text = f"flashed in {self.seconds:.1f} s ({phases}), now at {self.port}"
+        why = "; ".join(self.failures)
+        return f"{text}; {self.retries} retry, since at first {why}" if why else text
+
+
+class Uploader(Protocol):
+    """Writes a firmware to the board at a port."""
+
+    def __call__(
+        self, board: Board, firmware: Firmware, port: SerialPort, timeout_s: float
+    ) -> None:
+        """Raises FlashFailed."""
+
+
+def upload_command(board: Board, runtime: str, project: Project, port: str) -> list[str]:
+    """PlatformIO's command line to upload what lies in the build folder as it is."""
+    return [
+        *(sys.executable, "-m", "platformio", "run"),
+        *("-e", board.env[runtime]),
+        *("-d", str(project.root)),
+        "--disable-auto-clean",
+        *("-t", "nobuild"),
+        *("-t", "upload"),
+        *("--upload-port", port),
+    ]
+
+
+def upload_flags(board: Board, serial_number: str | None) -> str:
+    """Value of PLATFORMIO_UPLOAD_FLAGS, one flag a line; empty if the board is not known by it."""
+    if serial_number is None:
+        return ""
+    return "\n".join(flag.format(serial_number=serial_number) for flag in board.upload_flags)
+
+
+class PlatformioUploader:
+    """Uploads by PlatformIO from a build folder of its own, so that builds may go on meanwhile."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    def __call__(
+        self, board: Board, firmware: Firmware, port: SerialPort, timeout_s: float
+    ) -> None:
+        env = board.env[firmware.runtime]
+        place = self._project.state / "upload"
+        place.mkdir(parents=True, exist_ok=True)
+        log = place / f"{board.id}.log"
+        with tempfile.TemporaryDirectory(dir=place, prefix=f"{board.id}-") as stage:
+            shutil.copytree(firmware.elf.parent, Path(stage, "build", env))
+            # The build script wants a model to compile, although `nobuild` compiles nothing.
+            Path(stage, "none.cpp").touch()
+            environment = {
+                **pio_environment(self._project, self._project.state / "build" / env, Path(stage)),
+                "PLATFORMIO_BUILD_DIR": str(Path(stage, "build")),
+                "PLATFORMIO_EXTRA_SCRIPTS": f"pre:{self._project.firmware / 'upload.py'}",
+                "PLATFORMIO_UPLOAD_FLAGS": upload_flags(board, port.serial_number),
+            }
+            seed_scons(Path(environment["PLATFORMIO_CORE_DIR"]))
+            command = upload_command(board, firmware.runtime, self._project, port.path)
+            try:
+                status = run_group(command, log, timeout_s=timeout_s, environment=environment)
+            except subprocess.TimeoutExpired:
+                raise _upload_failed(
+                    board, port, f"took longer than {timeout_s:g} s", log
+                ) from None
+        if status:
+            raise _upload_failed(board, port, f"ended with status {status}", log)
+
+
+def _upload_failed(board: Board, port: SerialPort, what: str, log: Path) -> FlashFailed:
+    said = "\n".join(f"  {line}" for line in first_errors(log.read_text(errors="replace")))
+    return FlashFailed(
+        f"upload {what}",
+        phase="upload",
+        where=Where(board=board.id, port=port.path),
+        hint=f"{said}\nFull log: {log}",
+    )
+
+
+def run_group(
+    command: list[str] | str,
+    log: Path,
+    *,
+    timeout_s: float,
+    environment: Mapping[str, str] | None = None,
+) -> int:
+    """Run a command, or a shell's command line, and return its status; its output goes to `log`.
+
+    It runs in a process group of its own, out of Ctrl-C's reach. The whole group is killed when
+    time is up or the wait is interrupted.
+
+    Raises:
+        subprocess.TimeoutExpired: it took too long.
+    """
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            shell=isinstance(command, str),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        return process.wait(timeout_s)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+
+
+def warn(text: str) -> None:
+    """A line on standard error, at once."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def finished_first(what: str, say: Callable[[str], None] = warn) -> Iterator[None]:
+    """SIGINT and SIGTERM wait until the block has ended; a second SIGINT interrupts it.
+
+    A cancelled job would otherwise leave a board in its bootloader. Does nothing in a thread,
+    where Python delivers no signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pending: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if pending and number == signal.SIGINT:
+            pending.clear()
+            raise KeyboardInterrupt
+        pending.append(number)
+        say(f"interrupted: finishing {what} first; interrupt once more to kill it")
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if pending:
+            signal.raise_signal(pending[0])
+
+
+class Flasher:
+    """Brings one firmware onto one board.
+
+    The caller holds the board's lock and the one of all uploads: while ports come and go, it must
+    be nobody else's doing.
+
+    Args:
+        port: where the board is, or was last.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        firmware: Firmware,
+        port: SerialPort,
+        *,
+        deadlines: Deadlines,
+        bench: Bench,
+        upload: Uploader,
+    ) -> None:
+        self._board = board
+        self._firmware = firmware
+        self._deadlines = deadlines
+        self._bench = bench
+        self._upload = upload
+        self._last = port
+        self._phases: list[Phase] = []
+
+    def flash(self, *, between: Callable[[], None]) -> tuple[SerialPort, FlashReport]:
+        """Touch, upload, and wait for the firmware's port; once more if that fails.
+
+        Args:
+            between: called before the second try.
+
+        Returns:
+            Where the board runs its firmware.
+
+        Raises:
+            FlashFailed: the second try failed too.
+        """
+        failures: list[str] = []
+        while True:
+            try:
+                back = self._once()
+                break
+            except FlashFailed as error:
+                if len(failures) == RETRIES:
+                    first = f"Tried {RETRIES + 1} times; at first: {failures[0]}."
+                    error.hint = f"{first}\n{error.hint}"
+                    raise
+                failures.append(error.what)
+                between()
+        phases = tuple(self._phases)
+        return back, FlashReport(port=back.path, phases=phases, failures=tuple(failures))
+
+    def _once(self) -> SerialPort:
+        now = self._wait("port", self._deadlines.port_s, lambda found: True)
+        if self._board.touch_baud is not None and not in_bootloader(self._board, now):
+            now = self._start_bootloader(now, self._board.touch_baud)
+        with self._phase("upload"):
+            self._upload(self._board, self._firmware, now, self._deadlines.upload_s)
+        with self._phase("port"):
+            return self._wait(
+                "port",
+                self._deadlines.port_s,
+                lambda found: not in_bootloader(self._board, found),
+            )
+
+    def _start_bootloader(self, port: SerialPort, baud: int) -> SerialPort:
+        with self._phase("touch"):
+            try:
+                self._bench.touch(port.path, baud)
+            except OSError as error:
+                raise self._failed(
+                    f"cannot open the port to touch it: {error}",
+                    "touch",
+                    port,
+                    "Does another program hold it, such as ModemManager or a serial monitor?",
+                ) from error
+            self._bench.sleep(SETTLE_S)
+        with self._phase("bootloader"):
+            if self._board.bootloader_port:
+                return self._wait(
+                    "bootloader",
+                    self._deadlines.bootloader_s,
+                    lambda found: in_bootloader(self._board, found),
+                )
+            self._wait_gone(port)
+            return port
+
+    def _wait(
+        self, phase: str, timeout_s: float, accept: Callable[[SerialPort], bool]
+    ) -> SerialPort:
+        """The board's port when it is acceptable; remembered as its last one."""
+
+        def look(listing: Listing) -> SerialPort | None:
+            found = again(self._last, listing)
+            return found if found is not None and accept(found) else None
+
+        found = self._bench.wait_for(look, timeout_s)
+        if found is not None:
+            self._last = found
+            return found
+        stayed = again(self._last, self._bench.ports())
+        what = (
+            "the board's bootloader did not appear"
+            if phase == "bootloader"
+            else (
+                "the board stays in its bootloader"
+                if stayed
+                else "the board's port did not come back"
+            )
+        )
+        raise self._failed(f"{what} within {timeout_s:g} s", phase, stayed or self._last)
+
+    def _wait_gone(self, port: SerialPort) -> None:
+        """For a bootloader without a serial port, such as the RP2040's."""
+        timeout_s = self._deadlines.bootloader_s
+        gone = self._bench.wait_for(
+            lambda listing: None if again(port, listing) else port, timeout_s
+        )
+        if gone is None:
+            raise self._failed(
+                f"the board did not leave its port within {timeout_s:g} s of the touch",
+                "bootloader",
+                port,
+            )
+
+    def _failed(
+        self, what: str, phase: str, port: SerialPort, hint: str | None = None
+    ) -> FlashFailed:
+        known = f", serial number {port.serial_number}" if port.serial_number else ""
+        cures = ["Unplug the board and plug it in again, or power-cycle its hub port."] + [
+            _DOUBLE_TAP
+        ] * (self._board.touch_baud is not None)
+        return FlashFailed(
+            f"{what}{known}",
+            phase=phase,
+            where=Where(board=self._board.id, port=port.path),
+            hint=hint or "\n".join(cures),
+        )
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        start = self._bench.clock()
+        try:
+            yield
+        finally:
+            self._phases.append(Phase(name=name, seconds=self._bench.clock() - start))

@@ -1,0 +1,237 @@
+"""Serial ports as this machine lists them, and which of them is a board."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import serial
+from serial.tools import list_ports
+
+from harness.board import Board
+from harness.errors import BoardNotFound, Where
+from harness.rigfile import Plugged
+
+LINKS = Path("/dev/serial")
+POLL_S = 0.25
+WATCH_S = 0.5
+_SERIAL_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SerialPort:
+    """A port that is there now.
+
+    `usb` is VID:PID in lower-case hex. `links` are its names under /dev/serial: by-id follows the
+    device, by-path the socket it is plugged into.
+    """
+
+    path: str
+    usb: str | None = None
+    serial_number: str | None = None
+    description: str = ""
+    links: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        serial = f"serial number {self.serial_number}" if self.serial_number else ""
+        words = (self.path, self.usb or "", serial, self.description, *self.links)
+        return "  ".join(word for word in words if word)
+
+    def named(self, name: str) -> bool:
+        """Whether a path or link means this port."""
+        return name == self.path or name in self.links
+
+
+Listing = tuple[SerialPort, ...]
+
+
+def list_serial_ports(links: Path = LINKS) -> Listing:
+    """The ports that are there now."""
+    named: dict[str, list[str]] = {}
+    for link in sorted(links.glob("by-*/*")):
+        named.setdefault(str(link.resolve()), []).append(str(link))
+    return tuple(
+        SerialPort(
+            path=port.device,
+            usb=None if port.vid is None else f"{port.vid:04x}:{port.pid:04x}",
+            serial_number=port.serial_number or None,
+            description="" if port.description in (None, "n/a") else port.description,
+            links=tuple(named.get(str(Path(port.device).resolve()), ())),
+        )
+        for port in sorted(list_ports.comports())
+    )
+
+
+def same_serial(one: str | None, other: str | None) -> bool:
+    """Whether two serial numbers are one: bootloaders write the same number with more zeros."""
+    if not one or not other:
+        return False
+    return _digits(one) == _digits(other)
+
+
+def _digits(serial_number: str) -> str:
+    return serial_number.lower().zfill(_SERIAL_DIGITS)[-_SERIAL_DIGITS:]
+
+
+def in_bootloader(board: Board, port: SerialPort) -> bool:
+    """Whether the board shows its bootloader there instead of its firmware."""
+    return port.usb in board.bootloader_usb
+
+
+def again(before: SerialPort, listing: Listing) -> SerialPort | None:
+    """The port, perhaps of another name and USB id, that is what `before` was; None if absent.
+
+    By serial number; a device without one is known by the socket it is plugged into. What is no
+    USB device, such as a URL or the machine's own UART, never goes away.
+    """
+    if before.usb is None:
+        return before
+    return next((port for port in listing if _same_device(before, port)), None)
+
+
+def _same_device(one: SerialPort, other: SerialPort) -> bool:
+    if one.serial_number and other.serial_number:
+        return same_serial(one.serial_number, other.serial_number)
+    sockets = {link for link in one.links if "/by-path/" in link}
+    if sockets and other.links:
+        return bool(sockets & set(other.links))
+    return one.path == other.path
+
+
+def find(
+    board: Board,
+    plugged: Plugged,
+    listing: Listing,
+    *,
+    neighbours: tuple[Plugged, ...] = (),
+) -> SerialPort:
+    """The port of a board, which may be in its bootloader.
+
+    By the rig file's port (a path, link or URL; one that is not listed is taken as it stands), else
+    by its serial number, else by the USB ids in `boards.toml` if exactly one port has them that
+    no neighbour in the rig file claims.
+
+    Raises:
+        BoardNotFound: no port, or several; lists all that were seen.
+    """
+    found = candidates(board, plugged, listing, neighbours=neighbours)
+    if len(found) == 1:
+        return found[0]
+    if plugged.port is not None:
+        return SerialPort(path=plugged.port)
+    usb = (*board.usb, *board.bootloader_usb)
+    by = (
+        f"serial number {plugged.serial_number}"
+        if plugged.serial_number is not None
+        else f"the USB id {' or '.join(usb) or 'of this kind of board, which is not known'}"
+    )
+    raise BoardNotFound(
+        f"{len(found)} ports have {by}" if found else f"no port has {by}",
+        where=Where(board=board.id),
+        several=bool(found),
+        hint=_how_to_choose(board, found or listing, listing),
+    )
+
+
+def candidates(
+    board: Board,
+    plugged: Plugged,
+    listing: Listing,
+    *,
+    neighbours: tuple[Plugged, ...] = (),
+) -> Listing:
+    """The listed ports that could be the board: none, its own, or several."""
+    if plugged.port is not None:
+        return tuple(port for port in listing if port.named(plugged.port))
+    if plugged.serial_number is not None:
+        number = plugged.serial_number
+        return tuple(port for port in listing if same_serial(port.serial_number, number))
+    usb = (*board.usb, *board.bootloader_usb)
+    return tuple(port for port in listing if port.usb in usb and not _claimed(port, neighbours))
+
+
+def _claimed(port: SerialPort, neighbours: tuple[Plugged, ...]) -> bool:
+    return any(
+        same_serial(port.serial_number, other.serial_number)
+        or (other.port is not None and port.named(other.port))
+        for other in neighbours
+    )
+
+
+def rig_lines(board_id: str, kind: str, port: SerialPort, listing: Listing) -> str:
+    """The rig file's lines that tie a board to a port, to paste.
+
+    By serial number, unless it has none or several ports have that one.
+    """
+    lines = [f"[boards.{board_id}]"] + ([f'kind = "{kind}"'] if kind != board_id else [])
+    if sum(same_serial(port.serial_number, other.serial_number) for other in listing) == 1:
+        return "\n".join([*lines, f'serial_number = "{port.serial_number}"'])
+    links = sorted(port.links, key=lambda link: "/by-path/" not in link)
+    return "\n".join([*lines, f'port = "{next(iter(links), port.path)}"'])
+
+
+def _how_to_choose(board: Board, likely: Listing, listing: Listing) -> str:
+    if not listing:
+        return "No serial port is there at all. Is it plugged in, by a cable that carries data?"
+    seen = "\n".join(f"  {port}" for port in listing)
+    example = likely[0]
+    return (
+        f"Seen were:\n{seen}\n"
+        f"Say which it is: --hil-port {board.id}={example.path} (pytest), --port {example.path} "
+        f"(hil), or in the rig file:\n{rig_lines(board.id, board.kind, example, listing)}"
+    )
+
+
+def touch_port(path: str, baud: int) -> None:
+    """Open and close a port at the rate that starts the bootloader.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    port = serial.Serial(path, baudrate=baud)
+    # The board may be gone before it is let go, which is what the touch is for.
+    with suppress(OSError):
+        port.dtr = False
+    with suppress(OSError):
+        port.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """The machine that boards are plugged into, as functions: tests script them."""
+
+    ports: Callable[[], Listing] = list_serial_ports
+    touch: Callable[[str, int], None] = touch_port
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def wait_for(
+        self, accept: Callable[[Listing], SerialPort | None], timeout_s: float
+    ) -> SerialPort | None:
+        """What `accept` finds in a listing, polled until the deadline; None if it never did."""
+        deadline = self.clock() + timeout_s
+        while (found := accept(self.ports())) is None and self.clock() < deadline:
+            self.sleep(POLL_S)
+        return found
+
+
+THIS_MACHINE = Bench()
+
+
+def kind_of(port: SerialPort, boards: Iterable[Board]) -> Board | None:
+    """The board in `boards.toml` whose USB id the port has, if it is one alone."""
+    fitting = [
+        board
+        for board in boards
+        if board.id == board.kind and port.usb in (*board.usb, *board.bootloader_usb)
+    ]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def changes(before: Listing, after: Listing) -> list[tuple[str, SerialPort]]:
+    """What was `unplugged` and `plugged` in between, in this order."""
+    gone = [("unplugged", port) for port in before if port not in after]
+    return gone + [("plugged", port) for port in after if port not in before]

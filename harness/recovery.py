@@ -1,0 +1,79 @@
+"""A silent board brought back: milder remedies first, each step and what it brought recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from harness.errors import BoardSilent, HilError, LinkTimeout, PortLost, ProtocolError
+from harness.link import Link, LinkOptions
+from harness.protocol import Op
+from harness.runner import Dut
+
+PROBE = LinkOptions(timeout_s=0.5, attempts=8, silent_attempts=8)
+"""Opening a port resets many a board: ask HELLO again soon, for 4 s."""
+
+_ONCE = LinkOptions(timeout_s=0.5, attempts=1, silent_attempts=1)
+SILENT = (LinkTimeout, PortLost, ProtocolError)
+"""Errors of a board that does not answer as a board does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing that was done to a silent board, and what it brought."""
+
+    action: str
+    result: str
+
+    def __str__(self) -> str:
+        return f"{self.action}: {self.result}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remedy:
+    """Something that may bring a silent board back; `act` raises HilError where it cannot."""
+
+    name: str
+    act: Callable[[Link], None]
+
+
+def recover(dut: Dut, error: HilError, remedies: Sequence[Remedy]) -> tuple[Step, ...]:
+    """Bring back a board that did not answer: each remedy in turn, until it says HELLO.
+
+    Args:
+        error: what it was last seen with, after resync and HELLO.
+
+    Returns:
+        What was done, ending with the step that helped.
+
+    Raises:
+        BoardSilent: nothing helped.
+        BoardStatus: it answers again, but its setup failed.
+    """
+    steps = [Step(action="resync and HELLO", result=error.what)]
+    last = error
+    for remedy in remedies:
+        try:
+            remedy.act(dut.link)
+        except HilError as failure:
+            steps.append(Step(action=remedy.name, result=f"failed: {failure.what}"))
+            continue
+        try:
+            dut.greet(PROBE)
+        except SILENT as failure:
+            steps.append(Step(action=remedy.name, result=failure.what))
+            last = failure
+            continue
+        return (*steps, Step(action=remedy.name, result="it answers"))
+    raise BoardSilent(where=dut.link.where, steps=tuple(map(str, steps))) from last
+
+
+def reopen(link: Link) -> None:
+    """Remedy: let go of the port and open it again."""
+    link.reopen()
+
+
+def request_reset(link: Link) -> None:
+    """Remedy: the RESET request, for a board that is still in a session."""
+    link.resync()
+    link.request(Op.RESET, options=_ONCE)

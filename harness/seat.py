@@ -1,0 +1,234 @@
+"""Where a real board is plugged in: found, opened, flashed and power-cycled there."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from harness.board import Board
+from harness.build import Firmware
+from harness.errors import BoardNotFound, FlashFailed, RigError, StartFailed, Where
+from harness.flash import Flasher, FlashReport, Uploader, finished_first, run_group, warn
+from harness.link import Link, LinkOptions, SerialStream, StreamClosed, open_serial
+from harness.lock import hold_uploads
+from harness.ports import POLL_S, Bench, SerialPort, again, find, in_bootloader
+from harness.recovery import Remedy, reopen, request_reset
+from harness.rigfile import Plugged
+from harness.runner import Dut
+
+
+class Seat:
+    """Where a real board is plugged in: by what it is found, and what can be done to it there.
+
+    Args:
+        port: overrides what the rig file says.
+        where: put into errors, with the port.
+        neighbours: the rig file's other boards, whose ports are not this one's.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        *,
+        port: str | None,
+        plugged: Plugged | None,
+        neighbours: tuple[Plugged, ...],
+        where: Where,
+        bench: Bench,
+    ) -> None:
+        self.board = board
+        plugged = plugged or Plugged(id=board.id, kind=board.kind)
+        self.plugged = replace(plugged, port=port, serial_number=None) if port else plugged
+        self._neighbours = neighbours
+        self._where = where
+        self._bench = bench
+        self._port: SerialPort | None = None
+        self._stream: SerialStream | None = None
+
+    @property
+    def port(self) -> SerialPort:
+        """Where it was last; searched for at first.
+
+        Raises:
+            BoardNotFound: no port, or several.
+        """
+        if self._port is None:
+            self._port = self._find()
+        return self._port
+
+    @property
+    def far(self) -> bool:
+        """Whether it is behind a URL."""
+        return "://" in self.port.path
+
+    @property
+    def in_bootloader(self) -> bool:
+        """Whether it showed its bootloader when it was last seen."""
+        return in_bootloader(self.board, self.port)
+
+    @property
+    def where(self) -> Where:
+        """For errors, with the last port."""
+        return replace(self._where, port=self.port.path)
+
+    def open(self, patience_s: float = 0.0) -> SerialStream:
+        """Open its port, wherever that is by now.
+
+        Args:
+            patience_s: how long the port may stay away or be refused.
+
+        Raises:
+            BoardNotFound: it is not there.
+            StartFailed: it cannot be opened.
+        """
+        before, clock = self.port, self._bench.clock
+        deadline = clock() + patience_s
+        while True:
+            found = self._bench.wait_for(partial(again, before), max(0.0, deadline - clock()))
+            if found is None:
+                raise self._gone(patience_s)
+            self._port = found
+            try:
+                self._stream = open_serial(found.path, where=self.where, baud=self.board.baud)
+                return self._stream
+            except StartFailed:
+                # A device is there for a moment before udev lets its group open it.
+                if clock() >= deadline:
+                    raise
+            self._bench.sleep(POLL_S)
+
+    def connect(self, options: LinkOptions, patience_s: float = 0.0) -> Dut:
+        """A link to the board, not yet greeted, which finds its port again when it is lost."""
+
+        def find_again() -> SerialStream:
+            found = self.open(self.plugged.deadlines.port_s)
+            link.where = self.where
+            return found
+
+        stream = self.open(patience_s)
+        link = Link(stream, where=self.where, options=options, reopen=find_again)
+        return Dut(link)
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """What may bring it back when it is silent, mildest first."""
+        found = [
+            Remedy(name="open the port again", act=reopen),
+            Remedy(name="RESET request", act=request_reset),
+        ]
+        if self.board.touch_baud is None:
+            found.append(Remedy(name="reset by DTR and RTS", act=self._pulse_reset))
+        if self.plugged.power_cycle is not None:
+            name = f"power cycle ({self.plugged.power_cycle})"
+            found.append(Remedy(name=name, act=self._power_cycle_and_reopen))
+        return tuple(found)
+
+    def power_cycle(self) -> None:
+        """Run the rig file's command.
+
+        Raises:
+            RigError: there is none, it failed, or took longer than its deadline.
+        """
+        command, limit_s = self.plugged.power_cycle, self.plugged.deadlines.power_s
+        if command is None:
+            raise RigError("the rig file has no power_cycle command", where=self.where)
+        with tempfile.TemporaryDirectory(prefix="hil-power-") as folder:
+            log = Path(folder, "log")
+            try:
+                status = run_group(command, log, timeout_s=limit_s)
+            except subprocess.TimeoutExpired as error:
+                raise RigError(
+                    f"power-cycle command took longer than {limit_s:g} s",
+                    where=self._where,
+                    hint=f"Command: {command}",
+                ) from error
+            if status:
+                raise RigError(
+                    f"power-cycle command ended with status {status}",
+                    where=self._where,
+                    hint=f"Command: {command}\nIt said: {log.read_text(errors='replace').strip()}",
+                )
+
+    def flash(self, firmware: Firmware, upload: Uploader, *, lock_timeout_s: float) -> FlashReport:
+        """Bring a firmware onto the board, alone on this machine.
+
+        Raises:
+            FlashFailed: both tries failed, or the board is behind a URL.
+            BoardBusy: another upload did not end in time.
+        """
+        if self.far:
+            raise FlashFailed(
+                "nothing can be uploaded through a URL",
+                phase="upload",
+                where=self.where,
+                hint=f"At the machine it is plugged into: hil flash --board {self.board.id}",
+            )
+        flasher = Flasher(
+            self.board,
+            firmware,
+            self.port,
+            deadlines=self.plugged.deadlines,
+            bench=self._bench,
+            upload=upload,
+        )
+        with (
+            hold_uploads(self.board.id, timeout_s=lock_timeout_s),
+            finished_first(f"the upload to {self.board.id}"),
+        ):
+            try:
+                self._port, report = flasher.flash(between=self._before_retry)
+            except KeyboardInterrupt:
+                warn(f"upload killed: {self.board.id} may be in its bootloader; flash it again")
+                raise
+        return report
+
+    def _find(self) -> SerialPort:
+        def look() -> SerialPort:
+            listing = self._bench.ports()
+            return find(self.board, self.plugged, listing, neighbours=self._neighbours)
+
+        try:
+            return look()
+        except BoardNotFound as error:
+            # A board that hangs can drop off the bus; cutting its power brings it back.
+            if error.several or self.plugged.power_cycle is None:
+                raise
+        self.power_cycle()
+        deadline = self._bench.clock() + self.plugged.deadlines.port_s
+        while True:
+            try:
+                return look()
+            except BoardNotFound as error:
+                if error.several or self._bench.clock() >= deadline:
+                    error.hint = f"Its power was cycled, in vain.\n{error.hint}"
+                    raise
+            self._bench.sleep(POLL_S)
+
+    def _gone(self, waited_s: float) -> BoardNotFound:
+        serial = f", serial number {self.port.serial_number}" if self.port.serial_number else ""
+        return BoardNotFound(
+            f"the board is gone from its last port{serial}; waited {waited_s:g} s",
+            where=self.where,
+            hint="Plug it in again, or power-cycle its hub port. `hil boards --watch` shows both.",
+        )
+
+    def _before_retry(self) -> None:
+        if self.plugged.power_cycle is not None:
+            # The second try says whether it helped.
+            with suppress(RigError):
+                self.power_cycle()
+
+    def _pulse_reset(self, link: Link) -> None:
+        assert self._stream is not None, "not opened"
+        try:
+            self._stream.pulse_reset(self._bench.sleep)
+        except StreamClosed as error:
+            raise StartFailed(f"cannot switch DTR and RTS: {error}", where=self.where) from error
+
+    def _power_cycle_and_reopen(self, link: Link) -> None:
+        self.power_cycle()
+        link.reopen()
