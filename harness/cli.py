@@ -202,7 +202,7 @@ def _parser() -> argparse.ArgumentParser:
 
     checking = command(doctor)
     checking.add_argument(
-        "--hil-tflm", dest="tflm", type=Path, default=os.environ.get("HIL_TFLM"), metavar="DIR"
+        "--tflm", type=Path, default=os.environ.get("HIL_TFLM"), metavar="DIR", help="TFLM library"
     )
     listing = command(boards)
     listing.add_argument("--matrix", action="store_true", help="the rig's, as JSON for CI jobs")

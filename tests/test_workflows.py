@@ -93,19 +93,6 @@ def test_shell_of_every_step_can_be_parsed(name: str, script: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_every_hil_command_in_workflows_and_guides_exists() -> None:
-    used = [command for command in commands("hil") if re.match(r"hil [a-z]", command)]
-    assert {command.split()[1] for command in used} >= {"boards", "doctor", "udev"}
-    for command in used:
-        name = command.split()[1]
-        done = subprocess.run(
-            [sys.executable, "-m", "harness.cli", name, "--help"], capture_output=True, text=True
-        )
-        assert done.returncode == 0, f"{command}: {done.stderr}"
-        known = set(options(done.stdout.replace("[", " ")))
-        assert set(options(command)) <= known, command
-
-
 def test_every_pytest_option_in_workflows_and_guides_exists() -> None:
     used = commands("pytest")
     given = {option for command in used for option in options(command)}
