@@ -1,4 +1,4 @@
-"""Command line: `hil doctor|boards|models|train|build|flash|infer|bench|virtual`."""
+"""Command line: `hil doctor|boards|udev|models|train|build|flash|infer|bench|virtual`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ from harness.rig import (
     record,
     summary,
 )
-from harness.rigfile import Plugged, RigFile, load_rig
+from harness.rigcheck import examine_rig
+from harness.rigfile import Plugged, RigFile, job_matrix, load_rig
+from harness.udev import udev_rules
 
 EXIT_USAGE = 2
 EPILOG = """\
@@ -66,11 +68,15 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _rig_path(options: argparse.Namespace) -> Path | None:
+    path = options.rig or os.environ.get("HIL_RIG")
+    return Path(path) if path else None
+
+
 def _rig_file(options: argparse.Namespace) -> tuple[RigFile, Registry]:
     """The rig file (--rig, $HIL_RIG), and the registry with its boards."""
     registry = load_registry()
-    path = options.rig or os.environ.get("HIL_RIG")
-    file = load_rig(Path(path) if path else None, registry)
+    file = load_rig(_rig_path(options), registry)
     return file, file.extend(registry)
 
 
@@ -94,7 +100,10 @@ def _say_what_it_took(opened: OpenBoard) -> None:
 
 def doctor(options: argparse.Namespace) -> int:
     """Print every point with its cure; fails if something needed is missing."""
-    findings = examine(find_project())
+    project = find_project()
+    findings = examine(project)
+    tflm = Path(options.tflm) if options.tflm else None
+    findings += examine_rig(_rig_path(options), load_registry(), project, tflm)
     for finding in findings:
         mark = "ok" if finding.ok else "MISSING" if finding.needed else "absent"
         print(f"{mark:8}{finding.point}: {finding.detail}")
@@ -107,6 +116,9 @@ def doctor(options: argparse.Namespace) -> int:
 def boards(options: argparse.Namespace) -> int:
     """List the boards of registry and rig file, where each is plugged in, and unknown ports."""
     file, registry = _rig_file(options)
+    if options.matrix:
+        print(job_matrix(file))
+        return 0
     if options.watch:
         return _watch(registry)
     listing = list_serial_ports()
@@ -157,6 +169,12 @@ def _suggestion(port: SerialPort, listing: Listing, registry: Registry) -> str:
         return f"a {kind.id} in its bootloader: hil flash --board {kind.id} --port {port.path}"
     board_id, kind_id = (kind.id, kind.id) if kind else ("NAME", "KIND")
     return rig_lines(board_id, kind_id, port, listing)
+
+
+def udev(options: argparse.Namespace) -> int:
+    """Print udev rules for the boards of the registry; docs/rig.md says where they go."""
+    print(udev_rules(load_registry()), end="")
+    return 0
 
 
 def models(options: argparse.Namespace) -> int:
@@ -296,10 +314,16 @@ def _parser() -> argparse.ArgumentParser:
     def rig_option(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--rig", metavar="FILE", help="what is plugged in where [$HIL_RIG]")
 
-    command(doctor)
+    checking = command(doctor)
+    rig_option(checking)
+    checking.add_argument(
+        "--tflm", default=os.environ.get("HIL_TFLM"), metavar="DIR", help="TFLM library [$HIL_TFLM]"
+    )
     listing = command(boards)
     rig_option(listing)
+    listing.add_argument("--matrix", action="store_true", help="the rig's, as JSON for CI jobs")
     listing.add_argument("--watch", action="store_true", help="show what is plugged in and out")
+    command(udev)
     command(models)
     training = command(train)
     training.add_argument("name", metavar="NAME", help="a recipe")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -192,3 +193,15 @@ def load_rig(path: Path | None, registry: Registry) -> RigFile:
     except (OSError, UnicodeDecodeError) as error:
         raise RigError(f"cannot read rig file {path}: {error}") from error
     return parse_rig(text, registry, path)
+
+
+def job_matrix(rig: RigFile) -> str:
+    """The rig's boards as a job matrix of GitHub Actions: one job per board.
+
+    Raises:
+        RigError: there is none. GitHub would refuse an empty matrix without saying why.
+    """
+    if not rig.boards:
+        hint = "Give a rig file with boards: --rig FILE or HIL_RIG."
+        raise RigError(f"no boards in rig file {rig.path}", hint=hint)
+    return json.dumps({"board": [board.id for board in rig.boards]})

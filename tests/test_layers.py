@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     {"errors"},
     {"tensor", "protocol", "latency", "compare", "report", "artifact", "board", "rigfile"}
-    | {"support", "faults", "virtual", "outcome", "limits", "tally", "junit"},
+    | {"support", "faults", "virtual", "outcome", "limits", "tally", "junit", "udev"},
     {"link", "reference", "codegen", "toolchain", "project", "build", "lock", "emulator"}
     | {"ptyboard", "ending", "ports", "flash"},
     {"runner"},
@@ -23,7 +23,7 @@ LAYERS = (
     {"rig"},
     {"session", "schedule"},
     {"reporting"},
-    {"plugin", "cli", "doctor"},
+    {"plugin", "cli", "doctor", "rigcheck"},
 )
 OUTSIDE_CORE = {"serial", "subprocess", "time", "pytest", "tensorflow"}
 

@@ -1,0 +1,426 @@
+"""What a bench rig needs beyond a laptop: one look at the machine, then judgements of that alone.
+
+The points are those of docs/rig.md.
+"""
+
+from __future__ import annotations
+
+import getpass
+import grp
+import json
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from serial.tools import list_ports
+
+from harness.board import Board, Registry
+from harness.build import pio_environment
+from harness.doctor import Finding
+from harness.errors import RigError
+from harness.project import Project
+from harness.rigfile import Plugged, RigFile, load_rig
+from harness.udev import INSTALL_RULES, RULES_FILE, SERIAL_GROUP, udev_rules
+
+RIG_FILE_VARIABLE = "HIL_RIG"
+_MODEM_MANAGER = "ModemManager"
+_RUNNER = "Runner.Listener"
+_REACH_S = 2.0
+_TFLM_MARK = Path("tensorflow/lite/micro/micro_interpreter.h")
+# PlatformIO is asked, since only a platform's own code knows what it adds for a framework. Its
+# ensure_internet_on() is not: in 6.2.0 it says yes on every machine.
+_PACKAGES_SCRIPT = """
+import json, sys
+import requests
+from platformio import __registry_mirror_hosts__
+from platformio.platform.exception import UnknownPlatform
+from platformio.platform.factory import PlatformFactory
+from platformio.project.config import ProjectConfig
+
+absent = []
+for env in sys.argv[1:]:
+    if ProjectConfig.get_instance().get(f"env:{env}", "platform").startswith("symlink://"):
+        continue
+    try:
+        platform = PlatformFactory.from_env(env, targets=["upload"])
+    except UnknownPlatform as error:
+        absent.append(f"{env}: {error}")
+        continue
+    for name, options in platform.packages.items():
+        if not options.get("optional") and platform.get_package(name) is None:
+            absent.append(f"{env}: {name}")
+
+def answers(host):
+    try:
+        requests.head(f"https://{host}", timeout=2)
+        return True
+    except requests.RequestException:
+        return False
+
+online = any(answers(host) for host in __registry_mirror_hosts__) if sys.argv[1:] else False
+print(json.dumps({"absent": absent, "online": online}))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenPort:
+    """A USB serial port; `mine` says that this user may open it."""
+
+    device: str
+    usb_id: str
+    serial_number: str | None
+    mine: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What was seen of this machine.
+
+    `rules` is the text of the installed udev rules. `processes` and `programs` are names, of the
+    running and of the installed. `answering` are the rig file's ports that are there.
+    `absent_packages` are PlatformIO's for this rig's boards, `online` whether it could fetch them
+    (not asked without boards), and `tflm` where TFLite Micro's sources are.
+    """
+
+    user: str
+    groups: frozenset[str]
+    ports: tuple[SeenPort, ...]
+    rules: str | None
+    processes: frozenset[str]
+    programs: frozenset[str]
+    answering: frozenset[str]
+    absent_packages: tuple[str, ...]
+    online: bool
+    tflm: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """A rig file's boards, each with what the registry knows of it."""
+
+    file: RigFile
+    registry: Registry
+
+    @property
+    def boards(self) -> list[tuple[Plugged, Board]]:
+        """In file order."""
+        known = self.file.extend(self.registry)
+        return [(plugged, known[plugged.id]) for plugged in self.file.boards]
+
+    @property
+    def real(self) -> list[tuple[Plugged, Board]]:
+        """Those with firmware to upload, here or far away."""
+        return [(plugged, board) for plugged, board in self.boards if not board.emulated]
+
+    @property
+    def attached(self) -> list[tuple[Plugged, Board]]:
+        """Those on a port of this machine."""
+        return [pair for pair in self.real if "://" not in (pair[0].port or "")]
+
+    @property
+    def envs(self) -> list[str]:
+        """PlatformIO environments that its firmware is built with."""
+        return sorted({env for _, board in self.boards for env in board.env.values()})
+
+    @property
+    def power_programs(self) -> dict[str, str]:
+        """By board, the program that its power-cycle command starts."""
+        return {
+            board.id: shlex.split(board.power_cycle)[0]
+            for board in self.file.boards
+            if board.power_cycle
+        }
+
+
+def _serial_permission(fleet: Fleet, machine: Machine) -> Finding:
+    known = {
+        usb_id for board in fleet.registry.boards for usb_id in (*board.usb, *board.bootloader_usb)
+    }
+    seen = [port for port in machine.ports if port.usb_id in known]
+    shut = [port.device for port in seen if not port.mine]
+    member = SERIAL_GROUP in machine.groups or machine.user == "root"
+    if shut:
+        detail = f"{machine.user} may not open {', '.join(shut)}"
+    elif seen:
+        detail = f"{machine.user} may open {', '.join(port.device for port in seen)}"
+    else:
+        detail = f"{machine.user} is {'' if member else 'not '}root or in group {SERIAL_GROUP}"
+    return Finding(
+        point="serial permission",
+        ok=not shut and (bool(seen) or member),
+        detail=detail,
+        cure=f"sudo usermod -aG {SERIAL_GROUP} {machine.user}, then log in again",
+        needed=bool(fleet.attached),
+    )
+
+
+def _udev_rules(fleet: Fleet, machine: Machine) -> Finding:
+    current = machine.rules == udev_rules(fleet.registry)
+    stale = "not installed" if machine.rules is None else f"{RULES_FILE} is of another version"
+    return Finding(
+        point="udev rules",
+        ok=current,
+        detail=str(RULES_FILE) if current else stale,
+        cure=INSTALL_RULES,
+        needed=bool(fleet.attached),
+    )
+
+
+def _modem_manager(fleet: Fleet, machine: Machine) -> Finding:
+    running = _MODEM_MANAGER in machine.processes
+    told = machine.rules == udev_rules(fleet.registry)
+    if not running:
+        detail = "not running"
+    elif told:
+        detail = "running; the udev rules keep it off the boards"
+    else:
+        detail = "running: it sends AT commands to new ports and holds them meanwhile"
+    return Finding(
+        point=_MODEM_MANAGER,
+        ok=not running or told,
+        detail=detail,
+        cure=f"{INSTALL_RULES}, or: sudo systemctl disable --now {_MODEM_MANAGER}",
+        needed=bool(fleet.attached),
+    )
+
+
+def _power_switching(fleet: Fleet, machine: Machine) -> Finding:
+    programs = fleet.power_programs
+    lacking = {board: name for board, name in programs.items() if name not in machine.programs}
+    if lacking:
+        detail = "; ".join(
+            f"{name} not found, for board {board}" for board, name in lacking.items()
+        )
+    else:
+        detail = ", ".join(sorted(set(programs.values()))) or "no board has a power_cycle command"
+    return Finding(
+        point="power switching",
+        ok=bool(programs) and not lacking,
+        detail=detail,
+        cure="sudo apt-get install -y uhubctl, or correct power_cycle in the rig file",
+        needed=bool(lacking),
+    )
+
+
+def _packages(fleet: Fleet, machine: Machine) -> Finding:
+    absent = machine.absent_packages
+    if not absent:
+        detail = f"all there for {', '.join(fleet.envs) or 'no board of a rig'}"
+    elif machine.online:
+        detail = f"the first build fetches: {', '.join(absent)}"
+    else:
+        detail = f"no network to fetch: {', '.join(absent)}"
+    return Finding(
+        point="PlatformIO packages",
+        ok=not absent or machine.online,
+        detail=detail,
+        cure="copy the state folder's platformio/ from a rig that has them",
+    )
+
+
+def _tflm(fleet: Fleet, machine: Machine) -> Finding:
+    users = [board.id for _, board in fleet.boards if "tflm" in board.env]
+    if machine.tflm:
+        detail = machine.tflm
+    elif machine.online:
+        detail = "the first build fetches it"
+    else:
+        detail = f"not found, and no network; for {', '.join(users)}" if users else "not found"
+    return Finding(
+        point="TFLM library",
+        ok=machine.tflm is not None or machine.online,
+        detail=detail,
+        cure="put it on this machine and name its folder: --hil-tflm DIR or HIL_TFLM",
+        needed=bool(users),
+    )
+
+
+def _runner(fleet: Fleet, machine: Machine) -> Finding:
+    running = _RUNNER in machine.processes
+    return Finding(
+        point="GitHub runner",
+        ok=running,
+        detail="running" if running else "not running: no nightly on this machine",
+        cure="in the runner's folder: sudo ./svc.sh install $USER && sudo ./svc.sh start",
+        needed=False,
+    )
+
+
+def _rig_file(file: RigFile) -> Finding:
+    return Finding(
+        point="rig file",
+        ok=file.path is not None,
+        detail=f"{file.path}: {len(file.boards)} boards" if file.path else "none given",
+        cure=f"write one like docs/rig.example.toml; give it by --rig or ${RIG_FILE_VARIABLE}",
+        needed=False,
+    )
+
+
+def _same_serial(seen: str | None, wanted: str) -> bool:
+    """Bootloaders pad the application's serial number with zeros in front."""
+    return seen is not None and seen.lower().lstrip("0") == wanted.lower().lstrip("0")
+
+
+def _board(plugged: Plugged, board: Board, machine: Machine) -> Finding:
+    """Whether a board is there now, as the rig file describes it."""
+    if plugged.port is not None:
+        here = [plugged.port] if plugged.port in machine.answering else []
+        wanted = f"port {plugged.port}"
+        matching = []
+    else:
+        ids = (*board.usb, *board.bootloader_usb)
+        serial_number = plugged.serial_number
+        matching = [
+            port
+            for port in machine.ports
+            if (serial_number and _same_serial(port.serial_number, serial_number))
+            or (serial_number is None and port.usb_id in ids)
+        ]
+        here = [port.device for port in matching]
+        wanted = f"serial number {serial_number}" if serial_number else f"USB id {' or '.join(ids)}"
+    waiting = [port.device for port in matching if port.usb_id in board.bootloader_usb]
+    if len(here) == 1 and not waiting:
+        return Finding(point=f"board {board.id}", ok=True, detail=here[0])
+    if waiting:
+        detail, cure = f"in its bootloader on {waiting[0]}", f"hil flash --board {board.id}"
+    elif here:
+        detail = f"{', '.join(here)} all have {wanted}"
+        cure = "give serial_number or port in the rig file"
+    else:
+        listed = "; ".join(f"{port.device} {port.serial_number}" for port in machine.ports)
+        detail = f"{wanted} not found; seen: {listed or 'no USB serial port'}"
+        cure = "plug it in; hil boards --watch shows what appears"
+    return Finding(point=f"board {board.id}", ok=False, detail=detail, cure=cure)
+
+
+def judge(fleet: Fleet, machine: Machine) -> list[Finding]:
+    """Every point of a rig; what only real boards need is needed if the rig file has some."""
+    return [
+        _serial_permission(fleet, machine),
+        _udev_rules(fleet, machine),
+        _modem_manager(fleet, machine),
+        _power_switching(fleet, machine),
+        _rig_file(fleet.file),
+        *(_board(plugged, board, machine) for plugged, board in fleet.real),
+        _packages(fleet, machine),
+        _tflm(fleet, machine),
+        _runner(fleet, machine),
+    ]
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def _groups() -> Iterator[str]:
+    for number in {os.getegid(), *os.getgroups()}:
+        try:
+            yield grp.getgrgid(number).gr_name
+        except KeyError:
+            continue
+
+
+def _processes() -> Iterator[str]:
+    for comm in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            yield comm.read_text().strip()
+        except OSError:  # ended meanwhile
+            continue
+
+
+def _ports() -> Iterator[SeenPort]:
+    for port in list_ports.comports():
+        if port.vid is not None:
+            yield SeenPort(
+                device=port.device,
+                usb_id=f"{port.vid:04x}:{port.pid:04x}",
+                serial_number=port.serial_number,
+                mine=os.access(port.device, os.R_OK | os.W_OK),
+            )
+
+
+def answers(port: str) -> bool:
+    """Whether a path exists, or a server listens behind a URL."""
+    if "://" not in port:
+        return Path(port).exists()
+    url = urlsplit(port)
+    try:
+        socket.create_connection((url.hostname or "", url.port or 0), timeout=_REACH_S).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _read_rules() -> str | None:
+    try:
+        return RULES_FILE.read_text()
+    except OSError:
+        return None
+
+
+def find_packages(project: Project, envs: Iterable[str]) -> tuple[tuple[str, ...], bool]:
+    """PlatformIO packages that environments lack, and whether PlatformIO reaches its network."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PACKAGES_SCRIPT, *envs],
+        cwd=project.root,
+        env=pio_environment(project, project.state / "doctor", project.state / "doctor"),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise RigError("PlatformIO cannot list its packages", hint=done.stderr.strip()[-500:])
+    told = json.loads(done.stdout.splitlines()[-1])
+    return tuple(told["absent"]), told["online"]
+
+
+def find_tflm(given: Path | None, project: Project) -> str | None:
+    """The folder given, if TFLM lies in it; else where an earlier build put it."""
+    libraries = project.state.glob("build/*/pio/libdeps/*/*")
+    for folder in [given] if given else sorted(libraries):
+        if any((root / _TFLM_MARK).is_file() for root in (folder, folder / "src")):
+            return str(folder)
+    return None
+
+
+def look(fleet: Fleet, project: Project, tflm: Path | None) -> Machine:
+    """See what `judge` judges; changes nothing."""
+    absent, online = find_packages(project, fleet.envs)
+    ports = {board.port for board in fleet.file.boards if board.port}
+    return Machine(
+        user=_user(),
+        groups=frozenset(_groups()),
+        ports=tuple(_ports()),
+        rules=_read_rules(),
+        processes=frozenset(_processes()),
+        programs=frozenset(name for name in fleet.power_programs.values() if shutil.which(name)),
+        answering=frozenset(port for port in ports if answers(port)),
+        absent_packages=absent,
+        online=online,
+        tflm=find_tflm(tflm, project),
+    )
+
+
+def examine_rig(
+    path: Path | None, registry: Registry, project: Project, tflm: Path | None
+) -> list[Finding]:
+    """Look at this machine and judge it; a rig file that cannot be read is a point of its own."""
+    broken: list[Finding] = []
+    try:
+        file = load_rig(path, registry)
+    except RigError as error:
+        cure = "correct it; docs/rig.example.toml shows every key"
+        broken = [Finding(point="rig file", ok=False, detail=error.what, cure=cure)]
+        file = RigFile()
+    fleet = Fleet(file=file, registry=registry)
+    findings = judge(fleet, look(fleet, project, tflm))
+    return [item for item in findings if not broken or item.point != "rig file"] + broken
