@@ -108,7 +108,8 @@ def doctor(options: argparse.Namespace) -> int:
         mark = "ok" if finding.ok else "MISSING" if finding.needed else "absent"
         print(f"{mark:8}{finding.point}: {finding.detail}")
         if not finding.ok and finding.cure:
-            print(f"        -> {finding.cure}")
+            cure = finding.cure.replace("\n", "\n           ")
+            print(f"        -> {cure}")
     sick = any(not item.ok and item.needed for item in findings)
     return (Outcome.SICK if sick else Outcome.PASSED).exit_status
 

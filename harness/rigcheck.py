@@ -19,12 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from serial.tools import list_ports
-
 from harness.board import Board, Registry
 from harness.build import pio_environment
 from harness.doctor import Finding
-from harness.errors import RigError
+from harness.errors import BoardNotFound, RigError
+from harness.ports import Listing, find, in_bootloader, list_serial_ports
 from harness.project import Project
 from harness.rigfile import Plugged, RigFile, load_rig
 from harness.udev import INSTALL_RULES, RULES_FILE, SERIAL_GROUP, udev_rules
@@ -70,20 +69,11 @@ print(json.dumps({"absent": absent, "online": online}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenPort:
-    """A USB serial port; `mine` says that this user may open it."""
-
-    device: str
-    usb_id: str
-    serial_number: str | None
-    mine: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """What was seen of this machine.
 
-    `rules` is the text of the installed udev rules. `processes` and `programs` are names, of the
+    `shut` are the paths of ports that this user may not open. `rules` is the text of the installed
+    udev rules. `processes` and `programs` are names, of the
     running and of the installed. `answering` are the rig file's ports that are there.
     `absent_packages` are PlatformIO's for this rig's boards, `online` whether it could fetch them
     (not asked without boards), and `tflm` where TFLite Micro's sources are.
@@ -91,7 +81,8 @@ class Machine:
 
     user: str
     groups: frozenset[str]
-    ports: tuple[SeenPort, ...]
+    ports: Listing
+    shut: frozenset[str]
     rules: str | None
     processes: frozenset[str]
     programs: frozenset[str]
@@ -143,13 +134,13 @@ def _serial_permission(fleet: Fleet, machine: Machine) -> Finding:
     known = {
         usb_id for board in fleet.registry.boards for usb_id in (*board.usb, *board.bootloader_usb)
     }
-    seen = [port for port in machine.ports if port.usb_id in known]
-    shut = [port.device for port in seen if not port.mine]
+    seen = [port.path for port in machine.ports if port.usb in known]
+    shut = [path for path in seen if path in machine.shut]
     member = SERIAL_GROUP in machine.groups or machine.user == "root"
     if shut:
         detail = f"{machine.user} may not open {', '.join(shut)}"
     elif seen:
-        detail = f"{machine.user} may open {', '.join(port.device for port in seen)}"
+        detail = f"{machine.user} may open {', '.join(seen)}"
     else:
         detail = f"{machine.user} is {'' if member else 'not '}root or in group {SERIAL_GROUP}"
     return Finding(
@@ -263,41 +254,20 @@ def _rig_file(file: RigFile) -> Finding:
     )
 
 
-def _same_serial(seen: str | None, wanted: str) -> bool:
-    """Bootloaders pad the application's serial number with zeros in front."""
-    return seen is not None and seen.lower().lstrip("0") == wanted.lower().lstrip("0")
-
-
-def _board(plugged: Plugged, board: Board, machine: Machine) -> Finding:
+def _board(fleet: Fleet, plugged: Plugged, board: Board, machine: Machine) -> Finding:
     """Whether a board is there now, as the rig file describes it."""
-    if plugged.port is not None:
-        here = [plugged.port] if plugged.port in machine.answering else []
-        wanted = f"port {plugged.port}"
-        matching = []
-    else:
-        ids = (*board.usb, *board.bootloader_usb)
-        serial_number = plugged.serial_number
-        matching = [
-            port
-            for port in machine.ports
-            if (serial_number and _same_serial(port.serial_number, serial_number))
-            or (serial_number is None and port.usb_id in ids)
-        ]
-        here = [port.device for port in matching]
-        wanted = f"serial number {serial_number}" if serial_number else f"USB id {' or '.join(ids)}"
-    waiting = [port.device for port in matching if port.usb_id in board.bootloader_usb]
-    if len(here) == 1 and not waiting:
-        return Finding(point=f"board {board.id}", ok=True, detail=here[0])
-    if waiting:
-        detail, cure = f"in its bootloader on {waiting[0]}", f"hil flash --board {board.id}"
-    elif here:
-        detail = f"{', '.join(here)} all have {wanted}"
-        cure = "give serial_number or port in the rig file"
-    else:
-        listed = "; ".join(f"{port.device} {port.serial_number}" for port in machine.ports)
-        detail = f"{wanted} not found; seen: {listed or 'no USB serial port'}"
-        cure = "plug it in; hil boards --watch shows what appears"
-    return Finding(point=f"board {board.id}", ok=False, detail=detail, cure=cure)
+    point = f"board {board.id}"
+    try:
+        port = find(board, plugged, machine.ports, neighbours=fleet.file.neighbours(board.id))
+    except BoardNotFound as error:
+        cure = f"{error.hint}\nOr plug it in: hil boards --watch shows what appears"
+        return Finding(point=point, ok=False, detail=error.what, cure=cure)
+    if port not in machine.ports and port.path not in machine.answering:
+        return Finding(point=point, ok=False, detail=f"nothing at {port.path}", cure="plug it in")
+    if in_bootloader(board, port):
+        detail = f"in its bootloader on {port.path}"
+        return Finding(point=point, ok=False, detail=detail, cure=f"hil flash --board {board.id}")
+    return Finding(point=point, ok=True, detail=port.path)
 
 
 def judge(fleet: Fleet, machine: Machine) -> list[Finding]:
@@ -308,7 +278,7 @@ def judge(fleet: Fleet, machine: Machine) -> list[Finding]:
         _modem_manager(fleet, machine),
         _power_switching(fleet, machine),
         _rig_file(fleet.file),
-        *(_board(plugged, board, machine) for plugged, board in fleet.real),
+        *(_board(fleet, plugged, board, machine) for plugged, board in fleet.real),
         _packages(fleet, machine),
         _tflm(fleet, machine),
         _runner(fleet, machine),
@@ -336,17 +306,6 @@ def _processes() -> Iterator[str]:
             yield comm.read_text().strip()
         except OSError:  # ended meanwhile
             continue
-
-
-def _ports() -> Iterator[SeenPort]:
-    for port in list_ports.comports():
-        if port.vid is not None:
-            yield SeenPort(
-                device=port.device,
-                usb_id=f"{port.vid:04x}:{port.pid:04x}",
-                serial_number=port.serial_number,
-                mine=os.access(port.device, os.R_OK | os.W_OK),
-            )
 
 
 def answers(port: str) -> bool:
@@ -395,15 +354,17 @@ def find_tflm(given: Path | None, project: Project) -> str | None:
 def look(fleet: Fleet, project: Project, tflm: Path | None) -> Machine:
     """See what `judge` judges; changes nothing."""
     absent, online = find_packages(project, fleet.envs)
-    ports = {board.port for board in fleet.file.boards if board.port}
+    named = {board.port for board in fleet.file.boards if board.port}
+    listing = list_serial_ports()
     return Machine(
         user=_user(),
         groups=frozenset(_groups()),
-        ports=tuple(_ports()),
+        ports=listing,
+        shut=frozenset(p.path for p in listing if not os.access(p.path, os.R_OK | os.W_OK)),
         rules=_read_rules(),
         processes=frozenset(_processes()),
         programs=frozenset(name for name in fleet.power_programs.values() if shutil.which(name)),
-        answering=frozenset(port for port in ports if answers(port)),
+        answering=frozenset(port for port in named if answers(port)),
         absent_packages=absent,
         online=online,
         tflm=find_tflm(tflm, project),

@@ -12,11 +12,11 @@ import pytest
 
 from harness.board import Board, Registry, load_registry
 from harness.doctor import Finding, examine
+from harness.ports import SerialPort
 from harness.project import Project, find_project
 from harness.rigcheck import (
     Fleet,
     Machine,
-    SeenPort,
     answers,
     examine_rig,
     find_packages,
@@ -57,14 +57,13 @@ NANO = board("nano", usb=(APPLICATION,), bootloader_usb=(BOOTLOADER,))
 REGISTRY = Registry((*load_registry().boards, NANO, board("esp", usb=(BRIDGE,))))
 FLEET = Fleet(file=parse_rig(RIG, REGISTRY, Path("rig.toml")), registry=REGISTRY)
 NO_RIG = Fleet(file=parse_rig("", REGISTRY), registry=REGISTRY)
-NANO_PORT = SeenPort(
-    device="/dev/ttyACM0", usb_id=APPLICATION, serial_number="90D66F9F72EDDCB5", mine=True
-)
-ESP_PORT = SeenPort(device="/dev/ttyUSB0", usb_id=BRIDGE, serial_number="0001", mine=True)
+NANO_PORT = SerialPort(path="/dev/ttyACM0", usb=APPLICATION, serial_number="90D66F9F72EDDCB5")
+ESP_PORT = SerialPort(path="/dev/ttyUSB0", usb=BRIDGE, serial_number="0001")
 HEALTHY = Machine(
     user="ci",
     groups=frozenset({"ci", "dialout"}),
     ports=(NANO_PORT, ESP_PORT),
+    shut=frozenset(),
     rules=udev_rules(REGISTRY),
     processes=frozenset({"bash", "ModemManager", "Runner.Listener"}),
     programs=frozenset({"uhubctl"}),
@@ -92,7 +91,7 @@ def test_a_healthy_rig_has_nothing_to_cure() -> None:
     [
         (
             "serial permission",
-            {"ports": (replace(NANO_PORT, mine=False),)},
+            {"shut": frozenset({"/dev/ttyACM0"})},
             "ci may not open /dev/ttyACM0",
         ),
         ("serial permission", {"ports": (), "groups": frozenset({"ci"})}, "not root or in group"),
@@ -100,19 +99,19 @@ def test_a_healthy_rig_has_nothing_to_cure() -> None:
         ("udev rules", {"rules": "# of last year"}, "another version"),
         ("ModemManager", {"rules": None}, "sends AT commands"),
         ("power switching", {"programs": frozenset()}, "uhubctl not found, for board nano"),
-        ("board nano", {"ports": (ESP_PORT,)}, "90D66F9F72EDDCB5 not found; seen: /dev/ttyUSB0"),
-        ("board nano", {"ports": ()}, "no USB serial port"),
+        ("board nano", {"ports": (ESP_PORT,)}, "no port has serial number 90D66F9F72EDDCB5"),
+        ("board nano", {"ports": ()}, "no port has serial number 90D66F9F72EDDCB5"),
         (
             "board nano",
-            {"ports": (replace(NANO_PORT, usb_id=BOOTLOADER),)},
+            {"ports": (replace(NANO_PORT, usb=BOOTLOADER),)},
             "in its bootloader on /dev/ttyACM0",
         ),
         (
             "board esp",
-            {"ports": (ESP_PORT, replace(ESP_PORT, device="/dev/ttyUSB1"))},
-            "/dev/ttyUSB0, /dev/ttyUSB1 all have USB id 1209:ea60",
+            {"ports": (ESP_PORT, replace(ESP_PORT, path="/dev/ttyUSB1"))},
+            "2 ports have the USB id 1209:ea60",
         ),
-        ("board far", {"answering": frozenset()}, "port rfc2217://bench:4000 not found"),
+        ("board far", {"answering": frozenset()}, "nothing at rfc2217://bench:4000"),
         (
             "PlatformIO packages",
             {"absent_packages": ("nano-tflm: toolchain",)},
@@ -155,7 +154,7 @@ def test_what_a_network_can_fetch_is_no_lack() -> None:
 
 
 def test_bootloader_is_known_by_a_serial_number_with_zeros_before_it() -> None:
-    padded = replace(NANO_PORT, usb_id=BOOTLOADER, serial_number="0000000090d66f9f72eddcb5")
+    padded = replace(NANO_PORT, usb=BOOTLOADER, serial_number="0000000090d66f9f72eddcb5")
     assert "in its bootloader" in finding("board nano", ports=(padded,)).detail
 
 
