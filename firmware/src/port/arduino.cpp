@@ -1,0 +1,245 @@
+// Any board of an Arduino core: its Serial, native USB or UART, and the finest counter that is seen to count.
+#include "port/port.h"
+
+#include "app.h"
+#include "port/arduino_core.h"
+#include "protocol/frame.h"
+#if defined(HIL_NETDUINOPLUS2)
+#include "port/netduinoplus2.h"
+#endif
+
+namespace {
+
+constexpr unsigned long kBaud = 115200;
+constexpr uint32_t kStallMs = 500;  // A host that takes no byte for so long is not listening.
+constexpr uint32_t kLeaveMs = 50;   // What the core has queued has left by then: 512 bytes at 115200 baud.
+
+// Bytes that find this buffer full are lost without a sign. The host sends one frame at most without being asked.
+constexpr size_t kLargestBurst = EncodedSize(HIL_MAX_PAYLOAD) + 2;
+#if defined(SERIAL_RX_BUFFER_SIZE)
+static_assert(SERIAL_RX_BUFFER_SIZE > kLargestBurst, "set -D SERIAL_RX_BUFFER_SIZE in build_flags");
+#endif
+
+struct Counter {
+  uint32_t (*read)();
+  uint32_t hz;
+};
+
+uint32_t Micros() { return static_cast<uint32_t>(micros()); }
+constexpr Counter kMicros = {Micros, 1000000};
+Counter counter = kMicros;
+
+// The CPU's own, started. No core here changes its clock unless the sketch asks for it.
+Counter CycleCounter() {
+#if defined(ARDUINO_ARCH_ESP32)
+  // Each CPU has one; the core's loop task stays on one CPU.
+  return {[]() -> uint32_t { return ESP.getCycleCount(); }, getCpuFrequencyMhz() * 1000000u};
+#elif defined(DWT)
+#if defined(DCB)
+  DCB->DEMCR |= DCB_DEMCR_TRCENA_Msk;
+#else
+  CoreDebug->DEMCR |= CoreDebug_DEMCR_TRCENA_Msk;
+#endif
+#if __CORTEX_M == 7
+  DWT->LAR = 0xc5acce55;  // The lock that only the Cortex-M7 has.
+#endif
+  DWT->CTRL |= DWT_CTRL_CYCCNTENA_Msk;
+  return {[]() -> uint32_t { return DWT->CYCCNT; }, SystemCoreClock};
+#else
+  return kMicros;
+#endif
+}
+
+// Emulators and some locked chips have a CYCCNT that stands still.
+bool Counts(const Counter& candidate) {
+  const uint32_t first = candidate.read();
+  for (int reads = 0; reads < 100; ++reads) {
+    if (candidate.read() != first) return true;
+  }
+  return false;
+}
+
+Counter FinestCounter() {
+  const Counter cycles = CycleCounter();
+  if (cycles.hz > 0 && Counts(cycles)) return cycles;
+#if defined(HIL_NETDUINOPLUS2)
+  return {netduinoplus2::Ticks, netduinoplus2::kTicksPerSecond};
+#else
+  return kMicros;
+#endif
+}
+
+#if defined(ARDUINO_ARCH_MBED) && defined(SERIAL_CDC)
+
+bool Listening() { return _SerialUSB.connected(); }
+
+// Serial.write() waits for a reader without end.
+size_t Queue(const uint8_t* src, size_t size) {
+  // A packet shorter than 64 bytes ends a transfer; after a full one the host's driver waits for more.
+  constexpr size_t kPacket = 63;
+  uint32_t queued = 0;
+  _SerialUSB.send_nb(const_cast<uint8_t*>(src), size < kPacket ? size : kPacket, &queued);
+  return queued;
+}
+
+#elif defined(ARDUINO_ARCH_MBED)
+
+bool Listening() { return true; }
+
+size_t Queue(const uint8_t* src, size_t size) { return Serial.write(src, size); }  // Waits for the wire only.
+
+#else
+
+bool Listening() { return true; }  // A stall will tell. To ask Serial takes 10 ms on some cores.
+
+size_t Queue(const uint8_t* src, size_t size) {
+  const int free = Serial.availableForWrite();
+  if (free <= 0) return 0;
+  const size_t room = static_cast<size_t>(free);
+  return Serial.write(src, size < room ? size : room);
+}
+
+#endif
+
+// Masked interrupts stop the core's tick, and USB when it lasts. A millisecond is less than either minds; whether an
+// invoke takes less is known from those before it. micros() may itself live on the tick.
+constexpr uint32_t kTrusted = 4;
+uint32_t brief_in_a_row = 0;
+uint32_t quiet_since = 0;
+bool masked = false;
+
+[[maybe_unused]] size_t PutHex(char* dst, size_t capacity, const uint32_t* words, size_t count) {
+  constexpr size_t kDigits = 8;
+  if (capacity < count * kDigits) return 0;
+  for (size_t i = 0; i < count * kDigits; ++i) {
+    dst[i] = "0123456789ABCDEF"[(words[i / kDigits] >> (28 - 4 * (i % kDigits))) & 15u];
+  }
+  return count * kDigits;
+}
+
+}  // namespace
+
+namespace port {
+
+Status Setup() {
+#if defined(ARDUINO_ARCH_ESP32)
+  Serial.setRxBufferSize(kLargestBurst + 1);  // Only before begin().
+#endif
+  Serial.begin(kBaud);  // Nobody is waited for: an unattended board must start.
+  counter = FinestCounter();
+  return Status::kOk;
+}
+
+uint32_t Ticks() { return counter.read(); }
+
+uint32_t TicksPerSecond() { return counter.hz; }
+
+size_t Read(uint8_t* dst, size_t capacity) {
+#if defined(HIL_NETDUINOPLUS2)
+  netduinoplus2::ServeSerial();
+#endif
+  const int waiting = Serial.available();
+  size_t size = 0;
+  while (size < capacity && static_cast<int>(size) < waiting) {
+    const int byte = Serial.read();
+    if (byte < 0) break;
+    dst[size++] = static_cast<uint8_t>(byte);
+  }
+  return size;
+}
+
+// kPortFailed when nobody reads. What is left of the message is dropped; the next frame's first byte ends its piece.
+Status Write(const uint8_t* src, size_t size) {
+  uint32_t moved_ms = static_cast<uint32_t>(millis());
+  while (size > 0) {
+    if (!Listening()) return Status::kPortFailed;
+    const size_t queued = Queue(src, size);
+    const uint32_t now_ms = static_cast<uint32_t>(millis());
+    if (queued > 0) {
+      src += queued;
+      size -= queued;
+      moved_ms = now_ms;
+    } else if (now_ms - moved_ms >= kStallMs) {
+      return Status::kPortFailed;
+    } else {
+      yield();
+    }
+#if defined(HIL_NETDUINOPLUS2)
+    netduinoplus2::ServeSerial();
+#endif
+  }
+  return Status::kOk;
+}
+
+void Sleep() { yield(); }  // No deeper: cycle counters stand still while the CPU sleeps.
+
+void Reset() {
+  delay(kLeaveMs);
+#if defined(ARDUINO_ARCH_ESP32)
+  ESP.restart();
+#elif defined(TARGET_RP2040)
+  watchdog_reboot(0, 0, 0);  // SYSRESETREQ would leave USB and the other core as they are.
+#elif defined(ARDUINO_ARCH_RP2040)
+  rp2040.reboot();
+#elif defined(__CORTEX_M)
+  NVIC_SystemReset();
+#else
+#error "arduino.cpp does not know how this family resets"
+#endif
+  for (;;) {
+  }
+}
+
+// As in the board's USB descriptor where it has native USB, so that a host can match them.
+size_t UniqueId([[maybe_unused]] char* dst, [[maybe_unused]] size_t capacity) {
+#if defined(HIL_NETDUINOPLUS2)
+  return 0;  // QEMU has no memory where the chip keeps it, and reading there is a fault.
+#elif defined(ARDUINO_ARCH_MBED) && defined(SERIAL_CDC)
+  uint8_t utf16[64];
+  const size_t bytes = getUniqueSerialNumber(utf16);
+  size_t size = 0;
+  while (size < capacity && 2 * size < bytes) {
+    dst[size] = static_cast<char>(utf16[2 * size]);
+    ++size;
+  }
+  return size;
+#elif defined(ARDUINO_ARCH_ESP32)
+  const uint64_t mac = ESP.getEfuseMac();
+  const uint32_t words[] = {static_cast<uint32_t>(mac >> 32), static_cast<uint32_t>(mac)};
+  return PutHex(dst, capacity, words, 2);
+#elif defined(ARDUINO_ARCH_STM32)
+  const uint32_t words[] = {HAL_GetUIDw2(), HAL_GetUIDw1(), HAL_GetUIDw0()};
+  return PutHex(dst, capacity, words, 3);
+#elif defined(NRF_FICR)
+  const uint32_t words[] = {NRF_FICR->DEVICEID[1], NRF_FICR->DEVICEID[0]};
+  return PutHex(dst, capacity, words, 2);
+#elif defined(ARDUINO_ARCH_RP2040)
+  const char* const id = rp2040.getChipID();
+  size_t size = 0;
+  while (size < capacity && id[size] != '\0') {
+    dst[size] = id[size];
+    ++size;
+  }
+  return size;
+#else
+  return 0;
+#endif
+}
+
+Quiet::Quiet() {
+  masked = counter.read != Micros && brief_in_a_row >= kTrusted;
+  quiet_since = counter.read();
+  if (masked) noInterrupts();
+}
+
+Quiet::~Quiet() {
+  if (masked) interrupts();
+  const bool brief = counter.read() - quiet_since < counter.hz / 1000;
+  brief_in_a_row = brief ? brief_in_a_row + 1 : 0;
+}
+
+}  // namespace port
+
+void setup() { app::Setup(); }
+
+void loop() { app::Poll(); }

@@ -1,0 +1,12 @@
+#pragma once
+
+// The core's headers answer to their authors' warnings, not to ours.
+#pragma GCC system_header
+
+#include <Arduino.h>
+#if defined(ARDUINO_ARCH_MBED) && defined(SERIAL_CDC)
+#include <USB/PluggableUSBSerial.h>
+#endif
+#if defined(TARGET_RP2040)
+#include <hardware/watchdog.h>
+#endif
