@@ -3,6 +3,10 @@
 // The core's headers answer to their authors' warnings, not to ours.
 #pragma GCC system_header
 
+#if defined(ARDUINO_ARCH_MBED)
+#include <chrono>  // Its C++17 part does not survive the core's macro `abs`.
+#endif
+
 #include <Arduino.h>
 #if defined(ARDUINO_ARCH_MBED) && defined(SERIAL_CDC)
 #include <USB/PluggableUSBSerial.h>

@@ -1,0 +1,49 @@
+"""The Arduino port on the host, against a fake core of each family, under sanitizers."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+SOURCE = HERE.parent.parent.parent / "firmware" / "src"
+FAMILIES = {
+    "stm32": ("-DARDUINO_ARCH_STM32",),
+    "mbed": ("-DARDUINO_ARCH_MBED", "-DSERIAL_CDC"),
+    "esp32": ("-DARDUINO_ARCH_ESP32",),
+}
+TESTS = re.findall(r"TEST\((\w+)\),", (HERE / "arduino_test.cpp").read_text())
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("g++")
+    if compiler is None:
+        raise RuntimeError("g++ not found. Install it: sudo apt-get install -y g++")
+    built = tmp_path_factory.mktemp("arduino") / request.param
+    command = [
+        compiler,
+        *("-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-Wshadow", "-Wvla", "-Werror"),
+        *("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+        *(*FAMILIES[request.param], "-DHIL_MAX_PAYLOAD=256", f"-I{SOURCE}", f"-I{HERE}"),
+        *map(str, [SOURCE / "port" / "arduino.cpp", *sorted(HERE.glob("*.cpp"))]),
+        *("-o", str(built)),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return built
+
+
+@pytest.mark.parametrize("name", TESTS)
+def test_arduino_port(program: Path, name: str) -> None:
+    done = subprocess.run([program, name], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_test_of_the_program_is_run(program: Path) -> None:
+    listed = subprocess.run([program], capture_output=True, text=True, check=True)
+    assert listed.stdout.split() == TESTS
