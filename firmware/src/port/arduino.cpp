@@ -32,7 +32,7 @@ Counter counter = kMicros;
 // The CPU's own, started. No core here changes its clock unless the sketch asks for it.
 Counter CycleCounter() {
 #if defined(ARDUINO_ARCH_ESP32)
-  // Each CPU has one; the core's loop task stays on one CPU.
+  // Each CPU has its own; the core's loop task stays on one.
   return {[]() -> uint32_t { return ESP.getCycleCount(); }, getCpuFrequencyMhz() * 1000000u};
 #elif defined(DWT)
 #if defined(DCB)
@@ -179,8 +179,6 @@ void Reset() {
   ESP.restart();
 #elif defined(TARGET_RP2040)
   watchdog_reboot(0, 0, 0);  // SYSRESETREQ would leave USB and the other core as they are.
-#elif defined(ARDUINO_ARCH_RP2040)
-  rp2040.reboot();
 #elif defined(__CORTEX_M)
   NVIC_SystemReset();
 #else
@@ -213,16 +211,8 @@ size_t UniqueId([[maybe_unused]] char* dst, [[maybe_unused]] size_t capacity) {
 #elif defined(NRF_FICR)
   const uint32_t words[] = {NRF_FICR->DEVICEID[1], NRF_FICR->DEVICEID[0]};
   return PutHex(dst, capacity, words, 2);
-#elif defined(ARDUINO_ARCH_RP2040)
-  const char* const id = rp2040.getChipID();
-  size_t size = 0;
-  while (size < capacity && id[size] != '\0') {
-    dst[size] = id[size];
-    ++size;
-  }
-  return size;
 #else
-  return 0;
+#error "arduino.cpp does not know where this family keeps its unique id"
 #endif
 }
 
