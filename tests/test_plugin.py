@@ -24,7 +24,7 @@ BOARD_TESTS = ROOT / "tests" / "board" / "test_on_board.py"
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--board", "nano34"), "*unknown board 'nano34'; known: qemu-m3, *virtual*"),
+        (("--board", "nano34"), "*unknown board 'nano34'; known: *qemu-m3, *virtual*"),
         (("--board", "virtual", "--hil-model", "cosine"), "*unknown model 'cosine'; known: *sine*"),
         (("--board", "virtual", "--runtime", "aot"), "*unknown runtime for board virtual*tflm*"),
         (("--hil-samples", "none",), "*--hil-samples takes a positive number*"),
