@@ -37,6 +37,7 @@ from harness.errors import (
 from harness.library import (
     Library,
     find_library,
+    is_bare,
     pinned_library,
     work_name,
     write_override,
@@ -367,7 +368,10 @@ class Builder:
             operators = codegen_tflm.distinct_operators(job.artifact)
             override = write_override(job.env, job.library, operators, work)
             environment["HIL_PIO_CONFIG"] = str(override)
-            environment["PLATFORMIO_BUILD_FLAGS"] = " ".join(job.library.build_flags)
+        if job.library:
+            ini = (self._project.root / "platformio.ini").read_text()
+            flags = job.library.build_flags(bare=is_bare(ini, job.env))
+            environment["PLATFORMIO_BUILD_FLAGS"] = " ".join(flags)
         seed_scons(Path(environment["PLATFORMIO_CORE_DIR"]))
         command = [sys.executable, "-m", "platformio", "run", "-e", job.env]
         done = subprocess.run(

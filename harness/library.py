@@ -66,7 +66,7 @@ class Library:
 
     `folder` is None where PlatformIO fetches what platformio.ini pins. `root` holds `tensorflow/`.
     `digest` is of all its sources, empty for a pinned one. `cannot` lists what it gets wrong: see
-    `harness.support`.
+    `harness.support`. `arduino`: it counts on macros of the Arduino core.
     """
 
     name: str
@@ -75,14 +75,21 @@ class Library:
     folder: Path | None = None
     root: Path | None = None
     wrapped: bool = False
+    arduino: bool = False
     digest: str = ""
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
 
-    @property
-    def build_flags(self) -> tuple[str, ...]:
-        """What library, firmware and generated model must be compiled with alike."""
+    def build_flags(self, *, bare: bool) -> tuple[str, ...]:
+        """What library, firmware and generated model must be compiled with alike.
+
+        Args:
+            bare: for an environment without the Arduino core's macros, by which Arduino libraries
+                choose their optimized kernels.
+        """
+        if self.arduino and bare:
+            return ("-DARDUINO=10819", "-DARDUINO_EXCLUDE_CODE")
         if not self.wrapped or self.root is None:
             return ()
         folders = (self.root / name for name in _INCLUDES)
@@ -100,9 +107,7 @@ def pinned_library(ini: str, env: str) -> Library:
     Raises:
         RigError: it pins none.
     """
-    parser = configparser.RawConfigParser(strict=False)
-    parser.read_string(ini)
-    match = _PIN.search(_inherited(parser, f"env:{env}", "lib_deps"))
+    match = _PIN.search(_option(ini, env, "lib_deps"))
     if match is None:
         raise RigError(
             f"environment {env} of platformio.ini pins no TFLM library in lib_deps",
@@ -110,8 +115,26 @@ def pinned_library(ini: str, env: str) -> Library:
         )
     facts = tomllib.loads(LIBRARIES_FILE.read_text()).get(match.group(0).split("/")[-1], {})
     return Library(
-        name=match["name"], version=match["version"], cannot=tuple(facts.get("cannot", ()))
+        name=match["name"],
+        version=match["version"],
+        cannot=tuple(facts.get("cannot", ())),
+        arduino=bool(facts.get("arduino", False)),
     )
+
+
+def is_bare(ini: str, env: str) -> bool:
+    """Whether an environment has no framework, and so no macros of one.
+
+    Args:
+        ini: text of platformio.ini.
+    """
+    return not _option(ini, env, "framework")
+
+
+def _option(ini: str, env: str, option: str) -> str:
+    parser = configparser.RawConfigParser(strict=False)
+    parser.read_string(ini)
+    return _inherited(parser, f"env:{env}", option)
 
 
 def _inherited(parser: configparser.RawConfigParser, section: str, option: str) -> str:
@@ -154,6 +177,7 @@ def find_library(folder: Path, cache: Path) -> Library:
         folder=folder,
         root=root,
         wrapped=wrapped,
+        arduino=(folder / "library.properties").is_file(),
         digest=digest,
     )
 

@@ -8,6 +8,7 @@ import pytest
 from harness.errors import RigError
 from harness.library import (
     find_library,
+    is_bare,
     pinned_library,
     source_filter,
     work_name,
@@ -50,9 +51,10 @@ def test_tree_is_named_by_its_contents_and_wrapped(tmp_path: Path) -> None:
     library = find_library(tree, tmp_path / "cache")
     assert library.name == "tflite-micro tree" and library.version == library.digest[:8]
     assert library.wrapped and library.root == tree and library.cannot == ()
-    assert "-DTF_LITE_STATIC_MEMORY" in library.build_flags
-    assert f"-I{tree}/third_party/flatbuffers/include" in library.build_flags
-    assert not any("CMSIS" in flag or "gemmlowp" in flag for flag in library.build_flags)
+    flags = library.build_flags(bare=True)
+    assert "-DTF_LITE_STATIC_MEMORY" in flags
+    assert f"-I{tree}/third_party/flatbuffers/include" in flags
+    assert not any("CMSIS" in flag or "ARDUINO" in flag for flag in flags)
 
 
 def test_arduino_library_is_named_by_its_properties_and_left_as_it_is(tmp_path: Path) -> None:
@@ -60,7 +62,8 @@ def test_arduino_library_is_named_by_its_properties_and_left_as_it_is(tmp_path: 
     manifest = {"library.properties": "name=Some_TFLM\nversion=2.1.0\nurl=https://a=b\n"}
     library = find_library(made(tmp_path / "lib", sources, manifest), tmp_path / "cache")
     assert str(library) == "Some_TFLM 2.1.0" and library.root == tmp_path / "lib" / "src"
-    assert not library.wrapped and library.build_flags == ()
+    assert not library.wrapped and library.build_flags(bare=False) == ()
+    assert "-DARDUINO_EXCLUDE_CODE" in library.build_flags(bare=True)
 
 
 def test_platformio_library_is_named_by_its_manifest(tmp_path: Path) -> None:
@@ -112,6 +115,12 @@ def test_pin_is_found_through_extends() -> None:
     assert str(library) == "Lib_X 1.2.3" and library.folder is None and library.cannot == ()
     with pytest.raises(RigError, match="environment b of platformio.ini pins no TFLM library"):
         pinned_library("[env:b]\nboard = x\n", "b")
+
+
+def test_environment_is_bare_unless_it_inherits_a_framework() -> None:
+    ini = "[base]\nframework = arduino\n[env:a]\nextends = base\n[env:b]\nboard = x\n"
+    assert not is_bare(ini, "a") and is_bare(ini, "b")
+    assert is_bare((find_project().root / "platformio.ini").read_text(), "qemu-m4-tflm")
 
 
 def test_the_pinned_library_is_known_to_ignore_scales() -> None:
