@@ -5,6 +5,9 @@
 
 extern "C" void abort() { __builtin_trap(); }
 
+// What assert() comes to. The C library's own prints, and printing takes memory from the heap.
+extern "C" void __assert_func(const char*, int, const char*, const char*) { __builtin_trap(); }
+
 extern "C" void __cxa_pure_virtual() { __builtin_trap(); }
 
 // Virtual destructors refer to these. Nothing is allocated, so nothing calls them.
