@@ -111,7 +111,9 @@ void DescribeKernels() {
 }
 
 bool Fits(const TfLiteTensor* tensor, const TensorSpec& spec) {
-  return tensor != nullptr && tensor->data.raw != nullptr && tensor->type == static_cast<TfLiteType>(spec.dtype) &&
+  // The interpreter's numbers are the file's but for float32, since its 0 is "no type".
+  const TfLiteType type = spec.dtype == kFloat32 ? kTfLiteFloat32 : static_cast<TfLiteType>(spec.dtype);
+  return tensor != nullptr && tensor->data.raw != nullptr && tensor->type == type &&
          tensor->bytes == SizeBytes({&spec, 1});
 }
 
