@@ -25,7 +25,9 @@ DEFINES = "${_defines(CPPDEFPREFIX, CPPDEFINES, CPPDEFSUFFIX, __env__, TARGET, S
 def library_includes(target, source, env, for_signature):
     """Called when the model is compiled: this script runs before libraries and flags are known."""
     libraries = [lib for lib in everyone.GetLibBuilders() if lib.is_built]
-    return everyone["CPPPATH"] + [path for lib in libraries for path in lib.get_include_dirs()]
+    return everyone.get("CPPPATH", []) + [
+        path for lib in libraries for path in lib.get_include_dirs()
+    ]
 
 
 everyone = env  # noqa: F821
