@@ -7,7 +7,13 @@ import pytest
 
 from harness.artifact import Artifact, load_artifact
 from harness.codegen import c_bytes, c_spec
-from harness.codegen_tflm import SOURCE, distinct_operators, generate_tflm, resolver_method
+from harness.codegen_tflm import (
+    MODEL_SOURCE,
+    OPERATORS_SOURCE,
+    distinct_operators,
+    generate_tflm,
+    resolver_method,
+)
 from harness.errors import ModelError
 
 SINE = load_artifact(Path(__file__).parent.parent / "models" / "artifacts" / "sine")
@@ -15,7 +21,7 @@ SINE = load_artifact(Path(__file__).parent.parent / "models" / "artifacts" / "si
 
 def generated(artifact: Artifact, folder: Path) -> str:
     generate_tflm(artifact, arena_bytes=2048, version="lib 1.2", build_id="0011" * 8, folder=folder)
-    return (folder / SOURCE).read_text()
+    return (folder / MODEL_SOURCE).read_text() + (folder / OPERATORS_SOURCE).read_text()
 
 
 # The methods' names are those of micro_mutable_op_resolver.h.
@@ -63,6 +69,15 @@ def test_optimized_kernels_are_looked_for_only_where_they_can_run(tmp_path: Path
     assert "esp_nn_fully_connected_s8_esp32s3 != nullptr" in quantized
     assert "arm_convolve" not in quantized
     assert "arm_" not in generated(replace(SINE, dtype="float32"), tmp_path)
+
+
+def test_operators_file_stays_for_another_model_of_the_same_operators(tmp_path: Path) -> None:
+    generated(SINE, tmp_path)
+    operators = (tmp_path / OPERATORS_SOURCE).read_text()
+    other = replace(SINE, name="other", content=SINE.content + b"\0")
+    generated(other, tmp_path)
+    assert (tmp_path / OPERATORS_SOURCE).read_text() == operators
+    assert "tensorflow/" not in (tmp_path / MODEL_SOURCE).read_text()
 
 
 def test_several_outputs_get_a_buffer_to_be_contiguous_in(tmp_path: Path) -> None:

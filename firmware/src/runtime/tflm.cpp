@@ -97,7 +97,7 @@ char* Append(char* at, const char* end, uint32_t value) {
 }
 
 void DescribeKernels() {
-  const KernelCounts counts = kTflmModel.kernels();
+  const KernelCounts counts = Kernels();
   const char* const end = kernels + sizeof kernels;
   const uint8_t optimized = counts.cmsis_nn > counts.esp_nn ? counts.cmsis_nn : counts.esp_nn;
   char* at = kernels;
@@ -173,7 +173,7 @@ Status Load() {
     Append(Append(at, end, ", the library reads "), end, static_cast<uint32_t>(TFLITE_SCHEMA_VERSION));
     return Status::kBadSchema;
   }
-  const tflite::MicroOpResolver* const resolver = kTflmModel.resolver();
+  const tflite::MicroOpResolver* const resolver = Resolver();
   if (resolver == nullptr) return Fail(Status::kModelNotLoaded, "an operator was not accepted");
   Arena* const arena = arena_place.Make(kTflmModel.arena, kTflmModel.arena_capacity);
   const Status planned = Plan(arena, model, resolver);

@@ -34,7 +34,8 @@ struct KernelCounts {
 };
 
 // Everything a model run by the interpreter brings. The generated model_tflm.cpp defines kTflmModel and nothing else
-// that is visible outside of it, so a new model or build id recompiles that file only.
+// that is visible outside of it, so a new model or build id recompiles that file only. It includes nothing of TFLM,
+// whose headers take seconds to compile: operators_tflm.cpp does, and stays the same for models of the same operators.
 struct TflmModel {
   const uint8_t* flatbuffer;
   uint8_t* arena;
@@ -49,10 +50,12 @@ struct TflmModel {
   uint8_t build_id[16];
   const char* version;
   const char* model_name;
-  const tflite::MicroOpResolver* (*resolver)();  // With the model's operators and no others; nullptr if refused.
-  KernelCounts (*kernels)();
 };
 
 extern const TflmModel kTflmModel;
+
+// Generated into operators_tflm.cpp.
+const tflite::MicroOpResolver* Resolver();  // With the model's operators and no others; nullptr if refused.
+KernelCounts Kernels();
 
 }  // namespace runtime
