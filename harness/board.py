@@ -34,8 +34,7 @@ class Board:
 
     `env` holds a PlatformIO environment for each runtime that firmware is built for.
     `flash_bytes` and `ram_bytes` are limits for the whole firmware; None where there are none.
-    `aot_target` is the BakeNN target profile whose kernels the CPU can run. `cannot` lists for a
-    runtime what its library on this board computes wrongly or not at all: see `harness.support`.
+    `aot_target` is the BakeNN target profile whose kernels the CPU can run.
 
     `kind` is the id in the registry; `id` is another one where a rig file names a board of that
     kind. `usb` and `bootloader_usb` are VID:PID hints, in lower-case hex. `touch_baud` is the rate
@@ -56,7 +55,6 @@ class Board:
     ram_bytes: int | None = None
     emulator: Emulator | None = None
     aot_target: str | None = None
-    cannot: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     kind: str = ""
     usb: tuple[str, ...] = ()
     bootloader_usb: tuple[str, ...] = ()

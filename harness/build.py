@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import inspect
 import json
 import os
 import re
@@ -18,10 +19,29 @@ from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 from filelock import FileLock
 
-from harness import codegen
+from harness import codegen, codegen_aot, codegen_tflm
+from harness.arena import ArenaPlan, plan_arena
 from harness.artifact import Artifact
 from harness.board import Board
-from harness.errors import BuildFailed, RigError, Where
+from harness.codegen_aot import generate_aot
+from harness.codegen_tflm import generate_tflm
+from harness.errors import (
+    BuildFailed,
+    HilError,
+    MissingKernel,
+    RigError,
+    TooLarge,
+    ToolMissing,
+    Where,
+)
+from harness.library import (
+    Library,
+    find_library,
+    is_bare,
+    pinned_library,
+    work_name,
+    write_override,
+)
 from harness.project import Project
 from harness.support import refuse_unsupported
 from harness.toolchain import arm_gcc_version, seed_scons
@@ -35,6 +55,14 @@ UPLOADED = (
 _ERROR_LINE = re.compile(
     r"(error:|undefined reference|ld: .*(overflow|cannot)|fatal error|Error: )"
 )
+_OVERFLOW = re.compile(r"region `(?P<region>\w+)' overflowed by (?P<bytes>\d+) bytes")
+_FLASH_REGION = re.compile(r"CODE|FLASH|ROM|irom|drom", re.IGNORECASE)
+_SIZE_CHECK = re.compile(
+    r"The (?P<what>program|data) size \((?P<needed>\d+) bytes\) is greater than maximum allowed "
+    r"\((?P<available>\d+) bytes\)"
+)
+_NO_METHOD = re.compile(r"has no member named ['‘](Add\w+)['’]")
+_NOT_FETCHED = re.compile(r"HTTPClientError|InternetConnectionError|UnknownPackageError")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,22 +77,37 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Firmware:
-    """A built firmware. `build_id` (16 bytes in hex) is the content hash that HELLO repeats."""
+    """A built firmware. `build_id` (16 bytes in hex) is the content hash that HELLO repeats.
+
+    `library` and `arena` are those of the `tflm` runtime, None for another.
+    """
 
     elf: Path
     build_id: str
     runtime: str
     sections: tuple[Section, ...]
+    library: Library | None = None
+    arena: ArenaPlan | None = None
 
     @property
     def flash_bytes(self) -> int:
         """Code, constants and initial values."""
-        return sum(section.size_bytes for section in self.sections if section.in_flash)
+        return flash_bytes(self.sections)
 
     @property
     def ram_bytes(self) -> int:
         """Variables and reserved stack."""
-        return sum(section.size_bytes for section in self.sections if section.in_ram)
+        return ram_bytes(self.sections)
+
+
+def flash_bytes(sections: tuple[Section, ...]) -> int:
+    """Size of what is in flash."""
+    return sum(section.size_bytes for section in sections if section.in_flash)
+
+
+def ram_bytes(sections: tuple[Section, ...]) -> int:
+    """Size of what is in RAM."""
+    return sum(section.size_bytes for section in sections if section.in_ram)
 
 
 def elf_sections(elf: Path) -> tuple[Section, ...]:
@@ -91,16 +134,26 @@ def _tree_digest(root: Path) -> str:
     return digest.hexdigest()
 
 
-def build_id(project: Project, board: Board, runtime: str, artifact: Artifact) -> str:
+def build_id(
+    project: Project,
+    board: Board,
+    runtime: str,
+    artifact: Artifact,
+    library: Library | None = None,
+    arena: ArenaPlan | None = None,
+) -> str:
     """Content hash, 16 bytes in hex, of everything that goes into the firmware."""
+    generators = (codegen, codegen_tflm if runtime == "tflm" else codegen_aot)
     parts = (
         _tree_digest(project.firmware),
         (project.root / "platformio.ini").read_text(),
-        Path(codegen.__file__).read_text(),
+        *(inspect.getsource(module) for module in generators),
         repr(replace(board, id=board.kind)),
         runtime,
         artifact.sha256,
-        codegen.AOT_VERSION,
+        codegen_aot.AOT_VERSION,
+        f"{library} {library.digest}" if library else "",
+        f"arena {arena.size_bytes}" if arena else "",
         f"platformio {importlib.metadata.version('platformio')}",
         f"gcc {arm_gcc_version()}" if board.emulator else "",
     )
@@ -111,6 +164,76 @@ def first_errors(log: str) -> list[str]:
     """The first lines of a build log that say what went wrong; its last lines if none do."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     return [line for line in lines if _ERROR_LINE.search(line)][:FIRST_ERRORS] or lines[-5:]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Job:
+    """A firmware to be built. `library` and `arena` are for the `tflm` runtime."""
+
+    board: Board
+    runtime: str
+    artifact: Artifact
+    library: Library | None = None
+    arena: ArenaPlan | None = None
+
+    @property
+    def env(self) -> str:
+        """PlatformIO's environment."""
+        return self.board.env[self.runtime]
+
+    @property
+    def where(self) -> Where:
+        """For errors."""
+        return Where(board=self.board.id, model=self.artifact.name)
+
+
+def too_large(board: Board, where: Where, *, flash_bytes: int, ram_bytes: int) -> TooLarge | None:
+    """The error for a firmware that does not fit its board; None for one that does."""
+    for memory, needed, available in (
+        ("flash", flash_bytes, board.flash_bytes),
+        ("RAM", ram_bytes, board.ram_bytes),
+    ):
+        if available is not None and needed > available:
+            return TooLarge(where=where, memory=memory, needed=needed, available=available)
+    return None
+
+
+def explain_failure(log: str, job: Job, log_file: str) -> HilError:
+    """What a failed build's log says: too large, a kernel or library that is missing, or a bug."""
+    board = job.board
+    for match in _OVERFLOW.finditer(log):
+        flash = _FLASH_REGION.search(match["region"]) is not None
+        available = board.flash_bytes if flash else board.ram_bytes
+        if available is not None:
+            return TooLarge(
+                where=job.where,
+                memory="flash" if flash else "RAM",
+                needed=available + int(match["bytes"]),
+                available=available,
+            )
+    checked = _SIZE_CHECK.search(log)
+    if checked:
+        return TooLarge(
+            where=job.where,
+            memory="flash" if checked["what"] == "program" else "RAM",
+            needed=int(checked["needed"]),
+            available=int(checked["available"]),
+        )
+    methods = set(_NO_METHOD.findall(log))
+    missing = [
+        name
+        for name in dict.fromkeys(job.artifact.operators)
+        if codegen_tflm.resolver_method(name) in methods
+    ]
+    if missing and job.library:
+        return MissingKernel(where=job.where, operators=tuple(missing), library=str(job.library))
+    if job.library and not job.library.folder and _NOT_FETCHED.search(log):
+        return ToolMissing(
+            str(job.library),
+            needed_for=f"runtime tflm on {board.id}",
+            install="connect to a network, or name a folder that holds it: --hil-tflm DIR",
+        )
+    return BuildFailed(where=job.where, first_errors=first_errors(log), log=log_file)
 
 
 def pio_environment(project: Project, work: Path, model_dir: Path) -> dict[str, str]:
@@ -144,64 +267,113 @@ class Builder:
     """Builds firmware of one project; equal inputs are built once.
 
     Finished firmware is kept in `state/firmware/BUILD_ID/`. Each PlatformIO environment has one
-    working folder, so that a new model recompiles only the model.
+    working folder (with TFLM from a folder, one for each), so that a new model recompiles only the
+    model.
+
+    Args:
+        tflm: folder of the TFLM library, instead of the one that the environment pins.
+        arena_bytes: capacity of the `tflm` arena, instead of the one planned from the model.
+        check_support: refuse models that the runtime is known to compute wrongly.
     """
 
-    def __init__(self, project: Project) -> None:
+    def __init__(
+        self,
+        project: Project,
+        *,
+        tflm: Path | None = None,
+        arena_bytes: int | None = None,
+        check_support: bool = True,
+    ) -> None:
         self._project = project
+        self._tflm = tflm
+        self._arena_bytes = arena_bytes
+        self._check_support = check_support
 
     def build(self, board: Board, runtime: str, artifact: Artifact) -> Firmware:
         """The firmware for a board, runtime and model, built now or found.
 
         Raises:
-            ModelError: the runtime cannot run the model.
-            ToolMissing: no cross compiler.
+            ModelError: the runtime cannot run the model, or the board has no room for it.
+            ToolMissing: no cross compiler, or a library that cannot be fetched.
             BuildFailed: PlatformIO or the compiler failed.
         """
-        refuse_unsupported(artifact, board, runtime)
         if runtime not in board.env:
             raise RigError(f"board {board.id} has no PlatformIO environment for {runtime}")
-        identity = build_id(self._project, board, runtime, artifact)
+        job = self._job(board, runtime, artifact)
+        identity = build_id(self._project, board, runtime, artifact, job.library, job.arena)
         kept = self._project.state / "firmware" / identity
         if not (kept / "firmware.json").is_file():
-            env = board.env[runtime]
-            work = self._project.state / "build" / env
+            work = self._project.state / "build" / work_name(job.env, job.library)
             work.mkdir(parents=True, exist_ok=True)
             with FileLock(work / "lock"):
                 if not (kept / "firmware.json").is_file():
-                    self._build(board, runtime, artifact, identity, work, kept)
-        return self._load(kept, identity, runtime)
+                    self._build(job, identity, work, kept)
+        return self._load(kept, identity, job)
 
-    def _load(self, kept: Path, identity: str, runtime: str) -> Firmware:
+    def _job(self, board: Board, runtime: str, artifact: Artifact) -> Job:
+        job = Job(board=board, runtime=runtime, artifact=artifact)
+        if runtime != "tflm":
+            refuse_unsupported(artifact, board, runtime)
+            return job
+        if self._tflm:
+            library = find_library(self._tflm, self._project.state / "libraries")
+        else:
+            library = pinned_library((self._project.root / "platformio.ini").read_text(), job.env)
+        if self._check_support:
+            refuse_unsupported(artifact, board, runtime, library.cannot)
+        refused = too_large(board, job.where, flash_bytes=len(artifact.content), ram_bytes=0)
+        if refused:
+            raise refused
+        if self._arena_bytes is None:
+            arena = plan_arena(artifact)
+        else:
+            arena = ArenaPlan(size_bytes=self._arena_bytes, source="as asked for")
+        return replace(job, library=library, arena=arena)
+
+    def _load(self, kept: Path, identity: str, job: Job) -> Firmware:
         sections = json.loads((kept / "firmware.json").read_text())
         return Firmware(
             elf=kept / "firmware.elf",
             build_id=identity,
-            runtime=runtime,
+            runtime=job.runtime,
             sections=tuple(Section(**section) for section in sections),
+            library=job.library,
+            arena=job.arena,
         )
 
-    def _build(
-        self, board: Board, runtime: str, artifact: Artifact, identity: str, work: Path, kept: Path
-    ) -> None:
+    def _build(self, job: Job, identity: str, work: Path, kept: Path) -> None:
         with tempfile.TemporaryDirectory(dir=work, prefix="model-") as fresh:
-            codegen.generate_aot(artifact, board, build_id=identity, folder=Path(fresh))
+            generate(job, identity, Path(fresh))
             _sync(Path(fresh), work / "model")
-        self._run_pio(board, runtime, artifact, work)
-        elf = work / "pio" / "build" / board.env[runtime] / "firmware.elf"
+        self._run_pio(job, work)
+        elf = work / "pio" / "build" / job.env / "firmware.elf"
+        sections = elf_sections(elf)
+        refused = too_large(
+            job.board, job.where, flash_bytes=flash_bytes(sections), ram_bytes=ram_bytes(sections)
+        )
+        if refused:
+            raise refused
         kept.mkdir(parents=True, exist_ok=True)
         for name in UPLOADED:
             if elf.with_name(name).is_file():
                 shutil.copy2(elf.with_name(name), kept / name)
         # Written last: its presence says that the folder is whole.
         part = kept / "firmware.json.part"
-        part.write_text(json.dumps([asdict(section) for section in elf_sections(elf)], indent=1))
+        part.write_text(json.dumps([asdict(section) for section in sections], indent=1))
         part.rename(kept / "firmware.json")
 
-    def _run_pio(self, board: Board, runtime: str, artifact: Artifact, work: Path) -> None:
+    def _run_pio(self, job: Job, work: Path) -> None:
         environment = pio_environment(self._project, work, work / "model")
+        if job.library and job.library.folder:
+            operators = codegen_tflm.distinct_operators(job.artifact)
+            override = write_override(job.env, job.library, operators, work)
+            environment["HIL_PIO_CONFIG"] = str(override)
+        if job.library:
+            ini = (self._project.root / "platformio.ini").read_text()
+            flags = job.library.build_flags(bare=is_bare(ini, job.env))
+            environment["PLATFORMIO_BUILD_FLAGS"] = " ".join(flags)
         seed_scons(Path(environment["PLATFORMIO_CORE_DIR"]))
-        command = [sys.executable, "-m", "platformio", "run", "-e", board.env[runtime]]
+        command = [sys.executable, "-m", "platformio", "run", "-e", job.env]
         done = subprocess.run(
             [*command, "-d", str(self._project.root)],
             env=environment,
@@ -214,8 +386,18 @@ class Builder:
         log = work / "build.log"
         log.write_text(done.stdout)
         if done.returncode:
-            raise BuildFailed(
-                where=Where(board=board.id, model=artifact.name),
-                first_errors=first_errors(done.stdout),
-                log=str(log),
-            )
+            raise explain_failure(done.stdout, job, str(log))
+
+
+def generate(job: Job, identity: str, folder: Path) -> None:
+    """Write the generated model sources of a job into an empty folder."""
+    if job.library and job.arena:
+        generate_tflm(
+            job.artifact,
+            arena_bytes=job.arena.size_bytes,
+            version=str(job.library),
+            build_id=identity,
+            folder=folder,
+        )
+    else:
+        generate_aot(job.artifact, job.board, build_id=identity, folder=folder)

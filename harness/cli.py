@@ -88,6 +88,9 @@ def _rig_options(options: argparse.Namespace, file: RigFile, board_id: str) -> R
         plugged=file.plugged(board_id),
         neighbours=file.neighbours(board_id),
         flash=options.flash,
+        tflm=options.tflm,
+        arena_bytes=options.arena,
+        check_support=not options.unchecked,
     )
 
 
@@ -212,8 +215,17 @@ def build(options: argparse.Namespace) -> int:
     runtime = board.runtime(options.runtime)
     say(f"building {artifact.name} for {board.id} with {runtime}")
     start = time.monotonic()
-    firmware = Builder(project).build(board, runtime, artifact)
+    builder = Builder(
+        project,
+        tflm=options.tflm,
+        arena_bytes=options.arena,
+        check_support=not options.unchecked,
+    )
+    firmware = builder.build(board, runtime, artifact)
     print(f"{firmware.elf}\nbuild id {firmware.build_id}")
+    if firmware.library and firmware.arena:
+        print(f"TFLM from {firmware.library}, folder {firmware.library.folder or 'of PlatformIO'}")
+        print(f"arena {firmware.arena.size_bytes} B: {firmware.arena.source}")
     print(f"flash {firmware.flash_bytes} B, RAM {firmware.ram_bytes} B")
     rows = [
         (section.name, str(section.size_bytes), "x" * section.in_flash, "x" * section.in_ram)
@@ -345,6 +357,21 @@ def _parser() -> argparse.ArgumentParser:
             "--model", default=DEFAULT_MODEL, metavar="NAME", help="name, folder or file"
         )
         sub.add_argument("--runtime", metavar="ID", help=" or ".join(RUNTIMES))
+        sub.add_argument(
+            "--tflm",
+            type=lambda text: Path(text).resolve(),
+            default=os.environ.get("HIL_TFLM") or None,
+            metavar="DIR",
+            help="TFLM library to build with, for rigs without a network [$HIL_TFLM]",
+        )
+        sub.add_argument(
+            "--arena", type=_positive, metavar="BYTES", help="capacity of the tflm arena"
+        )
+        sub.add_argument(
+            "--unchecked",
+            action="store_true",
+            help="build models also where the runtime is known to compute them wrongly",
+        )
         if run is not build:
             sub.add_argument("--port", help="where the board is, if not where it usually is")
             sub.add_argument(

@@ -19,6 +19,8 @@
     |   +-- StaleFirmware   model hash or build id differs from what was built
     +-- TooSlow             a measured latency is over its limit
     +-- ModelError          a model file is foreign, corrupt or not for this runtime
+    |   +-- TooLarge        the firmware with this model does not fit the board
+    |   +-- MissingKernel   the TFLM library lacks operators of the model
     +-- TensorError         a tensor's shape, dtype, scale or values do not fit
 
 An error carries its facts as attributes; the text is built from them.
@@ -257,6 +259,34 @@ class TooSlow(HilError):
 
 class ModelError(HilError):
     """A model or artifact file is foreign, corrupt, or not for this runtime."""
+
+
+class TooLarge(ModelError):
+    """The firmware with this model does not fit; sizes in bytes, `memory` is flash or RAM."""
+
+    def __init__(self, *, where: Where, memory: str, needed: int, available: int) -> None:
+        super().__init__(
+            f"the firmware takes {needed} bytes of {memory}, the board has {available}: "
+            f"{needed - available} too many",
+            where=where,
+            hint="Take a smaller or more quantized model, or a board with more memory.",
+        )
+        self.memory = memory
+        self.needed = needed
+        self.available = available
+
+
+class MissingKernel(ModelError):
+    """The TFLM library has no kernel for `operators` of the model."""
+
+    def __init__(self, *, where: Where, operators: tuple[str, ...], library: str) -> None:
+        super().__init__(
+            f"{library} has no kernel for operator {', '.join(operators)}",
+            where=where,
+            hint="Use a newer TFLM library (--hil-tflm DIR), or a model without it.",
+        )
+        self.operators = operators
+        self.library = library
 
 
 class TensorError(HilError):

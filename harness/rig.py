@@ -55,8 +55,9 @@ class RigOptions:
     `port` overrides where a board is, else `plugged` says; `neighbours` are the rig file's other
     boards, whose ports are not this one's. `runtime` None is each board's default.
     `flash` is one of FLASH. `tflm` is a folder with a TFLM library to build with, instead of the
-    one that the board's environment pins. Without `check_support` a model that the runtime is
-    known to compute wrongly is built and run all the same.
+    one that the board's environment pins, and `arena_bytes` the capacity of its arena instead of
+    the one planned from the model. Without `check_support` a model that the runtime is known to
+    compute wrongly is built and run all the same.
     """
 
     lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S
@@ -67,6 +68,7 @@ class RigOptions:
     neighbours: tuple[Plugged, ...] = ()
     flash: str = "auto"
     tflm: Path | None = None
+    arena_bytes: int | None = None
     check_support: bool = True
 
     @property
@@ -244,7 +246,13 @@ def open_board(
     if board.attachment == "virtual":
         build_id = virtual_build_id(artifact.sha256)
     else:
-        firmware = Builder(project).build(board, runtime, artifact)
+        builder = Builder(
+            project,
+            tflm=options.tflm,
+            arena_bytes=options.arena_bytes,
+            check_support=options.check_support,
+        )
+        firmware = builder.build(board, runtime, artifact)
         build_id = firmware.build_id
     expected = Expected(model_sha256=artifact.sha256, build_id=build_id, runtime=runtime)
     where = Where(board=board.id, model=artifact.name)

@@ -7,27 +7,18 @@ from harness.board import Board
 from harness.errors import ModelError, Where
 
 PER_CHANNEL_DENSE = "per_channel_dense"
-
-_REASONS = {
-    PER_CHANNEL_DENSE: (
-        "its Dense layers are quantized per channel, and this TFLM library ignores all scales but "
-        "the first: every output would be wrong, without an error"
-    ),
-}
-
-_CURES = {
-    PER_CHANNEL_DENSE: (
-        "Convert with converter._experimental_disable_per_channel_quantization_for_dense_layers "
-        "= True, or run it on another runtime."
-    ),
-}
+"""A library may lack it: Dense layers with a scale for each output channel."""
 
 
-def refuse_unsupported(artifact: Artifact, board: Board, runtime: str) -> None:
+def refuse_unsupported(
+    artifact: Artifact, board: Board, runtime: str, cannot: tuple[str, ...] = ()
+) -> None:
     """Raise ModelError if the runtime cannot run the model as it is meant.
 
-    `aot` compiles full int8 only. What a board's library for a runtime cannot do stands in
-    `boards.toml` under `cannot`; operators that BakeNN lacks are named by its compiler instead.
+    `aot` compiles full int8 only. Operators that a runtime lacks are named by its compiler instead.
+
+    Args:
+        cannot: what the runtime's library gets wrong, such as PER_CHANNEL_DENSE.
     """
     where = Where(board=board.id, model=artifact.name)
     if runtime == "aot":
@@ -38,10 +29,13 @@ def refuse_unsupported(artifact: Artifact, board: Board, runtime: str) -> None:
                     where=where,
                     hint="Use the model's int8 file, or runtime tflm.",
                 )
-    limits = board.cannot.get(runtime, ())
-    if PER_CHANNEL_DENSE in limits and artifact.per_channel_dense:
+    if PER_CHANNEL_DENSE in cannot and artifact.per_channel_dense:
         raise ModelError(
-            f"runtime {runtime} of this board cannot run the model: {_REASONS[PER_CHANNEL_DENSE]}",
+            f"runtime {runtime} cannot run the model: its Dense layers are quantized per channel, "
+            "and this TFLM library ignores all scales but the first: every output would be wrong, "
+            "without an error",
             where=where,
-            hint=_CURES[PER_CHANNEL_DENSE],
+            hint="Convert with "
+            "converter._experimental_disable_per_channel_quantization_for_dense_layers = True, "
+            "or take a newer TFLM library (--hil-tflm DIR) or another runtime.",
         )

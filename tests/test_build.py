@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from harness.board import load_registry
-from harness.build import Builder, build_id, elf_sections, first_errors
-from harness.errors import BuildFailed, ModelError, ToolMissing
+from harness.build import Builder, Job, build_id, elf_sections, explain_failure, first_errors
+from harness.errors import BuildFailed, MissingKernel, ModelError, TooLarge, ToolMissing
+from harness.library import Library
 from harness.project import Project, find_project
 from harness.reference import resolve_model
 
@@ -88,6 +89,87 @@ def test_a_compile_error_is_shown_with_its_line_and_the_log(project, sine, tmp_p
     assert "board qemu-m4" in str(caught.value) and "model sine_int8" in str(caught.value)
     assert any("main.cpp" in line and "error:" in line for line in caught.value.first_errors)
     assert "missing_name" in Path(caught.value.log).read_text()
+
+
+JOB = Job(
+    board=QEMU_M4,
+    runtime="tflm",
+    artifact=resolve_model("sine", find_project().artifacts),
+    library=Library(name="lib", version="1", cannot=()),
+)
+
+
+@pytest.mark.parametrize(
+    "log, memory, needed, available",
+    [
+        # As GNU ld 2.40 and PlatformIO 6.2 print them.
+        ("ld: region `CODE' overflowed by 12 bytes", "flash", 4_194_316, 4_194_304),
+        (
+            "ld: region `FLASH' overflowed by 1 bytes\ncollect2: error",
+            "flash",
+            4_194_305,
+            4_194_304,
+        ),
+        ("ld: region `DATA' overflowed by 100 bytes", "RAM", 4_194_404, 4_194_304),
+        (
+            "Error: The program size (900 bytes) is greater than maximum allowed (800 bytes)",
+            "flash",
+            900,
+            800,
+        ),
+        ("Error: The data size (7 bytes) is greater than maximum allowed (5 bytes)", "RAM", 7, 5),
+    ],
+)
+def test_firmware_that_does_not_fit_is_an_error_with_the_numbers(log, memory, needed, available):
+    error = explain_failure(log, JOB, "build.log")
+    assert isinstance(error, TooLarge)
+    assert (error.memory, error.needed, error.available) == (memory, needed, available)
+    assert f"takes {needed} bytes of {memory}, the board has {available}" in str(error)
+    assert "board qemu-m4, model sine_int8" in str(error)
+
+
+def test_operator_the_library_lacks_is_named():
+    job = replace(JOB, artifact=replace(JOB.artifact, operators=("ADD", "GELU", "GELU")))
+    log = (
+        "model_tflm.cpp:9:17: error: 'class tflite::MicroMutableOpResolver<2>' has no member "
+        "named 'AddGelu'; did you mean 'AddElu'?"
+    )
+    error = explain_failure(log, job, "build.log")
+    assert isinstance(error, MissingKernel) and error.operators == ("GELU",)
+    assert "lib 1 has no kernel for operator GELU (board qemu-m4, model sine_int8)" in str(error)
+
+
+def test_library_that_cannot_be_fetched_says_how_to_do_without_a_network():
+    error = explain_failure("HTTPClientError: ", JOB, "build.log")
+    assert isinstance(error, ToolMissing) and "lib 1 not found" in str(error)
+    assert "--hil-tflm DIR" in str(error)
+    fetched = replace(JOB, library=replace(JOB.library, folder=Path("/lib")))
+    assert type(explain_failure("HTTPClientError: ", fetched, "build.log")) is BuildFailed
+
+
+def test_a_model_larger_than_the_flash_is_refused_before_anything_is_built(project, sine, tmp_path):
+    small = replace(QEMU_M4, flash_bytes=1000)
+    untouched = Project(root=project.root, state=tmp_path / "state")
+    with pytest.raises(TooLarge, match=f"takes {len(sine.content)} bytes of flash") as caught:
+        Builder(untouched).build(small, "tflm", sine)
+    assert caught.value.available == 1000
+    assert not untouched.state.exists()
+
+
+def test_firmware_that_fits_by_the_linkers_map_but_not_the_board_is_refused(project, sine):
+    small = replace(QEMU_M4, flash_bytes=5000)
+    with pytest.raises(TooLarge, match="bytes of flash, the board has 5000") as caught:
+        Builder(project).build(small, "aot", sine)
+    assert caught.value.needed > 5000
+
+
+def test_per_channel_dense_is_refused_before_the_build_on_a_library_that_ignores_scales(
+    project, sine, tmp_path
+):
+    untouched = Project(root=project.root, state=tmp_path / "state")
+    with pytest.raises(ModelError, match="quantized per channel"):
+        Builder(untouched).build(QEMU_M4, "tflm", replace(sine, per_channel_dense=True))
+    assert not untouched.state.exists()
 
 
 def test_first_errors_falls_back_to_the_last_lines():

@@ -76,7 +76,10 @@ def test_wrong_numbers_have_an_exit_status_of_their_own(hil):
         (("infer", "1", "--model", "cosine"), "unknown model 'cosine'; known:"),
         (("infer", "1", "2"), "takes 1 number(s)"),
         (("infer", "nan"), "NaN"),
-        (("build", "--runtime", "tflm"), "unknown runtime for board qemu-m4 'tflm'; known: aot"),
+        (
+            ("build", "--runtime", "tvm"),
+            "unknown runtime for board qemu-m4 'tvm'; known: aot, tflm",
+        ),
         (("build", "--model", "/nonexistent/x.tflite"), "cannot read /nonexistent/x.tflite"),
     ],
 )

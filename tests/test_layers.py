@@ -16,8 +16,8 @@ LAYERS = (
     {"errors"},
     {"tensor", "protocol", "latency", "compare", "report", "artifact", "board", "rigfile"}
     | {"support", "faults", "virtual", "outcome", "limits", "tally", "junit", "udev"},
-    {"link", "reference", "codegen", "toolchain", "project", "build", "lock", "emulator"}
-    | {"ptyboard", "ending", "ports", "flash"},
+    {"link", "reference", "codegen", "codegen_aot", "codegen_tflm", "arena", "library"}
+    | {"toolchain", "project", "build", "lock", "emulator", "ptyboard", "ending", "ports", "flash"},
     {"runner"},
     {"recovery", "seat", "attach"},
     {"rig"},

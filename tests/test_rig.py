@@ -151,7 +151,7 @@ def test_a_row_holds_the_boards_own_words(sine):
 
 def test_a_runtime_the_board_lacks_is_named_with_those_it_has(sine):
     with (
-        pytest.raises(UnknownName, match="'tflm'; known: aot"),
-        open_board(REGISTRY["qemu-m4"], sine, PROJECT, RigOptions(runtime="tflm")),
+        pytest.raises(UnknownName, match="'tvm'; known: aot, tflm"),
+        open_board(REGISTRY["qemu-m4"], sine, PROJECT, RigOptions(runtime="tvm")),
     ):
         raise AssertionError("opened")

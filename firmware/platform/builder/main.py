@@ -45,6 +45,9 @@ env.Append(
 )
 env.Replace(LDSCRIPT_PATH=os.path.join(env.PioPlatform().get_dir(), board.get("build.ldscript")))
 
+# TFLM as an Arduino library keeps what needs the core in a file that nothing else refers to.
+env.AddBuildMiddleware(lambda env, node: None, "*/peripherals/*_arduino.cpp")
+
 program = env.BuildProgram()
 size = env.Alias("checkprogsize", program, env.VerboseAction(env.CheckUploadSize, "Checking size"))
 AlwaysBuild(size)

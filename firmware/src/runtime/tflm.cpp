@@ -1,0 +1,229 @@
+#include "runtime/tflm.h"
+
+#include <cstring>
+
+#include "runtime/runtime.h"
+#include "runtime/tflm_log.h"
+
+#pragma GCC diagnostic push  // Foreign headers answer to their authors' warnings.
+#pragma GCC diagnostic ignored "-Wall"
+#pragma GCC diagnostic ignored "-Wextra"
+#pragma GCC diagnostic ignored "-Wshadow"
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#pragma GCC diagnostic ignored "-Wdouble-promotion"
+#include "tensorflow/lite/micro/arena_allocator/single_arena_buffer_allocator.h"
+#include "tensorflow/lite/micro/memory_planner/greedy_memory_planner.h"
+#include "tensorflow/lite/micro/micro_allocator.h"
+#include "tensorflow/lite/micro/micro_interpreter.h"
+#include "tensorflow/lite/schema/schema_generated.h"
+#pragma GCC diagnostic pop
+
+namespace runtime {
+namespace {
+
+// TFLM tells a lack of memory from other failures in the text of its log only: this notes what was refused.
+class Arena : public tflite::SingleArenaBufferAllocator {
+ public:
+  Arena(uint8_t* buffer, size_t size) : SingleArenaBufferAllocator(buffer, size) {}
+
+  TfLiteStatus ResizeBuffer(uint8_t* buffer, size_t size, size_t alignment) override {
+    const TfLiteStatus status = SingleArenaBufferAllocator::ResizeBuffer(buffer, size, alignment);
+    if (status != kTfLiteOk) Refused(GetPersistentUsedBytes() + size + alignment);
+    return status;
+  }
+
+  uint8_t* AllocatePersistentBuffer(size_t size, size_t alignment) override {
+    uint8_t* const buffer = SingleArenaBufferAllocator::AllocatePersistentBuffer(size, alignment);
+    if (buffer == nullptr) Refused(GetUsedBytes() + size + alignment);
+    return buffer;
+  }
+
+  uint8_t* AllocateTemp(size_t size, size_t alignment) override {
+    uint8_t* const buffer = SingleArenaBufferAllocator::AllocateTemp(size, alignment);
+    if (buffer == nullptr) Refused(GetUsedBytes() + size + alignment);
+    return buffer;
+  }
+
+  void Refused(size_t wanted) {
+    if (wanted > wanted_) wanted_ = wanted;
+  }
+  size_t wanted() const { return wanted_; }  // The capacity that would have got it further; 0: nothing was refused.
+
+  void operator delete(void*) {}  // Asked for by the virtual destructor, never called.
+
+ private:
+  size_t wanted_ = 0;
+};
+
+// Knows what the finished plan needs, which TFLM compares with what is left before it asks for it.
+class Planner : public tflite::GreedyMemoryPlanner {
+ public:
+  size_t GetMaximumMemorySize() override {
+    planned_ = GreedyMemoryPlanner::GetMaximumMemorySize();
+    return planned_;
+  }
+
+  size_t planned() const { return planned_; }
+
+  void operator delete(void*) {}
+
+ private:
+  size_t planned_ = 0;
+};
+
+Forever<Arena> arena_place;
+Forever<Planner> planner_place;
+Forever<tflite::MicroInterpreter> interpreter_place;
+
+tflite::MicroInterpreter* interpreter = nullptr;
+uint32_t arena_used = 0;  // After a failure for want of arena: what would have got it further.
+char note[200];
+char kernels[64];
+
+char* Append(char* at, const char* end, const char* text) {
+  while (*text != '\0' && at < end - 1) *at++ = *text++;
+  *at = '\0';
+  return at;
+}
+
+char* Append(char* at, const char* end, uint32_t value) {
+  char digits[11] = {};
+  char* first = digits + sizeof digits - 1;
+  do {
+    *--first = static_cast<char>('0' + value % 10);
+    value /= 10;
+  } while (value != 0);
+  return Append(at, end, first);
+}
+
+void DescribeKernels() {
+  const KernelCounts counts = Kernels();
+  const char* const end = kernels + sizeof kernels;
+  const uint8_t optimized = counts.cmsis_nn > counts.esp_nn ? counts.cmsis_nn : counts.esp_nn;
+  char* at = kernels;
+  if (optimized > 0) at = Append(at, end, counts.cmsis_nn > counts.esp_nn ? "CMSIS-NN" : "ESP-NN");
+  if (optimized == counts.operators) return;
+  if (optimized > 0) {
+    at = Append(Append(at, end, " ("), end, optimized);
+    at = Append(Append(Append(at, end, " of "), end, counts.operators), end, " operators) + ");
+  }
+  Append(at, end, "TFLM reference");
+}
+
+bool Fits(const TfLiteTensor* tensor, const TensorSpec& spec) {
+  // The interpreter's numbers are the file's but for float32, since its 0 is "no type".
+  const TfLiteType type = spec.dtype == kFloat32 ? kTfLiteFloat32 : static_cast<TfLiteType>(spec.dtype);
+  return tensor != nullptr && tensor->data.raw != nullptr && tensor->type == type &&
+         tensor->bytes == SizeBytes({&spec, 1});
+}
+
+// The generated description is what the host was told: it must be the interpreter's own.
+bool TensorsFit() {
+  if (interpreter->inputs_size() != kTflmModel.inputs.count) return false;
+  if (interpreter->outputs_size() != kTflmModel.outputs.count) return false;
+  for (uint8_t i = 0; i < kTflmModel.inputs.count; ++i) {
+    if (!Fits(interpreter->input(i), kTflmModel.inputs.items[i])) return false;
+  }
+  for (uint8_t i = 0; i < kTflmModel.outputs.count; ++i) {
+    if (!Fits(interpreter->output(i), kTflmModel.outputs.items[i])) return false;
+  }
+  return true;
+}
+
+// The note: `reason`, and what TFLM logged.
+Status Fail(Status status, const char* reason) {
+  const char* const end = note + sizeof note;
+  char* at = Append(note, end, reason);
+  if (TflmLog()[0] != '\0') Append(Append(at, end, at > note ? ": " : ""), end, TflmLog());
+  return status;
+}
+
+Status FailForWantOfArena() {
+  char reason[80];
+  const char* const end = reason + sizeof reason;
+  char* at = Append(Append(reason, end, "the arena has "), end, kTflmModel.arena_capacity);
+  Append(Append(Append(at, end, " bytes, at least "), end, arena_used), end, " are needed");
+  return Fail(Status::kArenaTooSmall, reason);
+}
+
+Status Plan(Arena* arena, const tflite::Model* model, const tflite::MicroOpResolver* resolver) {
+  // Its own object is the one thing TFLM places in the arena without a look at whether there is room.
+  constexpr size_t kOwn = sizeof(tflite::MicroAllocator) + alignof(tflite::MicroAllocator);
+  if (kTflmModel.arena_capacity < kOwn) {
+    arena->Refused(kOwn);
+    return Status::kArenaTooSmall;
+  }
+  Planner* const planner = planner_place.Make();
+  tflite::MicroAllocator* const allocator = tflite::MicroAllocator::Create(arena, planner);
+  interpreter = interpreter_place.Make(model, *resolver, allocator);
+  if (interpreter->AllocateTensors() == kTfLiteOk) return Status::kOk;
+  const size_t planned = arena->GetPersistentUsedBytes() + planner->planned();
+  if (planned > kTflmModel.arena_capacity) arena->Refused(planned);
+  return arena->wanted() > 0 ? Status::kArenaTooSmall : Status::kModelNotLoaded;
+}
+
+}  // namespace
+
+Status Load() {
+  DescribeKernels();
+  const tflite::Model* const model = tflite::GetModel(kTflmModel.flatbuffer);
+  if (model->version() != TFLITE_SCHEMA_VERSION) {
+    const char* const end = note + sizeof note;
+    char* const at = Append(Append(note, end, "model has schema version "), end, model->version());
+    Append(Append(at, end, ", the library reads "), end, static_cast<uint32_t>(TFLITE_SCHEMA_VERSION));
+    return Status::kBadSchema;
+  }
+  const tflite::MicroOpResolver* const resolver = Resolver();
+  if (resolver == nullptr) return Fail(Status::kModelNotLoaded, "an operator was not accepted");
+  Arena* const arena = arena_place.Make(kTflmModel.arena, kTflmModel.arena_capacity);
+  const Status planned = Plan(arena, model, resolver);
+  arena_used = static_cast<uint32_t>(arena->wanted() > 0 ? arena->wanted() : arena->GetUsedBytes());
+  if (planned != Status::kOk) {
+    interpreter = nullptr;
+    return planned == Status::kArenaTooSmall ? FailForWantOfArena() : Fail(planned, "");
+  }
+  return TensorsFit() ? Status::kOk : Fail(Status::kModelNotLoaded, "its tensors are not those described");
+}
+
+Description Describe() {
+  Description description = {};
+  description.id = "tflm";
+  description.version = kTflmModel.version;
+  description.kernels = kernels;
+  description.arena_used = arena_used;
+  description.arena_capacity = kTflmModel.arena_capacity;
+  description.model_sha256 = kTflmModel.model_sha256;
+  description.build_id = kTflmModel.build_id;
+  description.inputs = kTflmModel.inputs;
+  description.outputs = kTflmModel.outputs;
+  description.model_name = kTflmModel.model_name;
+  description.note = note;
+  return description;
+}
+
+InputBuffer Input() { return {kTflmModel.input, kTflmModel.input_size}; }
+
+void Prepare() {
+  const uint8_t* from = kTflmModel.input;
+  for (uint8_t i = 0; i < kTflmModel.inputs.count; ++i) {
+    TfLiteTensor* const tensor = interpreter->input(i);
+    memcpy(tensor->data.raw, from, tensor->bytes);
+    from += tensor->bytes;
+  }
+}
+
+Status Invoke() { return interpreter->Invoke() == kTfLiteOk ? Status::kOk : Status::kInvokeFailed; }
+
+OutputBuffer Output() {
+  if (interpreter == nullptr) return {nullptr, kTflmModel.output_size};
+  if (kTflmModel.outputs.count == 1) return {interpreter->output(0)->data.uint8, kTflmModel.output_size};
+  uint8_t* to = kTflmModel.output;
+  for (uint8_t i = 0; i < kTflmModel.outputs.count; ++i) {
+    const TfLiteTensor* const tensor = interpreter->output(i);
+    memcpy(to, tensor->data.raw, tensor->bytes);
+    to += tensor->bytes;
+  }
+  return {kTflmModel.output, kTflmModel.output_size};
+}
+
+}  // namespace runtime

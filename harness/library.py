@@ -1,0 +1,335 @@
+"""TFLM libraries: found in a folder or pinned in platformio.ini, and made fit for PlatformIO.
+
+A folder is either a library as PlatformIO takes it (`library.json` or `library.properties`), or a
+source tree as upstream's `create_tflm_tree.py` exports it. A tree gets a wrapper of a few lines.
+"""
+
+from __future__ import annotations
+
+import configparser
+import hashlib
+import json
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import RigError
+from harness.support import PER_CHANNEL_DENSE
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+LIBRARIES_FILE = Path(__file__).with_name("libraries.toml")
+EXPORT = "tensorflow/lite/micro/tools/project_generation/create_tflm_tree.py"
+
+_INTERPRETER = "tensorflow/lite/micro/micro_interpreter.h"
+_FLATBUFFERS = "third_party/flatbuffers/include/flatbuffers/flatbuffers.h"
+_KERNELS = "tensorflow/lite/micro/kernels"
+_MANIFESTS = ("library.json", "library.properties")
+_SUFFIXES = {".c", ".cc", ".cpp", ".h", ".S", *(Path(name).suffix for name in _MANIFESTS)}
+_INCLUDES = (
+    ".",
+    "third_party/flatbuffers/include",
+    "third_party/gemmlowp",
+    "third_party/ruy",
+    "third_party/cmsis_nn",
+    "third_party/cmsis_nn/Include",
+    "third_party/cmsis/CMSIS/Core/Include",
+)
+_DEFINES = ("-DTF_LITE_STATIC_MEMORY",)
+_CMSIS_NN_DEFINES = ("-DCMSIS_NN", "-DARM_NN_ENABLE_F16=0", "-DARM_NN_ENABLE_F32=0")
+# The sinks of log and time differ by target, and the log's is ours.
+_FILTER = (
+    "+<tensorflow/>",
+    f"-<{_KERNELS}/>",
+    "-<tensorflow/**/*test*>",
+    "-<tensorflow/**/*mock*>",
+    "-<tensorflow/**/*fake*>",
+    "-<tensorflow/lite/micro/cortex_m_generic/>",
+    "-<tensorflow/lite/micro/debug_log.c*>",
+    "-<tensorflow/lite/micro/micro_time.c*>",
+    "-<tensorflow/lite/micro/system_setup.c*>",
+)
+_ALWAYS = ("kernel_util", "micro_tensor_utils")
+_KERNEL_HEADER = re.compile(r'#include "tensorflow/lite/micro/kernels/(\w+)\.h"')
+_CMSIS_NN = re.compile(r"^(?:[A-Za-z_][\w \*]*?\b)?(arm_\w+)\(", re.MULTILINE)
+_PIN = re.compile(r"(?:[\w.-]+/)?(?P<name>[\w.-]+)@(?P<version>[\w.+-]+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Library:
+    """A TFLM library.
+
+    `folder` is None where PlatformIO fetches what platformio.ini pins. `root` holds `tensorflow/`.
+    `digest` is of all its sources, empty for a pinned one. `cannot` lists what it gets wrong: see
+    `harness.support`. `arduino`: it counts on macros of the Arduino core.
+    """
+
+    name: str
+    version: str
+    cannot: tuple[str, ...]
+    folder: Path | None = None
+    root: Path | None = None
+    wrapped: bool = False
+    arduino: bool = False
+    digest: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+    def build_flags(self, *, bare: bool) -> tuple[str, ...]:
+        """What library, firmware and generated model must be compiled with alike.
+
+        Args:
+            bare: for an environment without the Arduino core's macros, by which Arduino libraries
+                choose their optimized kernels.
+        """
+        if self.arduino and bare:
+            return ("-DARDUINO=10819", "-DARDUINO_EXCLUDE_CODE")
+        if not self.wrapped or self.root is None:
+            return ()
+        folders = (self.root / name for name in _INCLUDES)
+        includes = (f"-I{folder}" for folder in folders if folder.is_dir())
+        optimized = (self.root / _KERNELS / "cmsis_nn").is_dir()
+        return (*_DEFINES, *(_CMSIS_NN_DEFINES if optimized else ()), *includes)
+
+
+def pinned_library(ini: str, env: str) -> Library:
+    """The library that an environment's lib_deps pins.
+
+    Args:
+        ini: text of platformio.ini.
+
+    Raises:
+        RigError: it pins none.
+    """
+    match = _PIN.search(_option(ini, env, "lib_deps"))
+    if match is None:
+        raise RigError(
+            f"environment {env} of platformio.ini pins no TFLM library in lib_deps",
+            hint="Pin one as owner/name@version, or name a folder: --hil-tflm DIR",
+        )
+    facts = tomllib.loads(LIBRARIES_FILE.read_text()).get(match.group(0).split("/")[-1], {})
+    return Library(
+        name=match["name"],
+        version=match["version"],
+        cannot=tuple(facts.get("cannot", ())),
+        arduino=bool(facts.get("arduino", False)),
+    )
+
+
+def is_bare(ini: str, env: str) -> bool:
+    """Whether an environment has no framework, and so no macros of one.
+
+    Args:
+        ini: text of platformio.ini.
+    """
+    return not _option(ini, env, "framework")
+
+
+def _option(ini: str, env: str, option: str) -> str:
+    parser = configparser.RawConfigParser(strict=False)
+    parser.read_string(ini)
+    return _inherited(parser, f"env:{env}", option)
+
+
+def _inherited(parser: configparser.RawConfigParser, section: str, option: str) -> str:
+    if parser.has_option(section, option):
+        return parser.get(section, option)
+    parents = re.split(r"[,\s]+", parser.get(section, "extends", fallback=""))
+    found = (_inherited(parser, parent, option) for parent in parents if parent)
+    return next(filter(None, found), "")
+
+
+def find_library(folder: Path, cache: Path) -> Library:
+    """The TFLM library in a folder.
+
+    Args:
+        cache: folder of ours, for digests of sources that have not changed since.
+
+    Raises:
+        RigError: there is none; says what was looked for.
+    """
+    roots = [root for root in (folder, folder / "src") if (root / _INTERPRETER).is_file()]
+    if not roots:
+        raise RigError(
+            f"no TFLM library in {folder}: neither it nor its src/ has {_INTERPRETER}",
+            hint="Name a folder with a PlatformIO or Arduino library of TensorFlow Lite Micro, or "
+            f"a tree that upstream's {EXPORT} made.",
+        )
+    root = roots[0]
+    wrapped = not any((folder / name).is_file() for name in _MANIFESTS)
+    if wrapped and not (root / _FLATBUFFERS).is_file():
+        raise RigError(
+            f"the TFLM sources in {folder} come without {_FLATBUFFERS}",
+            hint=f"In a checkout of tflite-micro run {EXPORT}: it makes a tree with all they need.",
+        )
+    digest = _digest(folder, cache)
+    name, version = ("tflite-micro tree", digest[:8]) if wrapped else _manifest(folder)
+    return Library(
+        name=name,
+        version=version,
+        cannot=_limits(root),
+        folder=folder,
+        root=root,
+        wrapped=wrapped,
+        arduino=(folder / "library.properties").is_file(),
+        digest=digest,
+    )
+
+
+def _manifest(folder: Path) -> tuple[str, str]:
+    described: dict[str, Any] = {}
+    try:
+        if (folder / "library.json").is_file():
+            described = json.loads((folder / "library.json").read_text())
+        else:
+            lines = (folder / "library.properties").read_text().splitlines()
+            described = dict(line.split("=", 1) for line in lines if "=" in line)
+        return str(described["name"]), str(described["version"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise RigError(
+            f"the manifest of the library in {folder} is malformed: {error!r}"
+        ) from error
+
+
+def _limits(root: Path) -> tuple[str, ...]:
+    """What the sources show: kernels that never mention channels have one scale for all."""
+    for source in (root / _KERNELS).glob("fully_connected_common.c*"):
+        if "per_channel" not in source.read_text(errors="replace"):
+            return (PER_CHANNEL_DENSE,)
+    return ()
+
+
+def _digest(folder: Path, cache: Path) -> str:
+    """Digest of names and contents; read again only if a name, size or time changed."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in _SUFFIXES)
+    index = hashlib.sha256()
+    for path in paths:
+        stat = path.stat()
+        index.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+    kept = cache / f"{_key(folder)}.json"
+    if kept.is_file():
+        known: dict[str, str] = json.loads(kept.read_text())
+        if known["index"] == index.hexdigest():
+            return known["digest"]
+    digest = hashlib.sha256()
+    for path in paths:
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(folder)}\0{len(content)}\0".encode() + content)
+    cache.mkdir(parents=True, exist_ok=True)
+    part = kept.with_suffix(f".{digest.hexdigest()[:8]}.part")
+    part.write_text(json.dumps({"index": index.hexdigest(), "digest": digest.hexdigest()}))
+    part.rename(kept)
+    return digest.hexdigest()
+
+
+def _key(folder: Path) -> str:
+    return hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+
+
+def work_name(env: str, library: Library | None) -> str:
+    """Working folder of an environment, one per library: PlatformIO wipes it for another one."""
+    return f"{env}-{_key(library.folder)}" if library and library.folder else env
+
+
+def source_filter(root: Path, operators: tuple[str, ...]) -> list[str]:
+    """PlatformIO's srcFilter for a source tree: TFLM's core and the kernels of some operators.
+
+    All kernels would take five minutes to compile, most of them for nothing. CMSIS-NN's kernel
+    replaces the reference kernel of the same name where the tree has it.
+    """
+    sources = {
+        path.stem: path
+        for folder in (root / _KERNELS, root / _KERNELS / "cmsis_nn")
+        for path in sorted(folder.glob("*.c*"))
+    }
+    texts = {stem: path.read_text(errors="replace") for stem, path in sources.items()}
+    chosen = _kernel_closure(root / _KERNELS, texts, operators)
+    files = [sources[stem] for stem in sorted(chosen)]
+    files += _cmsis_nn_closure(root, [texts[stem] for stem in sorted(chosen)])
+    return [*_FILTER, *(f"+<{path.relative_to(root).as_posix()}>" for path in files)]
+
+
+def _kernel_closure(folder: Path, texts: dict[str, str], operators: tuple[str, ...]) -> set[str]:
+    """Stems of the sources that register the operators, and of those their headers stand for.
+
+    `conv.h` stands for `conv` and `conv_common`.
+    """
+    registered = re.compile(rf"\bRegister_(?:{'|'.join(operators)})\(\)\s*{{")
+    left = [stem for stem, text in texts.items() if registered.search(text)]
+    left += [stem for stem in _ALWAYS if stem in texts]
+    chosen: set[str] = set()
+    while left:
+        stem = left.pop()
+        if stem in chosen:
+            continue
+        chosen.add(stem)
+        text = texts[stem]
+        header = folder / f"{stem}.h"
+        if header.is_file():
+            text += header.read_text(errors="replace")
+        for name in _KERNEL_HEADER.findall(text):
+            left += [other for other in texts if other == name or other.startswith(f"{name}_")]
+    return chosen
+
+
+def _cmsis_nn_closure(root: Path, texts: list[str]) -> list[Path]:
+    """The files of CMSIS-NN that define what these texts name, and what those name in turn."""
+    files = {
+        path: path.read_text(errors="replace")
+        for path in sorted((root / "third_party/cmsis_nn/Source").rglob("*.c"))
+    }
+    defined = {name: path for path, text in files.items() for name in _CMSIS_NN.findall(text)}
+    chosen: set[Path] = set()
+    left = list(texts)
+    while left:
+        named = set(re.findall(r"\barm_\w+", left.pop())) & set(defined)
+        for path in {defined[name] for name in named} - chosen:
+            chosen.add(path)
+            left.append(files[path])
+    return sorted(chosen)
+
+
+def write_wrapper(library: Library, operators: tuple[str, ...], folder: Path) -> Path:
+    """Write what makes a source tree a library for PlatformIO; returns what lib_deps should name.
+
+    A library that has a manifest of its own is named itself.
+
+    Args:
+        operators: those whose kernels are compiled.
+    """
+    if library.folder is None or library.root is None:
+        raise ValueError(f"{library} has no folder")
+    if not library.wrapped:
+        return library.folder
+    manifest = {
+        "name": "tflite-micro",
+        "version": "0.0.0",
+        "build": {
+            "srcDir": str(library.root),
+            "srcFilter": source_filter(library.root, operators),
+            "flags": ["-std=gnu++17", "-DNDEBUG", "-w"],
+            "libLDFMode": "off",
+        },
+    }
+    _write_if_changed(folder / "library.json", json.dumps(manifest, indent=1))
+    return folder
+
+
+def write_override(env: str, library: Library, operators: tuple[str, ...], folder: Path) -> Path:
+    """Write the PlatformIO configuration that makes an environment use the library in a folder."""
+    named = write_wrapper(library, operators, folder / "library")
+    path = folder / "library.ini"
+    _write_if_changed(path, f"[env:{env}]\nlib_deps = symlink://{named}\n")
+    return path
+
+
+def _write_if_changed(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file() or path.read_text() != text:
+        path.write_text(text)

@@ -1,0 +1,64 @@
+"""Model files made from others, by the schema that comes with the TFLM wheel."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+
+def _rewritten(content: bytes, change: Callable[[Any, Any], None]) -> bytes:
+    runtime = pytest.importorskip("tflite_micro.python.tflite_micro.runtime")
+    import flatbuffers
+
+    schema = runtime.schema_fb
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(content), 0))
+    change(schema, model)
+    builder = flatbuffers.Builder(0)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def lsh_projection(content: bytes) -> bytes:
+    """All operators replaced by one that no TFLM library has."""
+
+    def change(schema: Any, model: Any) -> None:
+        for code in model.operatorCodes:
+            code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.LSH_PROJECTION
+
+    return _rewritten(content, change)
+
+
+def of_schema(content: bytes, version: int) -> bytes:
+    """Said to be of another schema version."""
+    return _rewritten(content, lambda _, model: setattr(model, "version", version))
+
+
+def float_output(content: bytes) -> bytes:
+    """The last layer, int8 but for its output: no kernel takes that."""
+
+    def change(schema: Any, model: Any) -> None:
+        graph = model.subgraphs[0]
+        graph.tensors[graph.outputs[0]].type = schema.TensorType.FLOAT32
+
+    return _rewritten(content, change)
+
+
+def per_channel(content: bytes) -> bytes:
+    """Dense layers quantized per channel: every other channel's weights count half.
+
+    Weights and biases keep their integers, so that only the scales tell this model from `content`.
+    """
+
+    def change(schema: Any, model: Any) -> None:
+        graph = model.subgraphs[0]
+        for node in graph.operators:
+            _, weights, bias = (graph.tensors[index] for index in node.inputs)
+            channels = int(weights.shape[0])
+            for tensor in (weights, bias):
+                scale = float(tensor.quantization.scale[0])
+                halves = [scale if channel % 2 else scale / 2 for channel in range(channels)]
+                tensor.quantization.scale = halves
+                tensor.quantization.zeroPoint = [0] * channels
+                tensor.quantization.quantizedDimension = 0
+
+    return _rewritten(content, change)

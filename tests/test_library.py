@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.errors import RigError
+from harness.library import (
+    find_library,
+    is_bare,
+    pinned_library,
+    source_filter,
+    work_name,
+    write_override,
+)
+from harness.project import find_project
+from harness.support import PER_CHANNEL_DENSE
+
+KERNELS = "tensorflow/lite/micro/kernels"
+SOURCES = {
+    "tensorflow/lite/micro/micro_interpreter.h": "",
+    f"{KERNELS}/conv_common.cc": "",
+    f"{KERNELS}/conv.h": "",
+    f"{KERNELS}/conv.cc": "TFLMRegistration Register_CONV_2D() {",
+    f"{KERNELS}/fully_connected_common.cc": "data->is_per_channel = true;",
+    f"{KERNELS}/kernel_util.cc": "",
+    f"{KERNELS}/add.cc": "TFLMRegistration Register_ADD() {",
+}
+CMSIS_NN = {
+    f"{KERNELS}/cmsis_nn/conv.cc": '#include "tensorflow/lite/micro/kernels/conv.h"\n'
+    "TFLMRegistration Register_CONV_2D() {\n  arm_convolve_s8(1);\n}\n"
+    "TFLMRegistration Register_CONV_2D_INT8() {\n",
+    "third_party/cmsis_nn/Source/C/arm_convolve_s8.c": "arm_status\n"
+    "arm_convolve_s8(int a) {\n  arm_nn_row(a);\n}\n",
+    "third_party/cmsis_nn/Source/N/rows.c": "int8_t *arm_nn_row(int a)\n{\n}\n",
+    "third_party/cmsis_nn/Source/P/arm_avgpool_s8.c": "arm_status arm_avgpool_s8(int a) {}\n",
+}
+FLATBUFFERS = {"third_party/flatbuffers/include/flatbuffers/flatbuffers.h": ""}
+
+
+def made(folder: Path, *sources: dict[str, str]) -> Path:
+    for name, text in {name: text for part in sources for name, text in part.items()}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_tree_is_named_by_its_contents_and_wrapped(tmp_path: Path) -> None:
+    tree = made(tmp_path / "tree", SOURCES, FLATBUFFERS)
+    library = find_library(tree, tmp_path / "cache")
+    assert library.name == "tflite-micro tree" and library.version == library.digest[:8]
+    assert library.wrapped and library.root == tree and library.cannot == ()
+    flags = library.build_flags(bare=True)
+    assert "-DTF_LITE_STATIC_MEMORY" in flags
+    assert f"-I{tree}/third_party/flatbuffers/include" in flags
+    assert not any("CMSIS" in flag or "ARDUINO" in flag for flag in flags)
+
+
+def test_arduino_library_is_named_by_its_properties_and_left_as_it_is(tmp_path: Path) -> None:
+    sources = {f"src/{name}": text for name, text in SOURCES.items()}
+    manifest = {"library.properties": "name=Some_TFLM\nversion=2.1.0\nurl=https://a=b\n"}
+    library = find_library(made(tmp_path / "lib", sources, manifest), tmp_path / "cache")
+    assert str(library) == "Some_TFLM 2.1.0" and library.root == tmp_path / "lib" / "src"
+    assert not library.wrapped and library.build_flags(bare=False) == ()
+    assert "-DARDUINO_EXCLUDE_CODE" in library.build_flags(bare=True)
+
+
+def test_platformio_library_is_named_by_its_manifest(tmp_path: Path) -> None:
+    manifest = {"library.json": json.dumps({"name": "tflm", "version": "3"})}
+    assert str(find_library(made(tmp_path, SOURCES, manifest), tmp_path / "cache")) == "tflm 3"
+
+
+@pytest.mark.parametrize("text", ["{", '{"name": "x"}', "[]"])
+def test_malformed_manifest_is_an_error_that_names_the_folder(tmp_path: Path, text: str) -> None:
+    folder = made(tmp_path / "lib", SOURCES, {"library.json": text})
+    with pytest.raises(RigError, match=f"library in {folder} is malformed"):
+        find_library(folder, tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    "sources, missing",
+    [
+        ({}, "no TFLM library .*micro_interpreter.h"),
+        (SOURCES, "without third_party/flatbuffers/include"),
+    ],
+)
+def test_folder_without_a_library_says_what_was_looked_for(
+    tmp_path: Path, sources: dict[str, str], missing: str
+) -> None:
+    with pytest.raises(RigError, match=missing) as caught:
+        find_library(made(tmp_path, sources), tmp_path / "cache")
+    assert "create_tflm_tree.py" in caught.value.hint
+
+
+def test_kernels_that_never_mention_channels_cannot_do_per_channel_dense(tmp_path: Path) -> None:
+    old = {**SOURCES, f"{KERNELS}/fully_connected_common.cc": "params.scale = scale;"}
+    library = find_library(made(tmp_path / "old", old, FLATBUFFERS), tmp_path / "cache")
+    assert library.cannot == (PER_CHANNEL_DENSE,)
+
+
+def test_digest_follows_contents_and_is_read_from_the_cache_while_they_stay(tmp_path: Path) -> None:
+    tree, cache = made(tmp_path / "tree", SOURCES, FLATBUFFERS), tmp_path / "cache"
+    first = find_library(tree, cache)
+    (kept,) = cache.iterdir()
+    written = kept.stat().st_mtime_ns
+    assert find_library(tree, cache) == first and kept.stat().st_mtime_ns == written
+    (tree / KERNELS / "add.cc").write_text("changed")
+    assert find_library(tree, cache).digest != first.digest
+
+
+def test_pin_is_found_through_extends() -> None:
+    ini = "[base]\nlib_deps = some/Lib_X@1.2.3\n[env:a]\nextends = other, base\n[other]\nx = 1\n"
+    library = pinned_library(ini, "a")
+    assert str(library) == "Lib_X 1.2.3" and library.folder is None and library.cannot == ()
+    with pytest.raises(RigError, match="environment b of platformio.ini pins no TFLM library"):
+        pinned_library("[env:b]\nboard = x\n", "b")
+
+
+def test_environment_is_bare_unless_it_inherits_a_framework() -> None:
+    ini = "[base]\nframework = arduino\n[env:a]\nextends = base\n[env:b]\nboard = x\n"
+    assert not is_bare(ini, "a") and is_bare(ini, "b")
+    assert is_bare((find_project().root / "platformio.ini").read_text(), "qemu-m4-tflm")
+
+
+def test_the_pinned_library_is_known_to_ignore_scales() -> None:
+    ini = (find_project().root / "platformio.ini").read_text()
+    assert pinned_library(ini, "qemu-m4-tflm").cannot == (PER_CHANNEL_DENSE,)
+
+
+def test_only_the_kernels_of_the_operators_are_compiled(tmp_path: Path) -> None:
+    tree = made(tmp_path, SOURCES)
+    added = [name[2:-1] for name in source_filter(tree, ("CONV_2D",)) if name.startswith("+")]
+    assert added == ["tensorflow/", *(f"{KERNELS}/{n}.cc" for n in ("conv", "kernel_util"))]
+
+
+def test_cmsis_nn_replaces_a_reference_kernel_and_brings_what_it_calls(tmp_path: Path) -> None:
+    tree = made(tmp_path, SOURCES, CMSIS_NN)
+    added = [name[2:-1] for name in source_filter(tree, ("CONV_2D",)) if name.startswith("+")]
+    assert added == [
+        "tensorflow/",
+        f"{KERNELS}/cmsis_nn/conv.cc",
+        f"{KERNELS}/conv_common.cc",
+        f"{KERNELS}/kernel_util.cc",
+        "third_party/cmsis_nn/Source/C/arm_convolve_s8.c",
+        "third_party/cmsis_nn/Source/N/rows.c",
+    ]
+
+
+def test_override_names_the_wrapper_of_a_tree_and_a_library_itself(tmp_path: Path) -> None:
+    tree = find_library(made(tmp_path / "tree", SOURCES, FLATBUFFERS), tmp_path / "cache")
+    override = write_override("env-x", tree, ("ADD",), tmp_path / "work")
+    assert override.read_text() == (f"[env:env-x]\nlib_deps = symlink://{tmp_path}/work/library\n")
+    wrapper = tmp_path / "work" / "library" / "library.json"
+    assert json.loads(wrapper.read_text())["build"]["srcDir"] == str(tree.root)
+    written = wrapper.stat().st_mtime_ns
+    write_override("env-x", tree, ("ADD",), tmp_path / "work")
+    assert wrapper.stat().st_mtime_ns == written
+    manifest = {"library.json": '{"name": "tflm", "version": "3"}'}
+    library = find_library(made(tmp_path / "lib", SOURCES, manifest), tmp_path / "cache")
+    assert (
+        f"symlink://{library.folder}\n"
+        in write_override("env-x", library, ("ADD",), tmp_path / "other").read_text()
+    )
+
+
+def test_each_library_folder_has_its_own_working_folder(tmp_path: Path) -> None:
+    one, other = (
+        find_library(made(tmp_path / name, SOURCES, FLATBUFFERS), tmp_path / "cache")
+        for name in "ab"
+    )
+    assert len({work_name("env", None), work_name("env", one), work_name("env", other)}) == 3
+    assert work_name("env", pinned_library("[env:e]\nlib_deps = a/b@1\n", "e")) == "env"
