@@ -33,7 +33,7 @@ NANO = replace(
 class BuiltBefore:
     """A builder whose firmware is the virtual board's."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, **options: object) -> None:
         pass
 
     def build(self, board: Board, runtime: str, artifact: Artifact) -> Firmware:
