@@ -109,7 +109,10 @@ class Reporting:
         tally = self._rig.tally
         if tally.rows:
             terminalreporter.section("hil latency")
-            terminalreporter.write_line(summary(tally.rows, self._rig.options.csv))
+            order = self._rig.options.boards
+            # Workers end in any order; a table reads better in that of the command line.
+            rows = sorted(tally.rows, key=lambda row: order.index(row.board))
+            terminalreporter.write_line(summary(rows, self._rig.options.csv))
         if tally.boards:
             terminalreporter.section("hil boards")
             for board in tally.boards:
