@@ -21,22 +21,11 @@ def cmake_list(text, name):
 
 DEFINES = "${_defines(CPPDEFPREFIX, CPPDEFINES, CPPDEFSUFFIX, __env__, TARGET, SOURCE)}"
 
-
-def library_includes(target, source, env, for_signature):
-    """Called when the model is compiled: this script runs before libraries and flags are known."""
-    libraries = [lib for lib in everyone.GetLibBuilders() if lib.is_built]
-    return everyone.get("CPPPATH", []) + [
-        path for lib in libraries for path in lib.get_include_dirs()
-    ]
-
-
-everyone = env  # noqa: F821
 # Ours are in runtime/tflm_log.cpp. mbed links libraries whole, so that both would be there.
 for name in ("debug_log", "system_setup"):
     env.AddBuildMiddleware(  # noqa: F821
         lambda node: None, f"*/tensorflow/lite/micro/{name}.c*"
     )
-env.Replace(HIL_LIBRARY_INCLUDES=library_includes)  # noqa: F821
 folder = Path(os.environ.get("HIL_MODEL_DIR", ""))
 if not os.environ.get("HIL_MODEL_DIR") or not any(folder.glob("*.cpp")):
     print("Error: HIL_MODEL_DIR must name a folder with a generated model, such as model_aot.cpp")
