@@ -48,7 +48,11 @@ class Bench:
         status, self._setup_status = self._setup_status, Status.OK
         return status
 
-    def set(self, name: str, number: int) -> None:
+    def set(self, name: str, value: str) -> None:
+        if name == "note":
+            self.board.hello = replace(self.board.hello, note=value.strip('"'))
+            return
+        number = int(value)
         if name == "setup_status":
             self._setup_status = Status(number)
         elif name == "invoke_fails":
@@ -74,7 +78,7 @@ class Bench:
             assert text == wanted
 
     def count(self) -> int:
-        self._ticks = (self._ticks + 5) % 2**32
+        self._ticks += 5
         return self._ticks
 
     def invoke(self, raw: bytes) -> bytes:
@@ -109,11 +113,12 @@ def sealed(text: str) -> bytes:
 
 def step(bench: Bench, line: str) -> None:
     verb, _, rest = line.partition(" ")
-    quoted = rest[6:-1] if rest.startswith("text") else None
+    quoted = rest.partition('"')[2][:-1] if rest.startswith(("text", "command")) else None
     if not verb.startswith("<"):
         assert bench.sent.hex() == "", "not expected"
     if verb == ">":
-        bench.send(sealed(rest) if quoted is None else quoted.encode() + b"\n")
+        end = b"\n" if rest.startswith("text") else b"%"
+        bench.send(sealed(rest) if quoted is None else quoted.encode() + end)
     elif verb == ">>":
         bench.send(bytes.fromhex(rest))
     elif verb == "<" and rest == "-":
@@ -128,14 +133,13 @@ def step(bench: Bench, line: str) -> None:
         bench.boot()
     else:
         assert verb == "set"
-        name, number = rest.split()
-        bench.set(name, int(number))
+        bench.set(*rest.split(" ", 1))
 
 
 def dialogues() -> dict[str, list[tuple[int, str]]]:
     found: dict[str, list[tuple[int, str]]] = {}
     steps: list[tuple[int, str]] = []
-    for number, line in enumerate(DIALOGUES.read_text().splitlines(), 1):
+    for number, line in enumerate(DIALOGUES.read_text(encoding="utf-8").splitlines(), 1):
         if line.startswith("== "):
             steps = found.setdefault(line[3:], [])
         elif line and not line.startswith("#"):

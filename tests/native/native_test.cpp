@@ -15,7 +15,6 @@
 namespace {
 
 constexpr size_t kMaxPayload = 256;
-constexpr uint32_t kGapMs = 100;
 
 [[noreturn]] void Fail(const std::string& what) {
   std::fprintf(stderr, "%s\n", what.c_str());
@@ -58,7 +57,7 @@ class Bench {
     fake::Boot();
     buffers_ = std::make_unique<BoardBuffers<kMaxPayload>>();
     board_ = std::make_unique<Board>("fake", buffers_.get());
-    board_->Setup(port::Setup(), kGapMs);
+    board_->Setup(port::Setup());
     fake::setup_status = Status::kOk;
   }
 
@@ -66,19 +65,17 @@ class Bench {
     for (const char byte : bytes) {
       const uint8_t value = static_cast<uint8_t>(byte);
       try {
-        board_->Feed(&value, 1, now_ms_);
+        board_->Feed(&value, 1);
       } catch (const fake::Reset&) {
         Boot();
       }
     }
   }
 
-  void Wait(uint32_t ms) { now_ms_ += ms; }
 
  private:
   std::unique_ptr<BoardBuffers<kMaxPayload>> buffers_;
   std::unique_ptr<Board> board_;
-  uint32_t now_ms_ = 0xffffff00u;
 };
 
 std::string Quoted(const std::string& rest) {
@@ -112,12 +109,13 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
   words >> verb;
   std::getline(words >> std::ws, rest);
   const bool text = rest.compare(0, 4, "text") == 0;
+  const bool command = rest.compare(0, 7, "command") == 0;
   const bool receives = verb == "<" || verb == "<<";
   if (!receives && !fake::sent.empty()) Fail(where + "\n  not expected: " + Hex(fake::sent));
   if (verb == "==") {
     *bench = Bench();
   } else if (verb == ">") {
-    bench->Send(text ? Quoted(rest) + "\n" : Sealed(Unhex(rest)));
+    bench->Send(command ? Quoted(rest) + "%" : text ? Quoted(rest) + "\n" : Sealed(Unhex(rest)));
   } else if (verb == ">>") {
     bench->Send(Unhex(rest));
   } else if (verb == "<" && rest == "-") {
@@ -129,7 +127,7 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
   } else if (verb == "<<") {
     Expect(Unhex(rest), where);
   } else if (verb == "wait") {
-    bench->Wait(static_cast<uint32_t>(std::stoul(rest)));
+    fake::Wait(static_cast<uint32_t>(std::stoul(rest)));
   } else if (verb == "boot") {
     bench->Boot();
   } else if (verb == "set" && rest.compare(0, 13, "setup_status ") == 0) {
@@ -139,6 +137,8 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
   } else if (verb == "set" && rest.compare(0, 12, "extra_ticks ") == 0) {
     fake::extra_ticks = static_cast<uint32_t>(std::stoul(rest.substr(12)));
     fake::invokes = 0;
+  } else if (verb == "set" && rest.compare(0, 5, "note ") == 0) {
+    fake::note = Quoted(rest);
   } else {
     Fail(where + "\n  unknown step");
   }
@@ -194,11 +194,11 @@ void TestGarbage() {
       piece = Sealed(piece);
     }
     bench.Send(piece);
-    if (random() % 16 == 0) bench.Wait(random() % 200);
+    if (random() % 16 == 0) fake::Wait(random() % 200);
     sent += piece.size();
   }
   fake::sent.clear();
-  bench.Wait(kGapMs);
+  fake::Wait(100);
   bench.Send(std::string(1, '\0') + Sealed(Unhex("010101")));
   const size_t start = fake::sent.rfind('\0', fake::sent.size() - 2);
   std::string encoded = fake::sent.substr(start + 1, fake::sent.size() - start - 2);
