@@ -129,8 +129,10 @@ class VirtualBoard:
             self._mode = "idle"
         if silence_s >= COMMAND_SILENCE_S:
             self._command = _Text()
-        self._last_byte_s = now
-        return b"".join(self._take(byte) for byte in data)
+        answer = b"".join([self._take(byte) for byte in data])
+        # The host may have gone on sending meanwhile: an answer is no silence of its.
+        self._last_byte_s = self._clock() if answer else now
+        return answer
 
     def _take(self, byte: int) -> bytes:
         if self._mode == "frame":

@@ -1,82 +1,23 @@
-// Usage: native_test frames FILE | dialogues FILE | garbage
+// Usage: native_test frames FILE | dialogues FILE | garbage | clock | replay FILE... | streams
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <memory>
+#include <iostream>
+#include <iterator>
 #include <random>
 #include <sstream>
 #include <string>
 
+#include "bench.h"
 #include "fake.h"
-#include "port/port.h"
-#include "protocol/board.h"
-#include "protocol/crc32.h"
+#include "fuzz.h"
 
 namespace {
-
-constexpr size_t kMaxPayload = 256;
 
 [[noreturn]] void Fail(const std::string& what) {
   std::fprintf(stderr, "%s\n", what.c_str());
   std::exit(1);
 }
-
-std::string Unhex(const std::string& text) {
-  std::string bytes;
-  for (size_t i = 0; i + 1 < text.size(); i += 2) {
-    bytes.push_back(static_cast<char>(std::stoi(text.substr(i, 2), nullptr, 16)));
-  }
-  return bytes;
-}
-
-std::string Hex(const std::string& bytes) {
-  std::string text;
-  char pair[3];
-  for (const char byte : bytes) {
-    std::snprintf(pair, sizeof pair, "%02x", static_cast<unsigned char>(byte));
-    text += pair;
-  }
-  return text;
-}
-
-uint8_t* Data(std::string& bytes) { return reinterpret_cast<uint8_t*>(bytes.data()); }
-
-std::string Sealed(const std::string& payload) {
-  const size_t offset = PayloadOffset(payload.size());
-  std::string buffer(TxCapacity(payload.size()), '\0');
-  buffer.replace(offset, payload.size(), payload);
-  const size_t size = SealFrame(Data(buffer), offset, payload.size());
-  return buffer.substr(0, size);
-}
-
-class Bench {
- public:
-  Bench() { Boot(); }
-
-  void Boot() {
-    fake::Boot();
-    buffers_ = std::make_unique<BoardBuffers<kMaxPayload>>();
-    board_ = std::make_unique<Board>("fake", buffers_.get());
-    board_->Setup(port::Setup());
-    fake::setup_status = Status::kOk;
-  }
-
-  void Send(const std::string& bytes) {
-    for (const char byte : bytes) {
-      const uint8_t value = static_cast<uint8_t>(byte);
-      try {
-        board_->Feed(&value, 1);
-      } catch (const fake::Reset&) {
-        Boot();
-      }
-    }
-  }
-
-
- private:
-  std::unique_ptr<BoardBuffers<kMaxPayload>> buffers_;
-  std::unique_ptr<Board> board_;
-};
 
 std::string Quoted(const std::string& rest) {
   const size_t first = rest.find('"');
@@ -206,6 +147,51 @@ void TestGarbage() {
   if (frame.status != Status::kOk || frame.payload[1] != 0x81) Fail("no answer to HELLO: " + Hex(fake::sent));
 }
 
+// A board that is asked after every 30 minutes of silence, past the end of 32 bits of microseconds and of ticks.
+void TestClock() {
+  constexpr uint64_t kSilenceMs = 30 * 60 * 1000;
+  Bench bench;
+  uint64_t last = 0;
+  for (uint64_t waits = 0; waits < 10; ++waits) {
+    bench.Send("timestamp%");
+    const uint64_t now = std::stoull(fake::sent.substr(9));
+    if (fake::sent != "m-lap-us-" + std::to_string(now) + "\nm-ready\n") Fail("not a timestamp: " + fake::sent);
+    const uint64_t passed = now - last;
+    // The fake counter adds a few microseconds for its readings.
+    if (waits > 0 && (passed < kSilenceMs * 1000 || passed > kSilenceMs * 1000 + 1000)) {
+      Fail("after " + std::to_string(waits) + " waits the board's time is " + std::to_string(now));
+    }
+    last = now;
+    fake::sent.clear();
+    fake::Wait(kSilenceMs);
+  }
+}
+
+void Replay(const char* path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) Fail(std::string("cannot read ") + path);
+  const std::string input((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()), input.size());
+}
+
+// Each line of standard input is a life of a board: hex to send, or wN to wait N ms. Answers with what it sent, in hex.
+void Streams() {
+  std::string line;
+  while (std::getline(std::cin, line)) {
+    fake::sent.clear();
+    Bench bench;
+    std::istringstream words(line);
+    for (std::string word; words >> word;) {
+      if (word[0] == 'w') {
+        fake::Wait(static_cast<uint32_t>(std::stoul(word.substr(1))));
+      } else {
+        bench.Send(Unhex(word));
+      }
+    }
+    std::printf("%s\n", Hex(fake::sent).c_str());
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -216,7 +202,13 @@ int main(int argc, char** argv) {
     TestDialogues(argv[2]);
   } else if (what == "garbage") {
     TestGarbage();
+  } else if (what == "clock") {
+    TestClock();
+  } else if (what == "replay" && argc > 2) {
+    for (int i = 2; i < argc; ++i) Replay(argv[i]);
+  } else if (what == "streams") {
+    Streams();
   } else {
-    Fail("usage: native_test frames FILE | dialogues FILE | garbage");
+    Fail("usage: native_test frames FILE | dialogues FILE | garbage | clock | replay FILE... | streams");
   }
 }

@@ -89,19 +89,26 @@ void Board::Setup(Status port_status) {
 }
 
 void Board::Feed(const uint8_t* bytes, size_t size) {
-  const uint64_t now = clock_.Ticks();
+  uint64_t now = clock_.Ticks();
   for (size_t i = 0; i < size; ++i) {
-    switch (receiver_.Push(bytes[i], now)) {
-      case Receiver::Event::kNone: break;
-      case Receiver::Event::kFrame: AnswerFrame(); break;
-      case Receiver::Event::kFrameTooLong:
-        AnswerFault(Status::kFrameTooLong, static_cast<uint32_t>(max_payload_));
-        break;
-      case Receiver::Event::kLine: AnswerLine(); break;
-      case Receiver::Event::kLineTooLong: human::AnswerTooLong(kMaxLine); break;
-      case Receiver::Event::kCommand: AnswerCommand(); break;
-      case Receiver::Event::kCommandTooLong: Mlperf::AnswerTooLong(kMaxLine); break;
-    }
+    const Receiver::Event event = receiver_.Push(bytes[i], now);
+    if (event == Receiver::Event::kNone) continue;
+    Answer(event);
+    now = clock_.Ticks();  // The host may have gone on sending meanwhile: an answer is no silence of its.
+  }
+}
+
+void Board::Answer(Receiver::Event event) {
+  switch (event) {
+    case Receiver::Event::kNone: break;
+    case Receiver::Event::kFrame: AnswerFrame(); break;
+    case Receiver::Event::kFrameTooLong:
+      AnswerFault(Status::kFrameTooLong, static_cast<uint32_t>(max_payload_));
+      break;
+    case Receiver::Event::kLine: AnswerLine(); break;
+    case Receiver::Event::kLineTooLong: human::AnswerTooLong(kMaxLine); break;
+    case Receiver::Event::kCommand: AnswerCommand(); break;
+    case Receiver::Event::kCommandTooLong: Mlperf::AnswerTooLong(kMaxLine); break;
   }
 }
 

@@ -47,6 +47,7 @@ class Board {
     const char* field = "";
   };
 
+  void Answer(Receiver::Event event);
   void AnswerFrame();
   void AnswerFault(Status status, uint32_t detail);
   void AnswerLine();

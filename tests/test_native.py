@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from streams import fake_answers, native_answers, random_streams
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
+ROOT = Path(__file__).parent.parent
+HERE = ROOT / "tests" / "native"
 SOURCE = ROOT / "firmware" / "src"
 VECTORS = ROOT / "tests" / "vectors"
+CORPUS = sorted(map(str, (HERE / "corpus").iterdir()))
 
 
 def compile_command(compiler: str, program: Path) -> list[str]:
@@ -20,7 +23,8 @@ def compile_command(compiler: str, program: Path) -> list[str]:
     sources += [SOURCE / "status.cpp", SOURCE / "tensor.cpp"]
     return [
         compiler,
-        *("-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-Wshadow", "-Wvla", "-Werror"),
+        *("-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-Wshadow", "-Wvla"),
+        *("-Wdouble-promotion", "-Werror"),
         *("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
         f"-I{SOURCE}",
         f"-I{HERE}",
@@ -46,9 +50,17 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("frames", str(VECTORS / "frames.txt")),
         ("dialogues", str(VECTORS / "dialogues.txt")),
         ("garbage",),
+        ("clock",),
+        ("replay", *CORPUS),
     ],
     ids=lambda arguments: arguments[0],
 )
 def test_firmware_protocol_code_passes(program: Path, arguments: tuple[str, ...]) -> None:
     done = subprocess.run([program, *arguments], capture_output=True, text=True, errors="replace")
     assert done.returncode == 0, done.stderr
+
+
+def test_firmware_and_virtual_board_answer_random_streams_alike(program: Path) -> None:
+    streams = random_streams(random.Random(3), 1500)
+    for stream, firmware in zip(streams, native_answers(program, streams), strict=True):
+        assert fake_answers(stream) == firmware, stream
