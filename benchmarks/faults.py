@@ -155,7 +155,7 @@ class Campaign:
     def run(self, frames: int) -> Tally:
         """Work until the frames are used up, beginning a session wherever one ended."""
         tally, line = self.tally, self._line
-        while line.writes + line.replies < frames:
+        while self._frames() < frames:
             try:
                 self._session(frames)
             except LinkTimeout:
@@ -163,15 +163,18 @@ class Campaign:
                 line.board.power_cycle()
             except BoardRebooted:
                 tally.reboots += 1
-        tally.frames = line.writes - tally.sessions + line.replies
+        tally.frames = self._frames()
         tally.stats = self._link.stats
         tally.damaged = line.board.noise.damaged
         tally.struck = line.board.struck[tally.fault]
-        # Every session begins with a lone 00, to end what may be unfinished.
         tally.unasked_writes = (
             line.writes - tally.sessions - tally.stats.requests - tally.stats.retries
         )
         return tally
+
+    def _frames(self) -> int:
+        # Every session begins with a lone 00, to end what may be unfinished.
+        return self._line.writes - self.tally.sessions + self._line.replies
 
     def _connect(self) -> Line:
         model = TflmModel(self._artifact, self._faults, clock_ns=self._count)
@@ -216,8 +219,8 @@ class Campaign:
             tally.refused += 1
             return
         # Where sessions are what goes wrong, they are short.
-        last = line.writes + line.replies + (10 if tally.fault == "wrong model" else frames)
-        while line.writes + line.replies < min(frames, last):
+        last = self._frames() + (10 if tally.fault == "wrong model" else frames)
+        while self._frames() < min(frames, last):
             (self._infer if self._rng.random() < 0.7 else self._staged)()
 
     def _infer(self) -> None:
@@ -254,7 +257,7 @@ def main() -> None:
         kinds = faults_at(rate)
         for fault, faults in kinds.items():
             start = time.perf_counter()
-            share = wanted // (len(RATES) * len(kinds))
+            share = -(-wanted // (len(RATES) * len(kinds)))
             tally = Campaign(artifact, fault, rate, faults).run(share)
             stats, problems = tally.stats, tally.problems()
             total, bad = total + tally.frames, bad + len(problems)
