@@ -27,7 +27,8 @@ class MlperfClient:
                 raise TimeoutError(f"{command!r} was answered by {answer!r} only")
             answer += self._stream.read(left)
         *lines, ready, rest = answer.decode("ascii").split("\n")
-        assert (ready, rest) == ("m-ready", ""), answer
+        if (ready, rest) != ("m-ready", ""):
+            raise ValueError(f"{command!r} was answered by {answer!r}")
         return lines
 
     def timestamp_us(self) -> int:

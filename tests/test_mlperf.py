@@ -1,6 +1,9 @@
 """MLPerf Tiny's commands over real streams: the emulated firmware and the virtual board."""
 
+import shutil
+import subprocess
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -9,10 +12,10 @@ from benchmarks.mlperf_client import MlperfClient
 from benchmarks.soak import soak
 from harness.board import load_registry
 from harness.build import Builder
-from harness.emulator import QemuProcess
+from harness.emulator import QEMU, QemuProcess, dies_with_parent, qemu_command
 from harness.errors import Where
 from harness.faults import Faults
-from harness.link import Link
+from harness.link import Link, connect_unix
 from harness.project import find_project
 from harness.ptyboard import VirtualProcess
 from harness.reference import TflmInterpreter, resolve_model
@@ -103,3 +106,41 @@ def test_time_goes_on_through_two_turns_of_the_emulated_boards_ticks():
     assert seen.wrong == seen.backwards == seen.retries == 0
     assert seen.ticks_max - seen.ticks_min <= 1
     assert seen.lap_error < 0.05
+
+
+def test_sleeping_board_sees_every_turn_of_its_ticks(sine, tmp_path):
+    """With sleep=off QEMU's clock leaps to the next timer whenever the CPU waits: years pass."""
+    emulated = load_registry()["qemu-m4"]
+    assert emulated.emulator is not None
+    elf = Builder(find_project()).build(emulated, "aot", sine).elf
+    command = qemu_command(emulated.emulator, elf, tmp_path, shutil.which(QEMU) or QEMU)
+    awake = [f"{word},sleep=off" if word.startswith("shift=") else word for word in command]
+    with subprocess.Popen(dies_with_parent(awake), stderr=subprocess.DEVNULL) as process:
+        try:
+            with closing(connected(tmp_path / "uart")) as stream:
+                times = [leapt_us(stream) for _ in range(3)]
+        finally:
+            process.kill()
+    turn_us = 2**32 / 25
+    assert times[1] - times[0] > turn_us and times[2] - times[1] > turn_us
+
+
+def connected(path):
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return connect_unix(path)
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def leapt_us(stream):
+    """The board's time. Ages may pass inside a command too, which is then another one."""
+    for _ in range(50):
+        time.sleep(0.02)
+        try:
+            return MlperfClient(stream, timeout_s=0.5).timestamp_us()
+        except (TimeoutError, TypeError, ValueError):
+            continue
+    raise AssertionError("no timestamp came whole")

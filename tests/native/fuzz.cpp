@@ -1,4 +1,4 @@
-// What a fuzzer's input does to a board, and what must hold whatever it is. tests/native/corpus holds inputs found so far.
+// What a fuzzer's input does to a board, and what must hold whatever it is. corpus.txt holds inputs found so far, in hex.
 #include "fuzz.h"
 
 #include <algorithm>

@@ -1,9 +1,8 @@
-// Usage: native_test frames FILE | dialogues FILE | garbage | clock | replay FILE... | streams
+// Usage: native_test frames FILE | dialogues FILE | garbage | clock | replay FILE | streams
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
-#include <iterator>
 #include <random>
 #include <sstream>
 #include <string>
@@ -168,10 +167,10 @@ void TestClock() {
 }
 
 void Replay(const char* path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) Fail(std::string("cannot read ") + path);
-  const std::string input((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()), input.size());
+  EachLine(path, [](const std::string& line, const std::string&) {
+    std::string input = Unhex(line);
+    LLVMFuzzerTestOneInput(Data(input), input.size());
+  });
 }
 
 // Each line of standard input is a life of a board: hex to send, or wN to wait N ms. Answers with what it sent, in hex.
@@ -204,11 +203,11 @@ int main(int argc, char** argv) {
     TestGarbage();
   } else if (what == "clock") {
     TestClock();
-  } else if (what == "replay" && argc > 2) {
-    for (int i = 2; i < argc; ++i) Replay(argv[i]);
+  } else if (what == "replay" && argc == 3) {
+    Replay(argv[2]);
   } else if (what == "streams") {
     Streams();
   } else {
-    Fail("usage: native_test frames FILE | dialogues FILE | garbage | clock | replay FILE... | streams");
+    Fail("usage: native_test frames FILE | dialogues FILE | garbage | clock | replay FILE | streams");
   }
 }
