@@ -1,6 +1,8 @@
 # Two commands do everything on a fresh Debian or Ubuntu machine:
 #   make bench   set up, train, build, run on the emulated Cortex-M4, write reports/latency.csv
 #   make test    the same set-up, then every test
+# And one that takes long and needs clang:
+#   make fuzz    10^7 lives of a board under libFuzzer, ASan and UBSan; the Python side too
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,10 +13,10 @@ BOARD ?= qemu-m4
 MODEL ?= sine
 TRAINED := .hil/artifacts
 
-.PHONY: bench test setup packages lint clean help
+.PHONY: bench test fuzz setup packages lint clean help
 
 help:
-	@sed -n '1,3s/^# \{0,1\}//p' Makefile
+	@sed -n '1,5s/^# \{0,1\}//p' Makefile
 
 bench: setup
 	$(BIN)/hil train $(MODEL) --if-changed --output $(TRAINED)
@@ -23,6 +25,10 @@ bench: setup
 test: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	$(BIN)/pytest
+
+fuzz: setup
+	@.ci/install_packages.sh clang libclang-rt-dev
+	$(BIN)/python -m benchmarks.fuzz
 
 setup: packages $(VENV)/.installed
 

@@ -21,7 +21,7 @@ from harness.board import RUNTIMES, Board, Registry, load_registry
 from harness.build import Builder
 from harness.doctor import examine
 from harness.errors import HilError, ModelError, RigError, TensorError, UnknownName
-from harness.faults import parse_faults
+from harness.faults import Faults, parse_faults
 from harness.outcome import Outcome, of_error
 from harness.ports import (
     WATCH_S,
@@ -390,7 +390,9 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--csv", type=Path, default=DEFAULT_CSV)
     serving = command(virtual)
     serving.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME")
-    serving.add_argument("--faults", default="", help="such as flip=0.01&hang_after=20")
+    serving.add_argument(
+        "--faults", default="", help=f"such as flip=0.01&hang_after=20. {Faults.__doc__}"
+    )
     return parser
 
 

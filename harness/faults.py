@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import dataclass, fields
+from typing import Protocol
 from urllib.parse import parse_qsl
 
 from harness.errors import RigError, UnknownName
@@ -13,17 +15,21 @@ from harness.errors import RigError, UnknownName
 class Faults:
     """What goes wrong, on demand.
 
-    drop, flip, duplicate: probability for each byte, either way. delay_ms: before each reply.
-    hang_after, reboot_after, vanish_after: the answer, counted from 1 and including HELLO's,
-    instead of which the board falls silent, loses its session (once), or is unplugged; 0 never.
-    wrong_model: HELLO names another model. wrong_output: every N-th invoke is off by one LSB;
-    0 never. slow: factor on ticks. seed: of the random faults.
+    drop, flip, duplicate: probability for each byte, either way. delay: probability for each answer
+    to come delay_ms late. hang, reboot: probability for each answer that the board falls silent, or
+    loses its session, instead of giving it. hang_after, reboot_after, vanish_after: the answer,
+    counted from 1 and including HELLO's, instead of which the board falls silent, loses its session
+    (once), or is unplugged; 0 never. wrong_model: HELLO names another model. wrong_output: every
+    N-th invoke is off by one LSB; 0 never. slow: factor on ticks. seed: of the random faults.
     """
 
     drop: float = 0.0
     flip: float = 0.0
     duplicate: float = 0.0
+    delay: float = 1.0
     delay_ms: float = 0.0
+    hang: float = 0.0
+    reboot: float = 0.0
     hang_after: int = 0
     reboot_after: int = 0
     vanish_after: int = 0
@@ -62,6 +68,8 @@ class Noise:
     """Damages bytes on their way, with the probabilities of a Faults record."""
 
     def __init__(self, faults: Faults) -> None:
+        self.damaged = 0
+        """Pieces that did not arrive as they were sent."""
         self._faults = faults
         self._random = random.Random(faults.seed)
 
@@ -69,6 +77,11 @@ class Noise:
         """The bytes that arrive when `data` was sent."""
         if not self._faults.noisy:
             return data
+        arrived = self._arrived(data)
+        self.damaged += arrived != data
+        return arrived
+
+    def _arrived(self, data: bytes) -> bytes:
         out = bytearray()
         for byte in data:
             if self._hits(self._faults.drop):
@@ -82,3 +95,69 @@ class Noise:
 
     def _hits(self, probability: float) -> bool:
         return probability > 0 and self._random.random() < probability
+
+
+class Board(Protocol):
+    """Bytes in, bytes out."""
+
+    def feed(self, data: bytes) -> bytes:
+        """What it answers."""
+
+    def boot(self) -> None:
+        """Forget everything."""
+
+
+class Unplugged(Exception):
+    """The fault `vanish_after` has struck."""
+
+
+class FaultyBoard:
+    """A board and a line to it on which things go wrong. It counts what it did: see `struck`."""
+
+    def __init__(self, board: Board, faults: Faults) -> None:
+        self.noise = Noise(faults)
+        self.struck: Counter[str] = Counter()
+        self._board = board
+        self._faults = faults
+        self._random = random.Random(faults.seed + 1)
+        self._answers = 0
+        self._hangs = False
+
+    def power_cycle(self) -> None:
+        """What ends a hang."""
+        self._hangs = False
+        self._board.boot()
+
+    def feed(self, data: bytes) -> tuple[bytes, float]:
+        """The bytes that come back, and how many seconds late.
+
+        Raises:
+            Unplugged: the board is gone.
+        """
+        if self._hangs:
+            return b"", 0.0
+        reply = self._board.feed(self.noise(data))
+        if reply:
+            self._answers += 1
+            if self._lost():
+                return b"", 0.0
+        late = self._faults.delay_ms > 0 and bool(reply) and self._hits("delay")
+        return self.noise(reply), self._faults.delay_ms / 1000 if late else 0.0
+
+    def _lost(self) -> bool:
+        """Whether something else happens instead of the answer."""
+        if self._answers == self._faults.vanish_after:
+            raise Unplugged
+        if self._answers == self._faults.hang_after or self._hits("hang"):
+            self._hangs = True
+            return True
+        if self._answers == self._faults.reboot_after or self._hits("reboot"):
+            self._board.boot()
+            return True
+        return False
+
+    def _hits(self, fault: str) -> bool:
+        probability: float = getattr(self._faults, fault)
+        hit = self._random.random() < probability
+        self.struck[fault] += hit
+        return hit

@@ -15,13 +15,14 @@ import subprocess
 import sys
 import time
 import tty
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import harness
 from harness.artifact import Artifact
 from harness.errors import HilError, StartFailed, Where
-from harness.faults import Faults, Noise, parse_faults
+from harness.faults import Faults, FaultyBoard, Unplugged, parse_faults
 from harness.link import SerialStream, open_serial
 from harness.protocol import Capability, Hello
 from harness.reference import TflmInterpreter, resolve_model, tflm_version
@@ -64,10 +65,17 @@ def virtual_hello(artifact: Artifact, faults: Faults, *, timer_read_ticks: int) 
     )
 
 
-class _Model:
+class TflmModel:
     """TFLM behind the virtual board's invoke and counter, with the faults that concern it."""
 
-    def __init__(self, artifact: Artifact, faults: Faults) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        faults: Faults,
+        *,
+        clock_ns: Callable[[], int] = time.perf_counter_ns,
+    ) -> None:
+        self._clock_ns = clock_ns
         self._interpreter = TflmInterpreter(artifact)
         self._spec = artifact.inputs[0]
         self._faults = faults
@@ -84,52 +92,35 @@ class _Model:
 
     def ticks(self) -> int:
         """The counter: nanoseconds, which the fault `slow` stretches."""
-        return int(time.perf_counter_ns() * self._faults.slow) & 0xFFFFFFFF
+        return int(self._clock_ns() * self._faults.slow)
 
     def read_cost(self) -> int:
         """Least ticks between two reads of the counter."""
         pairs = ((self.ticks(), self.ticks()) for _ in range(100))
-        return min((second - first) & 0xFFFFFFFF for first, second in pairs)
+        return min(second - first for first, second in pairs)
 
 
 class Server:
-    """Serves one VirtualBoard on a pty's master side until `stop_fd` closes."""
+    """Serves one board on a pty's master side until `stop_fd` closes."""
 
-    def __init__(self, board: VirtualBoard, faults: Faults, master: int, stop_fd: int) -> None:
+    def __init__(self, board: FaultyBoard, master: int, stop_fd: int) -> None:
         self._board = board
-        self._faults = faults
-        self._noise = Noise(faults)
         self._master = master
         self._stop = stop_fd
-        self._requests = 0
 
     def run(self) -> None:
-        """Answer until told to stop, or until the fault `vanish_after` strikes."""
+        """Answer until told to stop, or until the board is unplugged."""
         while True:
             ready, _, _ = select.select([self._master, self._stop], [], [])
             if self._stop in ready and not os.read(self._stop, 1):
                 return
-            if self._master in ready and not self._serve(os.read(self._master, 65536)):
-                return
-
-    def _serve(self, data: bytes) -> bool:
-        reply = self._board.feed(self._noise(data))
-        if reply:
-            self._requests += 1
-        if self._struck(self._faults.vanish_after):
-            return False
-        if self._struck(self._faults.hang_after):
-            return True
-        if self._faults.reboot_after and self._requests == self._faults.reboot_after:
-            self._requests += 1
-            self._board.boot()
-            return True
-        time.sleep(self._faults.delay_ms / 1000)
-        self._send(self._noise(reply))
-        return True
-
-    def _struck(self, after: int) -> bool:
-        return after > 0 and self._requests >= after
+            if self._master in ready:
+                try:
+                    reply, late_s = self._board.feed(os.read(self._master, 65536))
+                except Unplugged:
+                    return
+                time.sleep(late_s)
+                self._send(reply)
 
     def _send(self, data: bytes) -> None:
         while data:
@@ -138,14 +129,14 @@ class Server:
 
 def serve(artifact: Artifact, faults: Faults) -> None:
     """Open a pty, print its path, and serve the virtual board on it until standard input closes."""
-    model = _Model(artifact, faults)
+    model = TflmModel(artifact, faults)
     hello = virtual_hello(artifact, faults, timer_read_ticks=model.read_cost())
     board = VirtualBoard(hello, model.invoke, ticks=model.ticks, clock=time.monotonic)
     master, slave = os.openpty()
     # The slave side stays open here too: reading a master without any slave raises EIO.
     tty.setraw(slave)
     print(os.ttyname(slave), flush=True)
-    Server(board, faults, master, sys.stdin.fileno()).run()
+    Server(FaultyBoard(board, faults), master, sys.stdin.fileno()).run()
 
 
 class VirtualProcess:

@@ -9,12 +9,15 @@ import math
 import re
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from cobs import cobs
 
 from harness.errors import ProtocolError
+from harness.mlperf import Mlperf
 from harness.protocol import (
+    MAX_STR,
     REPLY,
     SILENCE_S,
     VERSION,
@@ -36,6 +39,8 @@ from harness.tensor import batch_from_bytes, dequantize, quantize
 
 MAX_LINE = 255
 MAX_NUMBERS = 64
+COMMAND_SILENCE_S = 1.0
+"""A command is the text since the last silence of this length; a line has none."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf)", re.IGNORECASE)
@@ -54,14 +59,34 @@ class _Refusal(Exception):
         self.detail = detail
 
 
+class _Text:
+    """Printable text up to MAX_LINE bytes, or the reason why it is none."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self.garbage = False
+        self.too_long = False
+
+    def add(self, byte: int) -> None:
+        if not 0x20 <= byte <= 0x7E:
+            self.garbage = True
+        elif len(self._buffer) == MAX_LINE:
+            self.too_long = True
+        else:
+            self._buffer.append(byte)
+
+    def __str__(self) -> str:
+        return self._buffer.decode("ascii")
+
+
 class VirtualBoard:
     """The board's side of docs/protocol.md.
 
     Args:
         hello: what the board says of itself; its status is that of setup.
         invoke: output bytes for input bytes; InvokeFailed if the runtime fails.
-        ticks: the free-running counter of rate `hello.tick_hz`.
-        clock: seconds, for the rule of silence inside a frame.
+        ticks: a counter of rate `hello.tick_hz` that never wraps; the wire shows its low 32 bits.
+        clock: seconds, for the rules of silence.
     """
 
     def __init__(
@@ -85,22 +110,29 @@ class VirtualBoard:
         self._mode = "idle"
         self._buffer = bytearray()
         self._overflow = False
-        self._garbage = False
+        self._line = _Text()
+        self._command = _Text()
+        self._mlperf = Mlperf(self)
         self._last_byte_s = -math.inf
         self._greeted = False
         self._cached: tuple[bytes, bytes] | None = None
-        self._input = bytearray(self.hello.input_bytes)
-        self._output = bytes(self.hello.output_bytes)
+        self.input = bytearray(self.hello.input_bytes)
+        self.output = bytes(self.hello.output_bytes)
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes from the wire and return the bytes answered."""
         if not data:
             return b""
         now = self._clock()
-        if self._mode == "frame" and now - self._last_byte_s >= SILENCE_S:
+        silence_s = now - self._last_byte_s
+        if self._mode == "frame" and silence_s >= SILENCE_S:
             self._mode = "idle"
-        self._last_byte_s = now
-        return b"".join(self._take(byte) for byte in data)
+        if silence_s >= COMMAND_SILENCE_S:
+            self._command = _Text()
+        answer = b"".join([self._take(byte) for byte in data])
+        # The host may have gone on sending meanwhile: an answer is no silence of its.
+        self._last_byte_s = self._clock() if answer else now
+        return answer
 
     def _take(self, byte: int) -> bytes:
         if self._mode == "frame":
@@ -116,7 +148,8 @@ class VirtualBoard:
         self._mode = mode
         self._buffer.clear()
         self._overflow = False
-        self._garbage = False
+        self._line = _Text()
+        self._command = _Text()
 
     def _take_frame_byte(self, byte: int) -> bytes:
         if byte:
@@ -192,12 +225,29 @@ class VirtualBoard:
         _require_size(body, 1)
         if body[0] != VERSION:
             raise _Refusal(Status.BAD_VERSION, field="version", detail=VERSION)
+        room = self.hello.max_payload - 2 - len(hello_body(replace(self.hello, note="")))
+        if room < 0:
+            raise _Refusal(Status.FRAME_TOO_LONG, detail=self.hello.max_payload)
         self._greeted = True
-        return hello_body(self.hello)
+        note = self.hello.note.encode()[: min(room, MAX_STR)].decode(errors="ignore")
+        return hello_body(replace(self.hello, note=note))
 
     def _nothing(self, body: bytes) -> bytes:
         _require_size(body, 0)
         return b""
+
+    def microseconds(self) -> int:
+        """Time by the counter that also measures invokes."""
+        return self._ticks() * 1_000_000 // self.hello.tick_hz
+
+    def invoke_times(self, count: int) -> bool:
+        """Whether so many invokes on the input succeeded."""
+        try:
+            for index in range(count):
+                self._timed_invoke(bytes(self.input), index)
+        except _Refusal:
+            return False
+        return True
 
     def _timed_invoke(self, raw: bytes, index: int) -> int:
         start = self._ticks()
@@ -206,7 +256,7 @@ class VirtualBoard:
         except InvokeFailed:
             raise _Refusal(Status.INVOKE_FAILED, detail=index) from None
         took = (self._ticks() - start) & 0xFFFFFFFF
-        self._output = output
+        self.output = output
         return took
 
     def _infer(self, body: bytes) -> bytes:
@@ -220,9 +270,9 @@ class VirtualBoard:
         _require_size(body, 2 + count * size)
         outputs, ticks = [], []
         for index in range(count):
-            self._input[:] = body[2 + index * size : 2 + (index + 1) * size]
-            ticks.append(self._timed_invoke(bytes(self._input), index))
-            outputs.append(self._output)
+            self.input[:] = body[2 + index * size : 2 + (index + 1) * size]
+            ticks.append(self._timed_invoke(bytes(self.input), index))
+            outputs.append(self.output)
         packed = pack_ticks(np.array(ticks, dtype=np.uint32))
         return count.to_bytes(2, "little") + b"".join(outputs) + packed
 
@@ -230,9 +280,9 @@ class VirtualBoard:
         if len(body) < 5:
             raise _Refusal(Status.BAD_SIZE, field="body", detail=5)
         offset, data = int.from_bytes(body[:4], "little"), body[4:]
-        if offset + len(data) > len(self._input):
-            raise _Refusal(Status.BAD_VALUE, field="offset", detail=len(self._input))
-        self._input[offset : offset + len(data)] = data
+        if offset + len(data) > len(self.input):
+            raise _Refusal(Status.BAD_VALUE, field="offset", detail=len(self.input))
+        self.input[offset : offset + len(data)] = data
         return (offset + len(data)).to_bytes(4, "little")
 
     def _read(self, body: bytes) -> bytes:
@@ -240,9 +290,9 @@ class VirtualBoard:
         offset, length = int.from_bytes(body[:4], "little"), int.from_bytes(body[4:], "little")
         if not 1 <= length <= self.hello.max_payload - 2:
             raise _Refusal(Status.BAD_VALUE, field="length", detail=self.hello.max_payload - 2)
-        if offset + length > len(self._output):
-            raise _Refusal(Status.BAD_VALUE, field="offset", detail=len(self._output))
-        return self._output[offset : offset + length]
+        if offset + length > len(self.output):
+            raise _Refusal(Status.BAD_VALUE, field="offset", detail=len(self.output))
+        return self.output[offset : offset + length]
 
     def _run(self, body: bytes) -> bytes:
         _require_size(body, 6)
@@ -250,36 +300,43 @@ class VirtualBoard:
         limit = max_run_count(self.hello.max_payload)
         if not 1 <= count <= limit:
             raise _Refusal(Status.BAD_VALUE, field="count", detail=limit)
-        held = zlib.crc32(self._input)
+        held = zlib.crc32(self.input)
         if held != crc:
             raise _Refusal(Status.BAD_INPUT, field="input_crc", detail=held)
-        ticks = [self._timed_invoke(bytes(self._input), index) for index in range(count)]
-        head = zlib.crc32(self._output).to_bytes(4, "little") + count.to_bytes(2, "little")
+        ticks = [self._timed_invoke(bytes(self.input), index) for index in range(count)]
+        head = zlib.crc32(self.output).to_bytes(4, "little") + count.to_bytes(2, "little")
         return head + pack_ticks(np.array(ticks, dtype=np.uint32))
 
     def _take_text_byte(self, byte: int) -> bytes:
-        if byte == 0x0A:
-            line, overflow, garbage = self._buffer.decode("ascii"), self._overflow, self._garbage
+        if byte in b"\n%":
+            line, command = self._line, self._command
             self._start("idle")
-            if garbage or not line:
-                return b""
-            answer = f"error line-too-long: limit {MAX_LINE}" if overflow else self._answer(line)
-            return answer.encode("ascii") + b"\n"
-        if byte == 0x0D:
-            return b""
-        if not 0x20 <= byte <= 0x7E:
-            self._garbage = True
-        elif len(self._buffer) == MAX_LINE:
-            self._overflow = True
-        else:
-            self._buffer.append(byte)
+            answer = self._answer_line(line) if byte == 0x0A else self._answer_command(command)
+            return answer.encode("ascii")
+        if byte != 0x0D:
+            self._line.add(byte)
+            self._command.add(byte)
         return b""
+
+    def _answer_command(self, command: _Text) -> str:
+        if command.garbage:
+            return ""
+        if command.too_long:
+            return f"e-[Command too long: limit {MAX_LINE}]\nm-ready\n"
+        return self._mlperf.answer(str(command))
+
+    def _answer_line(self, line: _Text) -> str:
+        if line.garbage or not str(line):
+            return ""
+        if line.too_long:
+            return f"error line-too-long: limit {MAX_LINE}\n"
+        return self._answer(str(line)) + "\n"
 
     def _answer(self, line: str) -> str:
         if line == "?":
             return (
-                f"help: send {self.hello.inputs[0].elements} number(s) and Enter; "
-                "answer: y=OUTPUTS us=MICROSECONDS"
+                f"help: send {self.hello.inputs[0].elements} numbers in the model's unit, "
+                "separated by spaces or commas; help% lists MLPerf Tiny's commands"
             )
         if self.hello.status is not Status.OK:
             return f"error {self.hello.status.name.lower()}"
@@ -295,12 +352,12 @@ class VirtualBoard:
         if len(words) != spec.elements or len(words) > MAX_NUMBERS:
             return f"error wrong-count: got {len(words)}, need {spec.elements}"
         reals = np.clip(np.array(words, dtype=np.float64), -_LARGEST, _LARGEST)
-        self._input[:] = quantize(reals.astype(np.float32), spec).tobytes()
+        self.input[:] = quantize(reals.astype(np.float32), spec).tobytes()
         try:
-            took = self._timed_invoke(bytes(self._input), 0) - self.hello.timer_read_ticks
+            took = self._timed_invoke(bytes(self.input), 0) - self.hello.timer_read_ticks
         except _Refusal as refusal:
             return f"error {refusal.status.name.lower()}"
-        answers = dequantize(batch_from_bytes(self._output, output), output).ravel()
+        answers = dequantize(batch_from_bytes(self.output, output), output).ravel()
         us = (took * 2_000_000 + self.hello.tick_hz) // (2 * self.hello.tick_hz)
         return f"y={','.join(f'{answer:.4f}' for answer in answers)} us={max(us, 0)}"
 

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from benchmarks.faults import Campaign, faults_at
 from harness.errors import RigError, UnknownName
-from harness.faults import Faults, Noise, parse_faults
+from harness.faults import Faults, FaultyBoard, Noise, Unplugged, parse_faults
+from harness.project import find_project
+from harness.reference import resolve_model
 
 DATA = bytes(range(256)) * 400
 
@@ -21,7 +26,7 @@ def test_faults_are_read_from_a_ports_query() -> None:
 
 def test_unknown_fault_lists_the_known() -> None:
     with pytest.raises(
-        UnknownName, match="fault of the virtual board 'flipp'; known: delay_ms, .*"
+        UnknownName, match="fault of the virtual board 'flipp'; known: delay, delay_ms, .*"
     ):
         parse_faults("flipp=1")
 
@@ -54,3 +59,76 @@ def test_drops_and_duplicates_change_the_length_at_about_the_rate_asked_for() ->
     doubled = noise(duplicate=0.01)
     assert 1024 - 160 < len(doubled) - len(DATA) < 1024 + 160
     assert noise(drop=1.0) == b"" and noise(duplicate=1.0)[:4] == bytes((0, 0, 1, 1))
+
+
+class Echo:
+    """A board that answers what it was sent, and counts its boots."""
+
+    def __init__(self) -> None:
+        self.boots = 0
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+    def boot(self) -> None:
+        self.boots += 1
+
+
+def test_board_without_faults_answers_at_once() -> None:
+    board = FaultyBoard(Echo(), Faults())
+    assert [board.feed(DATA), board.feed(b"")] == [(DATA, 0.0), (b"", 0.0)]
+
+
+def test_hanging_board_is_silent_until_its_power_is_cycled() -> None:
+    echo = Echo()
+    board = FaultyBoard(echo, Faults(hang_after=2))
+    assert [board.feed(b"a")[0] for _ in range(4)] == [b"a", b"", b"", b""]
+    board.power_cycle()
+    assert board.feed(b"a") == (b"a", 0.0) and echo.boots == 1
+
+
+def test_rebooting_board_loses_one_answer() -> None:
+    echo = Echo()
+    board = FaultyBoard(echo, Faults(reboot_after=2))
+    assert [board.feed(b"a")[0] for _ in range(4)] == [b"a", b"", b"a", b"a"] and echo.boots == 1
+
+
+def test_unplugged_board_is_gone() -> None:
+    board = FaultyBoard(Echo(), Faults(vanish_after=2))
+    board.feed(b"a")
+    with pytest.raises(Unplugged):
+        board.feed(b"a")
+
+
+def test_every_answer_is_late_unless_a_probability_says_otherwise() -> None:
+    board = FaultyBoard(Echo(), Faults(delay_ms=5))
+    assert [board.feed(b"a")[1] for _ in range(3)] == [0.005] * 3
+    some = FaultyBoard(Echo(), Faults(delay=0.5, delay_ms=5))
+    late = sum(some.feed(b"a")[1] > 0 for _ in range(1000))
+    # 500 expected, and 16 is a standard deviation.
+    assert 420 < late < 580 and some.struck["delay"] == late
+
+
+SHARE = 2000
+
+
+@pytest.mark.parametrize("fault", faults_at(0.01))
+def test_no_fault_gives_a_wrong_tensor_or_an_uncounted_retry(fault: str) -> None:
+    sine = resolve_model("sine", find_project().artifacts)
+    tally = Campaign(sine, fault, 0.01, faults_at(0.01)[fault]).run(SHARE)
+    assert tally.problems() == []
+    assert tally.frames > SHARE * 0.8
+    assert (tally.stats.retries > 0) is (fault not in ("wrong model", "slow down"))
+
+
+def test_campaign_sees_a_wrong_tensor() -> None:
+    sine = resolve_model("sine", find_project().artifacts)
+    tally = Campaign(sine, "flip", 0.0, Faults(wrong_output=100)).run(500)
+    assert tally.problems() == ["wrong tensors"]
+
+
+def test_campaign_sees_a_retry_that_is_not_counted() -> None:
+    sine = resolve_model("sine", find_project().artifacts)
+    tally = Campaign(sine, "delay", 0.01, faults_at(0.01)["delay"]).run(SHARE)
+    tally.stats = replace(tally.stats, retries=tally.stats.retries - 1)
+    assert "retries without cause" in tally.problems()

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     {"errors"},
     {"tensor", "protocol", "latency", "compare", "report", "artifact", "board", "rigfile"}
-    | {"support", "faults", "virtual", "outcome", "limits", "tally", "junit", "udev"},
+    | {"support", "faults", "mlperf", "virtual", "outcome", "limits", "tally", "junit", "udev"},
     {"link", "reference", "codegen", "codegen_aot", "codegen_tflm", "arena", "library"}
     | {"toolchain", "project", "build", "lock", "emulator", "ptyboard", "ending", "ports", "flash"},
     {"runner"},

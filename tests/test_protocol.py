@@ -308,3 +308,18 @@ def test_run_takes_as_many_invokes_as_its_reply_has_ticks_for() -> None:
 @pytest.mark.parametrize("op, name", [(0x01, "HELLO"), (0x82, "INFER"), (0x55, "op 0x55")])
 def test_op_is_named_for_people(op: int, name: str) -> None:
     assert op_name(op) == name
+
+
+@given(st.sampled_from(["frame", "hello", "error", "infer", "run"]), st.binary(max_size=300))
+def test_any_bytes_are_decoded_or_refused_as_a_protocol_error(decoder: str, raw: bytes) -> None:
+    decode = {
+        "frame": lambda: decode_frame(raw),
+        "hello": lambda: parse_hello(b"\x01" + raw),
+        "error": lambda: parse_error(raw),
+        "infer": lambda: parse_infer(b"\x02\0" + raw, count=2, output_bytes=3),
+        "run": lambda: parse_run(raw[:4] + b"\x02\0" + raw[4:], count=2),
+    }[decoder]
+    try:
+        decode()
+    except ProtocolError:
+        pass

@@ -10,6 +10,8 @@ from itertools import count
 import numpy as np
 import pytest
 from described import hello
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.protocol import (
     REPLY,
@@ -287,3 +289,28 @@ def test_delimiter_ends_an_unfinished_line_and_starts_a_frame(bench: Bench) -> N
 def test_a_line_holds_at_most_64_numbers(elements: int, answer: str) -> None:
     spec = TensorSpec(shape=(1, elements), dtype="int8", scale=1.0)
     assert Bench(replace(HELLO, inputs=(spec,))).line("0 " * elements).startswith(answer)
+
+
+@given(st.lists(st.tuples(st.binary(max_size=60), st.sampled_from((0, 0.03, 0.2, 1.5)))))
+def test_whatever_came_before_hello_is_answered_after_100_ms(pieces) -> None:
+    bench = Bench()
+    for piece, silence_s in pieces:
+        bench.board.feed(piece)
+        bench.now_s += silence_s
+    bench.now_s += 0.1
+    (reply,) = FrameSplitter().feed(bench.board.feed(b"\0" + frame(Op.HELLO, b"\x01")))
+    assert parse_hello(decode_frame(reply).body) == HELLO
+    assert bench.board.feed(b"name%") == b"m-name-dut-[memory]\nm-ready\n"
+
+
+def test_time_and_ticks_go_on_beyond_32_bits_of_microseconds() -> None:
+    now_us = [0]
+    board = VirtualBoard(
+        HELLO, lambda raw: raw[:1], ticks=lambda: now_us[0], clock=lambda: now_us[0] / 1e6
+    )
+    board.feed(frame(Op.HELLO, b"\x01"))
+    for seconds in (0, 4294, 4296, 10_000):
+        now_us[0] = seconds * 1_000_000
+        assert board.feed(b"timestamp%") == f"m-lap-us-{now_us[0]}\nm-ready\n".encode()
+        reply = board.feed(frame(Op.INFER, infer_body(1, b"\1\2"), seq=1 + seconds % 7))
+        assert decode_frame(reply[1:-1]).body.hex(" ") == "01 00 01 00 00 00 00 00"

@@ -18,14 +18,15 @@ namespace app {
 
 void Setup() {
   const Status port_status = port::Setup();
-  board.Setup(port_status, port::TicksPerSecond() / 10);
+  board.Setup(port_status);
 }
 
 void Poll() {
   const size_t size = port::Read(chunk, sizeof chunk);
   if (size > 0) {
-    board.Feed(chunk, size, port::Ticks());
+    board.Feed(chunk, size);
   } else {
+    board.Idle();
     port::Sleep();
   }
 }

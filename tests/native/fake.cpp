@@ -14,7 +14,7 @@ Status setup_status = Status::kOk;
 int invoke_fails = 0;
 uint32_t extra_ticks = 0;
 uint32_t invokes = 0;
-const char* note = "";
+std::string note;
 
 namespace {
 uint32_t ticks = 0xfffffff0u;  // Wraps early, so that every test lives through it.
@@ -33,9 +33,12 @@ void Boot() {
   memset(output, 0, sizeof output);
   invoke_fails = 0;
   extra_ticks = 0;
+  note.clear();
   for (int i = 0; i < 32; ++i) sha256[i] = static_cast<uint8_t>(i);
   for (int i = 0; i < 16; ++i) build_id[i] = static_cast<uint8_t>(0xa0 + i);
 }
+
+void Wait(uint32_t ms) { ticks += ms * 1000; }
 
 }  // namespace fake
 
@@ -65,7 +68,7 @@ namespace runtime {
 Status Load() { return Status::kOk; }
 Description Describe() {
   return {"fake", "1.0", "", 100, 200, fake::sha256, fake::build_id, {&fake::kInput, 1}, {&fake::kOutput, 1},
-          "fake", fake::note};
+          "fake", fake::note.c_str()};
 }
 InputBuffer Input() { return {reinterpret_cast<uint8_t*>(fake::input), sizeof fake::input}; }
 void Prepare() {}

@@ -14,9 +14,10 @@ extern std::string sent;
 extern Status setup_status;  // For the next boot.
 extern int invoke_fails;     // The Nth invoke from now; 0: none.
 extern uint32_t extra_ticks;  // The Nth invoke from now, counted from 0, takes N times this longer.
-extern const char* note;      // What Load() says.
+extern std::string note;     // What Load() says.
 extern uint32_t invokes;      // Since extra_ticks was set.
 
 void Boot();
+void Wait(uint32_t ms);
 
 }  // namespace fake

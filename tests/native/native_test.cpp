@@ -1,85 +1,22 @@
-// Usage: native_test frames FILE | dialogues FILE | garbage
+// Usage: native_test frames FILE | dialogues FILE | garbage | clock | replay FILE | streams
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <memory>
+#include <iostream>
 #include <random>
 #include <sstream>
 #include <string>
 
+#include "bench.h"
 #include "fake.h"
-#include "port/port.h"
-#include "protocol/board.h"
-#include "protocol/crc32.h"
+#include "fuzz.h"
 
 namespace {
-
-constexpr size_t kMaxPayload = 256;
-constexpr uint32_t kGapMs = 100;
 
 [[noreturn]] void Fail(const std::string& what) {
   std::fprintf(stderr, "%s\n", what.c_str());
   std::exit(1);
 }
-
-std::string Unhex(const std::string& text) {
-  std::string bytes;
-  for (size_t i = 0; i + 1 < text.size(); i += 2) {
-    bytes.push_back(static_cast<char>(std::stoi(text.substr(i, 2), nullptr, 16)));
-  }
-  return bytes;
-}
-
-std::string Hex(const std::string& bytes) {
-  std::string text;
-  char pair[3];
-  for (const char byte : bytes) {
-    std::snprintf(pair, sizeof pair, "%02x", static_cast<unsigned char>(byte));
-    text += pair;
-  }
-  return text;
-}
-
-uint8_t* Data(std::string& bytes) { return reinterpret_cast<uint8_t*>(bytes.data()); }
-
-std::string Sealed(const std::string& payload) {
-  const size_t offset = PayloadOffset(payload.size());
-  std::string buffer(TxCapacity(payload.size()), '\0');
-  buffer.replace(offset, payload.size(), payload);
-  const size_t size = SealFrame(Data(buffer), offset, payload.size());
-  return buffer.substr(0, size);
-}
-
-class Bench {
- public:
-  Bench() { Boot(); }
-
-  void Boot() {
-    fake::Boot();
-    buffers_ = std::make_unique<BoardBuffers<kMaxPayload>>();
-    board_ = std::make_unique<Board>("fake", buffers_.get());
-    board_->Setup(port::Setup(), kGapMs);
-    fake::setup_status = Status::kOk;
-  }
-
-  void Send(const std::string& bytes) {
-    for (const char byte : bytes) {
-      const uint8_t value = static_cast<uint8_t>(byte);
-      try {
-        board_->Feed(&value, 1, now_ms_);
-      } catch (const fake::Reset&) {
-        Boot();
-      }
-    }
-  }
-
-  void Wait(uint32_t ms) { now_ms_ += ms; }
-
- private:
-  std::unique_ptr<BoardBuffers<kMaxPayload>> buffers_;
-  std::unique_ptr<Board> board_;
-  uint32_t now_ms_ = 0xffffff00u;
-};
 
 std::string Quoted(const std::string& rest) {
   const size_t first = rest.find('"');
@@ -112,12 +49,13 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
   words >> verb;
   std::getline(words >> std::ws, rest);
   const bool text = rest.compare(0, 4, "text") == 0;
+  const bool command = rest.compare(0, 7, "command") == 0;
   const bool receives = verb == "<" || verb == "<<";
   if (!receives && !fake::sent.empty()) Fail(where + "\n  not expected: " + Hex(fake::sent));
   if (verb == "==") {
     *bench = Bench();
   } else if (verb == ">") {
-    bench->Send(text ? Quoted(rest) + "\n" : Sealed(Unhex(rest)));
+    bench->Send(command ? Quoted(rest) + "%" : text ? Quoted(rest) + "\n" : Sealed(Unhex(rest)));
   } else if (verb == ">>") {
     bench->Send(Unhex(rest));
   } else if (verb == "<" && rest == "-") {
@@ -129,7 +67,7 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
   } else if (verb == "<<") {
     Expect(Unhex(rest), where);
   } else if (verb == "wait") {
-    bench->Wait(static_cast<uint32_t>(std::stoul(rest)));
+    fake::Wait(static_cast<uint32_t>(std::stoul(rest)));
   } else if (verb == "boot") {
     bench->Boot();
   } else if (verb == "set" && rest.compare(0, 13, "setup_status ") == 0) {
@@ -139,6 +77,8 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
   } else if (verb == "set" && rest.compare(0, 12, "extra_ticks ") == 0) {
     fake::extra_ticks = static_cast<uint32_t>(std::stoul(rest.substr(12)));
     fake::invokes = 0;
+  } else if (verb == "set" && rest.compare(0, 5, "note ") == 0) {
+    fake::note = Quoted(rest);
   } else {
     Fail(where + "\n  unknown step");
   }
@@ -194,16 +134,61 @@ void TestGarbage() {
       piece = Sealed(piece);
     }
     bench.Send(piece);
-    if (random() % 16 == 0) bench.Wait(random() % 200);
+    if (random() % 16 == 0) fake::Wait(random() % 200);
     sent += piece.size();
   }
   fake::sent.clear();
-  bench.Wait(kGapMs);
+  fake::Wait(100);
   bench.Send(std::string(1, '\0') + Sealed(Unhex("010101")));
   const size_t start = fake::sent.rfind('\0', fake::sent.size() - 2);
   std::string encoded = fake::sent.substr(start + 1, fake::sent.size() - start - 2);
   const Frame frame = OpenFrame(Data(encoded), encoded.size(), kMaxPayload);
   if (frame.status != Status::kOk || frame.payload[1] != 0x81) Fail("no answer to HELLO: " + Hex(fake::sent));
+}
+
+// A board that is asked after every 30 minutes of silence, past the end of 32 bits of microseconds and of ticks.
+void TestClock() {
+  constexpr uint64_t kSilenceMs = 30 * 60 * 1000;
+  Bench bench;
+  uint64_t last = 0;
+  for (uint64_t waits = 0; waits < 10; ++waits) {
+    bench.Send("timestamp%");
+    const uint64_t now = std::stoull(fake::sent.substr(9));
+    if (fake::sent != "m-lap-us-" + std::to_string(now) + "\nm-ready\n") Fail("not a timestamp: " + fake::sent);
+    const uint64_t passed = now - last;
+    // The fake counter adds a few microseconds for its readings.
+    if (waits > 0 && (passed < kSilenceMs * 1000 || passed > kSilenceMs * 1000 + 1000)) {
+      Fail("after " + std::to_string(waits) + " waits the board's time is " + std::to_string(now));
+    }
+    last = now;
+    fake::sent.clear();
+    fake::Wait(kSilenceMs);
+  }
+}
+
+void Replay(const char* path) {
+  EachLine(path, [](const std::string& line, const std::string&) {
+    std::string input = Unhex(line);
+    LLVMFuzzerTestOneInput(Data(input), input.size());
+  });
+}
+
+// Each line of standard input is a life of a board: hex to send, or wN to wait N ms. Answers with what it sent, in hex.
+void Streams() {
+  std::string line;
+  while (std::getline(std::cin, line)) {
+    fake::sent.clear();
+    Bench bench;
+    std::istringstream words(line);
+    for (std::string word; words >> word;) {
+      if (word[0] == 'w') {
+        fake::Wait(static_cast<uint32_t>(std::stoul(word.substr(1))));
+      } else {
+        bench.Send(Unhex(word));
+      }
+    }
+    std::printf("%s\n", Hex(fake::sent).c_str());
+  }
 }
 
 }  // namespace
@@ -216,7 +201,13 @@ int main(int argc, char** argv) {
     TestDialogues(argv[2]);
   } else if (what == "garbage") {
     TestGarbage();
+  } else if (what == "clock") {
+    TestClock();
+  } else if (what == "replay" && argc == 3) {
+    Replay(argv[2]);
+  } else if (what == "streams") {
+    Streams();
   } else {
-    Fail("usage: native_test frames FILE | dialogues FILE | garbage");
+    Fail("usage: native_test frames FILE | dialogues FILE | garbage | clock | replay FILE | streams");
   }
 }

@@ -6,6 +6,10 @@ import sys
 
 from SCons.Script import AlwaysBuild, Default, DefaultEnvironment
 
+# There is no heap: whatever calls these ends in port/mps2_heap.cpp, which says so.
+ALLOCATORS = ("malloc", "calloc", "realloc", "free", "memalign")
+ALLOCATORS = (*ALLOCATORS, *(f"_{name}_r" for name in ALLOCATORS))
+
 env = DefaultEnvironment()
 board = env.BoardConfig()
 
@@ -39,8 +43,13 @@ env.Append(
     CCFLAGS=[*machine, "-O2", "-g", "-ffunction-sections", "-fdata-sections"],
     CFLAGS=["-std=c11"],
     CXXFLAGS=["-std=c++17", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics"],
-    # Without a C library start-up there is no _sbrk either, so that a malloc is a link error.
-    LINKFLAGS=[*machine, "-nostartfiles", "-Wl,--gc-sections", "-Wl,--fatal-warnings"],
+    LINKFLAGS=[
+        *machine,
+        "-nostartfiles",
+        "-Wl,--gc-sections",
+        "-Wl,--fatal-warnings",
+        *(f"-Wl,--wrap={name}" for name in ALLOCATORS),
+    ],
     LIBS=["m"],
 )
 env.Replace(LDSCRIPT_PATH=os.path.join(env.PioPlatform().get_dir(), board.get("build.ldscript")))

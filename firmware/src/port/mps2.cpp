@@ -28,14 +28,19 @@ struct CountdownTimer {
   volatile uint32_t intstatus;
 };
 constexpr uint32_t kTimerEnable = 1u << 0;
+constexpr uint32_t kTimerInterruptEnable = 1u << 3;
+constexpr uint32_t kTimerInterrupt = 1u << 0;
+constexpr uint32_t kWakeTicks = 1u << 30;  // A quarter of a turn of Ticks().
 
 Uart* const uart = reinterpret_cast<Uart*>(0x40004000);
 CountdownTimer* const timer = reinterpret_cast<CountdownTimer*>(0x40000000);
+CountdownTimer* const wake_timer = reinterpret_cast<CountdownTimer*>(0x40001000);
 
 volatile uint32_t* const nvic_enable = reinterpret_cast<volatile uint32_t*>(0xe000e100);
 volatile uint32_t* const nvic_pend = reinterpret_cast<volatile uint32_t*>(0xe000e200);
 volatile uint32_t* const aircr = reinterpret_cast<volatile uint32_t*>(0xe000ed0c);
 constexpr uint32_t kUartRxIrq = 1u << 0;
+constexpr uint32_t kWakeIrq = 1u << 9;
 constexpr uint32_t kSystemReset = (0x5fau << 16) | (1u << 2);
 
 // One producer (the interrupt) and one consumer (Read), each with an index of its own that only grows.
@@ -61,17 +66,23 @@ extern "C" void UartRxHandler() {
   ring_head = head;
 }
 
+// Ends a sleep, no more.
+extern "C" void WakeHandler() { wake_timer->intstatus = kTimerInterrupt; }
+
 namespace port {
 
 Status Setup() {
   timer->reload = UINT32_MAX;
   timer->value = UINT32_MAX;
   timer->ctrl = kTimerEnable;
+  wake_timer->reload = kWakeTicks;
+  wake_timer->value = kWakeTicks;
+  wake_timer->ctrl = kTimerEnable | kTimerInterruptEnable;
   uart->bauddiv = 16;  // The least the hardware takes; QEMU moves bytes at its own pace.
   uart->ctrl = kTxEnable | kRxEnable | kRxInterruptEnable;
   // QEMU offers the next byte when one is read. Bytes that came before the enable wait in its multiplexer for that.
   if ((uart->state & kRxFull) == 0) static_cast<void>(uart->data);
-  *nvic_enable = kUartRxIrq;
+  *nvic_enable = kUartRxIrq | kWakeIrq;
   *nvic_pend = kUartRxIrq;  // A byte that came before the enable raises no edge of its own.
   const bool running = (uart->ctrl & kRxInterruptEnable) != 0 && (timer->ctrl & kTimerEnable) != 0;
   return running ? Status::kOk : Status::kPortFailed;
@@ -116,7 +127,7 @@ void Reset() {
 
 size_t UniqueId(char*, size_t) { return 0; }
 
-// The receive interrupt is the only one there is, and masking all at the core takes no bus access.
+// None but the receive and the wake-up interrupt exist, and masking all at the core takes no bus access.
 Quiet::Quiet() { asm volatile("cpsid i" ::: "memory"); }
 
 Quiet::~Quiet() { asm volatile("cpsie i" ::: "memory"); }

@@ -1,6 +1,8 @@
 // Reset and faults of the emulated boards. The linker script provides the symbols.
 #include <cstdint>
 
+#include "port/mps2_fault.h"
+
 extern "C" {
 extern uint32_t __stack_top;
 extern uint32_t __data_load;
@@ -15,6 +17,7 @@ int main();
 void ResetHandler();
 void FaultHandler();
 void UartRxHandler();
+void WakeHandler();
 [[noreturn]] void ReportFault(const uint32_t* stacked, uint32_t exc_return);
 }
 
@@ -55,9 +58,18 @@ const char* FaultName(uint32_t exception) {
 
 }  // namespace
 
-extern "C" void ReportFault(const uint32_t* stacked, uint32_t exc_return) {
+void EndWithFault(const char* line) {
   constexpr uint32_t kSysWrite0 = 0x04;
   constexpr uint32_t kSysExitExtended = 0x20;
+  constexpr uint32_t kApplicationExit = 0x20026;
+  Semihost(kSysWrite0, line);
+  const uint32_t reason[2] = {kApplicationExit, kExitCode};
+  Semihost(kSysExitExtended, reason);
+  for (;;) {
+  }
+}
+
+extern "C" void ReportFault(const uint32_t* stacked, uint32_t exc_return) {
   uint32_t exception;
   asm volatile("mrs %0, ipsr" : "=r"(exception));
   static char line[320];
@@ -80,12 +92,7 @@ extern "C" void ReportFault(const uint32_t* stacked, uint32_t exc_return) {
   }
   at = Append(at, "\n");
   *at = '\0';
-  Semihost(kSysWrite0, line);
-  constexpr uint32_t kApplicationExit = 0x20026;
-  const uint32_t reason[2] = {kApplicationExit, kExitCode};
-  Semihost(kSysExitExtended, reason);
-  for (;;) {
-  }
+  EndWithFault(line);
 }
 
 extern "C" __attribute__((naked)) void FaultHandler() { asm volatile("mrs r0, msp\n mov r1, lr\n b ReportFault"); }
@@ -107,13 +114,15 @@ namespace {
 
 struct Vectors {
   uint32_t* stack;
-  void (*handlers[16])();
+  void (*handlers[25])();
 };
 
 }  // namespace
 
-// Entries 1 to 15 are the core's exceptions, 16 is interrupt 0. QEMU raises no other: none is enabled.
+// Entries 1 to 15 are the core's exceptions, 16 is interrupt 0. QEMU raises no other than 0 and 9: none is enabled.
 extern "C" __attribute__((section(".vectors"), used)) const Vectors vectors = {
     &__stack_top,
     {ResetHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler,
-     FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, UartRxHandler}};
+     FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, UartRxHandler,
+     FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler,
+     WakeHandler}};

@@ -65,32 +65,54 @@ size_t PackTicks(uint8_t* place, size_t count) {
   return count * (kTicks - width);
 }
 
+// The length of `text` cut to what a str of at most `room` bytes holds, between two characters.
+size_t CutUtf8(const char* text, size_t room) {
+  const size_t size = strlen(text);
+  size_t cut = room < UINT8_MAX ? room : UINT8_MAX;
+  if (size <= cut) return size;
+  while (cut > 0 && (text[cut] & 0xc0) == 0x80) --cut;
+  return cut;
+}
+
 // A failing link cannot be reported over itself: the host's time-out is the report.
 void Send(const uint8_t* data, size_t size) { (void)port::Write(data, size); }
 
 }  // namespace
 
-void Board::Setup(Status port_status, uint32_t gap_limit) {
-  receiver_.SetGapLimit(gap_limit);
+void Board::Setup(Status port_status) {
+  const uint64_t second = port::TicksPerSecond();
+  receiver_.SetLimits(second / 10, second);
   // All steps run, so that HELLO describes as much as there is; the first failure is the one reported.
   const Status timer_status = MeasureTimer(&timer_);
   const Status load_status = runtime::Load();
   setup_ = port_status != Status::kOk ? port_status : timer_status != Status::kOk ? timer_status : load_status;
 }
 
-void Board::Feed(const uint8_t* bytes, size_t size, uint32_t now) {
+void Board::Feed(const uint8_t* bytes, size_t size) {
+  uint64_t now = clock_.Ticks();
   for (size_t i = 0; i < size; ++i) {
-    switch (receiver_.Push(bytes[i], now)) {
-      case Receiver::Event::kNone: break;
-      case Receiver::Event::kFrame: AnswerFrame(); break;
-      case Receiver::Event::kFrameTooLong:
-        AnswerFault(Status::kFrameTooLong, static_cast<uint32_t>(max_payload_));
-        break;
-      case Receiver::Event::kLine: AnswerLine(); break;
-      case Receiver::Event::kLineTooLong: human::AnswerTooLong(kMaxLine); break;
-    }
+    const Receiver::Event event = receiver_.Push(bytes[i], now);
+    if (event == Receiver::Event::kNone) continue;
+    Answer(event);
+    now = clock_.Ticks();  // The host may have gone on sending meanwhile: an answer is no silence of its.
   }
 }
+
+void Board::Answer(Receiver::Event event) {
+  switch (event) {
+    case Receiver::Event::kNone: break;
+    case Receiver::Event::kFrame: AnswerFrame(); break;
+    case Receiver::Event::kFrameTooLong:
+      AnswerFault(Status::kFrameTooLong, static_cast<uint32_t>(max_payload_));
+      break;
+    case Receiver::Event::kLine: AnswerLine(); break;
+    case Receiver::Event::kLineTooLong: human::AnswerTooLong(kMaxLine); break;
+    case Receiver::Event::kCommand: AnswerCommand(); break;
+    case Receiver::Event::kCommandTooLong: Mlperf::AnswerTooLong(kMaxLine); break;
+  }
+}
+
+void Board::Idle() { static_cast<void>(clock_.Ticks()); }
 
 void Board::AnswerFrame() {
   const Frame frame = OpenFrame(receiver_.data(), receiver_.size(), max_payload_);
@@ -148,6 +170,17 @@ void Board::AnswerLine() {
   human::Answer(reinterpret_cast<const char*>(receiver_.data()), receiver_.size(), setup_, timer_);
 }
 
+void Board::AnswerCommand() {
+  mlperf_.Answer(reinterpret_cast<const char*>(receiver_.data()), receiver_.size(), setup_, &clock_);
+}
+
+// The counter may turn during a long batch, and every turn must be seen.
+Status Board::InvokeOnce(uint32_t* elapsed) {
+  const Status status = TimedInvoke(elapsed);
+  static_cast<void>(clock_.Ticks());
+  return status;
+}
+
 Board::Fault Board::Execute(uint8_t op, Reader& body, Writer& reply) {
   if (op == kHello) return Hello(body, reply);
   if (!session_) return {Status::kNoSession, 0, ""};
@@ -192,9 +225,7 @@ Board::Fault Board::Hello(Reader& body, Writer& reply) {
   WriteSpecs(reply, model.outputs);
   reply.Str(model.model_name);
   // What a library says of a failure can be long: the rest of HELLO matters more.
-  const size_t note_size = strlen(model.note);
-  const size_t room = reply.room() > 0 ? reply.room() - 1 : 0;
-  reply.Str(model.note, note_size < room ? note_size : room);
+  reply.Str(model.note, CutUtf8(model.note, reply.room() > 0 ? reply.room() - 1 : 0));
   session_ = session_ || reply.ok();
   return {};
 }
@@ -217,7 +248,7 @@ Board::Fault Board::Infer(Reader& body, Writer& reply) {
   for (size_t sample = 0; sample < count; ++sample) {
     memcpy(input.data, body.Take(input.size), input.size);
     uint32_t elapsed = 0;
-    if (TimedInvoke(&elapsed) != Status::kOk) return {Status::kInvokeFailed, static_cast<uint32_t>(sample), ""};
+    if (InvokeOnce(&elapsed) != Status::kOk) return {Status::kInvokeFailed, static_cast<uint32_t>(sample), ""};
     memcpy(outputs + sample * output_size, runtime::Output().data, output_size);
     StoreU32(ticks + sample * kTicks, elapsed);
   }
@@ -269,7 +300,7 @@ Board::Fault Board::Run(Reader& body, Writer& reply) {
   uint8_t* ticks = packed + kTicksHeader;
   for (size_t index = 0; index < count; ++index) {
     uint32_t elapsed = 0;
-    if (TimedInvoke(&elapsed) != Status::kOk) return {Status::kInvokeFailed, static_cast<uint32_t>(index), ""};
+    if (InvokeOnce(&elapsed) != Status::kOk) return {Status::kInvokeFailed, static_cast<uint32_t>(index), ""};
     StoreU32(ticks + index * kTicks, elapsed);
   }
   reply.Drop(PackTicks(packed, count));

@@ -3,8 +3,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "protocol/clock.h"
 #include "protocol/frame.h"
 #include "protocol/measure.h"
+#include "protocol/mlperf.h"
 #include "protocol/receiver.h"
 #include "protocol/wire.h"
 #include "runtime/runtime.h"
@@ -26,13 +28,17 @@ class Board {
  public:
   template <size_t kMaxPayload>
   Board(const char* id, BoardBuffers<kMaxPayload>* buffers)
-      : id_(id), max_payload_(kMaxPayload), tx_(buffers->tx), receiver_(buffers->rx, sizeof buffers->rx) {}
+      : id_(id),
+        max_payload_(kMaxPayload),
+        tx_(buffers->tx),
+        receiver_(buffers->rx, sizeof buffers->rx),
+        mlperf_(id) {}
 
   // Measures the timer and loads the model. A failure, or `port_status`, stays visible in every answer.
-  // `gap_limit` is 100 ms in the unit of Feed's `now`.
-  void Setup(Status port_status, uint32_t gap_limit);
+  void Setup(Status port_status);
 
-  void Feed(const uint8_t* bytes, size_t size, uint32_t now);
+  void Feed(const uint8_t* bytes, size_t size);
+  void Idle();  // When there is nothing to feed, at least once per turn of port::Ticks().
 
  private:
   struct Fault {
@@ -41,9 +47,12 @@ class Board {
     const char* field = "";
   };
 
+  void Answer(Receiver::Event event);
   void AnswerFrame();
   void AnswerFault(Status status, uint32_t detail);
   void AnswerLine();
+  void AnswerCommand();
+  Status InvokeOnce(uint32_t* elapsed);
 
   Fault Execute(uint8_t op, Reader& body, Writer& reply);
   Fault Hello(Reader& body, Writer& reply);
@@ -59,6 +68,8 @@ class Board {
   size_t max_payload_;
   uint8_t* tx_;
   Receiver receiver_;
+  Mlperf mlperf_;
+  Clock clock_;
 
   Status setup_ = Status::kOk;
   Timer timer_ = {};

@@ -1,0 +1,3 @@
+#pragma once
+
+[[noreturn]] void EndWithFault(const char* line);  // Says so through semihosting; QEMU then ends with status 70.

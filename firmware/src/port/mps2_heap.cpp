@@ -1,0 +1,57 @@
+// Firmware of the emulated boards has no heap. The linker sends every call of an allocator here, also those from libraries
+// (--wrap in platform/builder/main.py), and it ends the emulator with the caller's address.
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <new>
+
+#include "port/mps2_fault.h"
+
+namespace {
+
+[[noreturn]] void Trap(const char* function, const void* caller) {
+  static char line[96];
+  char* at = line;
+  for (const char* text : {"firmware fault: ", function, " called, but there is no heap; lr=0x"}) {
+    while (*text != '\0') *at++ = *text++;
+  }
+  for (int shift = 28; shift >= 0; shift -= 4) {
+    *at++ = "0123456789abcdef"[(reinterpret_cast<uint32_t>(caller) >> shift) & 15u];
+  }
+  *at++ = '\n';
+  *at = '\0';
+  EndWithFault(line);
+}
+
+}  // namespace
+
+#define HIL_TRAP(function) Trap(function, __builtin_return_address(0))
+
+extern "C" {
+struct _reent;
+void* __wrap_malloc(size_t) { HIL_TRAP("malloc"); }
+void* __wrap_calloc(size_t, size_t) { HIL_TRAP("calloc"); }
+void* __wrap_realloc(void*, size_t) { HIL_TRAP("realloc"); }
+void* __wrap_memalign(size_t, size_t) { HIL_TRAP("memalign"); }
+void __wrap_free(void*) { HIL_TRAP("free"); }
+void* __wrap__malloc_r(_reent*, size_t) { HIL_TRAP("_malloc_r"); }
+void* __wrap__calloc_r(_reent*, size_t, size_t) { HIL_TRAP("_calloc_r"); }
+void* __wrap__realloc_r(_reent*, void*, size_t) { HIL_TRAP("_realloc_r"); }
+void* __wrap__memalign_r(_reent*, size_t, size_t) { HIL_TRAP("_memalign_r"); }
+void __wrap__free_r(_reent*, void*) { HIL_TRAP("_free_r"); }
+}
+
+void* operator new(size_t) { HIL_TRAP("operator new"); }
+void* operator new[](size_t) { HIL_TRAP("operator new[]"); }
+void* operator new(size_t, const std::nothrow_t&) noexcept { HIL_TRAP("operator new"); }
+void* operator new[](size_t, const std::nothrow_t&) noexcept { HIL_TRAP("operator new[]"); }
+void* operator new(size_t, std::align_val_t) { HIL_TRAP("operator new"); }
+void* operator new[](size_t, std::align_val_t) { HIL_TRAP("operator new[]"); }
+void operator delete(void*) noexcept { HIL_TRAP("operator delete"); }
+void operator delete[](void*) noexcept { HIL_TRAP("operator delete[]"); }
+void operator delete(void*, size_t) noexcept { HIL_TRAP("operator delete"); }
+void operator delete[](void*, size_t) noexcept { HIL_TRAP("operator delete[]"); }
+void operator delete(void*, std::align_val_t) noexcept { HIL_TRAP("operator delete"); }
+void operator delete[](void*, std::align_val_t) noexcept { HIL_TRAP("operator delete[]"); }
+void operator delete(void*, size_t, std::align_val_t) noexcept { HIL_TRAP("operator delete"); }
+void operator delete[](void*, size_t, std::align_val_t) noexcept { HIL_TRAP("operator delete[]"); }

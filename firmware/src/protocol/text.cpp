@@ -1,0 +1,36 @@
+#include "protocol/text.h"
+
+#include <cstring>
+
+#include "port/port.h"
+#include "protocol/decimal.h"
+
+void Text::Add(const char* text, size_t size) {
+  for (size_t i = 0; i < size; ++i) {
+    if (used_ == sizeof buffer_) Flush();
+    buffer_[used_++] = static_cast<uint8_t>(text[i]);
+  }
+}
+
+void Text::Add(const char* text) { Add(text, strlen(text)); }
+
+void Text::Add(uint64_t value) {
+  char digits[kDecimalCapacity];
+  Add(digits, FormatUnsigned(value, digits));
+}
+
+void Text::Add(double value) {
+  char digits[kDecimalCapacity];
+  Add(digits, FormatFixed4(value, digits));
+}
+
+void Text::AddHex(uint8_t byte) {
+  const char* digits = "0123456789abcdef";
+  const char pair[2] = {digits[byte >> 4], digits[byte & 15u]};
+  Add(pair, sizeof pair);
+}
+
+void Text::Flush() {
+  (void)port::Write(buffer_, used_);  // As for frames: a failing link cannot report itself.
+  used_ = 0;
+}
