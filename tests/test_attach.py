@@ -27,7 +27,7 @@ from harness.errors import (
     StartFailed,
     Where,
 )
-from harness.faults import Faults
+from harness.faults import Faults, FaultyBoard
 from harness.link import LinkOptions
 from harness.lock import hold, hold_uploads
 from harness.outcome import Outcome
@@ -79,7 +79,7 @@ def setup_failed(build_id):
     master, slave = os.openpty()
     tty.setraw(slave)
     stop, stopping = os.pipe()
-    server = threading.Thread(target=Server(board, Faults(), master, stop).run)
+    server = threading.Thread(target=Server(FaultyBoard(board, Faults()), master, stop).run)
     server.start()
     try:
         yield os.ttyname(slave)
