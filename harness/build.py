@@ -53,7 +53,7 @@ UPLOADED = (
     *("bootloader.bin", "partitions.bin"),
 )
 _ERROR_LINE = re.compile(
-    r"(error:|undefined reference|ld: .*(overflow|cannot)|fatal error|Error: )"
+    r"(error:|undefined reference|ld: .*(overflow|cannot)|fatal error|Error: |^\*\*\* )"
 )
 _OVERFLOW = re.compile(r"region `(?P<region>\w+)' overflowed by (?P<bytes>\d+) bytes")
 _FLASH_REGION = re.compile(r"CODE|FLASH|ROM|irom|drom", re.IGNORECASE)
@@ -62,6 +62,7 @@ _SIZE_CHECK = re.compile(
     r"\((?P<available>\d+) bytes\)"
 )
 _NO_METHOD = re.compile(r"has no member named ['‘](Add\w+)['’]")
+_INSTALLING = re.compile(r"(?P<kind>\w+) Manager: Installing (?P<package>.+)")
 _NOT_FETCHED = re.compile(r"HTTPClientError|InternetConnectionError|UnknownPackageError")
 
 
@@ -111,16 +112,27 @@ def ram_bytes(sections: tuple[Section, ...]) -> int:
 
 
 def elf_sections(elf: Path) -> tuple[Section, ...]:
-    """Allocated sections of an ELF file, in file order."""
+    """Allocated sections of an ELF file, in file order.
+
+    In RAM is what is written, and what is copied there before it runs: some linker scripts call the
+    latter, initial values included, plain code.
+    """
     with elf.open("rb") as file:
+        binary = ELFFile(file)
+        copied = [
+            range(part["p_vaddr"], part["p_vaddr"] + part["p_memsz"])
+            for part in binary.iter_segments("PT_LOAD")
+            if part["p_vaddr"] != part["p_paddr"]
+        ]
         return tuple(
             Section(
                 name=section.name,
                 size_bytes=section["sh_size"],
                 in_flash=section["sh_type"] != "SHT_NOBITS",
-                in_ram=bool(section["sh_flags"] & SH_FLAGS.SHF_WRITE),
+                in_ram=bool(section["sh_flags"] & SH_FLAGS.SHF_WRITE)
+                or any(section["sh_addr"] in addresses for addresses in copied),
             )
-            for section in ELFFile(file).iter_sections()
+            for section in binary.iter_sections()
             if section["sh_flags"] & SH_FLAGS.SHF_ALLOC and section["sh_size"]
         )
 
@@ -227,13 +239,30 @@ def explain_failure(log: str, job: Job, log_file: str) -> HilError:
     ]
     if missing and job.library:
         return MissingKernel(where=job.where, operators=tuple(missing), library=str(job.library))
-    if job.library and not job.library.folder and _NOT_FETCHED.search(log):
+    if _NOT_FETCHED.search(log):
+        lacking = _not_fetched(log, job)
+        if lacking:
+            return lacking
+    return BuildFailed(where=job.where, first_errors=first_errors(log), log=log_file)
+
+
+def _not_fetched(log: str, job: Job) -> ToolMissing | None:
+    """What PlatformIO was installing when the network failed it."""
+    tried = [match for match in _INSTALLING.finditer(log)]
+    if tried and tried[-1]["kind"] != "Library":
+        return ToolMissing(
+            f"PlatformIO's package {tried[-1]['package'].strip()}",
+            needed_for=f"firmware for {job.board.id}",
+            install="connect to a network once, or copy platformio/ of the state folder of a rig "
+            "that has it (docs/rig.md)",
+        )
+    if job.library and not job.library.folder:
         return ToolMissing(
             str(job.library),
-            needed_for=f"runtime tflm on {board.id}",
+            needed_for=f"runtime tflm on {job.board.id}",
             install="connect to a network, or name a folder that holds it: --hil-tflm DIR",
         )
-    return BuildFailed(where=job.where, first_errors=first_errors(log), log=log_file)
+    return None
 
 
 def pio_environment(project: Project, work: Path, model_dir: Path) -> dict[str, str]:

@@ -242,17 +242,14 @@ def flash(options: argparse.Namespace) -> int:
     file, registry = _rig_file(options)
     board = registry[options.board]
     if board.emulated:
-        raise UnknownName("real board", board.id, _real(registry))
+        say(f"{board.id} is emulated: it gets its firmware whenever it starts; nothing to upload")
+        return 0
     artifact = resolve_model(options.model, project.artifacts)
     say(f"{board.id}: build {artifact.name}, upload, greet")
     with open_board(board, artifact, project, _rig_options(options, file, board.id)) as opened:
         _say_what_it_took(opened)
         print(f"{board.id} at {opened.port} runs build {opened.dut.hello.build_id.hex()}")
     return 0
-
-
-def _real(registry: Registry) -> list[str]:
-    return [board.id for board in registry.boards if not board.emulated]
 
 
 def infer(options: argparse.Namespace) -> int:

@@ -147,6 +147,15 @@ def test_library_that_cannot_be_fetched_says_how_to_do_without_a_network():
     assert type(explain_failure("HTTPClientError: ", fetched, "build.log")) is BuildFailed
 
 
+def test_platform_that_cannot_be_fetched_is_named_and_not_taken_for_the_library():
+    log = "Platform Manager: Installing ststm32 @ 19.6.0\nHTTPClientError: \n"
+    for job in (JOB, replace(JOB, library=None)):
+        error = explain_failure(log, job, "build.log")
+        assert isinstance(error, ToolMissing) and "package ststm32 @ 19.6.0 not found" in str(error)
+    later = log.replace("HTTPClientError", "Library Manager: Installing lib @ 1\nHTTPClientError")
+    assert "lib 1 not found" in str(explain_failure(later, JOB, "build.log"))
+
+
 def test_a_model_larger_than_the_flash_is_refused_before_anything_is_built(project, sine, tmp_path):
     small = replace(QEMU_M4, flash_bytes=1000)
     untouched = Project(root=project.root, state=tmp_path / "state")
@@ -175,6 +184,7 @@ def test_per_channel_dense_is_refused_before_the_build_on_a_library_that_ignores
 def test_first_errors_falls_back_to_the_last_lines():
     assert first_errors("a\nb\n") == ["a", "b"]
     assert first_errors("x\nf.c:1: error: no\ny") == ["f.c:1: error: no"]
+    assert first_errors("x\n*** [a.o] Error 1\ny") == ["*** [a.o] Error 1"]
 
 
 def test_a_missing_compiler_is_named_with_its_packages(project, sine, monkeypatch, tmp_path):

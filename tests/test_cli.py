@@ -140,7 +140,7 @@ def test_boards_of_a_rig_file_are_known_to_every_command(hil, tmp_path):
 
 def test_a_board_that_is_started_with_its_firmware_is_not_flashed(hil):
     done = hil("flash", "--board", "qemu-m4")
-    assert done.returncode == EXIT_USAGE and "unknown real board 'qemu-m4'" in done.stderr
+    assert done.returncode == 0 and "nothing to upload" in done.stderr
 
 
 def test_where_a_board_is_plugged_in_is_told():

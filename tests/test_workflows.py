@@ -236,8 +236,8 @@ def test_a_board_that_hangs_leaves_its_link_log_in_the_reports(
 ) -> None:
     job = {**environment, "BOARD": "left", "MODEL": "sine", "HIL_PORT": "virtual:?hang_after=20"}
     done = subprocess.run(step("Test"), cwd=checkout, env=job, capture_output=True, text=True)
-    assert done.returncode != 0
-    assert "::error title=left::" in done.stdout
+    assert done.returncode == 10
+    assert "::error title=left::sick rig" in done.stdout
     cases = (
         ElementTree.parse(checkout / "reports" / "left" / "junit.xml").getroot().iter("testcase")
     )
