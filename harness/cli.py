@@ -211,8 +211,8 @@ def build(options: argparse.Namespace) -> int:
     """Build firmware and print where it is and what it takes."""
     project = find_project()
     board = _rig_file(options)[1][options.board]
-    artifact = resolve_model(options.model, project.artifacts)
     runtime = board.runtime(options.runtime)
+    artifact = resolve_model(options.model, project.artifacts, runtime)
     say(f"building {artifact.name} for {board.id} with {runtime}")
     start = time.monotonic()
     builder = Builder(
@@ -258,7 +258,9 @@ def _real(registry: Registry) -> list[str]:
 def infer(options: argparse.Namespace) -> int:
     """Invoke the model once on a board with the numbers given, in the model's own unit."""
     project = find_project()
-    artifact = resolve_model(options.model, project.artifacts)
+    board = load_registry()[options.board]
+    runtime = board.runtime(options.runtime)
+    artifact = resolve_model(options.model, project.artifacts, runtime)
     spec = artifact.inputs[0]
     if len(options.values) != spec.elements:
         raise TensorError(f"model {artifact.name} takes {spec.elements} number(s) per inference")
@@ -275,12 +277,13 @@ def infer(options: argparse.Namespace) -> int:
 def bench(options: argparse.Namespace) -> int:
     """Compare and measure boards, append to the CSV, print the summary."""
     project = find_project()
-    artifact = resolve_model(options.model, project.artifacts)
     file, registry = _rig_file(options)
     commit = git_commit(project.root)
     rows = []
     for board_id in options.board:
         board = registry[board_id]
+        runtime = board.runtime(options.runtime)
+        artifact = resolve_model(options.model, project.artifacts, runtime)
         say(f"{board_id}: build, start, compare, {options.samples} timed invokes")
         chosen = _rig_options(options, file, board_id)
         with open_board(board, artifact, project, chosen) as opened:

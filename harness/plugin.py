@@ -334,9 +334,10 @@ def _model_name(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture(scope="session")
-def model(rig: Rig, _hil_model_name: str) -> Artifact:
-    """The model under test (`--hil-model`)."""
-    return resolve_model(_hil_model_name, rig.project.artifacts)
+def model(rig: Rig, _hil_model_name: str, _hil_board_id: str) -> Artifact:
+    """The model under test (`--hil-model`), in the form that the board's runtime runs."""
+    runtime = rig.registry[_hil_board_id].runtime(rig.options.rig.runtime)
+    return resolve_model(_hil_model_name, rig.project.artifacts, runtime)
 
 
 @pytest.fixture(scope="session")

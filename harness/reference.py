@@ -157,6 +157,14 @@ class References:
         return TflmInterpreter(self.artifact) if tflm_version() else None
 
     @cached_property
+    def float32(self) -> Interpreter | None:
+        """LiteRT on the model's float32 file; None where that file is not here."""
+        path = self.artifact.float_path
+        if path is None or not path.is_file():
+            return None
+        return LiteRtInterpreter(path.read_bytes(), name=path.stem, default_delegates=False)
+
+    @cached_property
     def litert(self) -> Interpreter:
         """LiteRT without delegates: a second opinion."""
         return LiteRtInterpreter(
@@ -223,17 +231,18 @@ def _has_per_channel_dense(content: bytes) -> bool:
     return False
 
 
-def resolve_model(name: str, root: Path) -> Artifact:
+def resolve_model(name: str, root: Path, runtime: str | None = None) -> Artifact:
     """What a user may call a model: a name that `find_artifact` knows, or the path of a `.tflite`.
 
-    A file that lies in an artifact folder comes with its manifest and goldens.
+    A file that lies in an artifact folder comes with its manifest and goldens. A model's name means
+    the form that the runtime runs.
 
     Raises:
         UnknownName, ModelError: as `find_artifact` and `inspect_model`.
     """
     path = Path(name)
     if path.suffix != ".tflite":
-        return find_artifact(root, name)
+        return find_artifact(root, name, runtime)
     if (path.parent / MANIFEST).is_file():
         dtype = path.stem.removeprefix(f"{path.resolve().parent.name}_")
         return load_artifact(path.resolve().parent, dtype)

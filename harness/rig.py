@@ -36,6 +36,7 @@ from harness.report import LatencyRow, append_rows, table
 from harness.rigfile import Plugged
 from harness.runner import Measurement
 from harness.seat import Seat
+from harness.tensor import dequantize
 
 VIRTUAL_SCHEME = "virtual:"
 DEFAULT_MODEL = "sine"
@@ -177,6 +178,12 @@ class OpenBoard:
                 for interpreter in (self.references.litert, self.references.xnnpack)
             )
         goldens = checks.goldens
+        float_outputs = goldens.float_outputs if goldens else None
+        if float_outputs is None and self.references.float32 is not None:
+            reals = dequantize(checks.inputs, self.dut.input)
+            float_outputs = run_batch(
+                self.references.float32, reals, self.artifact.inputs[0]
+            ).outputs
         return compare(
             spec=self.dut.output,
             board=answered,
@@ -184,10 +191,12 @@ class OpenBoard:
             stored=stored,
             repeated=repeated,
             others=others,
-            float_outputs=goldens.float_outputs if goldens else None,
+            float_outputs=float_outputs,
             truth=goldens.truth if goldens else None,
             in_domain=goldens.in_domain if goldens else None,
             bounds=self.artifact.bounds,
+            labels=goldens.labels if goldens else None,
+            activation=self.artifact.activation,
         )
 
     @property
