@@ -55,7 +55,10 @@ def _list() -> int:
             for variant in recipe.variants
         )
         print(f"{name}: {recipe.summary}")
-        print(f"  variants: {variants}\n  recipes: {', '.join(recipe.schedules)}")
+        schedules = ", ".join(recipe.schedules) or "nothing to train"
+        print(f"  variants: {variants}\n  recipes: {schedules}")
+        if recipe.folder is not None:
+            print(f"  --data DIR: {recipe.folder}")
     return 0
 
 

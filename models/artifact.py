@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import io
@@ -40,7 +41,7 @@ def recipe_sha256(recipe: Recipe, *, variant: str, schedule: str, seed: int) -> 
     """Hash the code and choices an artifact results from, without comments and blank lines."""
     choices = json.dumps([recipe.name, variant, schedule, seed])
     digest = hashlib.sha256(choices.encode())
-    for name in (module_name(recipe), *recipe.modules, *_PRODUCERS):
+    for name in sorted({*_with_imports(module_name(recipe)), *_PRODUCERS}):
         digest.update(f"\n{name}\n{_code(name)}".encode())
     return digest.hexdigest()
 
@@ -91,12 +92,31 @@ def write(directory: Path, files: Mapping[str, bytes], manifest: Mapping[str, An
             os.replace(Path(temporary) / name, directory / name)
 
 
-def _code(name: str) -> str:
-    """A module's source without comments and blank lines, the same on every Python version."""
+def _with_imports(name: str) -> set[str]:
+    """The module and those of this package that it imports, and these in turn."""
+    found: set[str] = set()
+    waiting = {name}
+    while waiting:
+        found.add(current := waiting.pop())
+        for node in ast.walk(ast.parse(_source(current))):
+            if isinstance(node, ast.ImportFrom) and node.module == "models":
+                waiting |= {f"models.{alias.name}" for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("models."):
+                waiting.add(str(node.module))
+        waiting -= found
+    return found
+
+
+def _source(name: str) -> str:
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise ImportError(f"no source for {name}")
-    source = Path(spec.origin).read_text(encoding="utf-8")
+    return Path(spec.origin).read_text(encoding="utf-8")
+
+
+def _code(name: str) -> str:
+    """A module's source without comments and blank lines, the same on every Python version."""
+    source = _source(name)
     lines = source.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:

@@ -114,5 +114,5 @@ RECIPE = Recipe(
     bounds={
         name: Bounds(mae_vs_float=0.15, max_abs_vs_float=1.0) for name in ("binary", "classes")
     },
-    modules=("models.drawings", "models.folders", "models.training"),
+    folder="one folder of images for each class: cats, dogs",
 )

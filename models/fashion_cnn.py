@@ -55,5 +55,5 @@ RECIPE = Recipe(
     representative=first_images,
     targets={"8": {"accuracy": 0.87}, "16": {"accuracy": 0.90}, "64": {"accuracy": 0.90}},
     bounds={name: Bounds(mae_vs_float=0.02, max_abs_vs_float=0.5) for name in ("8", "16", "64")},
-    modules=("models.images", "models.idx", "models.training"),
+    folder="the four IDX files of Fashion-MNIST",
 )

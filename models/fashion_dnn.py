@@ -51,5 +51,5 @@ RECIPE = Recipe(
     representative=first_images,
     targets={"128": {"accuracy": 0.87}, "512": {"accuracy": 0.87}},
     bounds={name: Bounds(mae_vs_float=0.01, max_abs_vs_float=0.4) for name in ("128", "512")},
-    modules=("models.images", "models.idx", "models.training"),
+    folder="the four IDX files of Fashion-MNIST",
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.recipe import Array, DataError, Examples
+from models.recipe import Array, DataError, Examples, check_labels
 
 NAMES = {
     ("train", "x"): "train-images-idx3-ubyte",
@@ -78,13 +78,3 @@ def _examples(folder: Path, part: str, classes: int) -> Examples:
 def missing(folder: Path) -> Iterable[str]:
     """Names of the files that are not there."""
     return [name for (part, kind), name in NAMES.items() if find(folder, part, kind) is None]
-
-
-def check_labels(labels: Array, classes: int, source: str) -> None:
-    """Raise DataError for the first label outside 0 to `classes` - 1."""
-    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
-    if len(wrong):
-        raise DataError(
-            f"{source}: label {labels[wrong[0]]} of example {wrong[0]} is not one of the "
-            f"{classes} classes; {len(wrong)} such labels"
-        )

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from models import idx
+from models.quiet import import_tensorflow, quiet
 from models.recipe import Array, DataError, Dataset, Examples, Request
 
 FASHION_LABELS = (
@@ -75,10 +76,10 @@ def mnist(request: Request) -> Dataset:
     if request.folder is not None:
         folder = _folder("MNIST", request.folder, (), "")
         return _split(*idx.load(folder, 10), channels=False, source="MNIST")
+    keras = import_tensorflow().keras
     try:
-        from keras.datasets import mnist as source
-
-        (x, y), (test_x, test_y) = source.load_data()
+        with quiet():
+            (x, y), (test_x, test_y) = keras.datasets.mnist.load_data()
     except Exception as error:  # Keras raises a bare Exception where the download fails.
         raise DataError(
             f"no MNIST here: Keras has none and could not fetch it ({error}). Name a folder with "
@@ -95,8 +96,10 @@ def digits(request: Request) -> Dataset:
     """scikit-learn's 1797 digits of 8x8 pixels from 0 to 1, shuffled: 1200, 197 and 400.
 
     Raises:
-        DataError: scikit-learn is not installed.
+        DataError: scikit-learn is not installed, or a folder was given.
     """
+    if request.folder is not None:
+        raise DataError("--data is for the 28x28 variants; these digits come with scikit-learn")
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:

@@ -60,5 +60,5 @@ RECIPE = Recipe(
         name: Bounds(mae_vs_float=0.01, max_abs_vs_float=0.4)
         for name in ("8x8-128", "28x28-128", "28x28-512")
     },
-    modules=("models.images", "models.idx", "models.training"),
+    folder="the four IDX files of MNIST, for the 28x28 variants",
 )

@@ -13,7 +13,16 @@ from typing import Any
 from models import artifact, goldens, interpret
 from models.convert import DTYPES, convert, with_static_batch
 from models.quiet import import_tensorflow
-from models.recipe import METRICS, Array, Examples, Recipe, Request
+from models.recipe import (
+    METRICS,
+    Array,
+    DataError,
+    Dataset,
+    Examples,
+    Recipe,
+    Request,
+    check_labels,
+)
 from models.tflite_file import summarize
 from models.train import Progress, Trained, predict, train
 
@@ -40,13 +49,15 @@ def produce(
     """Train, convert, compute goldens, check the bounds and write `output`/MODEL_ID/.
 
     Raises:
-        DataError: the data are absent or not usable.
+        DataError: the data are absent or not usable, or the request names what nobody reads.
         TrainingDiverged: the loss was not finite.
         BoundsExceeded: the int8 model is outside its bounds or misses a target; an older artifact
             stays as it was.
     """
     variant = request.variant
+    _check_request(recipe, request)
     data = recipe.dataset(request)
+    _check_classes(recipe, data)
     tf = import_tensorflow()
     trained = train(
         tf,
@@ -115,6 +126,20 @@ def produce(
     contents |= {artifact.GOLDENS: packed, artifact.HISTORY: history}
     artifact.write(directory, contents, manifest)
     return Produced(directory=directory, manifest=manifest, errors=errors)
+
+
+def _check_request(recipe: Recipe, request: Request) -> None:
+    if request.weights is not None and recipe.pretrained is None:
+        raise DataError(f"{recipe.name} takes no pretrained weights: leave out --weights")
+    if request.folder is not None and recipe.folder is None:
+        raise DataError(f"{recipe.name} has its data built in: leave out --data")
+
+
+def _check_classes(recipe: Recipe, data: Dataset) -> None:
+    for name in ("train", "validation", "test"):
+        part = getattr(data, name)
+        if recipe.labels and isinstance(part, Examples):
+            check_labels(part.y, len(recipe.labels), f"{recipe.name}, {name} set")
 
 
 def _forms(

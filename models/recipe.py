@@ -74,6 +74,17 @@ class Dataset:
     source: str = "built in"
 
 
+def check_labels(labels: Array, classes: int, source: str) -> None:
+    """Raise DataError for the first label outside 0 to `classes` - 1."""
+    wrong = np.argwhere((labels < 0) | (labels >= classes))
+    if len(wrong):
+        at = tuple(int(i) for i in wrong[0])
+        raise DataError(
+            f"{source}: label {labels[at]} of example {at[0]} is not one of the "
+            f"{classes} classes; {len(wrong)} such labels"
+        )
+
+
 Loop = Callable[[Any, Any, Any, Any], Mapping[str, list[Any]]]
 """A training loop of one's own: from (tf, model, optimizer, batches) to lists that grow by one
 entry for each step, `loss` among them. `batches` yields exactly the steps to take.
@@ -172,8 +183,8 @@ class Recipe:
     the example. `metrics` are names from `METRICS`, taken on the test set for every converted form.
     `golden_count` inputs are sampled from the test set unless the input is one int8 element: then
     all 256 are taken. Where inputs are large, `golden_bases` of them are stored and the others
-    derived from these by mirroring and shifting. `modules` names further modules whose source
-    belongs to the recipe.
+    derived from these by mirroring and shifting. `folder` says what a folder that the user names
+    should hold; None for data that come from nowhere else.
 
     `head` says by what function the logits, that the variants end at, are followed: it is trained
     with, and the model has one int8 form with it and one without. `heads` are those of variants
@@ -204,7 +215,7 @@ class Recipe:
     default_seed: int = 1
     golden_count: int = 256
     golden_bases: int | None = None
-    modules: tuple[str, ...] = field(default=())
+    folder: str | None = None
 
     def __post_init__(self) -> None:
         if self.default_variant not in self.variants:

@@ -23,12 +23,12 @@ Progress = Callable[[int, int, float, float], None]
 
 
 class TrainingDiverged(ArithmeticError):
-    """The loss stopped being a finite number."""
+    """The loss, or what else a loop keeps, stopped being finite."""
 
-    def __init__(self, step: int, loss: float) -> None:
-        self.step, self.loss = step, loss
+    def __init__(self, step: int, value: float, what: str = "loss") -> None:
+        self.step, self.value, self.what = step, value, what
         super().__init__(
-            f"training diverged: loss is {loss} after step {step}. "
+            f"training diverged: {what} is {value} after step {step}. "
             "Lower the learning rate or look at the data."
         )
 
@@ -60,7 +60,8 @@ def train(
     """Train one variant. The same seed gives the same weights on one machine, not across machines.
 
     Raises:
-        TrainingDiverged: a loss was NaN or infinite.
+        TrainingDiverged: a loss was NaN or infinite. Keras gives the mean over an epoch's steps, so
+            that the step named is then the epoch's last.
     """
     keras = tf.keras
     # Layer names are counted per process and end up in the files.
@@ -129,10 +130,11 @@ class _Run:
         total = steps * plan.epochs
         optimizer = plan.optimizer(self._tf.keras, total)
         kept = loop(self._tf, self._model, optimizer, batches.take(total))
-        for step, loss in enumerate(kept["loss"], 1):
-            if not math.isfinite(loss):
-                raise TrainingDiverged(step, loss)
         for name, values in kept.items():
+            for step, entry in enumerate(values, 1):
+                for value in np.ravel(entry):
+                    if not math.isfinite(value):
+                        raise TrainingDiverged(step, float(value), name)
             self.steps.setdefault(name, []).extend(values)
 
     def _fit(self, plan: Schedule, batches: Any, steps: int) -> None:
@@ -225,6 +227,8 @@ def _watch(keras: Any, epochs: int, steps: int, progress: Progress) -> Any:
                 raise TrainingDiverged(self.epoch * steps + batch + 1, loss)
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            if not math.isfinite(logs["val_loss"]):
+                raise TrainingDiverged((epoch + 1) * steps, float(logs["val_loss"]), "val_loss")
             progress(epoch + 1, epochs, float(logs["loss"]), float(logs["val_loss"]))
 
     return Watch()
