@@ -6,7 +6,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,6 @@ SCHEMA = 2
 DEFAULT_DTYPE = "int8"
 LOGITS = "int8_logits"
 """The form that ends before the last softmax or sigmoid, for runtimes that have neither."""
-
-COMMITTED_BYTES = 300_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,6 +40,14 @@ class Goldens:
     in_domain: NDArray[np.bool_] | None
     produced_by: str
     labels: NDArray[np.int16] | None = None
+
+    def first(self, count: int) -> Goldens:
+        """The first `count` of them."""
+        arrays = ("inputs", "outputs", "float_outputs", "truth", "in_domain", "labels")
+        held = {name: getattr(self, name) for name in arrays}
+        return replace(
+            self, **{name: all_[:count] for name, all_ in held.items() if all_ is not None}
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,9 +78,14 @@ class TflmInterpreter:
 
 
 class LiteRtInterpreter:
-    """LiteRT, with its default delegates (XNNPACK) or without any."""
+    """LiteRT, with its default delegates (XNNPACK) or without any.
 
-    def __init__(self, content: bytes, *, name: str, default_delegates: bool) -> None:
+    With `keep_tensors` those between the layers can be read after a run, by `details`.
+    """
+
+    def __init__(
+        self, content: bytes, *, name: str, default_delegates: bool, keep_tensors: bool = False
+    ) -> None:
         from ai_edge_litert import interpreter as litert  # 0.1 s: only where it runs
 
         kind = "AUTO" if default_delegates else "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
@@ -90,6 +95,7 @@ class LiteRtInterpreter:
             self._interpreter = litert.Interpreter(
                 model_content=content,
                 experimental_op_resolver_type=litert.OpResolverType[kind],
+                experimental_preserve_all_tensors=keep_tensors,
             )
             self._interpreter.allocate_tensors()
             self._input = self._interpreter.get_input_details()[0]["index"]
@@ -200,7 +206,7 @@ def inspect_model(path: Path) -> Artifact:
 
 def _described(path: Path, content: bytes, litert: Any) -> Artifact:
     nodes = [node for node in litert._get_ops_details() if node["op_name"] != "DELEGATE"]
-    inputs = tuple(_spec(detail) for detail in litert.get_input_details())
+    inputs = tuple(tensor_spec(detail) for detail in litert.get_input_details())
     return Artifact(
         name=path.stem,
         model=path.stem,
@@ -208,7 +214,7 @@ def _described(path: Path, content: bytes, litert: Any) -> Artifact:
         path=path,
         content=content,
         inputs=inputs,
-        outputs=tuple(_spec(detail) for detail in litert.get_output_details()),
+        outputs=tuple(tensor_spec(detail) for detail in litert.get_output_details()),
         operators=tuple(node["op_name"] for node in nodes),
         per_channel_dense=_has_per_channel_dense(content),
         bounds=Bounds(),
@@ -249,7 +255,8 @@ def resolve_model(name: str, root: Path, runtime: str | None = None) -> Artifact
     return inspect_model(path)
 
 
-def _spec(detail: dict[str, Any]) -> TensorSpec:
+def tensor_spec(detail: dict[str, Any]) -> TensorSpec:
+    """A tensor as LiteRT's details describe it."""
     scale, zero_point = detail["quantization"]
     return TensorSpec(
         shape=tuple(int(size) for size in detail["shape"]),

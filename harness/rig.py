@@ -45,6 +45,8 @@ DEFAULT_CSV = Path("reports/latency.csv")
 DEFAULT_LOCK_TIMEOUT_S = 120.0
 FLASH = ("auto", "always", "never")
 """`auto` skips an upload when HELLO shows the very build; `never` then raises StaleFirmware."""
+COMPARED_S = 16.0
+LEAST_COMPARED = 64
 FOREIGN_SAMPLES = 256
 FOREIGN_SEED = 20261121
 
@@ -93,10 +95,37 @@ class Checks:
     goldens: Goldens | None
 
 
+SECONDS_PER_MAC = 2e-8
+SECONDS_PER_BYTE = 5e-6
+
+
+def affordable(
+    artifact: Artifact, most: int, *, budget_s: float = 2.0, least: int = 8, sent: bool = True
+) -> int:
+    """How many invokes of a model to ask for, so that slow models do not hold up a test run.
+
+    All of `most` where they take less than about `budget_s` on the emulated Cortex-M4, whose speed
+    SECONDS_PER_MAC and SECONDS_PER_BYTE describe; else fewer, `least` at least.
+
+    Args:
+        sent: input and output cross the link with each invoke.
+    """
+    specs = (*artifact.inputs, *artifact.outputs)
+    transfer_s = SECONDS_PER_BYTE * sum(spec.size_bytes for spec in specs) if sent else 0.0
+    each_s = SECONDS_PER_MAC * (artifact.macs or 0) + transfer_s
+    return most if most * each_s <= budget_s else min(most, max(least, int(budget_s / each_s)))
+
+
 def checks_for(artifact: Artifact) -> Checks:
-    """The stored golden inputs; for a file without goldens, random inputs of a fixed seed."""
+    """The stored golden inputs; for a file without goldens, random inputs of a fixed seed.
+
+    Of a slow model with large inputs only the first goldens, as many as are `affordable`.
+    """
     if artifact.goldens is not None:
-        return Checks(inputs=artifact.goldens.inputs, goldens=artifact.goldens)
+        stored = len(artifact.goldens.inputs)
+        count = affordable(artifact, stored, budget_s=COMPARED_S, least=LEAST_COMPARED)
+        goldens = artifact.goldens.first(count)
+        return Checks(inputs=goldens.inputs, goldens=goldens)
     spec = artifact.inputs[0]
     shape = (FOREIGN_SAMPLES, *spec.shape[1:])
     random = np.random.default_rng(FOREIGN_SEED)
@@ -406,6 +435,9 @@ def latency_row(
         tick_hz=hello.tick_hz,
         timer_step_ticks=hello.timer_step_ticks,
         timer_read_ticks=hello.timer_read_ticks,
+        accuracy=compared.classes.accuracy if compared.classes else None,
+        golden_accuracy=compared.classes.golden_accuracy if compared.classes else None,
+        link_us=measured.link_us,
     )
 
 
@@ -447,6 +479,12 @@ def summary(rows: list[LatencyRow], csv: Path) -> str:
     lines = [table(SUMMARY_HEADINGS, [_summary_cells(row) for row in rows])]
     if any(row.emulated for row in rows):
         lines.append("emulated boards: not time on silicon")
+    lines += [
+        f"{row.board}, {row.model}: accuracy {row.accuracy:.4f} over {row.samples} inputs, "
+        f"by {row.reference} {row.golden_accuracy:.4f}"
+        for row in rows
+        if row.accuracy is not None
+    ]
     return "\n".join([*lines, f"appended to {csv}"])
 
 

@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit code 2: a name nobody declared; 1: training failed."""
     options = _parser().parse_args(arguments)
     try:
-        return _list() if options.command == "list" else _train(options)
+        return _list(options.ids) if options.command == "list" else _train(options)
     except UnknownName as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -26,7 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="the recipes, their variants and schedules")
+    listing = commands.add_parser("list", help="the recipes, their variants and schedules")
+    listing.add_argument(
+        "--ids", action="store_true", help="only: model, recipe and variant, a line for each"
+    )
     train = commands.add_parser("train", help="train a recipe and write its artifact")
     train.add_argument("name", metavar="NAME")
     train.add_argument("--variant", help="the network; the recipe's default if not given")
@@ -48,7 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _list() -> int:
+def _list(ids: bool) -> int:
+    if ids:
+        for recipe in recipes().values():
+            for variant in recipe.variants:
+                print(recipe.model_id(variant), recipe.name, variant)
+        return 0
     for name, recipe in sorted(recipes().items()):
         variants = ", ".join(
             f"{variant} (default)" if variant == recipe.default_variant else variant
