@@ -35,7 +35,7 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 def shades(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Values of any range as 0 (the lowest) to 255 (the highest); all 0 where they are equal."""
     low, high = float(values.min()), float(values.max())
-    scaled = (values - low) / (high - low) if high > low else np.zeros_like(values)
+    scaled = (values - low) / (high - low) if high > low else np.zeros(values.shape)
     return np.rint(255 * scaled).astype(np.uint8)
 
 

@@ -62,6 +62,11 @@ def derive(bases: Array, count: int) -> Array:
     return np.stack(images)
 
 
+def bases_of(recipe: Recipe, test: Examples) -> int | None:
+    """How many golden inputs are stored where the others are derived; None where all are."""
+    return None if recipe.golden_bases is None else min(recipe.golden_bases, len(test.x))
+
+
 def golden_inputs(recipe: Recipe, tensor: Tensor, test: Examples) -> tuple[Array, Array | None]:
     """Golden inputs as int8, and their labels where the recipe has labels.
 
@@ -71,7 +76,7 @@ def golden_inputs(recipe: Recipe, tensor: Tensor, test: Examples) -> tuple[Array
     if np.prod(tensor.shape) == 1:
         every = np.arange(-128, 128).astype(np.int8)
         return every.reshape(-1, *tensor.shape[1:]), None
-    count, bases = recipe.golden_count, recipe.golden_bases
+    count, bases = recipe.golden_count, bases_of(recipe, test)
     chosen = _spread(len(test.x), bases or count)
     inputs = quantize(test.x[chosen], tensor)
     labels = test.y[chosen].reshape(-1).astype(np.int16) if recipe.labels else None

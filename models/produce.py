@@ -80,7 +80,8 @@ def produce(
     _check_targets(recipe.targets.get(variant, {}), metrics)
 
     model_id = recipe.model_id(variant)
-    packed = goldens.pack(golden, recipe.golden_bases)
+    bases = goldens.bases_of(recipe, data.test)
+    packed = goldens.pack(golden, bases)
     history = _history(trained)
     manifest = {
         "schema": SCHEMA,
@@ -107,7 +108,7 @@ def produce(
             "file": artifact.GOLDENS,
             "sha256": artifact.file_sha256(packed),
             "count": len(golden.int8_inputs),
-            "bases": recipe.golden_bases,
+            "bases": bases,
             "inputs_sha256": goldens.inputs_sha256(golden),
             "outputs": {form: name for form, name in goldens.OUTPUTS.items() if form in files},
             "produced_by": f"tflite-micro {interpret.tflm_version()}",
