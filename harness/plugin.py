@@ -426,7 +426,7 @@ def latency(
         count = n or rig.options.samples
         row = record(board, samples=count, csv=rig.options.csv, commit=rig.commit, sample=sample)
         rig.rows.append(row)
-        for name in ("p50_us", "p99_us", "instructions_p50", "mismatches", "emulated"):
+        for name in ("p50_us", "p99_us", "instructions_p50", "mismatches", "emulated", "accuracy"):
             set_property(request.node, f"hil_{name}", getattr(row, name))
         hold_to(row, limits)
         return row

@@ -38,7 +38,7 @@ def test_accuracy_holds_the_manifests_bounds(dut, board):
     assert not compared.broken_bounds, str(compared)
 
 
-def test_classes_are_as_often_right_as_on_the_host(dut, board, record_property):
+def test_classes_are_as_often_right_as_on_the_host(dut, board):
     compared = board.comparison
     if compared.classes is None:
         pytest.skip(f"{board.artifact.name} is no classifier")
@@ -47,8 +47,6 @@ def test_classes_are_as_often_right_as_on_the_host(dut, board, record_property):
     assert compared.classes.agreement == 1.0
     assert compared.classes.accuracy == compared.classes.golden_accuracy
     assert compared.classes.accuracy > 1 / len(board.artifact.labels), "no better than chance"
-    record_property("hil_accuracy", compared.classes.accuracy)
-    record_property("hil_accuracy_samples", compared.samples)
 
 
 def test_what_everybody_knows_of_the_model_holds(dut, model):
