@@ -6,7 +6,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from harness.compare import Bounds
 from harness.errors import ModelError, TensorError, UnknownName, Where
-from harness.tensor import TensorSpec
+from harness.tensor import TensorSpec, dequantize
 
 MANIFEST = "manifest.json"
-SCHEMA = 1
+SCHEMA = 2
 DEFAULT_DTYPE = "int8"
+LOGITS = "int8_logits"
+"""The form that ends before the last softmax or sigmoid, for runtimes that have neither."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,7 +30,7 @@ class Goldens:
 
     `inputs` (k, ...) and `outputs` (k, ...) are the model's int8; `float_outputs` the float model's
     reals and `truth` the true function's for the same inputs, None where there is none.
-    `in_domain` (k,) says which inputs lie where `truth` was trained for.
+    `in_domain` (k,) says which inputs lie where `truth` was trained for. `labels` (k,) are classes.
     """
 
     inputs: NDArray[np.int8]
@@ -37,6 +39,25 @@ class Goldens:
     truth: NDArray[np.float32] | None
     in_domain: NDArray[np.bool_] | None
     produced_by: str
+    labels: NDArray[np.int16] | None = None
+
+    def first(self, count: int) -> Goldens:
+        """The first `count` of them."""
+        arrays = ("inputs", "outputs", "float_outputs", "truth", "in_domain", "labels")
+        held = {name: getattr(self, name) for name in arrays}
+        return replace(
+            self, **{name: all_[:count] for name, all_ in held.items() if all_ is not None}
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """An input whose output everybody knows, in the model's own unit: |output - y| <= within."""
+
+    what: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    within: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,7 +66,8 @@ class Artifact:
 
     `name` is the file's stem (`sine_int8`), `model` its family (`sine`). `operators` holds one
     TFLite operator name per node. `goldens` are absent for files without a manifest, and for dtypes
-    they were not made for.
+    they were not made for. `activation` is what the host applies to the outputs: `softmax`,
+    `sigmoid` or nothing. `labels` names the classes. `macs` are multiply-accumulates an inference.
     """
 
     name: str
@@ -60,6 +82,10 @@ class Artifact:
     bounds: Bounds
     goldens: Goldens | None = None
     float_path: Path | None = None
+    activation: str | None = None
+    labels: tuple[str, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    macs: int | None = None
 
     @property
     def sha256(self) -> str:
@@ -77,11 +103,18 @@ def _spec(table: Mapping[str, Any]) -> TensorSpec:
     )
 
 
+def _probe(table: Mapping[str, Any]) -> Probe:
+    return Probe(
+        what=table["what"], x=tuple(table["x"]), y=tuple(table["y"]), within=float(table["within"])
+    )
+
+
 def _checked_bytes(path: Path, sha256: str, where: Where) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror}", where=where) from error
+        hint = f"Large files are not in git. Make them: hil train {where.model}"
+        raise ModelError(f"cannot read {path}: {error.strerror}", where=where, hint=hint) from error
     actual = hashlib.sha256(content).hexdigest()
     if actual != sha256:
         raise ModelError(
@@ -93,24 +126,54 @@ def _checked_bytes(path: Path, sha256: str, where: Where) -> bytes:
     return content
 
 
-def _load_goldens(folder: Path, manifest: Mapping[str, Any], where: Where) -> Goldens:
+def derive(bases: NDArray[Any], count: int) -> NDArray[Any]:
+    """`count` images (count, height, width, channels) out of fewer, as models/goldens.py does.
+
+    Image i is base i % k, mirrored left to right in every other round through the bases, and rolled
+    by 3 rows and 5 columns more in every second one. Rounds are counted from 0.
+    """
+    images = []
+    for index in range(count):
+        turn, base = divmod(index, len(bases))
+        image = bases[base][:, ::-1] if turn % 2 else bases[base]
+        images.append(np.roll(image, (3 * (turn // 2), 5 * (turn // 2)), axis=(0, 1)))
+    return np.stack(images)
+
+
+def _golden_inputs(
+    held: Mapping[str, NDArray[Any]], table: Mapping[str, Any], where: Where
+) -> NDArray[Any]:
+    if table["bases"] is None:
+        inputs = held["int8_inputs"]
+    else:
+        inputs = derive(held["int8_bases"], table["count"])
+    if hashlib.sha256(inputs.tobytes()).hexdigest() != table["inputs_sha256"]:
+        raise ModelError("golden inputs are not those the outputs were computed for", where=where)
+    return inputs
+
+
+def _load_goldens(
+    folder: Path, manifest: Mapping[str, Any], dtype: str, spec: TensorSpec, where: Where
+) -> Goldens:
     table = manifest["goldens"]
     path = folder / table["file"]
     _checked_bytes(path, table["sha256"], where)
     with np.load(path, allow_pickle=False) as arrays:
         held = {name: arrays[name] for name in arrays.files}
+    inputs = _golden_inputs(held, table, where)
     domain = manifest.get("domain")
     inside = None
     if domain is not None and "truth" in held:
-        reals = held["inputs_real"].reshape(len(held["inputs_real"]), -1)
+        reals = dequantize(inputs, spec).reshape(len(inputs), -1)
         inside = ((reals >= domain[0]) & (reals <= domain[1])).all(axis=1)
     return Goldens(
-        inputs=held["int8_inputs"],
-        outputs=held["int8_outputs"],
+        inputs=inputs,
+        outputs=held[table["outputs"][dtype]],
         float_outputs=held.get("float_outputs"),
         truth=held.get("truth"),
         in_domain=inside,
         produced_by=table["produced_by"],
+        labels=held.get("labels"),
     )
 
 
@@ -152,22 +215,28 @@ def load_artifact(folder: Path, dtype: str = DEFAULT_DTYPE) -> Artifact:
             raise UnknownName(f"dtype of model {folder.name}", dtype, list(tables))
         table = tables[dtype]
         path = folder / table["file"]
+        inputs = tuple(_spec(item) for item in table["inputs"])
+        content = _checked_bytes(path, table["sha256"], where)
         goldens = None
-        if manifest["goldens"]["dtype"] == dtype:
-            goldens = _load_goldens(folder, manifest, where)
+        if dtype in manifest["goldens"]["outputs"]:
+            goldens = _load_goldens(folder, manifest, dtype, inputs[0], where)
         return Artifact(
             name=path.stem,
             model=manifest["model"],
             dtype=dtype,
             path=path,
-            content=_checked_bytes(path, table["sha256"], where),
-            inputs=tuple(_spec(item) for item in table["inputs"]),
+            content=content,
+            inputs=inputs,
             outputs=tuple(_spec(item) for item in table["outputs"]),
             operators=tuple(table["operators"]),
             per_channel_dense=bool(table["per_channel_dense"]),
-            bounds=Bounds(**manifest["bounds"]) if dtype == DEFAULT_DTYPE else Bounds(),
+            bounds=Bounds() if goldens is None else Bounds(**manifest["bounds"]),
             goldens=goldens,
             float_path=folder / tables["float32"]["file"] if "float32" in tables else None,
+            activation=table["activation"],
+            labels=tuple(manifest["labels"]),
+            probes=tuple(_probe(probe) for probe in manifest["probes"]),
+            macs=int(table["macs"]),
         )
     except (LookupError, TypeError, ValueError, zipfile.BadZipFile, TensorError) as error:
         raise ModelError(f"manifest in {folder} is malformed: {error!r}", where=where) from error
@@ -178,23 +247,29 @@ def list_models(root: Path) -> list[str]:
     return sorted(path.parent.name for path in root.glob(f"*/{MANIFEST}"))
 
 
-def find_artifact(root: Path, name: str) -> Artifact:
+def default_dtype(folder: Path, runtime: str | None) -> str:
+    """The form of a model that a runtime runs: int8, and for `aot` without the last activation."""
+    forms = read_manifest(folder).get("dtypes", {})
+    return LOGITS if runtime == "aot" and LOGITS in forms else DEFAULT_DTYPE
+
+
+def find_artifact(root: Path, name: str, runtime: str | None = None) -> Artifact:
     """Resolve what a user may call a model.
 
     Args:
         root: folder of artifact folders.
-        name: a model (`sine`, meaning its int8 file), a file's stem (`sine_float32`), or the path
-            of an artifact folder.
+        name: a model (`sine`, meaning the int8 form that the runtime runs), a file's stem
+            (`sine_float32`), or the path of an artifact folder.
 
     Raises:
         UnknownName: nothing of that name; lists what there is.
     """
     models = list_models(root)
     if name in models:
-        return load_artifact(root / name)
+        return load_artifact(root / name, default_dtype(root / name, runtime))
     for model in sorted(models, key=len, reverse=True):
         if name.startswith(f"{model}_"):
             return load_artifact(root / model, name[len(model) + 1 :])
     if (Path(name) / MANIFEST).is_file():
-        return load_artifact(Path(name))
+        return load_artifact(Path(name), default_dtype(Path(name), runtime))
     raise UnknownName("model", name, models)

@@ -1,4 +1,4 @@
-"""Command line: `hil doctor|boards|udev|models|train|build|flash|infer|bench|virtual`."""
+"""Command line: `hil doctor|boards|udev|models|train|layers|build|flash|infer|bench|virtual`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from types import FrameType
 import numpy as np
 
 import harness
+from harness.arena import plan_arena
 from harness.artifact import list_models
 from harness.board import RUNTIMES, Board, Registry, load_registry
 from harness.build import Builder
 from harness.doctor import examine
 from harness.errors import HilError, ModelError, RigError, TensorError, UnknownName
 from harness.faults import Faults, parse_faults
+from harness.fit import shortage
+from harness.layers import save_pictures
 from harness.outcome import Outcome, of_error
 from harness.ports import (
     WATCH_S,
@@ -34,7 +37,7 @@ from harness.ports import (
     list_serial_ports,
     rig_lines,
 )
-from harness.project import find_project
+from harness.project import Project, find_project
 from harness.ptyboard import serve
 from harness.reference import resolve_model
 from harness.report import table
@@ -182,13 +185,51 @@ def udev(options: argparse.Namespace) -> int:
 
 
 def models(options: argparse.Namespace) -> int:
-    """List the models whose artifacts are there."""
+    """List models: size, MACs and arena of the int8 form, and the boards that it fits."""
     project = find_project()
-    rows = []
+    registry = load_registry()
+    rows, notes = [], []
     for name in list_models(project.artifacts):
-        artifact = resolve_model(name, project.artifacts)
-        rows.append((name, artifact.dtype, str(len(artifact.content)), artifact.sha256[:12]))
-    print(table(("model", "dtype", "bytes", "sha256"), rows))
+        try:
+            artifact = resolve_model(name, project.artifacts)
+        except ModelError as error:
+            notes.append(str(error))
+            continue
+        arena = plan_arena(artifact).size_bytes
+        size = len(artifact.content)
+        short = {
+            board.id: shortage(board, model_bytes=size, arena_bytes=arena)
+            for board in registry.boards
+        }
+        fitting = [board_id for board_id, lacking in short.items() if lacking is None]
+        fits = "all" if len(fitting) == len(short) else f"{len(fitting)} of {len(short)}"
+        rows.append((name, str(size), str(artifact.macs), str(arena), fits))
+        notes += [f"{name} does not fit {id_}: {lack}" for id_, lack in short.items() if lack]
+    print(table(("model", "bytes", "MACs", "arena", "boards"), rows))
+    print("\n".join([*notes, *_untrained(project)]))
+    return 0
+
+
+def _untrained(project: Project) -> list[str]:
+    """Models that a recipe declares and nobody trained, and how to; none without a checkout."""
+    if not (project.root / "models" / "__main__.py").is_file():
+        return []
+    command = [sys.executable, "-m", "models", "list", "--ids"]
+    done = subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=True)
+    trained = list_models(project.artifacts)
+    declared = [line.split(" ") for line in done.stdout.splitlines()]
+    return [
+        f"{model} is not trained here: hil train {recipe} --variant {variant}"
+        for model, recipe, variant in declared
+        if model not in trained
+    ]
+
+
+def layers(options: argparse.Namespace) -> int:
+    """Write what the convolutions of a model make of one golden input as pictures."""
+    artifact = resolve_model(options.name, find_project().artifacts)
+    for path in save_pictures(artifact, options.sample, options.output):
+        print(path)
     return 0
 
 
@@ -198,7 +239,7 @@ def train(options: argparse.Namespace) -> int:
     if not (root / "models" / "__main__.py").is_file():
         raise RigError("there are no recipes here", hint="Train in a checkout of the project.")
     command = [sys.executable, "-m", "models", "train", options.name]
-    for name in ("variant", "recipe", "seed", "output"):
+    for name in ("variant", "recipe", "seed", "output", "data", "weights"):
         value = getattr(options, name)
         if value is not None:
             command += [f"--{name}", str(value)]
@@ -211,8 +252,8 @@ def build(options: argparse.Namespace) -> int:
     """Build firmware and print where it is and what it takes."""
     project = find_project()
     board = _rig_file(options)[1][options.board]
-    artifact = resolve_model(options.model, project.artifacts)
     runtime = board.runtime(options.runtime)
+    artifact = resolve_model(options.model, project.artifacts, runtime)
     say(f"building {artifact.name} for {board.id} with {runtime}")
     start = time.monotonic()
     builder = Builder(
@@ -255,12 +296,13 @@ def flash(options: argparse.Namespace) -> int:
 def infer(options: argparse.Namespace) -> int:
     """Invoke the model once on a board with the numbers given, in the model's own unit."""
     project = find_project()
-    artifact = resolve_model(options.model, project.artifacts)
+    file, registry = _rig_file(options)
+    board = registry[options.board]
+    runtime = board.runtime(options.runtime)
+    artifact = resolve_model(options.model, project.artifacts, runtime)
     spec = artifact.inputs[0]
     if len(options.values) != spec.elements:
         raise TensorError(f"model {artifact.name} takes {spec.elements} number(s) per inference")
-    file, registry = _rig_file(options)
-    board = registry[options.board]
     with open_board(board, artifact, project, _rig_options(options, file, board.id)) as opened:
         _say_what_it_took(opened)
         values = np.array(options.values, dtype=np.float32)
@@ -272,12 +314,13 @@ def infer(options: argparse.Namespace) -> int:
 def bench(options: argparse.Namespace) -> int:
     """Compare and measure boards, append to the CSV, print the summary."""
     project = find_project()
-    artifact = resolve_model(options.model, project.artifacts)
     file, registry = _rig_file(options)
     commit = git_commit(project.root)
     rows = []
     for board_id in options.board:
         board = registry[board_id]
+        runtime = board.runtime(options.runtime)
+        artifact = resolve_model(options.model, project.artifacts, runtime)
         say(f"{board_id}: build, start, compare, {options.samples} timed invokes")
         chosen = _rig_options(options, file, board_id)
         with open_board(board, artifact, project, chosen) as opened:
@@ -343,7 +386,15 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument(
         "--output", type=lambda text: Path(text).absolute(), metavar="DIR", help="models/artifacts"
     )
+    for name, kind in (("--data", "DIR"), ("--weights", "FILE")):
+        training.add_argument(
+            name, type=lambda text: Path(text).absolute(), metavar=kind, help="for recipes with any"
+        )
     training.add_argument("--if-changed", action="store_true", help="only if it is not current")
+    inside = command(layers)
+    inside.add_argument("name", metavar="MODEL", help="name, folder or file")
+    inside.add_argument("--sample", type=int, default=0, metavar="N", help="golden input, from 0")
+    inside.add_argument("--output", type=Path, default=Path("reports/layers"), metavar="DIR")
     for run in (build, flash, infer, bench):
         sub = command(run)
         rig_option(sub)

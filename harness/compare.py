@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.tensor import TensorSpec, dequantize
+from harness.tensor import TensorSpec, activate, dequantize
 
 
 class Verdict(str, Enum):
@@ -80,11 +80,25 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Classes:
+    """Of a classifier, as shares of all samples.
+
+    accuracy: right answers of the board. golden_accuracy: of the judge. agreement: board and judge
+    give the same class. float_agreement: board and float model do; None without the latter.
+    """
+
+    accuracy: float
+    golden_accuracy: float
+    agreement: float
+    float_agreement: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """Result of comparing a board with its references.
 
     `differences` holds every pair of readings, the board's first. `first_bad` is the index of the
-    first sample that differs from the golden.
+    first sample that differs from the golden. `classes` is None where there are no labels.
     """
 
     samples: int
@@ -97,6 +111,7 @@ class Comparison:
     differences: tuple[Difference, ...]
     verdict: Verdict
     culprit: Culprit
+    classes: Classes | None = None
 
     def __str__(self) -> str:
         lines = [
@@ -184,6 +199,34 @@ def accuracy(
     )
 
 
+def top1(scores: NDArray[Any]) -> NDArray[np.intp]:
+    """Class of each sample: of the highest score; of one score, 1 where it is above a half.
+
+    Args:
+        scores: (k, ...), probabilities or, if there are several for each sample, logits.
+    """
+    rows = _rows(scores)
+    return rows.argmax(axis=1) if rows.shape[1] > 1 else (rows[:, 0] > 0.5).astype(np.intp)
+
+
+def classify(
+    board: NDArray[np.float32],
+    golden: NDArray[np.float32],
+    *,
+    labels: NDArray[Any],
+    float_outputs: NDArray[Any] | None,
+) -> Classes:
+    """How well a classifier does. All outputs are in the model's unit, (k, ...)."""
+    ours, judge = top1(board), top1(golden)
+    agrees = None if float_outputs is None else float(np.mean(ours == top1(float_outputs)))
+    return Classes(
+        accuracy=float(np.mean(ours == labels)),
+        golden_accuracy=float(np.mean(judge == labels)),
+        agreement=float(np.mean(ours == judge)),
+        float_agreement=agrees,
+    )
+
+
 def attribute(
     *,
     board: Reading,
@@ -225,6 +268,8 @@ def compare(
     truth: NDArray[Any] | None = None,
     in_domain: NDArray[np.bool_] | None = None,
     bounds: Bounds | None = None,
+    labels: NDArray[Any] | None = None,
+    activation: str | None = None,
 ) -> Comparison:
     """Compare a board's outputs with the golden and everything else that is known.
 
@@ -235,13 +280,16 @@ def compare(
         others: further host interpreters, for the table of pairs only.
         repeated: the board asked again for all samples, by other paths.
         float_outputs, truth, in_domain: as for `accuracy`.
+        labels: classes (k,) of a classifier's samples.
+        activation: applied to the outputs before they are judged as reals or classes.
 
     Raises:
         ValueError: readings of different shapes.
     """
     to_golden = difference(board, golden)
+    real = activate(dequantize(board.outputs, spec), activation)
     errors = accuracy(
-        dequantize(board.outputs, spec),
+        real,
         float_outputs=float_outputs,
         truth=truth,
         in_domain=in_domain,
@@ -266,5 +314,13 @@ def compare(
             stored=stored,
             repeated=repeated,
             accurate=not broken,
+        ),
+        classes=None
+        if labels is None
+        else classify(
+            real,
+            activate(dequantize(golden.outputs, spec), activation),
+            labels=labels,
+            float_outputs=float_outputs,
         ),
     )

@@ -334,9 +334,10 @@ def _model_name(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture(scope="session")
-def model(rig: Rig, _hil_model_name: str) -> Artifact:
-    """The model under test (`--hil-model`)."""
-    return resolve_model(_hil_model_name, rig.project.artifacts)
+def model(rig: Rig, _hil_model_name: str, _hil_board_id: str) -> Artifact:
+    """The model under test (`--hil-model`), in the form that the board's runtime runs."""
+    runtime = rig.registry[_hil_board_id].runtime(rig.options.rig.runtime)
+    return resolve_model(_hil_model_name, rig.project.artifacts, runtime)
 
 
 @pytest.fixture(scope="session")
@@ -425,7 +426,7 @@ def latency(
         count = n or rig.options.samples
         row = record(board, samples=count, csv=rig.options.csv, commit=rig.commit, sample=sample)
         rig.rows.append(row)
-        for name in ("p50_us", "p99_us", "instructions_p50", "mismatches", "emulated"):
+        for name in ("p50_us", "p99_us", "instructions_p50", "mismatches", "emulated", "accuracy"):
             set_property(request.node, f"hil_{name}", getattr(row, name))
         hold_to(row, limits)
         return row

@@ -78,9 +78,14 @@ class TflmInterpreter:
 
 
 class LiteRtInterpreter:
-    """LiteRT, with its default delegates (XNNPACK) or without any."""
+    """LiteRT, with its default delegates (XNNPACK) or without any.
 
-    def __init__(self, content: bytes, *, name: str, default_delegates: bool) -> None:
+    With `keep_tensors` those between the layers can be read after a run, by `details`.
+    """
+
+    def __init__(
+        self, content: bytes, *, name: str, default_delegates: bool, keep_tensors: bool = False
+    ) -> None:
         from ai_edge_litert import interpreter as litert  # 0.1 s: only where it runs
 
         kind = "AUTO" if default_delegates else "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
@@ -90,6 +95,7 @@ class LiteRtInterpreter:
             self._interpreter = litert.Interpreter(
                 model_content=content,
                 experimental_op_resolver_type=litert.OpResolverType[kind],
+                experimental_preserve_all_tensors=keep_tensors,
             )
             self._interpreter.allocate_tensors()
             self._input = self._interpreter.get_input_details()[0]["index"]
@@ -157,6 +163,14 @@ class References:
         return TflmInterpreter(self.artifact) if tflm_version() else None
 
     @cached_property
+    def float32(self) -> Interpreter | None:
+        """LiteRT on the model's float32 file; None where that file is not here."""
+        path = self.artifact.float_path
+        if path is None or not path.is_file():
+            return None
+        return LiteRtInterpreter(path.read_bytes(), name=path.stem, default_delegates=False)
+
+    @cached_property
     def litert(self) -> Interpreter:
         """LiteRT without delegates: a second opinion."""
         return LiteRtInterpreter(
@@ -192,7 +206,7 @@ def inspect_model(path: Path) -> Artifact:
 
 def _described(path: Path, content: bytes, litert: Any) -> Artifact:
     nodes = [node for node in litert._get_ops_details() if node["op_name"] != "DELEGATE"]
-    inputs = tuple(_spec(detail) for detail in litert.get_input_details())
+    inputs = tuple(tensor_spec(detail) for detail in litert.get_input_details())
     return Artifact(
         name=path.stem,
         model=path.stem,
@@ -200,7 +214,7 @@ def _described(path: Path, content: bytes, litert: Any) -> Artifact:
         path=path,
         content=content,
         inputs=inputs,
-        outputs=tuple(_spec(detail) for detail in litert.get_output_details()),
+        outputs=tuple(tensor_spec(detail) for detail in litert.get_output_details()),
         operators=tuple(node["op_name"] for node in nodes),
         per_channel_dense=_has_per_channel_dense(content),
         bounds=Bounds(),
@@ -223,24 +237,26 @@ def _has_per_channel_dense(content: bytes) -> bool:
     return False
 
 
-def resolve_model(name: str, root: Path) -> Artifact:
+def resolve_model(name: str, root: Path, runtime: str | None = None) -> Artifact:
     """What a user may call a model: a name that `find_artifact` knows, or the path of a `.tflite`.
 
-    A file that lies in an artifact folder comes with its manifest and goldens.
+    A file that lies in an artifact folder comes with its manifest and goldens. A model's name means
+    the form that the runtime runs.
 
     Raises:
         UnknownName, ModelError: as `find_artifact` and `inspect_model`.
     """
     path = Path(name)
     if path.suffix != ".tflite":
-        return find_artifact(root, name)
+        return find_artifact(root, name, runtime)
     if (path.parent / MANIFEST).is_file():
         dtype = path.stem.removeprefix(f"{path.resolve().parent.name}_")
         return load_artifact(path.resolve().parent, dtype)
     return inspect_model(path)
 
 
-def _spec(detail: dict[str, Any]) -> TensorSpec:
+def tensor_spec(detail: dict[str, Any]) -> TensorSpec:
+    """A tensor as LiteRT's details describe it."""
     scale, zero_point = detail["quantization"]
     return TensorSpec(
         shape=tuple(int(size) for size in detail["shape"]),

@@ -58,6 +58,9 @@ class LatencyRow:
     tick_hz: int | None = None
     timer_step_ticks: int | None = None
     timer_read_ticks: int | None = None
+    accuracy: float | None = None
+    golden_accuracy: float | None = None
+    link_us: float | None = None
 
 
 COLUMNS = tuple(item.name for item in fields(LatencyRow))

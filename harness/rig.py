@@ -36,6 +36,7 @@ from harness.report import LatencyRow, append_rows, table
 from harness.rigfile import Plugged
 from harness.runner import Measurement
 from harness.seat import Seat
+from harness.tensor import dequantize
 
 VIRTUAL_SCHEME = "virtual:"
 DEFAULT_MODEL = "sine"
@@ -44,6 +45,8 @@ DEFAULT_CSV = Path("reports/latency.csv")
 DEFAULT_LOCK_TIMEOUT_S = 120.0
 FLASH = ("auto", "always", "never")
 """`auto` skips an upload when HELLO shows the very build; `never` then raises StaleFirmware."""
+COMPARED_S = 8.0
+LEAST_COMPARED = 32
 FOREIGN_SAMPLES = 256
 FOREIGN_SEED = 20261121
 
@@ -92,10 +95,38 @@ class Checks:
     goldens: Goldens | None
 
 
+SECONDS_PER_MAC = 1e-8
+SECONDS_PER_BYTE = 2.5e-5
+
+
+def affordable(
+    artifact: Artifact, most: int, *, budget_s: float = 1.0, least: int = 4, sent: bool = True
+) -> int:
+    """How many invokes of a model to ask for, so that slow models do not hold up a test run.
+
+    All of `most` where they take less than about `budget_s` on the emulated Cortex-M4, whose speed
+    on a busy machine SECONDS_PER_MAC and SECONDS_PER_BYTE describe; else fewer, `least` at least.
+    The emulated UART takes a context switch for every byte.
+
+    Args:
+        sent: input and output cross the link with each invoke.
+    """
+    specs = (*artifact.inputs, *artifact.outputs)
+    transfer_s = SECONDS_PER_BYTE * sum(spec.size_bytes for spec in specs) if sent else 0.0
+    each_s = SECONDS_PER_MAC * (artifact.macs or 0) + transfer_s
+    return most if most * each_s <= budget_s else min(most, max(least, int(budget_s / each_s)))
+
+
 def checks_for(artifact: Artifact) -> Checks:
-    """The stored golden inputs; for a file without goldens, random inputs of a fixed seed."""
+    """The stored golden inputs; for a file without goldens, random inputs of a fixed seed.
+
+    Of a slow model with large inputs only the first goldens, as many as are `affordable`.
+    """
     if artifact.goldens is not None:
-        return Checks(inputs=artifact.goldens.inputs, goldens=artifact.goldens)
+        stored = len(artifact.goldens.inputs)
+        count = affordable(artifact, stored, budget_s=COMPARED_S, least=LEAST_COMPARED)
+        goldens = artifact.goldens.first(count)
+        return Checks(inputs=goldens.inputs, goldens=goldens)
     spec = artifact.inputs[0]
     shape = (FOREIGN_SAMPLES, *spec.shape[1:])
     random = np.random.default_rng(FOREIGN_SEED)
@@ -177,6 +208,12 @@ class OpenBoard:
                 for interpreter in (self.references.litert, self.references.xnnpack)
             )
         goldens = checks.goldens
+        float_outputs = goldens.float_outputs if goldens else None
+        if float_outputs is None and self.references.float32 is not None:
+            reals = dequantize(checks.inputs, self.dut.input)
+            float_outputs = run_batch(
+                self.references.float32, reals, self.artifact.inputs[0]
+            ).outputs
         return compare(
             spec=self.dut.output,
             board=answered,
@@ -184,10 +221,12 @@ class OpenBoard:
             stored=stored,
             repeated=repeated,
             others=others,
-            float_outputs=goldens.float_outputs if goldens else None,
+            float_outputs=float_outputs,
             truth=goldens.truth if goldens else None,
             in_domain=goldens.in_domain if goldens else None,
             bounds=self.artifact.bounds,
+            labels=goldens.labels if goldens else None,
+            activation=self.artifact.activation,
         )
 
     @property
@@ -397,6 +436,9 @@ def latency_row(
         tick_hz=hello.tick_hz,
         timer_step_ticks=hello.timer_step_ticks,
         timer_read_ticks=hello.timer_read_ticks,
+        accuracy=compared.classes.accuracy if compared.classes else None,
+        golden_accuracy=compared.classes.golden_accuracy if compared.classes else None,
+        link_us=measured.link_us,
     )
 
 
@@ -438,6 +480,12 @@ def summary(rows: list[LatencyRow], csv: Path) -> str:
     lines = [table(SUMMARY_HEADINGS, [_summary_cells(row) for row in rows])]
     if any(row.emulated for row in rows):
         lines.append("emulated boards: not time on silicon")
+    lines += [
+        f"{row.board}, {row.model}: accuracy {row.accuracy:.4f} over {row.samples} inputs, "
+        f"by {row.reference} {row.golden_accuracy:.4f}"
+        for row in rows
+        if row.accuracy is not None
+    ]
     return "\n".join([*lines, f"appended to {csv}"])
 
 

@@ -55,11 +55,15 @@ class Inference:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Measurement:
-    """Raw ticks (n,) of repeated invokes on one input, after `warmup` discarded ones."""
+    """Raw ticks (n,) of repeated invokes on one input, after `warmup` discarded ones.
+
+    `link_us` is what it took, by the host's clock, to send that input and to read the output.
+    """
 
     ticks: NDArray[np.uint32]
     warmup: int
     timer: Timer
+    link_us: float
 
 
 def check_identity(
@@ -210,15 +214,25 @@ class Dut:
         Nothing is sent while the board runs. Raw ticks: subtract the read cost with `timer`.
         """
         raw = batch_bytes(sample, self.input)
+        start = self._clock()
         self._write(raw)
+        sent_s = self._clock() - start
         warmup = self._warm_up(raw)
         parts: list[NDArray[np.uint32]] = []
+        checksums: list[int] = []
 
         def once(_: int, count: int) -> None:
-            parts.append(self._run(raw, count)[1])
+            checksum, took = self._run(raw, count)
+            checksums.append(checksum)
+            parts.append(took)
 
         self._in_batches(n, self._max_run, once)
-        return Measurement(ticks=np.concatenate(parts), warmup=warmup, timer=self.timer)
+        start = self._clock()
+        self._read(checksums[-1])
+        link_us = (sent_s + self._clock() - start) * 1e6
+        return Measurement(
+            ticks=np.concatenate(parts), warmup=warmup, timer=self.timer, link_us=link_us
+        )
 
     def reset(self) -> Hello:
         """Reset the board's CPU over the link and greet it anew.

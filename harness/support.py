@@ -9,13 +9,31 @@ from harness.errors import ModelError, Where
 PER_CHANNEL_DENSE = "per_channel_dense"
 """A library may lack it: Dense layers with a scale for each output channel."""
 
+AOT_OPERATORS = frozenset(
+    {
+        "CONV_2D",
+        "DEPTHWISE_CONV_2D",
+        "FULLY_CONNECTED",
+        "ADD",
+        "AVERAGE_POOL_2D",
+        "MAX_POOL_2D",
+        "RESHAPE",
+        "PAD",
+        "PADV2",
+    }
+)
+"""What BakeNN 1.0.0 imports: `supported` in its frontends/tflite/importer.py."""
+
+LAST_FUNCTIONS = frozenset({"SOFTMAX", "LOGISTIC"})
+
 
 def refuse_unsupported(
     artifact: Artifact, board: Board, runtime: str, cannot: tuple[str, ...] = ()
 ) -> None:
     """Raise ModelError if the runtime cannot run the model as it is meant.
 
-    `aot` compiles full int8 only. Operators that a runtime lacks are named by its compiler instead.
+    `aot` compiles full int8 only, of AOT_OPERATORS. Operators that a TFLM library lacks are named
+    where its resolver is generated.
 
     Args:
         cannot: what the runtime's library gets wrong, such as PER_CHANNEL_DENSE.
@@ -29,6 +47,7 @@ def refuse_unsupported(
                     where=where,
                     hint="Use the model's int8 file, or runtime tflm.",
                 )
+        _refuse_operators(artifact, where)
     if PER_CHANNEL_DENSE in cannot and artifact.per_channel_dense:
         raise ModelError(
             f"runtime {runtime} cannot run the model: its Dense layers are quantized per channel, "
@@ -39,3 +58,20 @@ def refuse_unsupported(
             "converter._experimental_disable_per_channel_quantization_for_dense_layers = True, "
             "or take a newer TFLM library (--hil-tflm DIR) or another runtime.",
         )
+
+
+def _refuse_operators(artifact: Artifact, where: Where) -> None:
+    lacking = sorted(set(artifact.operators) - AOT_OPERATORS)
+    if not lacking:
+        return
+    hint = "Runtime tflm may run it."
+    if LAST_FUNCTIONS.issuperset(lacking):
+        hint = (
+            "Use a form that ends before it, as int8_logits of the recipes does: the host applies "
+            "the last function. Or runtime tflm."
+        )
+    raise ModelError(
+        f"runtime aot has no operator {', '.join(lacking)}, which the model needs",
+        where=where,
+        hint=hint,
+    )

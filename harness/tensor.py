@@ -126,3 +126,25 @@ def batch_from_bytes(raw: bytes, spec: TensorSpec) -> NDArray[Any]:
     flat = np.frombuffer(raw, dtype=np.dtype(spec.dtype).newbyteorder("<")).astype(spec.dtype)
     tail = spec.shape[1:] if spec.shape and spec.shape[0] == 1 else spec.shape
     return flat.reshape(-1, *tail)
+
+
+def activate(real: NDArray[np.float32], activation: str | None) -> NDArray[np.float32]:
+    """Apply a model's last function on the host; None leaves the values alone.
+
+    Args:
+        real: (k, ...); softmax runs over the last axis.
+        activation: `softmax` or `sigmoid`.
+
+    Raises:
+        TensorError: another activation.
+    """
+    if activation is None:
+        return real
+    if activation == "softmax":
+        powers = np.exp(real - real.max(axis=-1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=-1, keepdims=True), dtype=np.float32)
+    if activation == "sigmoid":
+        # The form that overflows for neither sign.
+        small = np.exp(-np.abs(real))
+        return np.asarray(np.where(real >= 0, 1, small) / (1 + small), dtype=np.float32)
+    raise TensorError(f"unknown activation {activation!r}; known: softmax, sigmoid")

@@ -10,14 +10,14 @@ from typing import Any
 
 from models.artifact import DEFAULT_OUTPUT, is_current, recipe_sha256
 from models.catalogue import UnknownName, find, recipes
-from models.recipe import Recipe
+from models.recipe import DataError, Recipe, Request
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit code 2: a name nobody declared; 1: training failed."""
     options = _parser().parse_args(arguments)
     try:
-        return _list() if options.command == "list" else _train(options)
+        return _list(options.ids) if options.command == "list" else _train(options)
     except UnknownName as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -26,7 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="the recipes, their variants and schedules")
+    listing = commands.add_parser("list", help="the recipes, their variants and schedules")
+    listing.add_argument(
+        "--ids", action="store_true", help="only: model, recipe and variant, a line for each"
+    )
     train = commands.add_parser("train", help="train a recipe and write its artifact")
     train.add_argument("name", metavar="NAME")
     train.add_argument("--variant", help="the network; the recipe's default if not given")
@@ -39,49 +42,61 @@ def _parser() -> argparse.ArgumentParser:
         help="folder that gets one folder per model (default: models/artifacts)",
     )
     train.add_argument(
+        "--data", type=Path, metavar="DIR", help="where the data lie, if not in the usual places"
+    )
+    train.add_argument("--weights", type=Path, metavar="FILE", help="pretrained weights")
+    train.add_argument(
         "--if-changed", action="store_true", help="do nothing when the artifact is current"
     )
     return parser
 
 
-def _list() -> int:
+def _list(ids: bool) -> int:
+    if ids:
+        for recipe in recipes().values():
+            for variant in recipe.variants:
+                print(recipe.model_id(variant), recipe.name, variant)
+        return 0
     for name, recipe in sorted(recipes().items()):
         variants = ", ".join(
             f"{variant} (default)" if variant == recipe.default_variant else variant
             for variant in recipe.variants
         )
         print(f"{name}: {recipe.summary}")
-        print(f"  variants: {variants}\n  recipes: {', '.join(recipe.schedules)}")
+        schedules = ", ".join(recipe.schedules) or "nothing to train"
+        print(f"  variants: {variants}\n  recipes: {schedules}")
+        if recipe.folder is not None:
+            print(f"  --data DIR: {recipe.folder}")
     return 0
 
 
 def _train(options: argparse.Namespace) -> int:
     recipe = find(options.name)
     variant = _choose("variant", options.variant, recipe.default_variant, recipe.variants)
-    schedule = _choose("recipe", options.schedule, recipe.default_schedule, recipe.schedules)
+    known = recipe.schedules or (recipe.default_schedule,)
+    schedule = _choose("recipe", options.schedule, recipe.default_schedule, known)
     seed = recipe.default_seed if options.seed is None else options.seed
     directory = options.output / recipe.model_id(variant)
     sha256 = recipe_sha256(recipe, variant=variant, schedule=schedule, seed=seed)
     if options.if_changed and is_current(directory, sha256):
         print(f"{recipe.model_id(variant)}: current, nothing to do ({directory})")
         return 0
-    return _produce(recipe, variant, schedule, seed, options.output)
+    request = Request(variant=variant, seed=seed, folder=options.data, weights=options.weights)
+    return _produce(recipe, request, schedule, options.output)
 
 
-def _produce(recipe: Recipe, variant: str, schedule: str, seed: int, output: Path) -> int:
-    print(f"{recipe.model_id(variant)}: {variant}, recipe {schedule}, seed {seed}", flush=True)
+def _produce(recipe: Recipe, request: Request, schedule: str, output: Path) -> int:
+    variant = request.variant
+    print(
+        f"{recipe.model_id(variant)}: {variant}, recipe {schedule}, seed {request.seed}", flush=True
+    )
     try:
         from models.goldens import BoundsExceeded
         from models.produce import produce
         from models.train import TrainingDiverged
 
         produced = produce(
-            recipe,
-            variant=variant,
-            schedule=schedule,
-            seed=seed,
-            output=output,
-            progress=_show_progress,
+            recipe, request=request, schedule=schedule, output=output, progress=_show_progress
         )
     except ModuleNotFoundError as error:
         print(
@@ -89,13 +104,14 @@ def _produce(recipe: Recipe, variant: str, schedule: str, seed: int, output: Pat
             file=sys.stderr,
         )
         return 1
-    except (TrainingDiverged, BoundsExceeded) as error:
+    except (TrainingDiverged, BoundsExceeded, DataError) as error:
         print(f"error: {recipe.model_id(variant)}: {error}", file=sys.stderr)
         return 1
     for line in table(produced.manifest):
         print(line)
-    for name, value in produced.errors.items():
-        print(f"int8 {name}: {value:.4f} (allowed {produced.manifest['bounds'][name]})")
+    for form, found in produced.errors.items():
+        for name, value in found.items():
+            print(f"{form} {name}: {value:.4f} (allowed {produced.manifest['bounds'][name]})")
     print(f"wrote {produced.directory}")
     return 0
 

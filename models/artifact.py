@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import io
@@ -18,6 +19,10 @@ from models.recipe import Recipe
 
 MANIFEST = "manifest.json"
 GOLDENS = "goldens.npz"
+HISTORY = "history.json"
+COMMITTED_BYTES = 300_000
+"""Larger files stay out of git: `hil train` makes them again."""
+IGNORED = ".gitignore"
 DEFAULT_OUTPUT = Path(__file__).parent / "artifacts"
 
 # Everything that decides what an artifact contains; the command line and its printing do not.
@@ -36,7 +41,7 @@ def recipe_sha256(recipe: Recipe, *, variant: str, schedule: str, seed: int) -> 
     """Hash the code and choices an artifact results from, without comments and blank lines."""
     choices = json.dumps([recipe.name, variant, schedule, seed])
     digest = hashlib.sha256(choices.encode())
-    for name in (module_name(recipe), *recipe.modules, *_PRODUCERS):
+    for name in sorted({*_with_imports(module_name(recipe)), *_PRODUCERS}):
         digest.update(f"\n{name}\n{_code(name)}".encode())
     return digest.hexdigest()
 
@@ -46,16 +51,25 @@ def file_sha256(content: bytes) -> str:
 
 
 def is_current(directory: Path, sha256: str) -> bool:
-    """Whether a manifest with this recipe hash is there and every file that it names is whole."""
+    """Whether a manifest with this recipe hash is there and the files that it names are whole.
+
+    A file too large for git may be absent.
+    """
     try:
         manifest = json.loads((directory / MANIFEST).read_text())
-        entries = [*manifest["dtypes"].values(), manifest["goldens"]]
+        entries = [*manifest["dtypes"].values(), manifest["goldens"], manifest["history"]]
         return manifest["recipe_sha256"] == sha256 and all(
-            file_sha256((directory / entry["file"]).read_bytes()) == entry["sha256"]
-            for entry in entries
+            _is_whole(directory / entry["file"], entry) for entry in entries
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
+
+
+def _is_whole(path: Path, entry: Mapping[str, Any]) -> bool:
+    if entry.get("size_bytes", 0) > COMMITTED_BYTES and not path.exists():
+        return True
+    expected: str = entry["sha256"]
+    return file_sha256(path.read_bytes()) == expected
 
 
 def write(directory: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
@@ -65,19 +79,44 @@ def write(directory: Path, files: Mapping[str, bytes], manifest: Mapping[str, An
     """
     directory.mkdir(parents=True, exist_ok=True)
     text = json.dumps(manifest, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    large = sorted(name for name, content in files.items() if len(content) > COMMITTED_BYTES)
+    if large:
+        listed = "".join(f"/{name}\n" for name in large)
+        files = {IGNORED: f"# Too large for git; hil train makes them.\n{listed}".encode(), **files}
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".artifact-") as temporary:
         for name, content in {**files, MANIFEST: text.encode()}.items():
             (Path(temporary) / name).write_bytes(content)
+        if not large:
+            (directory / IGNORED).unlink(missing_ok=True)
         for name in (*files, MANIFEST):
             os.replace(Path(temporary) / name, directory / name)
 
 
-def _code(name: str) -> str:
-    """A module's source without comments and blank lines, the same on every Python version."""
+def _with_imports(name: str) -> set[str]:
+    """The module and those of this package that it imports, and these in turn."""
+    found: set[str] = set()
+    waiting = {name}
+    while waiting:
+        found.add(current := waiting.pop())
+        for node in ast.walk(ast.parse(_source(current))):
+            if isinstance(node, ast.ImportFrom) and node.module == "models":
+                waiting |= {f"models.{alias.name}" for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("models."):
+                waiting.add(str(node.module))
+        waiting -= found
+    return found
+
+
+def _source(name: str) -> str:
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise ImportError(f"no source for {name}")
-    source = Path(spec.origin).read_text(encoding="utf-8")
+    return Path(spec.origin).read_text(encoding="utf-8")
+
+
+def _code(name: str) -> str:
+    """A module's source without comments and blank lines, the same on every Python version."""
+    source = _source(name)
     lines = source.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:

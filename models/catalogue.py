@@ -18,21 +18,27 @@ class UnknownName(LookupError):
         super().__init__(f"unknown {kind} {name!r}; known: {', '.join(self.known)}")
 
 
-def recipes() -> dict[str, Recipe]:
-    """All recipes by name. Imports every module of the package but no TensorFlow."""
+def _declared() -> dict[str, Recipe]:
+    """Recipes by the name of their module. Imports every module of the package, no TensorFlow."""
     found = {}
     for info in pkgutil.iter_modules(models.__path__):
         if info.name.startswith("_"):
             continue
-        recipe = getattr(importlib.import_module(f"models.{info.name}"), "RECIPE", None)
+        name = f"models.{info.name}"
+        recipe = getattr(importlib.import_module(name), "RECIPE", None)
         if isinstance(recipe, Recipe):
-            found[recipe.name] = recipe
+            found[name] = recipe
     return found
 
 
+def recipes() -> dict[str, Recipe]:
+    """All recipes by name. Imports every module of the package but no TensorFlow."""
+    return {recipe.name: recipe for recipe in _declared().values()}
+
+
 def module_name(recipe: Recipe) -> str:
-    """The module that declares the recipe: the one its data set function is defined in."""
-    return recipe.dataset.__module__
+    """The module that declares the recipe as its `RECIPE`."""
+    return next(name for name, declared in _declared().items() if declared.name == recipe.name)
 
 
 def find(name: str) -> Recipe:

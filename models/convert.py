@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import Any
 
@@ -24,13 +25,42 @@ def with_static_batch(keras: Any, model: Any) -> Any:
     return static
 
 
-def convert(tf: Any, model: Any, *, representative: Array) -> dict[str, bytes]:
-    """Convert a model of batch 1 to every form in `DTYPES`.
+def convert(tf: Any, model: Any, dtype: str, *, representative: Array) -> bytes:
+    """Convert a model of batch 1 to one of `DTYPES`.
 
     Args:
         representative: inputs that calibrate int8, first axis the example.
     """
-    return {dtype: _convert(tf, model, dtype, representative) for dtype in DTYPES}
+    content = _convert(tf, model, dtype, representative)
+    return _completed(content)
+
+
+def _completed(content: bytes) -> bytes:
+    """The file with what the converter leaves unsaid, and code generators (BakeNN 1.0) insist on.
+
+    A RESHAPE's options say what its second input says, and a FULLY_CONNECTED without a bias is of
+    version 6, the first that may lack it.
+    """
+    from tensorflow.lite.python import schema_py_generated as schema
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    changed = False
+    for graph in model.subgraphs:
+        for node in graph.operators:
+            code = model.operatorCodes[node.opcodeIndex]
+            if code.builtinCode == schema.BuiltinOperator.RESHAPE and node.builtinOptions is None:
+                node.builtinOptionsType = schema.BuiltinOptions.ReshapeOptions
+                node.builtinOptions = schema.ReshapeOptionsT()
+                node.builtinOptions.newShape = list(graph.tensors[node.outputs[0]].shape)
+                changed = True
+            dense = code.builtinCode == schema.BuiltinOperator.FULLY_CONNECTED
+            if dense and -1 in list(node.inputs) and code.version < 6:
+                model.operatorCodes.append(copy.copy(code))
+                model.operatorCodes[-1].version = 6
+                node.opcodeIndex = len(model.operatorCodes) - 1
+                changed = True
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model)) if changed else content
 
 
 def _convert(tf: Any, model: Any, dtype: str, representative: Array) -> bytes:

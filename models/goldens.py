@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from models.interpret import Run, dequantize, litert, quantize, tflm
-from models.recipe import Array, Bounds, Recipe
-from models.tflite_file import Summary
+from models.interpret import activate, dequantize, litert, quantize, tflm
+from models.recipe import Array, Bounds, Examples, Recipe
+from models.tflite_file import Summary, Tensor
+
+OUTPUTS: Mapping[str, str] = {"int8": "int8_outputs", "int8_logits": "logits_outputs"}
+"""Where the outputs of each int8 form are kept."""
+
+
+STORED_FLOATS_BYTES = 64 * 1024
+"""Larger outputs of the float32 file are not stored: it is there, and LiteRT is on every rig."""
 
 
 class BoundsExceeded(ArithmeticError):
@@ -20,79 +29,146 @@ class BoundsExceeded(ArithmeticError):
 class Goldens:
     """Inputs and outputs, first axis the golden; the rest is the tensor's shape without its batch.
 
-    `int8_inputs` and `int8_outputs` are int8: the outputs are TFLite Micro's. `inputs_real` are the
-    inputs dequantized, `float_outputs` what the float32 file says to those, both float32. `truth`
-    is the true function there, float32, and None where a model has no truth. For the sine every
-    array is (256, 1).
+    `int8_inputs` and `int8_outputs` are int8: the outputs are TFLite Micro's. `logits_outputs` are
+    those of the form that ends before the activation, None without one. `float_outputs` are what
+    the float32 file says to the inputs dequantized. `truth` is the true function there, float32,
+    and None where a model has no truth. `labels` (n,) are the classes, None where there are none.
+    For the sine every array is (256, 1).
     """
 
     int8_inputs: Array
     int8_outputs: Array
-    inputs_real: Array
+    logits_outputs: Array | None
     float_outputs: Array
     truth: Array | None
+    labels: Array | None
 
 
-def golden_inputs(summary: Summary, test_inputs: Array, count: int) -> Array:
-    """Every int8 where the input is one element, else `count` inputs spread over the test set."""
-    tensor = summary.inputs[0]
+def _spread(total: int, count: int) -> Array:
+    return np.linspace(0, total - 1, min(count, total)).astype(int)
+
+
+def derive(bases: Array, count: int) -> Array:
+    """`count` images (count, height, width, channels) out of fewer.
+
+    Image i is base i % k, mirrored left to right in every other round through the bases, and rolled
+    by 3 rows and 5 columns more in every second one. Rounds are counted from 0.
+    """
+    images = []
+    for index in range(count):
+        turn, base = divmod(index, len(bases))
+        image = bases[base][:, ::-1] if turn % 2 else bases[base]
+        images.append(np.roll(image, (3 * (turn // 2), 5 * (turn // 2)), axis=(0, 1)))
+    return np.stack(images)
+
+
+def bases_of(recipe: Recipe, test: Examples) -> int | None:
+    """How many golden inputs are stored where the others are derived; None where all are."""
+    return None if recipe.golden_bases is None else min(recipe.golden_bases, len(test.x))
+
+
+def golden_inputs(recipe: Recipe, tensor: Tensor, test: Examples) -> tuple[Array, Array | None]:
+    """Golden inputs as int8, and their labels where the recipe has labels.
+
+    Every int8 where the input is one element, else `golden_count` spread over the test set, or
+    derived from `golden_bases` of it.
+    """
     if np.prod(tensor.shape) == 1:
         every = np.arange(-128, 128).astype(np.int8)
-        return every.reshape(-1, *tensor.shape[1:])
-    chosen = np.linspace(0, len(test_inputs) - 1, min(count, len(test_inputs))).astype(int)
-    return quantize(test_inputs[chosen], tensor)
+        return every.reshape(-1, *tensor.shape[1:]), None
+    count, bases = recipe.golden_count, bases_of(recipe, test)
+    chosen = _spread(len(test.x), bases or count)
+    inputs = quantize(test.x[chosen], tensor)
+    labels = test.y[chosen].reshape(-1).astype(np.int16) if recipe.labels else None
+    if bases is not None:
+        inputs = derive(inputs, count)
+        labels = None if labels is None else np.resize(labels, count)
+    return inputs, labels
 
 
 def compute(
-    recipe: Recipe, files: dict[str, bytes], summary: Summary, test_inputs: Array
+    recipe: Recipe, files: Mapping[str, bytes], summaries: Mapping[str, Summary], test: Examples
 ) -> Goldens:
-    """Run TFLite Micro and the float32 file over the golden inputs of an int8 file."""
-    raw = golden_inputs(summary, test_inputs, recipe.golden_count)
-    real = dequantize(raw, summary.inputs[0])
-    run: Run = tflm(files["int8"])
+    """Run TFLite Micro and the float32 file over the golden inputs of the int8 files."""
+    tensor = summaries["int8"].inputs[0]
+    raw, labels = golden_inputs(recipe, tensor, test)
+    real = dequantize(raw, tensor)
+    logits = files.get("int8_logits")
+    if logits is not None:
+        other = summaries["int8_logits"].inputs[0]
+        if (other.scale, other.zero_point) != (tensor.scale, tensor.zero_point):
+            raise ValueError("the forms with and without activation quantize inputs differently")
     return Goldens(
         int8_inputs=raw,
-        int8_outputs=run(raw),
-        inputs_real=real,
+        int8_outputs=tflm(files["int8"])(raw),
+        logits_outputs=None if logits is None else tflm(logits)(raw),
         float_outputs=litert(files["float32"])(real),
         truth=None if recipe.truth is None else recipe.truth(real).astype(np.float32),
+        labels=labels,
     )
 
 
-def errors(recipe: Recipe, goldens: Goldens, summary: Summary) -> dict[str, float]:
-    """What `Bounds` limits, measured, under the same names."""
-    int8 = dequantize(goldens.int8_outputs, summary.outputs[0])
-    found = _distance(int8, goldens.float_outputs, "float")
-    if goldens.truth is not None and recipe.domain is not None:
-        low, high = recipe.domain
-        inside = (goldens.inputs_real >= low) & (goldens.inputs_real <= high)
-        found |= _distance(int8[inside], goldens.truth[inside], "truth")
+def errors(
+    recipe: Recipe, goldens: Goldens, summaries: Mapping[str, Summary], activation: str | None
+) -> dict[str, dict[str, float]]:
+    """What `Bounds` limits, measured, under the same names, for each int8 form."""
+    found = {}
+    for form, name in OUTPUTS.items():
+        raw = getattr(goldens, name)
+        if raw is None:
+            continue
+        real = dequantize(raw, summaries[form].outputs[0])
+        if form == "int8_logits":
+            real = activate(real, activation)
+        found[form] = _errors(recipe, goldens, real, summaries[form].inputs[0])
     return found
 
 
-def check(bounds: Bounds, found: dict[str, float]) -> None:
+def _errors(recipe: Recipe, goldens: Goldens, real: Array, tensor: Tensor) -> dict[str, float]:
+    found = _distance(real, goldens.float_outputs, "float")
+    if goldens.truth is not None and recipe.domain is not None:
+        low, high = recipe.domain
+        inputs = dequantize(goldens.int8_inputs, tensor)
+        inside = (inputs >= low) & (inputs <= high)
+        found |= _distance(real[inside], goldens.truth[inside], "truth")
+    return found
+
+
+def check(bounds: Bounds, found: Mapping[str, Mapping[str, float]]) -> None:
     """Refuse a model outside its bounds.
 
     Raises:
         BoundsExceeded: names every bound that is broken.
     """
-    limits = {name: getattr(bounds, name) for name in found}
-    broken = [
-        f"{name} is {value:.4g}, allowed {limits[name]:.4g}"
-        for name, value in found.items()
-        if limits[name] is not None and not value <= limits[name]
-    ]
+    broken = []
+    for form, values in found.items():
+        for name, value in values.items():
+            limit = getattr(bounds, name)
+            if limit is not None and not value <= limit:
+                broken.append(f"{form} {name} is {value:.4g}, allowed {limit:.4g}")
     if broken:
         raise BoundsExceeded("; ".join(broken))
 
 
-def pack(goldens: Goldens) -> bytes:
-    """The content of `goldens.npz`: one array per field, absent fields left out, no dates."""
+def inputs_sha256(goldens: Goldens) -> str:
+    """Of all golden inputs, in hex: whoever derives them finds out whether they are the same."""
+    return hashlib.sha256(goldens.int8_inputs.tobytes()).hexdigest()
+
+
+def pack(goldens: Goldens, bases: int | None) -> bytes:
+    """The content of `goldens.npz`: one array per field, absent fields left out, no dates.
+
+    With `bases` only so many inputs are kept, as `int8_bases`.
+    """
     arrays = {
         name: getattr(goldens, name)
         for name in Goldens.__slots__
         if getattr(goldens, name) is not None
     }
+    if goldens.float_outputs.nbytes > STORED_FLOATS_BYTES:
+        del arrays["float_outputs"]
+    if bases is not None:
+        arrays["int8_bases"] = arrays.pop("int8_inputs")[:bases]
     content = io.BytesIO()
     np.savez_compressed(content, allow_pickle=False, **arrays)
     return content.getvalue()

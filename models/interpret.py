@@ -58,15 +58,31 @@ def litert(content: bytes) -> Run:
     return partial(_each, one)
 
 
-def on_reals(content: bytes, run: Callable[[bytes], Run]) -> Run:
-    """The model as a function of real numbers: quantizes and dequantizes where the file is int8."""
+def on_reals(content: bytes, run: Callable[[bytes], Run], activation: str | None = None) -> Run:
+    """The model as a function of real numbers: quantizes and dequantizes where the file is int8.
+
+    `activation` is applied to its outputs.
+    """
     summary = summarize(content)
     raw = run(content)
 
     def real(x: Array) -> Array:
-        return dequantize(raw(quantize(x, summary.inputs[0])), summary.outputs[0])
+        outputs = raw(quantize(x, summary.inputs[0]))
+        return activate(dequantize(outputs, summary.outputs[0]), activation)
 
     return real
+
+
+def activate(logits: Array, activation: str | None) -> Array:
+    """Apply a model's last function on the host, in float32; None leaves the values alone."""
+    if activation == "softmax":
+        shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), dtype=np.float32)
+    if activation == "sigmoid":
+        # Both branches of the textbook's stable form, without a warning for the one not taken.
+        small = np.exp(-np.abs(logits))
+        return np.asarray(np.where(logits >= 0, 1, small) / (1 + small), dtype=np.float32)
+    return logits
 
 
 def quantize(real: Array, tensor: Tensor) -> Array:
@@ -74,7 +90,9 @@ def quantize(real: Array, tensor: Tensor) -> Array:
     if tensor.scale is None or tensor.zero_point is None:
         return real.astype(tensor.dtype)
     steps = np.asarray(real, dtype=np.float32) / np.float32(tensor.scale)
-    rounded = np.copysign(np.floor(np.abs(steps) + np.float32(0.5)), steps)
+    whole = np.trunc(steps)
+    # Not floor(|x| + 0.5): for the float just below a half that sum is 1.
+    rounded = whole + np.where(np.abs(steps - whole) >= 0.5, np.copysign(1, steps), 0)
     limits = np.iinfo(tensor.dtype)
     saturated = np.clip(rounded + tensor.zero_point, limits.min, limits.max)
     return np.asarray(saturated, dtype=tensor.dtype)

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from models import artifact, goldens, interpret
-from models.convert import convert, with_static_batch
+from models.convert import DTYPES, convert, with_static_batch
 from models.quiet import import_tensorflow
-from models.recipe import METRICS, Array, Examples, Recipe
+from models.recipe import (
+    METRICS,
+    Array,
+    DataError,
+    Dataset,
+    Examples,
+    Recipe,
+    Request,
+    check_labels,
+)
 from models.tflite_file import summarize
 from models.train import Progress, Trained, predict, train
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,50 +35,63 @@ class Produced:
 
     directory: Path
     manifest: dict[str, Any]
-    errors: dict[str, float]
+    errors: dict[str, dict[str, float]]
 
 
 def produce(
-    recipe: Recipe, *, variant: str, schedule: str, seed: int, output: Path, progress: Progress
+    recipe: Recipe,
+    *,
+    request: Request,
+    schedule: str,
+    output: Path,
+    progress: Progress,
 ) -> Produced:
     """Train, convert, compute goldens, check the bounds and write `output`/MODEL_ID/.
 
     Raises:
+        DataError: the data are absent or not usable, or the request names what nobody reads.
         TrainingDiverged: the loss was not finite.
-        BoundsExceeded: the int8 model is outside its bounds; an older artifact stays as it was.
+        BoundsExceeded: the int8 model is outside its bounds or misses a target; an older artifact
+            stays as it was.
     """
-    data = recipe.dataset(seed)
+    variant = request.variant
+    _check_request(recipe, request)
+    data = recipe.dataset(request)
+    _check_classes(recipe, data)
     tf = import_tensorflow()
     trained = train(
         tf,
         recipe,
-        variant=variant,
+        request=request,
         schedule=schedule,
-        seed=seed,
         data=data,
         progress=progress,
     )
-    files = convert(
-        tf,
-        with_static_batch(tf.keras, trained.model),
-        representative=recipe.representative(data),
-    )
+    activation = recipe.head_of(variant).activation
+    files = _forms(tf, activation, trained, recipe.representative(data))
     summaries = {dtype: summarize(content) for dtype, content in files.items()}
-    golden = goldens.compute(recipe, files, summaries["int8"], data.test.x)
-    errors = goldens.errors(recipe, golden, summaries["int8"])
+    golden = goldens.compute(recipe, files, summaries, data.test)
+    errors = goldens.errors(recipe, golden, summaries, activation)
     goldens.check(recipe.bounds[variant], errors)
+    metrics = {
+        dtype: _metrics(recipe, _outputs(activation, dtype, content, data.test), data.test)
+        for dtype, content in files.items()
+    }
+    _check_targets(recipe.targets.get(variant, {}), metrics)
 
     model_id = recipe.model_id(variant)
-    packed = goldens.pack(golden)
+    bases = goldens.bases_of(recipe, data.test)
+    packed = goldens.pack(golden, bases)
+    history = _history(trained)
     manifest = {
         "schema": SCHEMA,
         "model": model_id,
         "recipe": recipe.name,
         "variant": variant,
         "schedule": schedule,
-        "seed": seed,
+        "seed": request.seed,
         "recipe_sha256": artifact.recipe_sha256(
-            recipe, variant=variant, schedule=schedule, seed=seed
+            recipe, variant=variant, schedule=schedule, seed=request.seed
         ),
         "dtypes": {
             dtype: {
@@ -75,45 +99,93 @@ def produce(
                 "sha256": artifact.file_sha256(content),
                 "size_bytes": len(content),
                 **asdict(summaries[dtype]),
-                "metrics": _metrics(recipe, _outputs(dtype, content, data.test), data.test),
+                "activation": activation if dtype == "int8_logits" else None,
+                "metrics": metrics[dtype],
             }
             for dtype, content in files.items()
         },
         "goldens": {
             "file": artifact.GOLDENS,
             "sha256": artifact.file_sha256(packed),
-            "dtype": "int8",
             "count": len(golden.int8_inputs),
+            "bases": bases,
+            "inputs_sha256": goldens.inputs_sha256(golden),
+            "outputs": {form: name for form, name in goldens.OUTPUTS.items() if form in files},
             "produced_by": f"tflite-micro {interpret.tflm_version()}",
         },
         "bounds": asdict(recipe.bounds[variant]),
         "domain": None if recipe.domain is None else list(recipe.domain),
-        "metrics": _metrics(recipe, predict(trained.model, data.test.x), data.test),
-        "training": _training(trained),
+        "data": data.source,
+        "labels": list(recipe.labels),
+        "probes": [asdict(probe) for probe in recipe.probes],
+        "metrics": _metrics(recipe, predict(trained.whole, data.test.x), data.test),
+        "history": {"file": artifact.HISTORY, "sha256": artifact.file_sha256(history)},
         "produced_by": _versions(),
     }
     directory = output / model_id
     contents = {f"{model_id}_{dtype}.tflite": content for dtype, content in files.items()}
-    artifact.write(directory, {**contents, artifact.GOLDENS: packed}, manifest)
+    contents |= {artifact.GOLDENS: packed, artifact.HISTORY: history}
+    artifact.write(directory, contents, manifest)
     return Produced(directory=directory, manifest=manifest, errors=errors)
 
 
-def _outputs(dtype: str, content: bytes, test: Examples) -> Array:
+def _check_request(recipe: Recipe, request: Request) -> None:
+    if request.weights is not None and recipe.pretrained is None:
+        raise DataError(f"{recipe.name} takes no pretrained weights: leave out --weights")
+    if request.folder is not None and recipe.folder is None:
+        raise DataError(f"{recipe.name} has its data built in: leave out --data")
+
+
+def _check_classes(recipe: Recipe, data: Dataset) -> None:
+    for name in ("train", "validation", "test"):
+        part = getattr(data, name)
+        if recipe.labels and isinstance(part, Examples):
+            check_labels(part.y, len(recipe.labels), f"{recipe.name}, {name} set")
+
+
+def _forms(
+    tf: Any, activation: str | None, trained: Trained, representative: Array
+) -> dict[str, bytes]:
+    """The file of every form by its name."""
+    whole = with_static_batch(tf.keras, trained.whole)
+    files = {dtype: convert(tf, whole, dtype, representative=representative) for dtype in DTYPES}
+    if activation is not None:
+        logits = with_static_batch(tf.keras, trained.logits)
+        files["int8_logits"] = convert(tf, logits, "int8", representative=representative)
+    return files
+
+
+def _outputs(activation: str | None, dtype: str, content: bytes, test: Examples) -> Array:
     # int8 is judged as the board will run it. TFLite Micro runs no dynamic-range model.
-    run = interpret.tflm if dtype == "int8" else interpret.litert
-    return interpret.on_reals(content, run)(test.x)
+    run = interpret.tflm if dtype.startswith("int8") else interpret.litert
+    activation = activation if dtype == "int8_logits" else None
+    return interpret.on_reals(content, run, activation)(test.x)
+
+
+def _check_targets(targets: Mapping[str, float], metrics: Mapping[str, Any]) -> None:
+    missed = [
+        f"{form} {name} is {metrics[form][name]:.4f}, to reach {least:.4f}"
+        for name, least in targets.items()
+        for form in metrics
+        if form.startswith("int8") and not metrics[form][name] >= least
+    ]
+    if missed:
+        raise goldens.BoundsExceeded("; ".join(missed))
 
 
 def _metrics(recipe: Recipe, outputs: Array, test: Examples) -> dict[str, float]:
     return {name: METRICS[name](outputs, test.y) for name in recipe.metrics}
 
 
-def _training(trained: Trained) -> dict[str, Any]:
-    return {
-        "epochs": len(trained.loss),
-        "loss": list(trained.loss),
-        "val_loss": list(trained.val_loss),
-    }
+def _history(trained: Trained) -> bytes:
+    """Losses and metrics after each epoch, and what a loop of one's own kept after each step."""
+    epochs = {name: [_rounded(v) for v in values] for name, values in trained.epochs.items()}
+    return json.dumps({"epochs": epochs, "steps": dict(trained.steps)}, allow_nan=False).encode()
+
+
+def _rounded(value: float) -> float:
+    # float32 holds no more digits.
+    return float(f"{value:.7g}")
 
 
 def _versions() -> dict[str, str]:

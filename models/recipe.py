@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -12,8 +13,18 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+
+class DataError(ValueError):
+    """Data that are absent, or not what a recipe can train on; the text says what to do."""
+
+
 Build = Callable[[Any], Any]
-"""From the keras module to an unbuilt-batch model, that is one whose Input has no batch size."""
+"""From the keras module to an unbuilt-batch model, that is one whose Input has no batch size.
+
+It ends at the logits where the recipe names an activation.
+"""
+
+ACTIVATIONS = ("softmax", "sigmoid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +36,27 @@ class Examples:
 
     def __post_init__(self) -> None:
         if len(self.x) != len(self.y) or not len(self.x):
-            raise ValueError(f"{len(self.x)} inputs and {len(self.y)} expected outputs")
+            raise DataError(f"{len(self.x)} inputs and {len(self.y)} expected outputs")
         for name, values in (("x", self.x), ("y", self.y)):
             wrong = np.argwhere(~np.isfinite(values))
             if len(wrong):
                 at = tuple(int(i) for i in wrong[0])
-                raise ValueError(f"{name}{list(at)} is {values[at]}; training data must be finite")
+                raise DataError(f"{name}{list(at)} is {values[at]}; training data must be finite")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """For what a data set is wanted.
+
+    `folder` is where the user says the data lie, `weights` a file of pretrained ones. `say` takes
+    one line of what the user should know.
+    """
+
+    variant: str
+    seed: int = 1
+    folder: Path | None = None
+    weights: Path | None = None
+    say: Callable[[str], None] = print
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +65,30 @@ class Dataset:
 
     `train` and `validation` are `Examples`, or a `tf.data.Dataset` of known cardinality whose
     elements are single `(x, y)` pairs, for sets that do not fit in memory or are augmented.
-    `test` is in memory: every host interpreter walks through it.
+    `test` is in memory: every host interpreter walks through it. `source` says what it is.
     """
 
     train: Any
     validation: Any
     test: Examples
+    source: str = "built in"
+
+
+def check_labels(labels: Array, classes: int, source: str) -> None:
+    """Raise DataError for the first label outside 0 to `classes` - 1."""
+    wrong = np.argwhere((labels < 0) | (labels >= classes))
+    if len(wrong):
+        at = tuple(int(i) for i in wrong[0])
+        raise DataError(
+            f"{source}: label {labels[at]} of example {at[0]} is not one of the "
+            f"{classes} classes; {len(wrong)} such labels"
+        )
+
+
+Loop = Callable[[Any, Any, Any, Any], Mapping[str, list[Any]]]
+"""A training loop of one's own: from (tf, model, optimizer, batches) to lists that grow by one
+entry for each step, `loss` among them. `batches` yields exactly the steps to take.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +97,9 @@ class Schedule:
 
     `optimizer` gets the keras module and the total number of steps, for decay schedules.
     `repeats` passes over the training set make one epoch. Steps are dispatched from Python one
-    epoch at a time, which changes no arithmetic.
+    epoch at a time, which changes no arithmetic. `loop` takes the place of Keras's `fit`.
+    `augment` gets the tf module and a batch of training inputs and returns that batch changed.
+    `fine_tune` is run afterwards on the same network, with what `unfreeze` made trainable.
     """
 
     optimizer: Callable[[Any, int], Any]
@@ -61,10 +107,30 @@ class Schedule:
     batch_size: int
     repeats: int = 1
     callbacks: Callable[[Any], list[Any]] | None = None
+    loop: Loop | None = None
+    augment: Callable[[Any, Any], Any] | None = None
+    unfreeze: Callable[[Any], None] | None = None
+    fine_tune: Schedule | None = None
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch_size, self.repeats) < 1:
             raise ValueError("epochs, batch_size and repeats must be at least 1")
+        if self.loop is not None and self.callbacks is not None:
+            raise ValueError("a loop of one's own calls no Keras callbacks")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """One input whose output everybody knows, in the model's own unit: |output - y| <= within."""
+
+    what: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    within: float
+
+    def __post_init__(self) -> None:
+        if not self.within > 0:
+            raise ValueError(f"probe {self.what}: within must be above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,44 +159,83 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What follows the logits, and the loss that goes with it."""
+
+    activation: str | None
+    loss: str
+
+    def __post_init__(self) -> None:
+        if self.activation is not None and self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation {self.activation!r} is not one of {ACTIVATIONS}")
+
+
+BINARY = Head(activation="sigmoid", loss="binary_crossentropy")
+CLASSES = Head(activation="softmax", loss="sparse_categorical_crossentropy")
+REGRESSION = Head(activation=None, loss="mse")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """One model: data, networks, schedules and what its int8 form must achieve.
 
-    `dataset` gets the seed. `representative` picks the inputs that calibrate int8, first axis
+    `representative` picks the inputs that calibrate int8, first axis
     the example. `metrics` are names from `METRICS`, taken on the test set for every converted form.
     `golden_count` inputs are sampled from the test set unless the input is one int8 element: then
-    all 256 are taken. `modules` names further modules whose source belongs to the recipe.
+    all 256 are taken. Where inputs are large, `golden_bases` of them are stored and the others
+    derived from these by mirroring and shifting. `folder` says what a folder that the user names
+    should hold; None for data that come from nowhere else.
+
+    `head` says by what function the logits, that the variants end at, are followed: it is trained
+    with, and the model has one int8 form with it and one without. `heads` are those of variants
+    with another one. `pretrained` fills a network with weights before training, from a file or
+    none. `labels` names the classes. `targets`
+    holds, by variant and metric, what int8 must reach on the test set. Probes hold for every
+    variant. A network without trainable weights is not trained, and needs no schedule.
     """
 
     name: str
     summary: str
-    dataset: Callable[[int], Dataset]
+    dataset: Callable[[Request], Dataset]
     variants: Mapping[str, Build]
     default_variant: str
     schedules: Mapping[str, Schedule]
     representative: Callable[[Dataset], Array]
-    loss: str
+    head: Head
     metrics: tuple[str, ...]
     bounds: Mapping[str, Bounds]
+    heads: Mapping[str, Head] = field(default_factory=dict)
+    pretrained: Callable[[Any, Request], None] | None = None
+    labels: tuple[str, ...] = ()
+    targets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    probes: tuple[Probe, ...] = ()
     truth: Callable[[Array], Array] | None = None
     domain: tuple[float, float] | None = None
     default_schedule: str = "fast"
     default_seed: int = 1
     golden_count: int = 256
-    modules: tuple[str, ...] = field(default=())
+    golden_bases: int | None = None
+    folder: str | None = None
 
     def __post_init__(self) -> None:
         if self.default_variant not in self.variants:
             raise ValueError(f"{self.name}: no variant {self.default_variant}")
-        if self.default_schedule not in self.schedules:
+        if self.schedules and self.default_schedule not in self.schedules:
             raise ValueError(f"{self.name}: no schedule {self.default_schedule}")
         if set(self.bounds) != set(self.variants):
             raise ValueError(f"{self.name}: bounds are stated for {sorted(self.bounds)}")
         unknown = set(self.metrics) - set(METRICS)
         if unknown:
             raise ValueError(f"{self.name}: unknown metrics {sorted(unknown)}")
+        strange = (set(self.targets) | set(self.heads)) - set(self.variants)
+        if strange or any(set(of) - set(self.metrics) for of in self.targets.values()):
+            raise ValueError(f"{self.name}: targets and heads name its variants and metrics")
         if (self.truth is None) != (self.domain is None):
             raise ValueError(f"{self.name}: truth and domain come together")
+
+    def head_of(self, variant: str) -> Head:
+        """What follows a variant's logits."""
+        return self.heads.get(variant, self.head)
 
     def model_id(self, variant: str) -> str:
         """The recipe's name, with the variant unless it is the default."""

@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from models.recipe import Array, Bounds, Dataset, Examples, Recipe, Schedule
+from models.recipe import REGRESSION, Array, Bounds, Dataset, Examples, Recipe, Request, Schedule
 
 SAMPLES = 1000
 NOISE = 0.1
 PERIOD = 2 * np.pi
 
 
-def dataset(seed: int) -> Dataset:
+def dataset(request: Request) -> Dataset:
     """600, 200 and 200 noisy samples, each of shape (n, 1) and float32."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(request.seed)
     x = rng.uniform(0, PERIOD, (SAMPLES, 1)).astype(np.float32)
     y = (np.sin(x) + NOISE * rng.standard_normal((SAMPLES, 1))).astype(np.float32)
     train, validation, test = (
@@ -63,7 +63,7 @@ RECIPE = Recipe(
     dataset=dataset,
     variants={"1-16-1": one_hidden, "1-16-16-1": two_hidden},
     default_variant="1-16-16-1",
-    loss="mse",
+    head=REGRESSION,
     metrics=("mse", "mae"),
     schedules={
         "fast": Schedule(optimizer=adam_with_cosine_decay, epochs=20, batch_size=32, repeats=10),

@@ -3,86 +3,166 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from models.recipe import Array, Dataset, Examples, Recipe, Schedule
+from models.recipe import Array, Dataset, Examples, Loop, Recipe, Request, Schedule
 
-WHOLE_SET = 10_000
-"""Sets up to this size are shuffled whole; of larger ones this many examples at a time."""
+WHOLE_SET_BYTES = 256 * 1024 * 1024
+"""Sets in memory up to this size are shuffled whole, by one gather for each pass."""
+
+SHUFFLED = 2000
+"""Of others this many examples at a time."""
 
 Progress = Callable[[int, int, float, float], None]
 """Called after each epoch: epoch from 1, epochs, loss, validation loss."""
 
 
 class TrainingDiverged(ArithmeticError):
-    """The loss stopped being a finite number."""
+    """The loss, or what else a loop keeps, stopped being finite."""
 
-    def __init__(self, step: int, loss: float) -> None:
-        self.step, self.loss = step, loss
+    def __init__(self, step: int, value: float, what: str = "loss") -> None:
+        self.step, self.value, self.what = step, value, what
         super().__init__(
-            f"training diverged: loss is {loss} after step {step}. "
+            f"training diverged: {what} is {value} after step {step}. "
             "Lower the learning rate or look at the data."
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
-    """A trained Keras model, and the losses after each epoch."""
+    """A trained Keras model, and its history.
 
-    model: Any
-    loss: tuple[float, ...]
-    val_loss: tuple[float, ...]
+    `whole` ends with the recipe's activation, `logits` before it: layers and weights are shared.
+    Where there is no activation they are one. `epochs` holds Keras's history by name, one number
+    an epoch; `steps` what a loop of the recipe's own kept, one entry a step.
+    """
+
+    whole: Any
+    logits: Any
+    epochs: Mapping[str, list[float]]
+    steps: Mapping[str, list[Any]]
 
 
 def train(
     tf: Any,
     recipe: Recipe,
     *,
-    variant: str,
+    request: Request,
     schedule: str,
-    seed: int,
     data: Dataset,
     progress: Progress,
 ) -> Trained:
     """Train one variant. The same seed gives the same weights on one machine, not across machines.
 
     Raises:
-        TrainingDiverged: a loss was NaN or infinite.
+        TrainingDiverged: a loss was NaN or infinite. Keras gives the mean over an epoch's steps, so
+            that the step named is then the epoch's last.
     """
     keras = tf.keras
-    plan = recipe.schedules[schedule]
     # Layer names are counted per process and end up in the files.
     keras.utils.clear_session()
-    keras.utils.set_random_seed(seed)
-    model = recipe.variants[variant](keras)
-    batches, steps = _training_batches(tf, data.train, plan, seed)
-    model.compile(
-        optimizer=plan.optimizer(keras, steps * plan.epochs),
-        loss=recipe.loss,
-        metrics=[name for name in recipe.metrics if name != recipe.loss],
-        steps_per_execution=steps,
-        # XLA takes longer to compile a network of this size than it saves.
-        jit_compile=False,
+    keras.utils.set_random_seed(request.seed)
+    logits = recipe.variants[request.variant](keras)
+    if recipe.pretrained is not None:
+        recipe.pretrained(logits, request)
+    head = recipe.head_of(request.variant)
+    whole = logits
+    if head.activation is not None:
+        last = keras.layers.Activation(head.activation)
+        whole = keras.Model(logits.inputs[0], last(logits.outputs[0]))
+    metrics = [name for name in recipe.metrics if name != head.loss]
+    run = _Run(
+        tf=tf,
+        model=whole,
+        loss=head.loss,
+        metrics=metrics,
+        data=data,
+        seed=request.seed,
+        progress=progress,
     )
-    # Variables made inside the first step would have it traced twice.
-    model.optimizer.build(model.trainable_variables)
-    callbacks = [_watch(keras, plan.epochs, steps, progress)]
-    if plan.callbacks is not None:
-        callbacks += plan.callbacks(keras)
-    history = model.fit(
-        batches,
-        validation_data=_pairs(tf, data.validation).batch(256),
-        epochs=plan.epochs,
-        steps_per_epoch=steps,
-        callbacks=callbacks,
-        shuffle=False,  # The pipeline shuffles; Keras warns when asked to as well.
-        verbose=0,
-    ).history
-    return Trained(model=model, loss=tuple(history["loss"]), val_loss=tuple(history["val_loss"]))
+    plan = recipe.schedules.get(schedule)
+    while plan is not None and whole.trainable_variables:
+        if plan.unfreeze is not None:
+            plan.unfreeze(whole)
+        run.follow(plan)
+        plan = plan.fine_tune
+    return Trained(whole=whole, logits=logits, epochs=run.epochs, steps=run.steps)
+
+
+class _Run:
+    """One training, perhaps of several schedules, and the history it leaves."""
+
+    def __init__(
+        self,
+        *,
+        tf: Any,
+        model: Any,
+        loss: str,
+        metrics: list[str],
+        data: Dataset,
+        seed: int,
+        progress: Progress,
+    ) -> None:
+        self._tf = tf
+        self._model = model
+        self._loss = loss
+        self._metrics = metrics
+        self._data = data
+        self._seed = seed
+        self._progress = progress
+        self.epochs: dict[str, list[float]] = {}
+        self.steps: dict[str, list[Any]] = {}
+
+    def follow(self, plan: Schedule) -> None:
+        """Train as the schedule says and add to the history."""
+        batches, steps = _training_batches(self._tf, self._data.train, plan, self._seed)
+        if plan.loop is not None:
+            self._own_loop(plan.loop, plan, batches, steps)
+        else:
+            self._fit(plan, batches, steps)
+
+    def _own_loop(self, loop: Loop, plan: Schedule, batches: Any, steps: int) -> None:
+        total = steps * plan.epochs
+        optimizer = plan.optimizer(self._tf.keras, total)
+        kept = loop(self._tf, self._model, optimizer, batches.take(total))
+        for name, values in kept.items():
+            for step, entry in enumerate(values, 1):
+                for value in np.ravel(entry):
+                    if not math.isfinite(value):
+                        raise TrainingDiverged(step, float(value), name)
+            self.steps.setdefault(name, []).extend(values)
+
+    def _fit(self, plan: Schedule, batches: Any, steps: int) -> None:
+        keras, model = self._tf.keras, self._model
+        model.compile(
+            optimizer=plan.optimizer(keras, steps * plan.epochs),
+            loss=self._loss,
+            metrics=self._metrics,
+            steps_per_execution=steps,
+            # XLA takes longer to compile networks of these sizes than it saves.
+            jit_compile=False,
+        )
+        # Variables made inside the first step would have it traced twice.
+        model.optimizer.build(model.trainable_variables)
+        callbacks = [_watch(keras, plan.epochs, steps, self._progress)]
+        if plan.callbacks is not None:
+            callbacks += plan.callbacks(keras)
+        history = model.fit(
+            batches,
+            validation_data=_pairs(self._tf, self._data.validation).batch(256),
+            epochs=plan.epochs,
+            steps_per_epoch=steps,
+            callbacks=callbacks,
+            shuffle=False,  # The pipeline shuffles; Keras warns when asked to as well.
+            verbose=0,
+        ).history
+        for name, values in history.items():
+            self.epochs.setdefault(name, []).extend(map(float, values))
 
 
 def predict(model: Any, x: Array, *, batch_size: int = 256) -> Array:
@@ -101,17 +181,20 @@ def _pairs(tf: Any, source: Any) -> Any:
 
 def _training_batches(tf: Any, source: Any, plan: Schedule, seed: int) -> tuple[Any, int]:
     """Endless shuffled batches, and how many make an epoch."""
-    if isinstance(source, Examples) and len(source.x) <= WHOLE_SET:
+    if isinstance(source, Examples) and source.x.nbytes + source.y.nbytes <= WHOLE_SET_BYTES:
         count = len(source.x)
         batches = _passes(tf, source, seed).rebatch(plan.batch_size)
     else:
         pairs = _pairs(tf, source)
         count = int(pairs.cardinality())
-        shuffled = pairs.shuffle(WHOLE_SET, seed=seed, reshuffle_each_iteration=True)
+        shuffled = pairs.shuffle(SHUFFLED, seed=seed, reshuffle_each_iteration=True)
         batches = shuffled.repeat().batch(plan.batch_size)
     if count < 1:
         raise ValueError("the training set's size is unknown; use assert_cardinality")
     steps = math.ceil(count * plan.repeats / plan.batch_size)
+    if plan.augment is not None:
+        augment = partial(plan.augment, tf)
+        batches = batches.map(lambda x, y: (augment(x), y), num_parallel_calls=tf.data.AUTOTUNE)
     return batches.prefetch(tf.data.AUTOTUNE), steps
 
 
@@ -144,6 +227,8 @@ def _watch(keras: Any, epochs: int, steps: int, progress: Progress) -> Any:
                 raise TrainingDiverged(self.epoch * steps + batch + 1, loss)
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            if not math.isfinite(logs["val_loss"]):
+                raise TrainingDiverged((epoch + 1) * steps, float(logs["val_loss"]), "val_loss")
             progress(epoch + 1, epochs, float(logs["loss"]), float(logs["val_loss"]))
 
     return Watch()

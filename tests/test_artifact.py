@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.artifact import find_artifact, list_models, load_artifact
+from harness.artifact import Probe, default_dtype, derive, find_artifact, list_models, load_artifact
 from harness.compare import Bounds
 from harness.errors import ModelError, UnknownName
 
@@ -44,23 +44,30 @@ def described(dtype: str, **other: Any) -> dict[str, Any]:
         "outputs": [tensor],
         "operators": ["FULLY_CONNECTED"],
         "per_channel_dense": False,
+        "activation": None,
+        "macs": 3,
         **other,
     }
 
 
 def manifest() -> dict[str, Any]:
     return {
-        "schema": 1,
+        "schema": 2,
         "model": "sine",
         "dtypes": {"int8": described("int8"), "float32": described("float32")},
         "goldens": {
             "file": "goldens.npz",
             "sha256": hashlib.sha256(GOLDENS).hexdigest(),
-            "dtype": "int8",
+            "count": 3,
+            "bases": None,
+            "inputs_sha256": hashlib.sha256(INPUTS.tobytes()).hexdigest(),
+            "outputs": {"int8": "int8_outputs"},
             "produced_by": "tflite-micro 1",
         },
         "bounds": {"mae_vs_float": 0.5},
         "domain": [0.0, 6.0],
+        "labels": [],
+        "probes": [{"what": "the middle", "x": [0.0], "y": [1.0], "within": 0.5}],
     }
 
 
@@ -83,12 +90,15 @@ def test_artifact_holds_what_its_manifest_says(folder: Path) -> None:
     assert found.inputs[0].shape == (1, 1) and found.operators == ("FULLY_CONNECTED",)
     assert found.bounds == Bounds(mae_vs_float=0.5)
     assert found.float_path == folder / "sine_float32.tflite"
+    assert (found.activation, found.labels, found.macs) == (None, (), 3)
+    assert found.probes == (Probe(what="the middle", x=(0.0,), y=(1.0,), within=0.5),)
 
 
 def test_goldens_are_read_and_inputs_outside_the_domain_marked(folder: Path) -> None:
     goldens = load_artifact(folder).goldens
     assert np.array_equal(goldens.inputs, INPUTS) and np.array_equal(goldens.outputs, INPUTS[::-1])
-    assert goldens.in_domain.tolist() == [False, True, False]
+    # Dequantized 0, 64 and 127.5, of a domain from 0 to 6.
+    assert goldens.in_domain.tolist() == [True, False, False]
     assert goldens.produced_by == "tflite-micro 1"
 
 
@@ -139,7 +149,11 @@ def put(value: Any, *path: str) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     "change, named",
     [
-        (put(2, "schema"), "schema 2, this harness reads 1"),
+        (put(1, "schema"), "schema 1, this harness reads 2"),
+        (without("goldens", "inputs_sha256"), "malformed"),
+        (put("ab", "goldens", "inputs_sha256"), "golden inputs are not those"),
+        (put([{"what": "no x"}], "probes"), "malformed"),
+        (without("dtypes", "int8", "macs"), "malformed"),
         (without("schema"), "schema None"),
         (without("dtypes"), "malformed: KeyError.'dtypes'"),
         (without("goldens"), "malformed"),
@@ -204,3 +218,54 @@ def test_unknown_model_lists_the_known(folder: Path) -> None:
     assert list_models(folder.parent) == ["sine"]
     with pytest.raises(UnknownName, match="unknown model 'cosine'; known: sine"):
         find_artifact(folder.parent, "cosine")
+
+
+def test_derived_inputs_are_mirrored_in_odd_rounds_and_rolled_in_every_second() -> None:
+    bases = np.arange(2 * 4 * 6, dtype=np.int8).reshape(2, 4, 6, 1)
+    derived = derive(bases, 7)
+    np.testing.assert_array_equal(derived[:2], bases)
+    np.testing.assert_array_equal(derived[3], bases[1, :, ::-1])
+    assert derived[4, 3, 5, 0] == bases[0, 0, 0, 0]
+    assert derived[6, 3, 5, 0] == bases[0, 0, 5, 0]
+
+
+def test_goldens_kept_as_bases_come_back_whole(folder: Path) -> None:
+    bases = np.arange(24, dtype=np.int8).reshape(2, 3, 4, 1)
+    inputs = derive(bases, 5)
+    content = packed(int8_bases=bases, int8_outputs=INPUTS, labels=np.array([0, 1, 0, 1, 0]))
+    changed = manifest()
+    changed["goldens"] |= {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bases": 2,
+        "count": 5,
+        "inputs_sha256": hashlib.sha256(inputs.tobytes()).hexdigest(),
+    }
+    (folder / "goldens.npz").write_bytes(content)
+    (folder / "manifest.json").write_text(json.dumps(changed))
+    goldens = load_artifact(folder).goldens
+    np.testing.assert_array_equal(goldens.inputs, inputs)
+    assert goldens.labels.tolist() == [0, 1, 0, 1, 0]
+
+
+def test_first_goldens_are_cut_alike_and_what_is_absent_stays_absent(folder: Path) -> None:
+    goldens = load_artifact(folder).goldens.first(2)
+    lengths = [len(getattr(goldens, name)) for name in ("inputs", "outputs", "truth", "in_domain")]
+    assert lengths == [2, 2, 2, 2]
+    assert goldens.labels is None and goldens.produced_by == "tflite-micro 1"
+
+
+def test_aot_means_the_form_that_ends_at_the_logits_where_there_is_one(folder: Path) -> None:
+    assert [default_dtype(folder, runtime) for runtime in ("aot", "tflm", None)] == ["int8"] * 3
+    changed = manifest()
+    changed["dtypes"]["int8_logits"] = described("int8", activation="softmax")
+    (folder / "manifest.json").write_text(json.dumps(changed))
+    forms = [default_dtype(folder, runtime) for runtime in ("aot", "tflm", None)]
+    assert forms == ["int8_logits", "int8", "int8"]
+    assert find_artifact(folder.parent, "sine", "aot").activation == "softmax"
+
+
+def test_file_too_large_for_git_is_missed_with_the_command_that_makes_it(folder: Path) -> None:
+    (folder / "sine_float32.tflite").unlink()
+    assert load_artifact(folder).dtype == "int8"
+    with pytest.raises(ModelError, match="not in git. Make them: hil train sine"):
+        load_artifact(folder, "float32")

@@ -208,3 +208,46 @@ def test_build_prints_sections(hil):
     done = hil("build")
     assert done.returncode == 0, done.stderr
     assert ".text" in done.stdout and "build id" in done.stdout
+
+
+def test_models_are_listed_with_what_they_need_and_what_is_not_trained(hil):
+    done = hil("models")
+    assert done.returncode == 0, done.stderr
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line}
+    size, macs, arena, boards = rows["sine"]
+    assert (size, macs, boards) == ("2640", "288", "all") and 1500 < int(arena) < 5000
+    assert "horse_or_human-300 is not trained here: hil train horse_or_human --variant 300" in (
+        done.stdout
+    )
+    assert "\nsine is not trained" not in done.stdout
+
+
+def test_layers_are_written_as_pictures_where_asked(hil, tmp_path):
+    done = hil("layers", "filters-edge-pool", "--sample", "2", "--output", "seen")
+    assert done.returncode == 0, done.stderr
+    names = ["input.png", "00-conv_2d.png", "01-max_pool_2d.png"]
+    assert done.stdout.splitlines() == [f"seen/{name}" for name in names]
+    assert sorted(path.name for path in (tmp_path / "seen").iterdir()) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("layers", "sine"), "no layer of this model is a picture"),
+        (("layers", "filters", "--sample", "256"), "no sample 256: goldens are 0 to 255"),
+        (("build", "--model", "fashion_dnn_int8"), "runtime aot has no operator SOFTMAX"),
+    ],
+)
+def test_models_of_no_use_are_refused_by_what_they_lack(hil, arguments, said):
+    done = hil(*arguments)
+    assert done.returncode == EXIT_USAGE
+    assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_train_passes_on_where_data_and_weights_lie(hil, tmp_path):
+    done = hil("train", "fashion_dnn", "--data", "here", "--output", "out")
+    assert done.returncode == 1
+    assert f"{tmp_path}/here has no Fashion-MNIST" in done.stderr
+    done = hil("train", "linear", "--weights", "w.h5", "--output", "out")
+    assert "linear takes no pretrained weights" in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -10,9 +10,11 @@ from harness.compare import (
     Reading,
     Verdict,
     accuracy,
+    classify,
     compare,
     difference,
     differing,
+    top1,
 )
 from harness.tensor import TensorSpec
 
@@ -177,3 +179,36 @@ def test_table_holds_every_pair_and_the_boards_first() -> None:
         ("again", "litert", 4.0),
     ]
     assert "  board / tflm: 1 differ, up to 6" in str(found)
+
+
+@pytest.mark.parametrize(
+    "scores, expected",
+    [
+        ([[0.1, 0.7, 0.2], [3.0, 1.0, 2.0]], [1, 0]),
+        ([[0.5], [0.51]], [0, 1]),
+        ([[[[0.2, 0.8]]]], [1]),
+    ],
+)
+def test_class_is_of_the_highest_score_or_above_a_half(scores: list, expected: list) -> None:
+    assert top1(np.array(scores)).tolist() == expected
+
+
+def test_classes_are_compared_with_labels_judge_and_float_model() -> None:
+    board = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]], dtype=np.float32)
+    golden = board.copy()
+    golden[3] = [0.8, 0.2]
+    found = classify(board, golden, labels=np.array([0, 1, 1, 1]), float_outputs=golden[:, ::-1])
+    assert (found.accuracy, found.golden_accuracy) == (0.75, 0.5)
+    assert (found.agreement, found.float_agreement) == (0.75, 0.25)
+
+
+def test_one_logit_is_a_class_by_what_the_activation_makes_of_it() -> None:
+    spec = TensorSpec(shape=(1, 1), dtype="int8", scale=0.1)
+    reading = Reading(source="board", outputs=np.array([[-20], [3], [40]], dtype=np.int8))
+    compared = compare(
+        spec=spec, board=reading, golden=reading, labels=np.array([0, 1, 1]), activation="sigmoid"
+    )
+    # A logit of 0.3 is below a half, the probability it stands for is not.
+    assert compared.classes is not None and compared.classes.accuracy == 1.0
+    without = compare(spec=spec, board=reading, golden=reading, labels=np.array([0, 1, 1]))
+    assert without.classes is not None and without.classes.accuracy == pytest.approx(2 / 3)

@@ -15,8 +15,9 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     {"errors"},
     {"tensor", "protocol", "latency", "compare", "report", "artifact", "board", "rigfile"}
-    | {"support", "faults", "mlperf", "virtual", "outcome", "limits", "tally", "junit", "udev"},
-    {"link", "reference", "codegen", "codegen_aot", "codegen_tflm", "arena", "library"}
+    | {"support", "faults", "mlperf", "virtual", "outcome", "limits", "tally", "junit", "udev"}
+    | {"pictures", "fit"},
+    {"link", "reference", "codegen", "codegen_aot", "codegen_tflm", "arena", "library", "layers"}
     | {"toolchain", "project", "build", "lock", "emulator", "ptyboard", "ending", "ports", "flash"},
     {"runner"},
     {"recovery", "seat", "attach"},

@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from harness.link import Link, LinkOptions
 from harness.lock import hold
 from harness.project import Project, find_project
 from harness.reference import resolve_model, run_batch
-from harness.rig import RigOptions, checks_for, latency_row, open_board
+from harness.rig import RigOptions, affordable, checks_for, latency_row, open_board, summary
 from harness.runner import Dut
 
 PROJECT = find_project()
@@ -155,3 +157,56 @@ def test_a_runtime_the_board_lacks_is_named_with_those_it_has(sine):
         open_board(REGISTRY["qemu-m4"], sine, PROJECT, RigOptions(runtime="tvm")),
     ):
         raise AssertionError("opened")
+
+
+@pytest.mark.parametrize(
+    ("macs", "side", "sent", "expected"),
+    [
+        (288, 1, True, 300),  # the sine: all
+        (6_000_000, 1, False, 16),  # 60 ms each: as many as fit into a second
+        (300_000_000, 1, False, 4),  # 3 s each: the least
+        (0, 100, True, 4),  # 10000 bytes, of 25 us each
+        (0, 100, False, 300),
+    ],
+)
+def test_slow_models_are_asked_for_fewer_invokes(sine, macs, side, sent, expected):
+    spec = replace(sine.inputs[0], shape=(1, side, side))
+    model = replace(sine, macs=macs, inputs=(spec,))
+    assert affordable(model, 300, sent=sent) == expected
+    assert affordable(model, 3, sent=sent) == 3
+
+
+def test_large_pictures_are_compared_on_the_first_goldens_only(sine):
+    whole = checks_for(sine)
+    assert len(whole.inputs) == len(whole.goldens.inputs) == 256
+    horse = resolve_model("horse_or_human", PROJECT.artifacts, "aot")
+    few = checks_for(horse)
+    assert len(few.inputs) == len(few.goldens.outputs) == len(few.goldens.labels) == 32
+    np.testing.assert_array_equal(few.inputs, horse.goldens.inputs[:32])
+
+
+def test_picture_larger_than_a_frame_takes_one_invoke_and_its_transfer_is_apart(tmp_path):
+    horse = resolve_model("horse_or_human", PROJECT.artifacts)
+    board = REGISTRY["virtual"]
+    with open_board(board, horse, PROJECT, RigOptions()) as opened:
+        dut = opened.dut
+        assert dut.input.size_bytes == 96 * 96 * 3 > dut.hello.max_payload
+        answered = dut.infer(horse.goldens.inputs[:2])
+        assert len(answered.ticks) == 2
+        np.testing.assert_array_equal(answered.outputs, horse.goldens.outputs[:2])
+        measured = dut.measure(horse.goldens.inputs[:1], 3)
+        assert len(measured.ticks) == 3 and measured.link_us > 0
+
+
+def test_accuracy_and_link_time_reach_the_row(sine):
+    digits = resolve_model("mnist_dnn", PROJECT.artifacts)
+    rows = []
+    for model in (digits, sine):
+        with open_board(REGISTRY["virtual"], model, PROJECT, RigOptions()) as opened:
+            measured = opened.dut.measure(opened.checks.inputs[:1], 5)
+            rows.append(latency_row(opened, measured, commit=None))
+    assert rows[0].accuracy == rows[0].golden_accuracy > 0.9
+    assert (rows[1].accuracy, rows[1].golden_accuracy) == (None, None)
+    assert all(row.link_us > 0 for row in rows)
+    assert "virtual, mnist_dnn: accuracy 0.9" in summary(rows, Path("latency.csv"))
+    assert "accuracy" not in summary(rows[1:], Path("latency.csv"))

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import inspect
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +11,7 @@ from harness.artifact import Artifact
 from harness.board import parse_board
 from harness.compare import Bounds
 from harness.errors import ModelError
-from harness.support import PER_CHANNEL_DENSE, refuse_unsupported
+from harness.support import AOT_OPERATORS, PER_CHANNEL_DENSE, refuse_unsupported
 from harness.tensor import TensorSpec
 
 TABLE = {"description": "", "attachment": "serial", "mcu": "", "clock_hz": 1}
@@ -69,3 +72,29 @@ def test_aot_refuses_all_but_full_int8_and_says_what_to_use(given: Artifact, nam
     with pytest.raises(ModelError, match=named) as caught:
         refuse_unsupported(given, BOARD, "aot")
     assert "runtime tflm" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "operators, named, cure",
+    [
+        (("FULLY_CONNECTED", "SOFTMAX"), "no operator SOFTMAX,", "int8_logits"),
+        (("CONV_2D", "LOGISTIC"), "no operator LOGISTIC,", "int8_logits"),
+        (("MEAN", "CONV_2D", "SOFTMAX"), "no operator MEAN, SOFTMAX,", "Runtime tflm may run it"),
+    ],
+)
+def test_operators_that_aot_lacks_are_named_with_what_to_use(
+    operators: tuple[str, ...], named: str, cure: str
+) -> None:
+    model = replace(artifact(), operators=operators)
+    with pytest.raises(ModelError, match=named) as caught:
+        refuse_unsupported(model, BOARD, "aot")
+    assert cure in str(caught.value)
+    assert refuse_unsupported(model, BOARD, "tflm") is None
+
+
+def test_operators_of_aot_are_those_that_bakenn_imports() -> None:
+    from bakenn.frontends.tflite import importer
+
+    source = inspect.getsource(importer._Importer.build)
+    named = set(re.findall(r"int\(builtin\.([A-Z0-9_]+)\): ", source))
+    assert named == AOT_OPERATORS

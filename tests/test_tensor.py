@@ -8,6 +8,7 @@ import pytest
 from harness.errors import TensorError
 from harness.tensor import (
     TensorSpec,
+    activate,
     batch_bytes,
     batch_from_bytes,
     dequantize,
@@ -148,3 +149,22 @@ def test_sizes_count_elements_and_bytes() -> None:
     tensor = spec("float32", shape=(1, 2, 3))
     assert (tensor.elements, tensor.size_bytes, tensor.quantized) == (6, 24, False)
     assert spec(shape=()).elements == 1
+
+
+def test_softmax_sums_to_one_and_survives_large_logits() -> None:
+    found = activate(np.array([[0.0, np.log(3.0)], [1000.0, 0.0]], dtype=np.float32), "softmax")
+    np.testing.assert_allclose(found, [[0.25, 0.75], [1.0, 0.0]], atol=1e-7)
+    assert found.dtype == np.float32
+
+
+def test_sigmoid_by_hand_and_at_its_ends() -> None:
+    logits = np.array([[0.0], [np.log(3.0)], [-np.log(3.0)], [-1000.0], [1000.0]], np.float32)
+    found = activate(logits, "sigmoid")
+    np.testing.assert_allclose(found.ravel(), [0.5, 0.75, 0.25, 0.0, 1.0], atol=1e-7)
+
+
+def test_no_activation_changes_nothing_and_an_unknown_one_is_named() -> None:
+    values = np.array([[1.0]], dtype=np.float32)
+    assert activate(values, None) is values
+    with pytest.raises(TensorError, match="unknown activation 'relu7'; known: softmax, sigmoid"):
+        activate(values, "relu7")

@@ -6,7 +6,8 @@ import pytest
 from harness.compare import Verdict
 from harness.errors import BoardStatus
 from harness.protocol import Op
-from harness.rig import checks_for
+from harness.rig import affordable, checks_for
+from harness.tensor import activate
 
 
 def test_hello_matches_what_was_built(dut, board, model):
@@ -28,7 +29,7 @@ def test_build_id_is_that_of_the_firmware_file(dut, firmware):
 
 def test_every_golden_input_gives_the_golden_output(dut, board):
     compared = board.comparison
-    assert compared.samples >= 256
+    assert compared.samples >= 32
     assert compared.verdict is not Verdict.MISMATCH, str(compared)
 
 
@@ -37,14 +38,37 @@ def test_accuracy_holds_the_manifests_bounds(dut, board):
     assert not compared.broken_bounds, str(compared)
 
 
+def test_classes_are_as_often_right_as_on_the_host(dut, board):
+    compared = board.comparison
+    if compared.classes is None:
+        pytest.skip(f"{board.artifact.name} is no classifier")
+    labels = board.checks.goldens.labels
+    assert set(labels.tolist()) == set(range(len(board.artifact.labels)))
+    assert compared.classes.agreement == 1.0
+    assert compared.classes.accuracy == compared.classes.golden_accuracy
+    assert compared.classes.accuracy > 1 / len(board.artifact.labels), "no better than chance"
+
+
+def test_what_everybody_knows_of_the_model_holds(dut, model):
+    if not model.probes:
+        pytest.skip(f"{model.name} has no probes")
+    for probe in model.probes:
+        answer = activate(dut.infer_real(np.array(probe.x)), model.activation)
+        np.testing.assert_allclose(
+            answer.ravel(), probe.y, rtol=0, atol=probe.within, err_msg=probe.what
+        )
+
+
 def test_one_input_repeated_gives_one_answer(dut, model):
     sample = checks_for(model).inputs[:1]
-    outputs = dut.infer(np.repeat(sample, 300, axis=0)).outputs
-    assert len(np.unique(outputs.reshape(300, -1), axis=0)) == 1
+    outputs = dut.infer(np.repeat(sample, affordable(model, 300), axis=0)).outputs
+    assert len(outputs) > 1
+    assert len(np.unique(outputs.reshape(len(outputs), -1), axis=0)) == 1
 
 
 def test_order_of_inputs_does_not_matter(dut, model):
-    inputs = checks_for(model).inputs
+    checked = checks_for(model).inputs
+    inputs = checked[: affordable(model, len(checked))]
     order = np.random.default_rng(2).permutation(len(inputs))
     in_order = dut.infer(inputs).outputs
     shuffled = dut.infer(inputs[order]).outputs
@@ -52,7 +76,7 @@ def test_order_of_inputs_does_not_matter(dut, model):
 
 
 def test_single_staged_and_batched_answers_are_equal(dut, model):
-    inputs = checks_for(model).inputs[:20]
+    inputs = checks_for(model).inputs[: affordable(model, 20)]
     batched = dut.infer(inputs).outputs
     single = [dut.infer(sample[np.newaxis]).outputs[0] for sample in inputs]
     np.testing.assert_array_equal(np.array(single), batched)
@@ -67,7 +91,7 @@ def test_boundary_inputs_equal_the_golden(dut, model, reference):
         pytest.skip(f"{spec.dtype} has no integer boundaries")
     limits = np.iinfo(spec.dtype)
     values = (limits.min, limits.min + 1, -1, 0, 1, spec.zero_point, limits.max - 1, limits.max)
-    for value in values:
+    for value in values[: affordable(model, len(values), least=2)]:
         sample = np.full(spec.shape, value, dtype=spec.dtype)
         np.testing.assert_array_equal(dut.infer(sample).outputs, reference.golden.run(sample))
 
@@ -86,8 +110,10 @@ def test_reals_beyond_the_input_range_saturate(dut, model):
 
 
 def test_latency_is_measured_and_recorded(latency, rig, board):
-    row = latency()
-    assert row.n == rig.options.samples
+    asked = affordable(board.artifact, rig.options.samples, least=20, sent=False)
+    row = latency(n=asked)
+    assert row.n == asked
+    assert row.link_us > 0
     assert row.min_us <= row.p50_us <= row.p95_us <= row.max_us
     assert row.min_us > 0
     assert row.emulated == board.board.emulated
@@ -96,22 +122,27 @@ def test_latency_is_measured_and_recorded(latency, rig, board):
 
 
 @pytest.mark.hil_requires("emulator")
-def test_instruction_counts_are_identical_over_1000_repeats(dut, model, board):
-    measured = dut.measure(checks_for(model).inputs[:1], 1000)
+def test_instruction_counts_are_identical_over_many_repeats(dut, model, board):
+    repeats = affordable(model, 1000, least=20, sent=False)
+    measured = dut.measure(checks_for(model).inputs[:1], repeats)
     counts = measured.timer.instructions(measured.ticks, board.board.emulator.icount_shift)
-    assert len(counts) == 1000
+    assert len(counts) == repeats
     assert len(set(counts.tolist())) == 1
     assert counts[0] > 100
 
 
 def test_arena_and_memories_are_within_the_boards_limits(dut, board, firmware):
-    assert 0 < dut.hello.arena_used <= dut.hello.arena_capacity
+    hello = dut.hello
+    # A single layer needs none in the aot runtime: it works between input and output.
+    assert (hello.arena_used > 0) == (hello.arena_capacity > 0)
+    assert hello.arena_used <= hello.arena_capacity
     assert 0 < firmware.flash_bytes <= board.board.flash_bytes
     assert 0 < firmware.ram_bytes <= board.board.ram_bytes
 
 
 def test_a_refused_request_leaves_the_board_answering(dut, model):
-    with pytest.raises(BoardStatus, match="infer.*bad_value|INFER.*bad_value"):
+    refusal = "bad_value" if dut.hello.max_infer else "unsupported"
+    with pytest.raises(BoardStatus, match=f"INFER.*{refusal}"):
         dut.link.request(Op.INFER, b"\xff\xff")
     with pytest.raises(BoardStatus, match="bad_size"):
         dut.link.request(Op.READ, b"")

@@ -1,0 +1,60 @@
+"""Feature maps and images as PNG files, without an imaging package: a rig has none."""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEAST_SIDE = 96
+"""Smaller maps are enlarged by a whole factor, so that single pixels can be seen."""
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_GREY, _COLOUR = 0, 2
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """A PNG file of (height, width) grey values or (height, width, 3) colours (ISO 15948)."""
+    height, width = pixels.shape[:2]
+    kind = _GREY if pixels.ndim == 2 else _COLOUR
+    header = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
+    # Each row is preceded by the number of its filter: 0, none.
+    rows = np.pad(pixels.reshape(height, -1), ((0, 0), (1, 0))).tobytes()
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return _SIGNATURE + b"".join(_chunk(name, body) for name, body in parts)
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def shades(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Values of any range as 0 (the lowest) to 255 (the highest); all 0 where they are equal."""
+    low, high = float(values.min()), float(values.max())
+    scaled = (values - low) / (high - low) if high > low else np.zeros(values.shape)
+    return np.rint(255 * scaled).astype(np.uint8)
+
+
+def picture(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """Pixels of an image (height, width), (height, width, 1) or (height, width, 3)."""
+    return _enlarged(np.squeeze(shades(image)))
+
+
+def grid(maps: NDArray[Any]) -> NDArray[np.uint8]:
+    """Pixels of all channels of (height, width, channels), side by side, in shades they share."""
+    columns = math.ceil(math.sqrt(maps.shape[2]))
+    tiles = [_enlarged(one) for one in np.moveaxis(shades(maps), 2, 0)]
+    blank = np.zeros_like(tiles[0])
+    tiles += [blank] * (-len(tiles) % columns)
+    framed = [np.pad(tile, 1, constant_values=128) for tile in tiles]
+    rows = [np.hstack(framed[at : at + columns]) for at in range(0, len(framed), columns)]
+    return np.vstack(rows)
+
+
+def _enlarged(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    factor = math.ceil(LEAST_SIDE / min(pixels.shape[:2]))
+    return pixels.repeat(factor, axis=0).repeat(factor, axis=1)

@@ -1,0 +1,58 @@
+"""`harness.layers`: what a model's layers say on the host."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.errors import ModelError
+from harness.layers import layer_outputs, save_pictures
+from harness.project import find_project
+from harness.reference import resolve_model
+
+ARTIFACTS = find_project().artifacts
+
+
+def test_layers_of_the_pooled_filter_are_what_numpy_computes() -> None:
+    model = resolve_model("filters-edge-pool_float32", ARTIFACTS)
+    image = np.random.default_rng(4).uniform(0, 1, (32, 32, 1)).astype(np.float32)
+    convolution, pooling = layer_outputs(model, image)
+    assert (convolution.operator, pooling.operator) == ("CONV_2D", "MAX_POOL_2D")
+    # Eight times the middle less its neighbours, nine times the middle less all nine.
+    windows = np.lib.stride_tricks.sliding_window_view(image[..., 0], (3, 3))
+    edges = np.maximum(9 * image[1:-1, 1:-1, 0] - windows.sum(axis=(2, 3)), 0)
+    np.testing.assert_allclose(convolution.values[..., 0], edges, atol=1e-4)
+    pooled = edges.reshape(15, 2, 15, 2).max(axis=(1, 3))
+    np.testing.assert_allclose(pooling.values[..., 0], pooled, atol=1e-4)
+
+
+def test_last_layer_is_the_models_output() -> None:
+    model = resolve_model("fashion_cnn-8", ARTIFACTS)
+    layers = layer_outputs(model, model.goldens.inputs[0])
+    assert [layer.is_picture for layer in layers][:4] == [True] * 4
+    assert layers[0].values.shape == (26, 26, 8) and layers[2].values.shape == (11, 11, 16)
+    assert layers[-1].values.sum() == pytest.approx(1, abs=0.03)
+
+
+def test_pictures_of_a_golden_input_are_written_in_the_order_of_the_layers(tmp_path: Path) -> None:
+    model = resolve_model("filters-edge-pool", ARTIFACTS)
+    files = save_pictures(model, 3, tmp_path / "made")
+    assert [file.name for file in files] == ["input.png", "00-conv_2d.png", "01-max_pool_2d.png"]
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
+
+
+@pytest.mark.parametrize("number", [-1, 256])
+def test_sample_that_is_not_there_is_refused(tmp_path: Path, number: int) -> None:
+    with pytest.raises(ModelError, match=f"no sample {number}: goldens are 0 to 255"):
+        save_pictures(resolve_model("filters", ARTIFACTS), number, tmp_path)
+
+
+def test_model_without_pictures_or_goldens_is_refused(tmp_path: Path) -> None:
+    sine = resolve_model("sine", ARTIFACTS)
+    with pytest.raises(ModelError, match="no layer of this model is a picture"):
+        save_pictures(sine, 0, tmp_path)
+    with pytest.raises(ModelError, match="no golden inputs"):
+        save_pictures(replace(sine, goldens=None), 0, tmp_path)
