@@ -49,13 +49,20 @@ def sgd(keras: Any, steps: int) -> Any:
 
 def gradient_tape(tf: Any, model: Any, optimizer: Any, batches: Any) -> dict[str, list[Any]]:
     """The loop written out: forward, loss, gradients, step; keeps loss and weights after each."""
-    losses, weights = [], []
-    for x, y in batches:
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def step(x: Any, y: Any) -> Any:
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(tf.square(model(x, training=True) - y))
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        losses.append(float(loss))
+        return loss
+
+    # Variables made inside the first step would have it traced twice.
+    optimizer.build(model.trainable_variables)
+    losses, weights = [], []
+    for x, y in batches:
+        losses.append(float(step(x, y)))
         weights.append([round(float(w), 6) for v in model.trainable_variables for w in np.ravel(v)])
     return {"loss": losses, "weights": weights}
 
