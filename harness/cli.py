@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from types import FrameType
 
@@ -317,12 +319,13 @@ def bench(options: argparse.Namespace) -> int:
     file, registry = _rig_file(options)
     commit = git_commit(project.root)
     rows = []
-    for board_id in options.board:
+    asked = (options.runtime or "").split(",")
+    for board_id, name in product(options.board, asked):
         board = registry[board_id]
-        runtime = board.runtime(options.runtime)
+        runtime = board.runtime(name or None)
         artifact = resolve_model(options.model, project.artifacts, runtime)
-        say(f"{board_id}: build, start, compare, {options.samples} timed invokes")
-        chosen = _rig_options(options, file, board_id)
+        say(f"{board_id}, {runtime}: build, start, compare, {options.samples} timed invokes")
+        chosen = replace(_rig_options(options, file, board_id), runtime=runtime)
         with open_board(board, artifact, project, chosen) as opened:
             _say_what_it_took(opened)
             row = record(opened, samples=options.samples, csv=options.csv, commit=commit)

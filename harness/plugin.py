@@ -38,12 +38,13 @@ from harness.runner import Dut
 from harness.session import (
     BOARD_ID,
     MODEL_NAME,
+    RUNTIME,
     Options,
     Rig,
     board_of,
     first_line,
-    model_of,
     set_property,
+    work_of,
 )
 from harness.tally import Tally
 
@@ -83,7 +84,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add = group.addoption
     add("--board", action="append", metavar="ID", help="board to test (repeat, or comma list)")
     add("--hil-model", action="append", metavar="NAME", help="model name, folder or .tflite file")
-    add("--hil-runtime", "--runtime", metavar="ID", help="tflm or aot; default is the board's own")
+    add(
+        "--hil-runtime",
+        "--runtime",
+        metavar="ID",
+        help="tflm, aot or both; default: the board's own",
+    )
     add("--hil-port", action="append", metavar="[BOARD=]PORT", help="where the board is")
     add("--hil-samples", metavar="N", help="timed invokes per measurement")
     add("--hil-csv", metavar="FILE", help="latency CSV to append to")
@@ -158,6 +164,7 @@ def parse_options(config: pytest.Config) -> Options:
         boards=boards,
         asked=asked,
         models=_listed(_setting(config, "model")[0]),
+        runtimes=_listed(_setting(config, "runtime")[0]),
         samples=samples,
         csv=config.rootpath / _setting(config, "csv")[0],
         missing=missing,
@@ -165,7 +172,6 @@ def parse_options(config: pytest.Config) -> Options:
         rig_file=config.rootpath / rig_file if rig_file else None,
         rig=RigOptions(
             lock_timeout_s=timeout,
-            runtime=_setting(config, "runtime")[0] or None,
             flash=flash,
             tflm=(config.rootpath / tflm).resolve() if tflm else None,
             check_support=not config.getoption("hil_unchecked"),
@@ -190,7 +196,9 @@ def _new_rig(options: Options) -> Rig:
         file = load_rig(options.rig_file, registry)
         registry = file.extend(registry)
         for board_id in options.boards:
-            registry[board_id].runtime(options.rig.runtime if options.asked else None)
+            for runtime in options.runtimes if options.asked else ():
+                registry[board_id].runtime(runtime)
+            registry[board_id]
         project = find_project()
         for name in options.models if options.asked else ():
             resolve_model(name, project.artifacts)
@@ -214,7 +222,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header(config: pytest.Config) -> str:
     rig = config.stash[_RIG]
     boards = ", ".join(
-        f"{board_id} ({rig.registry[board_id].runtime(rig.options.rig.runtime)})"
+        f"{board_id} ({', '.join(rig.options.runtimes or rig.registry[board_id].runtimes[:1])})"
         for board_id in rig.options.boards
     )
     return f"hil: boards {boards}; models {', '.join(rig.options.models)}; {rig.options.csv}"
@@ -224,23 +232,32 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     # Names of our own: a project's fixture called `model` or `board` is not ours to parametrize.
     options = metafunc.config.stash[_RIG].options
     models = [Path(model).stem for model in options.models]
+    # One runtime is no parameter: a test's id should not change with the default.
+    runtimes = options.runtimes if len(options.runtimes) > 1 else ()
     for name, values, ids in (
         (BOARD_ID, options.boards, options.boards),
         (MODEL_NAME, options.models, models),
+        (RUNTIME, runtimes, runtimes),
     ):
-        if name in metafunc.fixturenames:
+        if values and name in metafunc.fixturenames:
             metafunc.parametrize(name, values, indirect=True, scope="session", ids=ids)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark board tests, and order them: by board, then by model, after the tests without a board.
+    """Mark board tests, and order them: by board, model and runtime, after those without a board.
 
-    So a board is opened once for each model, and let go when its last test is over.
+    So a board is opened once for each model and runtime, and let go when its last test is over.
     """
     rig = config.stash[_RIG]
     boards, models = (None, *rig.options.boards), (None, *rig.options.models)
-    items.sort(key=lambda item: (boards.index(board_of(item)), models.index(model_of(item))))
+    runtimes = (None, *rig.options.runtimes)
+
+    def place(item: pytest.Item) -> tuple[int, int, int]:
+        model, runtime = work_of(item)
+        return boards.index(board_of(item)), models.index(model), runtimes.index(runtime)
+
+    items.sort(key=place)
     for item in items:
         board_id = board_of(item)
         if board_id is None:
@@ -333,18 +350,25 @@ def _model_name(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
+@pytest.fixture(scope="session", name=RUNTIME)
+def _runtime(request: pytest.FixtureRequest, rig: Rig) -> Any:
+    return getattr(request, "param", next(iter(rig.options.runtimes), None))
+
+
 @pytest.fixture(scope="session")
-def model(rig: Rig, _hil_model_name: str, _hil_board_id: str) -> Artifact:
+def model(rig: Rig, _hil_model_name: str, _hil_board_id: str, _hil_runtime: str | None) -> Artifact:
     """The model under test (`--hil-model`), in the form that the board's runtime runs."""
-    runtime = rig.registry[_hil_board_id].runtime(rig.options.rig.runtime)
+    runtime = rig.registry[_hil_board_id].runtime(_hil_runtime)
     return resolve_model(_hil_model_name, rig.project.artifacts, runtime)
 
 
 @pytest.fixture(scope="session")
-def board(rig: Rig, _hil_board_id: str, model: Artifact) -> Iterator[OpenBoard]:
-    """A board, locked, built for, started and greeted; once per board and model."""
+def board(
+    rig: Rig, _hil_board_id: str, _hil_runtime: str | None, model: Artifact
+) -> Iterator[OpenBoard]:
+    """A board, locked, built for, started and greeted; once per board, model and runtime."""
     declared: Board = rig.registry[_hil_board_id]
-    options = rig.options_for(declared.id)
+    options = rig.options_for(declared.id, _hil_runtime)
     with ExitStack() as stack:
         try:
             ready = stack.enter_context(open_board(declared, model, rig.project, options))

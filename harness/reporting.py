@@ -17,7 +17,7 @@ from harness.junit import LINK_LOG, OUTCOME, annotate
 from harness.outcome import Outcome, of_error, worst
 from harness.rig import OpenBoard, summary
 from harness.rigfile import Quarantine
-from harness.session import Broken, Rig, board_of, first_line, model_of, property_of, set_property
+from harness.session import Broken, Rig, board_of, first_line, property_of, set_property, work_of
 from harness.tally import BoardTally, Note
 
 _NOTE = "hil_note"
@@ -182,8 +182,8 @@ class Reporting:
             return Note(board=board_id, outcome=Outcome.FAILED, reason=str(report.longrepr))
         outcome = of_error(error, on_board=report.when == "call")
         if isinstance(error, RigError | BoardError):
-            of_model = isinstance(error, BuildFailed | StaleFirmware)
-            key = (board_id, model_of(item) if of_model else None)
+            of_work = isinstance(error, BuildFailed | StaleFirmware)
+            key = (board_id, work_of(item) if of_work else None)
             broken = Broken(error=error, reported=self._rig.quarantine_of(item) is None)
             self._rig.broken.setdefault(key, broken)
         if outcome in (Outcome.SICK, Outcome.STALE) and report.when == "call":

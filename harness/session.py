@@ -19,15 +19,23 @@ from harness.tally import Tally
 
 BOARD_ID = "_hil_board_id"
 MODEL_NAME = "_hil_model_name"
+RUNTIME = "_hil_runtime"
+
+Work = tuple[str | None, str | None]
+"""Model and runtime of a test; a runtime of None is the board's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The plugin's options, parsed once. `asked` says that boards were named by the user."""
+    """The plugin's options, parsed once. `asked` says that boards were named by the user.
+
+    `runtimes` is empty where each board's own is meant.
+    """
 
     boards: tuple[str, ...]
     asked: bool
     models: tuple[str, ...]
+    runtimes: tuple[str, ...]
     samples: int
     csv: Path
     missing: str
@@ -48,7 +56,7 @@ class Broken:
 class Rig:
     """State of one run: what was asked for, the board that is open, what came of it so far.
 
-    `broken` is by board and model; a model of None stands for all. `release` closes the board that
+    `broken` is by board and work; a work of None stands for all. `release` closes the board that
     is open. `retries` and `rows` are those that no report has carried yet.
     """
 
@@ -57,7 +65,7 @@ class Rig:
     file: RigFile
     project: Project
     tally: Tally
-    broken: dict[tuple[str, str | None], Broken] = field(default_factory=dict)
+    broken: dict[tuple[str, Work | None], Broken] = field(default_factory=dict)
     opened: OpenBoard | None = None
     release: Callable[[], None] | None = None
     retries: int = 0
@@ -65,10 +73,11 @@ class Rig:
     rows: list[LatencyRow] = field(default_factory=list)
     commit: str | None = None
 
-    def options_for(self, board_id: str) -> RigOptions:
-        """Rig options with what is said of one board."""
+    def options_for(self, board_id: str, runtime: str | None) -> RigOptions:
+        """Rig options with what is said of one board, and a runtime."""
         return replace(
             self.options.rig,
+            runtime=runtime,
             port=self.options.ports.get(board_id),
             plugged=self.file.plugged(board_id),
             neighbours=tuple(other for other in self.file.boards if other.id != board_id),
@@ -100,11 +109,11 @@ class Rig:
         return taken
 
     def broken_for(self, item: pytest.Item) -> Broken | None:
-        """Why a test cannot run: its board broke, at all or with its model."""
+        """Why a test cannot run: its board broke, at all or with its model and runtime."""
         board_id = board_of(item)
         if board_id is None:
             return None
-        return self.broken.get((board_id, None)) or self.broken.get((board_id, model_of(item)))
+        return self.broken.get((board_id, None)) or self.broken.get((board_id, work_of(item)))
 
     def quarantine_of(self, item: pytest.Item) -> Quarantine | None:
         """The rig file's entry that covers a test on its board."""
@@ -113,18 +122,20 @@ class Rig:
         return self.file.quarantined(board_id, test) if board_id else None
 
 
+def _parameter(item: pytest.Item, name: str) -> str | None:
+    callspec = getattr(item, "callspec", None)
+    value = callspec.params.get(name) if callspec else None
+    return value if isinstance(value, str) else None
+
+
 def board_of(item: pytest.Item) -> str | None:
     """The id of the board that a test runs on; None for a test without one."""
-    callspec = getattr(item, "callspec", None)
-    value = callspec.params.get(BOARD_ID) if callspec else None
-    return value if isinstance(value, str) else None
+    return _parameter(item, BOARD_ID)
 
 
-def model_of(item: pytest.Item) -> str | None:
-    """The name of the model that a test runs; None for a test without one."""
-    callspec = getattr(item, "callspec", None)
-    value = callspec.params.get(MODEL_NAME) if callspec else None
-    return value if isinstance(value, str) else None
+def work_of(item: pytest.Item) -> Work:
+    """The model that a test runs and the runtime, as far as it has them."""
+    return _parameter(item, MODEL_NAME), _parameter(item, RUNTIME)
 
 
 def first_line(error: BaseException) -> str:

@@ -40,6 +40,15 @@ def test_a_wrong_argument_is_answered_with_the_right_ones(run, options, said):
     assert result.ret != 0
 
 
+def test_runtimes_are_told_apart_where_a_run_has_several(run):
+    test = "def test_it(board): pass"
+    several = run("--board", "qemu-m4", "--runtime", "aot,tflm", "--collect-only", "-v", tests=test)
+    ids = ["*test_it[[]qemu-m4-sine-aot[]]*", "*test_it[[]qemu-m4-sine-tflm[]]*"]
+    several.stdout.fnmatch_lines(["hil: boards qemu-m4 (aot, tflm)*", *ids])
+    one = run("--board", "qemu-m4", "--runtime", "tflm", "--collect-only", "-v", tests=test)
+    one.stdout.fnmatch_lines(["hil: boards qemu-m4 (tflm)*", "*test_it[[]qemu-m4-sine[]]*"])
+
+
 def test_board_tests_pass_on_the_virtual_board_and_write_the_csv(run):
     result = run("--board", "virtual", "--hil-samples", "100", tests=BOARD_TESTS.read_text())
     counts = result.parseoutcomes()
