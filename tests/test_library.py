@@ -149,12 +149,14 @@ def test_cmsis_nn_replaces_a_reference_kernel_and_brings_what_it_calls(tmp_path:
 
 def test_override_names_the_wrapper_of_a_tree_and_a_library_itself(tmp_path: Path) -> None:
     tree = find_library(made(tmp_path / "tree", SOURCES, FLATBUFFERS), tmp_path / "cache")
-    override = write_override("env-x", tree, ("ADD",), tmp_path / "work")
-    assert override.read_text() == (f"[env:env-x]\nlib_deps = symlink://{tmp_path}/work/library\n")
-    wrapper = tmp_path / "work" / "library" / "library.json"
+    override = write_override("env-x", tree, ("ADD",), tmp_path / "building")
+    assert override.read_text() == (
+        f"[env:env-x]\nlib_deps = symlink://{tmp_path}/building/library\n"
+    )
+    wrapper = tmp_path / "building" / "library" / "library.json"
     assert json.loads(wrapper.read_text())["build"]["srcDir"] == str(tree.root)
     written = wrapper.stat().st_mtime_ns
-    write_override("env-x", tree, ("ADD",), tmp_path / "work")
+    write_override("env-x", tree, ("ADD",), tmp_path / "building")
     assert wrapper.stat().st_mtime_ns == written
     manifest = {"library.json": '{"name": "tflm", "version": "3"}'}
     library = find_library(made(tmp_path / "lib", SOURCES, manifest), tmp_path / "cache")
