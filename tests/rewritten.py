@@ -62,3 +62,17 @@ def per_channel(content: bytes) -> bytes:
                 tensor.quantization.quantizedDimension = 0
 
     return _rewritten(content, change)
+
+
+def first_scales_only(content: bytes) -> bytes:
+    """What a library that ignores all scales of a Dense layer but the first takes a file for."""
+
+    def change(schema: Any, model: Any) -> None:
+        graph = model.subgraphs[0]
+        for node in graph.operators:
+            for index in node.inputs[1:]:
+                tensor = graph.tensors[index]
+                tensor.quantization.scale = [tensor.quantization.scale[0]]
+                tensor.quantization.zeroPoint = [0]
+
+    return _rewritten(content, change)

@@ -9,16 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from processes import children_of
+from rewritten import first_scales_only, per_channel
 
 from harness.board import load_registry
 from harness.build import Builder
-from harness.compare import Culprit, Verdict
+from harness.compare import Culprit, Verdict, compare
 from harness.emulator import QemuProcess
 from harness.errors import PortLost, UnknownName, Where
 from harness.link import Link, LinkOptions
 from harness.lock import hold
 from harness.project import Project, find_project
-from harness.reference import resolve_model, run_batch
+from harness.reference import TflmInterpreter, inspect_model, resolve_model, run_batch
 from harness.rig import RigOptions, affordable, checks_for, latency_row, open_board, summary
 from harness.runner import Dut
 
@@ -136,6 +137,24 @@ def test_wrong_outputs_are_attributed(sine, fault, culprit):
     assert compared.verdict is Verdict.MISMATCH
     assert compared.culprit is culprit
     assert {item.first for item in compared.differences} >= {"board virtual", "staged"}
+
+
+def test_a_library_that_ignores_all_scales_but_the_first_is_caught_and_its_kernels_blamed(
+    sine, tmp_path
+):
+    path = tmp_path / "dense.tflite"
+    path.write_bytes(per_channel(sine.content))
+    dense = inspect_model(path)
+    assert dense.per_channel_dense
+    ignoring = replace(dense, content=first_scales_only(dense.content))
+    inputs = checks_for(sine).inputs
+    golden, board = (
+        run_batch(TflmInterpreter(model), inputs, dense.inputs[0]).reading
+        for model in (dense, ignoring)
+    )
+    compared = compare(spec=dense.outputs[0], board=board, golden=golden, repeated=(board, board))
+    assert compared.verdict is Verdict.MISMATCH and compared.culprit is Culprit.KERNEL
+    assert compared.mismatches > 200
 
 
 def test_a_row_holds_the_boards_own_words(sine):
