@@ -5,39 +5,20 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
+import described
 import pytest
 
 from harness.report import COLUMNS, LatencyRow, append_rows, cell, table
 
 ROOT = Path(__file__).parent.parent
 
-ROW = LatencyRow(
-    time_utc="2026-11-21T06:00:00Z",
-    git_commit=None,
-    session="s0",
-    board="virtual",
-    board_uid=None,
-    port="virtual:",
-    mcu="host, of this machine",
-    clock_hz=1,
-    emulated=True,
-    runtime="tflm",
-    runtime_version="1",
-    model="sine",
-    dtype="int8",
-    model_sha256="ab",
-    firmware_build="cd",
-    flash_bytes=None,
-    ram_bytes=None,
-    arena_used_bytes=None,
-)
+ROW = described.row(emulated=True)
 
 
 def row(session: str) -> LatencyRow:
-    return replace(ROW, session=session)
+    return described.row(session=session)
 
 
 def sessions(path: Path) -> list[str]:
