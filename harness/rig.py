@@ -169,7 +169,7 @@ class OpenBoard:
     @property
     def port(self) -> str:
         """Where it was last."""
-        return self.dut.link.where.port or ""
+        return self._ready.port
 
     def recover(self, error: HilError) -> tuple[Step, ...]:
         """Bring the board back after an error of the link in mid-run.

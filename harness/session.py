@@ -80,7 +80,7 @@ class Rig:
             runtime=runtime,
             port=self.options.ports.get(board_id),
             plugged=self.file.plugged(board_id),
-            neighbours=tuple(other for other in self.file.boards if other.id != board_id),
+            neighbours=self.file.neighbours(board_id),
         )
 
     def limits_for(self, opened: OpenBoard) -> list[Limit]:
