@@ -22,8 +22,9 @@ from harness.arena import plan_arena
 from harness.artifact import list_models
 from harness.board import RUNTIMES, Board, Registry, load_registry
 from harness.build import Builder
+from harness.console import say
 from harness.doctor import examine
-from harness.errors import HilError, ModelError, RigError, TensorError, UnknownName
+from harness.errors import HilError, ModelError, ReportError, RigError, TensorError, UnknownName
 from harness.faults import Faults, parse_faults
 from harness.fit import shortage
 from harness.layers import save_pictures
@@ -66,11 +67,6 @@ exit status: 0 all is well; 1 wrong numbers, or anything else that failed; 2 wro
 that cannot be used; 10 the rig or a board is sick; 11 a board runs other firmware; 12 too slow;
 130 interrupted; 143 terminated. More in docs/outcomes.md
 """
-
-
-def say(text: str) -> None:
-    """One line of progress, at once, on standard error."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def _rig_path(options: argparse.Namespace) -> Path | None:
@@ -476,7 +472,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _exit_status(error: HilError) -> int:
-    if isinstance(error, UnknownName | ModelError | TensorError):
+    if isinstance(error, UnknownName | ModelError | TensorError | ReportError):
         return EXIT_USAGE
     return of_error(error, on_board=True).exit_status
 

@@ -21,6 +21,7 @@
     +-- ModelError          a model file is foreign, corrupt or not for this runtime
     |   +-- TooLarge        the firmware with this model does not fit the board
     |   +-- MissingKernel   the TFLM library lacks operators of the model
+    +-- ReportError         a CSV, baseline or report cannot be read or made
     +-- TensorError         a tensor's shape, dtype, scale or values do not fit
 
 An error carries its facts as attributes; the text is built from them.
@@ -287,6 +288,10 @@ class MissingKernel(ModelError):
         )
         self.operators = operators
         self.library = library
+
+
+class ReportError(HilError):
+    """A CSV, a baseline or a report cannot be read or made."""
 
 
 class TensorError(HilError):

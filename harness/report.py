@@ -1,20 +1,20 @@
-"""`latency.csv`: one row per board, runtime, model, dtype and session; see docs/csv.md."""
+"""The rows of the CSV files, and plain-text tables; docs/csv.md says what each column means."""
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
-from filelock import FileLock
+SESSION, RUN = "session", "run"
+"""Scopes of a row: one start of a board, or all sessions of a run taken together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyRow:
-    """A row of `latency.csv`; the columns are the fields, in this order. None is an empty cell."""
+    """A row of `latency.csv`: one session of a board, or with scope `run` all sessions of a run.
+
+    A session that was lost has an `error` and no statistics.
+    """
 
     time_utc: str
     git_commit: str | None
@@ -61,71 +61,81 @@ class LatencyRow:
     accuracy: float | None = None
     golden_accuracy: float | None = None
     link_us: float | None = None
+    scope: str = SESSION
+    run: str | None = None
+    session_number: int | None = None
+    sessions: int | None = None
+    sessions_lost: int | None = None
+    began: str | None = None
+    error: str | None = None
+    host: str | None = None
+    harness_version: str | None = None
+    compiler: str | None = None
+    flags: str | None = None
+    std_us: float | None = None
+    session_p50_us: float | None = None
+    cold_instructions: int | None = None
+    clock_ppm: float | None = None
+    clock_ppm_error: float | None = None
+    clock_check: str | None = None
+    stack_bytes: int | None = None
+    stack_used_bytes: int | None = None
+    flash_model_bytes: int | None = None
+    flash_runtime_bytes: int | None = None
+    flash_kernels_bytes: int | None = None
+    flash_harness_bytes: int | None = None
+    flash_rest_bytes: int | None = None
+    ram_model_bytes: int | None = None
+    ram_runtime_bytes: int | None = None
+    ram_kernels_bytes: int | None = None
+    ram_harness_bytes: int | None = None
+    ram_rest_bytes: int | None = None
+    baseline_run: str | None = None
+    baseline_verdict: str | None = None
+    baseline_ratio: float | None = None
+    baseline_low: float | None = None
+    baseline_high: float | None = None
+    baseline_rule: str | None = None
 
 
-COLUMNS = tuple(item.name for item in fields(LatencyRow))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleRow:
+    """A row of `samples.csv`: one timed invoke. `us` is without the cost of reading the counter."""
+
+    run: str
+    session_number: int
+    board: str
+    runtime: str
+    model: str
+    dtype: str
+    index: int
+    ticks: int
+    us: float
+    instructions: int | None
 
 
-def cell(value: object) -> str:
-    """Text of one cell: empty for None, six significant digits for a float, lower-case booleans."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return str(value)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputRow:
+    """A row of `outputs.csv`: one element of one output, of the board and of what judges it.
 
-
-def _lines(rows: list[list[str]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
-
-
-def _set_aside(path: Path) -> None:
-    """Keep a file of other columns under the first free name `latency.1.csv`, `latency.2.csv`..."""
-    number = 1
-    while (aside := path.with_suffix(f".{number}{path.suffix}")).exists():
-        number += 1
-    path.rename(aside)
-
-
-def _cut_torn_line(path: Path) -> None:
-    """Drop a last line without its newline: what a power cut left of a row nobody was told of."""
-    content = path.read_bytes()
-    if content and not content.endswith(b"\n"):
-        os.truncate(path, content.rfind(b"\n") + 1)
-
-
-def append_rows(path: Path, rows: list[LatencyRow]) -> None:
-    """Append whole rows, durably, safe against other writers and against being killed.
-
-    Every call is one write to a file opened for appending, followed by fsync, under a lock
-    file beside it. A file with other columns is set aside under a numbered name, never overwritten.
+    `x` is the input where it is one number. `board` and `golden` are as the board sent them,
+    `board_real` to `truth` in the model's unit.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    header = _lines([list(COLUMNS)])
-    with FileLock(f"{path}.lock"):
-        if path.exists():
-            _cut_torn_line(path)
-            with path.open("rb") as existing:
-                first = existing.readline()
-            if first and first.rstrip(b"\r\n") != header.rstrip(b"\n"):
-                _set_aside(path)
-        fresh = not path.exists() or path.stat().st_size == 0
-        content = _lines([[cell(value) for value in astuple(row)] for row in rows])
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            _write_all(handle, header + content if fresh else content)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
-
-def _write_all(handle: int, content: bytes) -> None:
-    while content:
-        content = content[os.write(handle, content) :]
+    run: str
+    board: str
+    runtime: str
+    model: str
+    dtype: str
+    sample: int
+    element: int
+    x: float | None
+    board_raw: float
+    golden_raw: float
+    board_real: float
+    golden_real: float
+    float_real: float | None
+    truth: float | None
 
 
 def table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

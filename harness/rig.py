@@ -21,6 +21,7 @@ from harness.attach import Expected, Ready, at_port, emulated, plugged_in, virtu
 from harness.board import Board
 from harness.build import Builder, Firmware
 from harness.compare import Comparison, Reading, compare
+from harness.csvfile import append
 from harness.errors import HilError, ModelError, Where
 from harness.faults import parse_faults
 from harness.flash import PlatformioUploader, Uploader
@@ -32,7 +33,7 @@ from harness.project import Project
 from harness.ptyboard import virtual_build_id
 from harness.recovery import Step, recover
 from harness.reference import HostRun, Interpreter, References, run_batch
-from harness.report import LatencyRow, append_rows, table
+from harness.report import LatencyRow, table
 from harness.rigfile import Plugged
 from harness.runner import Measurement
 from harness.seat import Seat
@@ -458,7 +459,7 @@ def record(
     """
     chosen = opened.checks.inputs[:1] if sample is None else np.asarray(sample)
     row = latency_row(opened, opened.dut.measure(chosen, samples), commit=commit)
-    append_rows(csv, [row])
+    append(csv, [row])
     return row
 
 

@@ -16,9 +16,10 @@ LAYERS = (
     {"errors"},
     {"tensor", "protocol", "latency", "compare", "report", "artifact", "board", "rigfile"}
     | {"support", "faults", "mlperf", "virtual", "outcome", "limits", "tally", "junit", "udev"}
-    | {"pictures", "fit"},
+    | {"pictures", "fit", "csvfile"},
     {"link", "reference", "codegen", "codegen_aot", "codegen_tflm", "arena", "library", "layers"}
-    | {"toolchain", "project", "build", "lock", "emulator", "ptyboard", "ending", "ports", "flash"},
+    | {"toolchain", "project", "build", "lock", "emulator", "ptyboard", "ending", "ports", "flash"}
+    | {"console"},
     {"runner"},
     {"recovery", "seat", "attach"},
     {"rig"},
