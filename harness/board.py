@@ -41,7 +41,8 @@ class Board:
     at which opening and closing the port starts the bootloader; None where uploads need no touch.
     Without `bootloader_port` the bootloader shows no serial port, such as the RP2040's disk.
     `upload_flags` tell an uploader that knows no ports, such as OpenOCD, which board is meant:
-    `{serial_number}` stands for its USB serial number.
+    `{serial_number}` stands for its USB serial number. `clock_tolerance_ppm` is how far off the
+    clock that its counter runs on may be; the default suits quartz, an RC oscillator needs more.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Board:
     baud: int = 115200
     bootloader_port: bool = True
     upload_flags: tuple[str, ...] = ()
+    clock_tolerance_ppm: float = 200.0
 
     def __post_init__(self) -> None:
         if self.attachment not in ATTACHMENTS:

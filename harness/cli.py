@@ -42,6 +42,7 @@ from harness.ports import (
 )
 from harness.project import Project, find_project
 from harness.ptyboard import serve
+from harness.record import Plan, record
 from harness.reference import resolve_model
 from harness.report import table
 from harness.rig import (
@@ -54,7 +55,6 @@ from harness.rig import (
     RigOptions,
     git_commit,
     open_board,
-    record,
     summary,
 )
 from harness.rigcheck import examine_rig
@@ -313,18 +313,26 @@ def bench(options: argparse.Namespace) -> int:
     """Compare and measure boards, append to the CSV, print the summary."""
     project = find_project()
     file, registry = _rig_file(options)
-    commit = git_commit(project.root)
+    plan = Plan(
+        samples=options.samples,
+        sessions=options.sessions,
+        csv=options.csv,
+        commit=git_commit(project.root),
+    )
     rows = []
     asked = (options.runtime or "").split(",")
     for board_id, name in product(options.board, asked):
         board = registry[board_id]
         runtime = board.runtime(name or None)
         artifact = resolve_model(options.model, project.artifacts, runtime)
-        say(f"{board_id}, {runtime}: build, start, compare, {options.samples} timed invokes")
+        say(
+            f"{board_id}, {runtime}: build, start, compare, {options.sessions} x {options.samples} "
+            "timed invokes"
+        )
         chosen = replace(_rig_options(options, file, board_id), runtime=runtime)
         with open_board(board, artifact, project, chosen) as opened:
             _say_what_it_took(opened)
-            row = record(opened, samples=options.samples, csv=options.csv, commit=commit)
+            row = record(opened, plan).run
             rows.append(row)
             if row.verdict != "pass":
                 say(str(opened.comparison))
@@ -434,6 +442,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("values", nargs="+", type=float, help="one number per input element")
         if run is bench:
             sub.add_argument("--samples", type=_positive, default=DEFAULT_SAMPLES, metavar="N")
+            sub.add_argument("--sessions", type=_positive, default=1, metavar="N")
             sub.add_argument("--csv", type=Path, default=DEFAULT_CSV)
     serving = command(virtual)
     serving.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME")

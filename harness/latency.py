@@ -14,7 +14,11 @@ WARM_AGREEMENT = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timer:
-    """The board's counter: rate in Hz, cost of reading it and smallest step in ticks."""
+    """The board's counter: rate in Hz, cost of reading it and smallest step in ticks.
+
+    `read_ticks`: least difference of two readings in a row, as the board measures it; every sample
+    holds it once. `step_ticks`: least change that was seen.
+    """
 
     hz: int
     read_ticks: int = 0
@@ -44,12 +48,17 @@ class Timer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencySummary:
-    """Microseconds of one invoke by the board's own counter.
+    """Microseconds of one invoke by the board's own counter, its read cost subtracted.
 
-    `p50_us`, `p95_us`, `p99_us` interpolate linearly between order statistics (NumPy's default,
-    Hyndman and Fan's type 7). `mad_us` is the median absolute deviation from the median, not
-    scaled. `p99_us` is None under 100 samples, `cold_us` where no first invoke was seen.
-    `warmup` is how many invokes ran and were discarded before the first sample.
+    n: samples. warmup: invokes run and discarded before the first of them.
+    cold_us: the first invoke since the board was started; None where it was not seen.
+    min_us, max_us: the extreme samples.
+    p50_us: the median. p95_us, p99_us: percentiles, linear between order statistics (type 7 of
+    Hyndman and Fan, "Sample quantiles in statistical packages", 1996; NumPy's default). p99_us is
+    None under 100 samples: it would say little but the maximum.
+    mad_us: median absolute deviation from the median, not scaled to a standard deviation.
+    mean_us: arithmetic mean. std_us: standard deviation of a sample, n - 1 in the denominator; None
+    of a single one.
     """
 
     n: int
@@ -59,6 +68,7 @@ class LatencySummary:
     p50_us: float
     mad_us: float
     mean_us: float
+    std_us: float | None
     p95_us: float
     p99_us: float | None
     max_us: float
@@ -86,6 +96,7 @@ def summarize(
         p50_us=float(p50),
         mad_us=float(np.median(np.abs(samples_us - p50))),
         mean_us=float(samples_us.mean()),
+        std_us=float(samples_us.std(ddof=1)) if samples_us.size > 1 else None,
         p95_us=float(p95),
         p99_us=float(p99) if samples_us.size >= P99_LEAST_SAMPLES else None,
         max_us=float(samples_us.max()),

@@ -333,17 +333,30 @@ class Link:
         Raises:
             LinkTimeout: no whole line came back in time.
         """
-        self._write(line.encode() + b"\n", None)
+        answer = self._ask(f"line {line!r}", line + "\n", b"\n", timeout_s)
+        return answer.partition(b"\n")[0].decode("utf-8", "replace").strip("\r\0")
+
+    def ask_command(self, command: str, *, timeout_s: float | None = None) -> list[str]:
+        """Send one command of the MLPerf dialect and return the lines before `m-ready`.
+
+        Raises:
+            LinkTimeout: `m-ready` did not come in time.
+        """
+        answer = self._ask(f"command {command!r}", command + "%", b"m-ready\n", timeout_s)
+        return answer.partition(b"m-ready")[0].decode("utf-8", "replace").strip("\0").splitlines()
+
+    def _ask(self, what: str, text: str, end: bytes, timeout_s: float | None) -> bytes:
+        self._write(text.encode(), None)
         patience = self.options.timeout_s if timeout_s is None else timeout_s
         deadline = self._clock() + patience
         answer = bytearray()
         while (left := deadline - self._clock()) > 0:
             answer += self._read(left, None)
-            if b"\n" in answer:
-                return answer.partition(b"\n")[0].decode("utf-8", "replace").strip("\r\0")
+            if end in answer:
+                return bytes(answer)
         raise LinkTimeout(
             where=self.where,
-            in_flight=f"line {line!r}",
+            in_flight=what,
             timeout_s=patience,
             attempts=1,
             received=bytes(answer),

@@ -18,6 +18,7 @@ from harness.errors import HilError, ToolMissing
 from harness.limits import Limit, hold_to, refuse_unmeasured
 from harness.project import find_project
 from harness.protocol import Capability
+from harness.record import Plan, record
 from harness.reference import References, resolve_model
 from harness.report import LatencyRow
 from harness.reporting import Reporting
@@ -31,7 +32,6 @@ from harness.rig import (
     RigOptions,
     git_commit,
     open_board,
-    record,
 )
 from harness.rigfile import load_rig
 from harness.runner import Dut
@@ -58,6 +58,7 @@ _DEFAULTS = {
     "runtime": "",
     "port": "",
     "samples": str(DEFAULT_SAMPLES),
+    "sessions": "1",
     "csv": str(DEFAULT_CSV),
     "missing": "",
     "lock_timeout": f"{DEFAULT_LOCK_TIMEOUT_S:g}",
@@ -92,6 +93,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     add("--hil-port", action="append", metavar="[BOARD=]PORT", help="where the board is")
     add("--hil-samples", metavar="N", help="timed invokes per measurement")
+    add("--hil-sessions", metavar="N", help="starts of the board per measurement")
     add("--hil-csv", metavar="FILE", help="latency CSV to append to")
     add("--hil-missing", choices=("error", "skip"), help="when a board or its tools are absent")
     add("--hil-lock-timeout", metavar="S", help="seconds to wait for a board in use")
@@ -166,6 +168,7 @@ def parse_options(config: pytest.Config) -> Options:
         models=_listed(_setting(config, "model")[0]),
         runtimes=_listed(_setting(config, "runtime")[0]),
         samples=samples,
+        sessions=_number("sessions", _setting(config, "sessions")[0], int),
         csv=config.rootpath / _setting(config, "csv")[0],
         missing=missing,
         ports=_ports(_setting(config, "port")[0], boards),
@@ -423,10 +426,11 @@ def reference(board: OpenBoard) -> References:
 def latency(
     request: pytest.FixtureRequest, rig: Rig, board: OpenBoard, dut: Dut
 ) -> Callable[..., LatencyRow]:
-    """Measure, append the row to the CSV at once, hold it to its limits and return it.
+    """Measure in sessions, append their rows to the CSV at once, hold the run's to its limits.
 
     `latency(n=200, at_most_us=400)` or, on an emulator, `latency(at_most_instructions=3000)` limit
-    the median; so does the rig file's `budget_us`, by itself. The row is appended either way.
+    the median; so does the rig file's `budget_us`, by itself. Rows are appended either way, and
+    that of the whole run is returned.
 
     Raises on call:
         TooSlow: the median is over a limit.
@@ -447,8 +451,13 @@ def latency(
             if most is not None
         ] + rig.limits_for(board)
         refuse_unmeasured(limits, board=board.board.id, attachment=board.board.attachment)
-        count = n or rig.options.samples
-        row = record(board, samples=count, csv=rig.options.csv, commit=rig.commit, sample=sample)
+        plan = Plan(
+            samples=n or rig.options.samples,
+            sessions=rig.options.sessions,
+            csv=rig.options.csv,
+            commit=rig.commit,
+        )
+        row = record(board, plan, sample).run
         rig.rows.append(row)
         for name in ("p50_us", "p99_us", "instructions_p50", "mismatches", "emulated", "accuracy"):
             set_property(request.node, f"hil_{name}", getattr(row, name))

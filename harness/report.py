@@ -119,7 +119,7 @@ class OutputRow:
     """A row of `outputs.csv`: one element of one output, of the board and of what judges it.
 
     `x` is the input where it is one number. `board` and `golden` are as the board sent them,
-    `board_real` to `truth` in the model's unit.
+    `board_real` to `truth` in the model's unit. `label` is the class of a classifier's sample.
     """
 
     run: str
@@ -136,6 +136,7 @@ class OutputRow:
     golden_real: float
     float_real: float | None
     truth: float | None
+    label: int | None = None
 
 
 def table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,9 @@ from harness.attach import Expected, Ready, at_port, emulated, plugged_in, virtu
 from harness.board import Board
 from harness.build import Builder, Firmware
 from harness.compare import Comparison, Reading, compare
-from harness.csvfile import append
 from harness.errors import HilError, ModelError, Where
 from harness.faults import parse_faults
 from harness.flash import PlatformioUploader, Uploader
-from harness.latency import LatencySummary, summarize
 from harness.link import LinkOptions, log_kept
 from harness.lock import hold
 from harness.ports import THIS_MACHINE, Bench
@@ -35,7 +32,6 @@ from harness.recovery import Step, recover
 from harness.reference import HostRun, Interpreter, References, run_batch
 from harness.report import LatencyRow, table
 from harness.rigfile import Plugged
-from harness.runner import Measurement
 from harness.seat import Seat
 from harness.tensor import dequantize
 
@@ -96,6 +92,16 @@ class Checks:
     goldens: Goldens | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Compared:
+    """A comparison, and the outputs (k, ...) that it is of; those of the float model are reals."""
+
+    result: Comparison
+    board: Reading
+    golden: Reading
+    float_outputs: NDArray[Any] | None
+
+
 SECONDS_PER_MAC = 1e-8
 SECONDS_PER_BYTE = 2.5e-5
 
@@ -141,8 +147,9 @@ def checks_for(artifact: Artifact) -> Checks:
 class OpenBoard:
     """A board that answered HELLO with the very firmware and model asked for.
 
-    `cold_ticks` is its first invoke since it was started, None if it ran before. `flash` is None
-    where nothing was uploaded; `escalations` are the steps it took to make a silent board answer.
+    `cold_ticks` is its first invoke since it was started, None if it ran before or if a measurement
+    took it. `flash` is None where nothing was uploaded; `escalations` are the steps it took to make
+    a silent board answer.
     """
 
     def __init__(
@@ -184,14 +191,33 @@ class OpenBoard:
         self._ready.expected.check(self.dut.hello, self.dut.link.where)
         return steps
 
+    def take_cold(self) -> int | None:
+        """Ticks of the first invoke since the board was started, for the first who asks."""
+        cold_ticks, self.cold_ticks = self.cold_ticks, None
+        return cold_ticks
+
+    def reset(self) -> None:
+        """Reset the board and see that it is the same.
+
+        Raises:
+            StaleFirmware: it came back with other firmware.
+        """
+        self.dut.reset()
+        self._ready.expected.check(self.dut.hello, self.dut.link.where)
+
     @cached_property
     def checks(self) -> Checks:
         """What the board is compared on."""
         return checks_for(self.artifact)
 
-    @cached_property
+    @property
     def comparison(self) -> Comparison:
         """Every check input on the board against the golden; asked again where it differs."""
+        return self.compared.result
+
+    @cached_property
+    def compared(self) -> Compared:
+        """The comparison and what was compared."""
         checks = self.checks
         answered = Reading(
             source=f"board {self.board.id}", outputs=self.dut.infer(checks.inputs).outputs
@@ -215,7 +241,7 @@ class OpenBoard:
             float_outputs = run_batch(
                 self.references.float32, reals, self.artifact.inputs[0]
             ).outputs
-        return compare(
+        result = compare(
             spec=self.dut.output,
             board=answered,
             golden=judge,
@@ -229,6 +255,7 @@ class OpenBoard:
             labels=goldens.labels if goldens else None,
             activation=self.artifact.activation,
         )
+        return Compared(result=result, board=answered, golden=judge, float_outputs=float_outputs)
 
     @property
     def host_p50_us(self) -> float | None:
@@ -368,99 +395,6 @@ def git_commit(root: Path) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None
-
-
-def summarize_measurement(opened: OpenBoard, measured: Measurement) -> LatencySummary:
-    """Latency of a measurement, with the cold first invoke where it was seen."""
-    timer = measured.timer
-    cold = None
-    if opened.cold_ticks is not None:
-        cold = float(timer.us(np.array([opened.cold_ticks], dtype=np.uint32))[0])
-    return summarize(timer.us(measured.ticks), warmup=measured.warmup, cold_us=cold)
-
-
-def median_instructions(opened: OpenBoard, measured: Measurement) -> int | None:
-    """Median exact instructions per invoke under QEMU; None on any other board."""
-    emulator = opened.board.emulator
-    if emulator is None:
-        return None
-    counts = measured.timer.instructions(measured.ticks, emulator.icount_shift)
-    return int(np.median(counts))
-
-
-def latency_row(
-    opened: OpenBoard, measured: Measurement, *, commit: str | None, now: datetime | None = None
-) -> LatencyRow:
-    """The CSV row of one measurement, with the board's comparison."""
-    hello, compared = opened.dut.hello, opened.comparison
-    summary = summarize_measurement(opened, measured)
-    return LatencyRow(
-        time_utc=(now or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        git_commit=commit,
-        session=opened.session,
-        board=opened.board.id,
-        board_uid=hello.board_uid or None,
-        port=opened.port,
-        mcu=opened.board.mcu,
-        clock_hz=opened.board.clock_hz,
-        emulated=opened.board.emulated,
-        runtime=hello.runtime,
-        runtime_version=hello.runtime_version,
-        model=opened.artifact.model,
-        dtype=opened.artifact.dtype,
-        model_sha256=opened.artifact.sha256,
-        firmware_build=hello.build_id.hex(),
-        flash_bytes=opened.firmware.flash_bytes if opened.firmware else None,
-        ram_bytes=opened.firmware.ram_bytes if opened.firmware else None,
-        arena_used_bytes=hello.arena_used if hello.arena_capacity else None,
-        reference=compared.reference,
-        samples=compared.samples,
-        mismatches=compared.mismatches,
-        max_abs_lsb=compared.max_abs_lsb,
-        mae_vs_float=compared.accuracy.mae_vs_float,
-        max_abs_vs_truth=compared.accuracy.max_abs_vs_truth,
-        retries=opened.dut.link.stats.retries,
-        n=summary.n,
-        warmup=summary.warmup,
-        cold_us=summary.cold_us,
-        min_us=summary.min_us,
-        p50_us=summary.p50_us,
-        mad_us=summary.mad_us,
-        mean_us=summary.mean_us,
-        p95_us=summary.p95_us,
-        p99_us=summary.p99_us,
-        max_us=summary.max_us,
-        instructions_p50=median_instructions(opened, measured),
-        host_p50_us=opened.host_p50_us,
-        verdict=compared.verdict.value,
-        kernels=hello.kernels or None,
-        tick_hz=hello.tick_hz,
-        timer_step_ticks=hello.timer_step_ticks,
-        timer_read_ticks=hello.timer_read_ticks,
-        accuracy=compared.classes.accuracy if compared.classes else None,
-        golden_accuracy=compared.classes.golden_accuracy if compared.classes else None,
-        link_us=measured.link_us,
-    )
-
-
-def record(
-    opened: OpenBoard,
-    *,
-    samples: int,
-    csv: Path,
-    commit: str | None,
-    sample: NDArray[Any] | None = None,
-) -> LatencyRow:
-    """Measure a board, append the row to the CSV at once and return it.
-
-    Args:
-        samples: timed invokes.
-        sample: one input; the first check input if None.
-    """
-    chosen = opened.checks.inputs[:1] if sample is None else np.asarray(sample)
-    row = latency_row(opened, opened.dut.measure(chosen, samples), commit=commit)
-    append(csv, [row])
-    return row
 
 
 SUMMARY_HEADINGS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import time
 import zlib
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.clockcheck import ClockStamp
 from harness.errors import BoardStatus, LinkTimeout, ProtocolError, StaleFirmware, Where, located
 from harness.latency import Timer, agree
 from harness.link import Link, LinkOptions
@@ -40,6 +42,7 @@ BATCH_ATTEMPTS = 4
 """A batch that comes through damaged this often is cut: the smaller frame has better chances."""
 
 MAX_WARMUP = 50
+_LAP = re.compile(r"m-lap-us-(\d+)")
 _PATIENCE = 10
 """A request may take this many times what the invokes before it took."""
 
@@ -57,13 +60,15 @@ class Inference:
 class Measurement:
     """Raw ticks (n,) of repeated invokes on one input, after `warmup` discarded ones.
 
-    `link_us` is what it took, by the host's clock, to send that input and to read the output.
+    `cold_ticks` is the first of those where it was asked for. `link_us` is what it took, by the
+    host's clock, to send that input and to read the output.
     """
 
     ticks: NDArray[np.uint32]
     warmup: int
     timer: Timer
     link_us: float
+    cold_ticks: int | None = None
 
 
 def check_identity(
@@ -208,15 +213,19 @@ class Dut:
             ticks.append(took)
         return self._inference(outputs, ticks, before)
 
-    def measure(self, sample: NDArray[Any], n: int) -> Measurement:
+    def measure(self, sample: NDArray[Any], n: int, *, cold: bool = False) -> Measurement:
         """Warm up on one input until two consecutive invokes agree, then time n invokes.
 
         Nothing is sent while the board runs. Raw ticks: subtract the read cost with `timer`.
+
+        Args:
+            cold: the board was just reset: its first invoke is kept, apart from the warm-up.
         """
         raw = batch_bytes(sample, self.input)
         start = self._clock()
         self._write(raw)
         sent_s = self._clock() - start
+        cold_ticks = int(self._run(raw, 1)[1][0]) if cold else None
         warmup = self._warm_up(raw)
         parts: list[NDArray[np.uint32]] = []
         checksums: list[int] = []
@@ -231,8 +240,25 @@ class Dut:
         self._read(checksums[-1])
         link_us = (sent_s + self._clock() - start) * 1e6
         return Measurement(
-            ticks=np.concatenate(parts), warmup=warmup, timer=self.timer, link_us=link_us
+            ticks=np.concatenate(parts),
+            warmup=warmup,
+            timer=self.timer,
+            link_us=link_us,
+            cold_ticks=cold_ticks,
         )
+
+    def read_clock(self) -> ClockStamp | None:
+        """The board's time since it was started; None if the answer came through damaged."""
+        before_s = self._clock()
+        try:
+            lines = self.link.ask_command("timestamp")
+        except LinkTimeout:
+            return None
+        after_s = self._clock()
+        match = _LAP.fullmatch(lines[-1]) if lines else None
+        if match is None:
+            return None
+        return ClockStamp(before_s=before_s, after_s=after_s, board_us=int(match[1]))
 
     def reset(self) -> Hello:
         """Reset the board's CPU over the link and greet it anew.

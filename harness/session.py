@@ -37,6 +37,7 @@ class Options:
     models: tuple[str, ...]
     runtimes: tuple[str, ...]
     samples: int
+    sessions: int
     csv: Path
     missing: str
     ports: dict[str, str]

@@ -18,10 +18,10 @@ def test_last(board): assert board.comparison.mismatches == 0
 """
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file."""
+def rows(path: Path, scope: str = "run") -> list[dict[str, str]]:
+    """The rows of a latency CSV that are of whole runs, or of a `session`."""
     with path.open() as file:
-        return list(csv.DictReader(file))
+        return [row for row in csv.DictReader(file) if row["scope"] == scope]
 
 
 def cases(path: Path) -> dict[str, ElementTree.Element]:

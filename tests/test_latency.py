@@ -45,6 +45,15 @@ def test_summary_keeps_warmup_and_an_absent_cold_invoke() -> None:
     assert summarize(np.array([1.0]), cold_us=9.0).cold_us == 9.0
 
 
+@pytest.mark.parametrize(
+    "samples, std",
+    # By hand: sqrt(sum of squared deviations / (n - 1)).
+    [((5.0,), None), ((1.0, 3.0), math.sqrt(2)), ((1.0, 2.0, 3.0, 4.0), math.sqrt(5 / 3))],
+)
+def test_standard_deviation_is_a_samples_and_absent_of_one(samples, std: float | None) -> None:
+    assert summary(*samples).std_us == (None if std is None else pytest.approx(std))
+
+
 def test_no_samples_are_refused() -> None:
     with pytest.raises(ValueError, match="no latency samples"):
         summarize(np.array([]))

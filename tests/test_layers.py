@@ -16,13 +16,14 @@ LAYERS = (
     {"errors"},
     {"tensor", "protocol", "latency", "compare", "report", "artifact", "board", "rigfile"}
     | {"support", "faults", "mlperf", "virtual", "outcome", "limits", "tally", "junit", "udev"}
-    | {"pictures", "fit", "csvfile"},
+    | {"pictures", "fit", "csvfile", "clockcheck"},
     {"link", "reference", "codegen", "codegen_aot", "codegen_tflm", "arena", "library", "layers"}
     | {"toolchain", "project", "build", "lock", "emulator", "ptyboard", "ending", "ports", "flash"}
     | {"console"},
     {"runner"},
     {"recovery", "seat", "attach"},
     {"rig"},
+    {"record"},
     {"session", "schedule"},
     {"reporting"},
     {"plugin", "cli", "doctor", "rigcheck"},

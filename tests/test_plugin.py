@@ -12,8 +12,9 @@ import pytest
 from processes import alive, children_of
 from pytests import rows
 
+from harness.csvfile import columns
 from harness.emulator import QEMU
-from harness.report import COLUMNS
+from harness.report import LatencyRow
 
 pytest_plugins = ["pytester"]
 
@@ -54,7 +55,7 @@ def test_board_tests_pass_on_the_virtual_board_and_write_the_csv(run):
     counts = result.parseoutcomes()
     assert counts["passed"] >= 11 and set(counts) <= {"passed", "skipped"}
     (row,) = rows(run.path / "reports" / "latency.csv")
-    assert tuple(row) == COLUMNS
+    assert tuple(row) == columns(LatencyRow)
     assert (row["board"], row["emulated"], row["n"]) == ("virtual", "true", "100")
     assert (row["mismatches"], row["verdict"], row["retries"]) == ("0", "pass", "0")
     result.stdout.fnmatch_lines(["*hil latency*", "virtual *tflm *0/256*pass*"])

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from harness.link import Link, LinkOptions
 from harness.lock import hold
 from harness.project import Project, find_project
 from harness.reference import TflmInterpreter, inspect_model, resolve_model, run_batch
-from harness.rig import RigOptions, affordable, checks_for, latency_row, open_board, summary
+from harness.rig import RigOptions, affordable, checks_for, open_board
 from harness.runner import Dut
 
 PROJECT = find_project()
@@ -157,19 +156,6 @@ def test_a_library_that_ignores_all_scales_but_the_first_is_caught_and_its_kerne
     assert compared.mismatches > 200
 
 
-def test_a_row_holds_the_boards_own_words(sine):
-    with open_board(REGISTRY["qemu-m4"], sine, PROJECT, RigOptions()) as opened:
-        measured = opened.dut.measure(checks_for(sine).inputs[:1], 150)
-        row = latency_row(opened, measured, commit="abc")
-        hello = opened.dut.hello
-    assert (row.board, row.emulated, row.runtime) == ("qemu-m4", True, "aot")
-    assert row.firmware_build == hello.build_id.hex()
-    assert row.kernels.startswith("CMSIS-NN")
-    assert (row.n, row.samples, row.mismatches, row.verdict) == (150, 256, 0, "pass")
-    assert row.instructions_p50 == pytest.approx(row.p50_us * 1000 / 128, abs=1)
-    assert row.arena_used_bytes > 0 and row.cold_us > 0
-
-
 def test_a_runtime_the_board_lacks_is_named_with_those_it_has(sine):
     with (
         pytest.raises(UnknownName, match="'tvm'; known: aot, tflm"),
@@ -215,17 +201,3 @@ def test_picture_larger_than_a_frame_takes_one_invoke_and_its_transfer_is_apart(
         np.testing.assert_array_equal(answered.outputs, horse.goldens.outputs[:2])
         measured = dut.measure(horse.goldens.inputs[:1], 3)
         assert len(measured.ticks) == 3 and measured.link_us > 0
-
-
-def test_accuracy_and_link_time_reach_the_row(sine):
-    digits = resolve_model("mnist_dnn", PROJECT.artifacts)
-    rows = []
-    for model in (digits, sine):
-        with open_board(REGISTRY["virtual"], model, PROJECT, RigOptions()) as opened:
-            measured = opened.dut.measure(opened.checks.inputs[:1], 5)
-            rows.append(latency_row(opened, measured, commit=None))
-    assert rows[0].accuracy == rows[0].golden_accuracy > 0.9
-    assert (rows[1].accuracy, rows[1].golden_accuracy) == (None, None)
-    assert all(row.link_us > 0 for row in rows)
-    assert "virtual, mnist_dnn: accuracy 0.9" in summary(rows, Path("latency.csv"))
-    assert "accuracy" not in summary(rows[1:], Path("latency.csv"))
