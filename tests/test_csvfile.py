@@ -230,3 +230,12 @@ def test_an_absent_file_is_refused_by_name(tmp_path: Path) -> None:
 def test_other_tables_are_beside_latency_csv() -> None:
     assert beside(Path("r/latency.csv"), "samples") == Path("r/samples.csv")
     assert beside(Path("r/mine.csv"), "samples") == Path("r/mine.samples.csv")
+
+
+@pytest.mark.parametrize("count", [42, 45])
+def test_real_files_of_older_versions_are_read_whole(count: int) -> None:
+    loaded = read(ROOT / f"tests/vectors/csv/latency-{count}-columns.csv", LatencyRow)
+    assert loaded.notes == () and len(loaded.rows) == 4
+    assert {item.board for item in loaded.rows} <= {"qemu-m4", "virtual"}
+    assert all(item.n == 1000 and item.run is None for item in loaded.rows)
+    assert {item.scope for item in loaded.rows} == {"session"}
