@@ -55,10 +55,10 @@ from harness.rig import (
     RigOptions,
     git_commit,
     open_board,
-    summary,
 )
 from harness.rigcheck import examine_rig
 from harness.rigfile import Plugged, RigFile, job_matrix, load_rig
+from harness.summary import summary
 from harness.udev import udev_rules
 
 EXIT_USAGE = 2

