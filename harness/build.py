@@ -9,9 +9,10 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from harness import codegen, codegen_aot, codegen_tflm
 from harness.arena import ArenaPlan, plan_arena
 from harness.artifact import Artifact
 from harness.board import Board
+from harness.buildlog import run_logged
 from harness.codegen_aot import generate_aot
 from harness.codegen_tflm import generate_tflm
 from harness.errors import (
@@ -42,6 +44,7 @@ from harness.library import (
     work_name,
     write_override,
 )
+from harness.progress import Progress, unseen
 from harness.project import Project
 from harness.support import refuse_unsupported
 from harness.toolchain import arm_gcc_version, seed_scons
@@ -303,6 +306,7 @@ class Builder:
         tflm: folder of the TFLM library, instead of the one that the environment pins.
         arena_bytes: capacity of the `tflm` arena, instead of the one planned from the model.
         check_support: refuse models that the runtime is known to compute wrongly.
+        progress: told of a build, and of waiting for another one.
     """
 
     def __init__(
@@ -312,8 +316,10 @@ class Builder:
         tflm: Path | None = None,
         arena_bytes: int | None = None,
         check_support: bool = True,
+        progress: Progress = unseen,
     ) -> None:
         self._project = project
+        self._progress = progress
         self._tflm = tflm
         self._arena_bytes = arena_bytes
         self._check_support = check_support
@@ -334,10 +340,20 @@ class Builder:
         if not (kept / "firmware.json").is_file():
             work = self._project.state / "build" / work_name(job.env, job.library)
             work.mkdir(parents=True, exist_ok=True)
-            with FileLock(work / "lock"):
+            with self._alone(work, job):
                 if not (kept / "firmware.json").is_file():
                     self._build(job, identity, work, kept)
         return self._load(kept, identity, job)
+
+    @contextmanager
+    def _alone(self, work: Path, job: Job) -> Iterator[None]:
+        lock = FileLock(work / "lock")
+        with self._progress(f"{job.board.id}: waiting for another build"):
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _job(self, board: Board, runtime: str, artifact: Artifact) -> Job:
         job = Job(board=board, runtime=runtime, artifact=artifact)
@@ -403,19 +419,16 @@ class Builder:
             environment["PLATFORMIO_BUILD_FLAGS"] = " ".join(flags)
         seed_scons(Path(environment["PLATFORMIO_CORE_DIR"]))
         command = [sys.executable, "-m", "platformio", "run", "-e", job.env]
-        done = subprocess.run(
-            [*command, "-d", str(self._project.root)],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
         log = work / "build.log"
-        log.write_text(done.stdout)
-        if done.returncode:
-            raise explain_failure(done.stdout, job, str(log))
+        status, said = run_logged(
+            [*command, "-d", str(self._project.root)],
+            log,
+            environment=environment,
+            progress=self._progress,
+            what=f"{job.board.id}: building",
+        )
+        if status:
+            raise explain_failure(said, job, str(log))
 
 
 def generate(job: Job, identity: str, folder: Path) -> None:

@@ -22,7 +22,7 @@ from harness.arena import plan_arena
 from harness.artifact import list_models
 from harness.board import RUNTIMES, Board, Registry, load_registry
 from harness.build import Builder
-from harness.console import say
+from harness.console import progress_on, say
 from harness.doctor import examine
 from harness.errors import HilError, ModelError, ReportError, RigError, TensorError, UnknownName
 from harness.faults import Faults, parse_faults
@@ -92,6 +92,7 @@ def _rig_options(options: argparse.Namespace, file: RigFile, board_id: str) -> R
         tflm=options.tflm,
         arena_bytes=options.arena,
         check_support=not options.unchecked,
+        progress=options.progress,
     )
 
 
@@ -259,6 +260,7 @@ def build(options: argparse.Namespace) -> int:
         tflm=options.tflm,
         arena_bytes=options.arena,
         check_support=not options.unchecked,
+        progress=options.progress,
     )
     firmware = builder.build(board, runtime, artifact)
     print(f"{firmware.elf}\nbuild id {firmware.build_id}")
@@ -470,7 +472,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry point of `hil`."""
     options = _parser().parse_args(arguments)
     try:
-        with _orderly_termination():
+        with _orderly_termination(), progress_on(sys.stderr) as options.progress:
             status: int = options.run(options)
             return status
     except HilError as error:

@@ -26,6 +26,7 @@ from harness.flash import PlatformioUploader, Uploader
 from harness.link import LinkOptions, log_kept
 from harness.lock import hold
 from harness.ports import THIS_MACHINE, Bench
+from harness.progress import Progress, unseen
 from harness.project import Project
 from harness.ptyboard import virtual_build_id
 from harness.recovery import Step, recover
@@ -56,7 +57,7 @@ class RigOptions:
     `flash` is one of FLASH. `tflm` is a folder with a TFLM library to build with, instead of the
     one that the board's environment pins, and `arena_bytes` the capacity of its arena instead of
     the one planned from the model. Without `check_support` a model that the runtime is known to
-    compute wrongly is built and run all the same.
+    compute wrongly is built and run all the same. `progress` is told of what takes a while.
     """
 
     lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S
@@ -69,6 +70,7 @@ class RigOptions:
     tflm: Path | None = None
     arena_bytes: int | None = None
     check_support: bool = True
+    progress: Progress = unseen
 
     @property
     def place(self) -> str | None:
@@ -268,7 +270,8 @@ class OpenBoard:
         return None if golden is None else self._host_run(golden)
 
     def _host_run(self, interpreter: Interpreter) -> HostRun:
-        return run_batch(interpreter, self.checks.inputs, self.artifact.inputs[0])
+        with self.dut.progress(f"{self.board.id}: the same on this machine"):
+            return run_batch(interpreter, self.checks.inputs, self.artifact.inputs[0])
 
     def _judges(self) -> tuple[Reading, Reading | None]:
         goldens = self.checks.goldens
@@ -317,19 +320,22 @@ def open_board(
             tflm=options.tflm,
             arena_bytes=options.arena_bytes,
             check_support=options.check_support,
+            progress=options.progress,
         )
         firmware = builder.build(board, runtime, artifact)
         build_id = firmware.build_id
     expected = Expected(model_sha256=artifact.sha256, build_id=build_id, runtime=runtime)
     where = Where(board=board.id, model=artifact.name)
     with ExitStack() as stack:
-        stack.enter_context(hold(board.id, timeout_s=options.lock_timeout_s))
+        held = hold(board.id, timeout_s=options.lock_timeout_s, progress=options.progress)
+        stack.enter_context(held)
         if board.attachment in ("serial", "url") and firmware is not None:
             uploader = upload or PlatformioUploader(project)
             road = _real(board, firmware, expected, where, options, bench, uploader)
         else:
             road = _started(board, firmware, artifact, expected, where, options)
         ready = stack.enter_context(road)
+        ready.dut.progress = options.progress
         with log_kept(ready.dut.link):
             first = ready.dut.infer(checks_for(artifact).inputs[:1])
         yield OpenBoard(
@@ -362,7 +368,13 @@ def _real(
     return plugged_in(
         seat,
         expected,
-        partial(seat.flash, firmware, upload, lock_timeout_s=options.lock_timeout_s),
+        partial(
+            seat.flash,
+            firmware,
+            upload,
+            lock_timeout_s=options.lock_timeout_s,
+            progress=options.progress,
+        ),
         policy=options.flash,
         options=options.patience,
     )

@@ -11,6 +11,7 @@ import pytest
 
 from harness.board import Registry
 from harness.limits import Limit
+from harness.progress import Progress, unseen
 from harness.project import Project
 from harness.report import LatencyRow
 from harness.rig import OpenBoard, RigOptions
@@ -58,7 +59,8 @@ class Rig:
     """State of one run: what was asked for, the board that is open, what came of it so far.
 
     `broken` is by board and work; a work of None stands for all. `release` closes the board that
-    is open. `retries` and `rows` are those that no report has carried yet.
+    is open. `retries` and `rows` are those that no report has carried yet. `progress` shows what
+    takes a while.
     """
 
     options: Options
@@ -73,6 +75,7 @@ class Rig:
     retries_seen: int = 0
     rows: list[LatencyRow] = field(default_factory=list)
     commit: str | None = None
+    progress: Progress = unseen
 
     def options_for(self, board_id: str, runtime: str | None) -> RigOptions:
         """Rig options with what is said of one board, and a runtime."""
@@ -82,6 +85,7 @@ class Rig:
             port=self.options.ports.get(board_id),
             plugged=self.file.plugged(board_id),
             neighbours=self.file.neighbours(board_id),
+            progress=self.progress,
         )
 
     def limits_for(self, opened: OpenBoard) -> list[Limit]:

@@ -19,7 +19,7 @@ LAYERS = (
     | {"pictures", "fit", "csvfile", "clockcheck", "summary", "progress"},
     {"link", "reference", "codegen", "codegen_aot", "codegen_tflm", "arena", "library", "layers"}
     | {"toolchain", "project", "build", "lock", "emulator", "ptyboard", "ending", "ports", "flash"}
-    | {"console"},
+    | {"console", "buildlog"},
     {"runner"},
     {"recovery", "seat", "attach"},
     {"rig"},
