@@ -19,8 +19,8 @@ DELAY_S = 2.0
 
 INTERVAL_S = 0.25
 _FALLBACK_COLUMNS = 80
-_BAR_COLUMNS = 45
-"""What is kept for bar and times when a name is long."""
+_TIME_COLUMNS, _BAR_COLUMNS = 10, 45
+"""What is kept for a time, and for a bar and times, when a name is long."""
 
 Run = Callable[[argparse.Namespace], int]
 Command = Callable[[Run], argparse.ArgumentParser]
@@ -182,7 +182,9 @@ def line(now: State, columns: int, *, unicode: bool = True) -> str:
         None if now.share is None else 1.0,
         now.elapsed_s,
         ncols=columns,
-        prefix=_shortened(now.what, columns - _BAR_COLUMNS),
+        prefix=_shortened(
+            now.what, columns - (_TIME_COLUMNS if now.share is None else _BAR_COLUMNS)
+        ),
         ascii=not unicode,
         bar_format=form,
     )

@@ -102,7 +102,8 @@ def _locked(
     try:
         _prepare(place)
         lock = FileLock(place / f"{name}.lock", mode=0o666)
-        with progress(f"{where.board}: {what}; waiting for up to {timeout_s:g} s"):
+        waiting = f"{where.board}: {what}, waiting up to {timeout_s:g} s"
+        with progress(f"{waiting} for {_describe_holder(holder)}"):
             lock.acquire(timeout=timeout_s, poll_interval=0.05)
     except Timeout as error:
         raise BoardBusy(
