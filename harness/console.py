@@ -18,6 +18,9 @@ DELAY_S = 2.0
 """Work shorter than this shows nothing."""
 
 INTERVAL_S = 0.25
+_LEAST_SHARE = 0.03
+"""Below it the time left would be a guess: work starts slowly, with warm-up and small batches."""
+
 _FALLBACK_COLUMNS = 80
 _TIME_COLUMNS, _BAR_COLUMNS = 10, 45
 """What is kept for a time, and for a bar and times, when a name is long."""
@@ -112,14 +115,10 @@ class TerminalProgress:
     def __call__(self, what: str, total: int | None = None) -> Iterator[Advance]:
         """A piece of work begins; see harness.progress."""
         task = Task(what, total, self._clock())
-
-        def advance(count: int) -> None:
-            task.done += count
-
         with self._lock:
             self._tasks.append(task)
         try:
-            yield advance
+            yield task.advance
         finally:
             with self._lock:
                 self._tasks.remove(task)
@@ -166,14 +165,14 @@ class TerminalProgress:
 def line(now: State, columns: int, *, unicode: bool = True) -> str:
     """`qemu-m4: timing  43%|####      | 00:12, 00:15 left`, no wider than `columns`.
 
-    The time left is what the rest takes at the average pace so far. Without a known share, only the
-    time that has passed.
+    The time left is what the rest takes at the average pace so far. Where next to nothing is done,
+    or nobody knows how much, only the time that has passed.
     """
     from tqdm import tqdm  # loaded once somebody waits
 
     if now.share is None:
         form = "{desc}  {elapsed}"
-    elif now.share == 0.0:
+    elif now.share < _LEAST_SHARE:
         form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}"
     else:
         form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"

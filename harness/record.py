@@ -385,12 +385,16 @@ def record(opened: OpenBoard, plan: Plan, sample: NDArray[Any] | None = None) ->
     run = new_run()
     sessions: list[Session] = []
     rows: list[LatencyRow] = []
-    for number in range(1, plan.sessions + 1):
-        session = measure_session(opened, chosen, number, plan, last=number == plan.sessions)
-        rows.append(session_row(opened, session, _identity(opened, plan, run)))
-        append(beside(plan.csv, "samples"), sample_rows(opened, session, run))
-        append(plan.csv, rows[-1:])
-        sessions.append(session)
+    # Compared before, so that sessions take equally long and the time left is right.
+    _ = opened.comparison
+    with opened.dut.progress(f"{opened.board.id}: session", plan.sessions) as advance:
+        for number in range(1, plan.sessions + 1):
+            session = measure_session(opened, chosen, number, plan, last=number == plan.sessions)
+            rows.append(session_row(opened, session, _identity(opened, plan, run)))
+            append(beside(plan.csv, "samples"), sample_rows(opened, session, run))
+            append(plan.csv, rows[-1:])
+            sessions.append(session)
+            advance(1)
     if all(session.measured is None for session in sessions):
         assert sessions[-1].error is not None
         raise sessions[-1].error

@@ -86,18 +86,18 @@ def test_work_of_two_seconds_writes_not_a_byte() -> None:
 
 def test_work_within_work_is_one_line_until_the_outermost_ends() -> None:
     with by_hand() as (terminal, clock, progress):
-        with progress("session", 2) as advance:
+        with progress("nano: session", 2) as advance:
             with progress("nano: timing", 4) as inner:
                 inner(2)
                 clock.now += 5.0
                 progress.show()
                 terminal.settle()
-                assert terminal.lines[0].startswith("session 1/2, nano: timing  25%")
+                assert terminal.lines[0].startswith("nano: session 1/2, timing  25%")
                 assert terminal.lines[0].endswith("00:05, 00:15 left")
             advance(1)
             progress.show()
             terminal.settle()
-            assert terminal.lines[0].startswith("session  50%")
+            assert terminal.lines[0].startswith("nano: session  50%")
         terminal.settle()
         assert terminal.lines == []
 
@@ -193,6 +193,7 @@ def test_only_a_terminal_that_somebody_looks_at_gets_progress(
     [
         (None, "nano: timing  01:15"),
         (0.0, "nano: timing   0%|          | 01:15"),
+        (0.02, "nano: timing   2%|          | 01:15"),
         (0.5, "nano: timing  50%|#    | 01:15, 01:15 left"),
     ],
 )

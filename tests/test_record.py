@@ -14,7 +14,8 @@ from harness.project import find_project
 from harness.record import Plan, record
 from harness.reference import resolve_model
 from harness.report import RUN, SESSION, LatencyRow, OutputRow, SampleRow
-from harness.rig import RigOptions, open_board, summary
+from harness.rig import RigOptions, open_board
+from harness.summary import summary
 
 PROJECT = find_project()
 REGISTRY = load_registry()
@@ -179,5 +180,5 @@ def test_accuracy_and_link_time_reach_the_row(plan):
     assert rows[0].accuracy == rows[0].golden_accuracy > 0.9
     assert (rows[1].accuracy, rows[1].golden_accuracy) == (None, None)
     assert all(row.link_us > 0 for row in rows)
-    assert "virtual, mnist_dnn: accuracy 0.9" in summary(rows, Path("latency.csv"))
+    assert "virtual, tflm, mnist_dnn: accuracy 0.9" in summary(rows, Path("latency.csv"))
     assert "accuracy" not in summary(rows[1:], Path("latency.csv"))
