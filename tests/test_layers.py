@@ -16,7 +16,7 @@ LAYERS = (
     {"errors"},
     {"tensor", "protocol", "latency", "compare", "report", "artifact", "board", "rigfile"}
     | {"support", "faults", "mlperf", "virtual", "outcome", "limits", "tally", "junit", "udev"}
-    | {"pictures", "fit", "csvfile", "clockcheck"},
+    | {"pictures", "fit", "csvfile", "clockcheck", "gate"},
     {"link", "reference", "codegen", "codegen_aot", "codegen_tflm", "arena", "library", "layers"}
     | {"toolchain", "project", "build", "lock", "emulator", "ptyboard", "ending", "ports", "flash"}
     | {"console"},
