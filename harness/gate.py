@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 LEAST_DELTA = 0.02
 """A smaller change is none, however certain."""
+SHARED_LEAST_DELTA = 1.0
+"""The same where the clock is that of a shared host: other work slows whole runs down, by up to
+1.7 times in our recordings, and sessions that follow each other do not show it."""
 SPREADS = 3.0
 LEAST_SESSIONS = 3
 CONFIDENCE = 0.95
@@ -48,12 +51,14 @@ class Verdict(Enum):
 class Sessions:
     """One figure for each session of a run: its median in us, or `exact` instruction counts.
 
-    `step_us` is the smallest step of the board's counter.
+    `step_us` is the smallest step of the board's counter. `least_delta` is the smallest change
+    that counts; larger for a board whose runs differ by more than their sessions show.
     """
 
     figures: tuple[float, ...]
     exact: bool = False
     step_us: float = 0.0
+    least_delta: float = LEAST_DELTA
 
     def __post_init__(self) -> None:
         if any(not 0 < figure < math.inf for figure in self.figures):
@@ -137,7 +142,9 @@ def aa_spread(sd: Floats, n: int, m: int) -> Floats:
     return np.asarray(sd * _MEDIAN_EFFICIENCY * math.sqrt(1 / n + 1 / m) * widening)
 
 
-def weigh(base: Floats, new: Floats, *, step_us: float = 0.0) -> Evidence:
+def weigh(
+    base: Floats, new: Floats, *, step_us: float = 0.0, least_delta: float = LEAST_DELTA
+) -> Evidence:
     """Everything the verdict rests on, for many pairs of runs at once.
 
     The interval is the percentile bootstrap of the ratio of medians, over sessions. Medians of so
@@ -152,7 +159,7 @@ def weigh(base: Floats, new: Floats, *, step_us: float = 0.0) -> Evidence:
     sd = session_sd(base, new)
     low, high = _bootstrap(_fenced(base, sd), _fenced(new, sd))
     middle = _median(base)[..., 0]
-    least = np.maximum(LEAST_DELTA, step_us / middle)
+    least = np.maximum(least_delta, step_us / middle)
     return Evidence(
         ratio=_median(new)[..., 0] / middle,
         low=low,
@@ -226,9 +233,10 @@ def judge(base: Sessions, new: Sessions) -> Judgement:
     """The verdict on a run against its baseline.
 
     Slower: the ratio of medians of session medians is above 1 + delta, and its 95 % interval above
-    1; delta is the largest of 2 %, one step of the counter, and three times the A/A spread. Faster
-    is the mirror. Same: the interval lies within the first two of these. Anything else, and fewer
-    than 3 sessions on a side, cannot tell. Instruction counts are exact: any difference counts.
+    1; delta is the largest of 2 % (or the sides' own `least_delta`), one step of the counter, and
+    three times the A/A spread. Faster is the mirror. Same: the interval lies within the first two
+    of these. Anything else, and fewer than 3 sessions on a side, cannot tell. Instruction counts
+    are exact: any difference counts.
     """
     if not base.figures or not new.figures:
         lacking = "the baseline" if not base.figures else "this run"
@@ -281,7 +289,10 @@ def _judge_times(base: Sessions, new: Sessions) -> Judgement:
             ratio=_middle(new.figures) / _middle(base.figures),
         )
     step_us = max(base.step_us, new.step_us)
-    evidence = weigh(np.array(base.figures), np.array(new.figures), step_us=step_us)
+    least_delta = max(base.least_delta, new.least_delta)
+    evidence = weigh(
+        np.array(base.figures), np.array(new.figures), step_us=step_us, least_delta=least_delta
+    )
     verdict = _verdict(evidence)
     return Judgement(
         verdict=verdict,

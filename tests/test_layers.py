@@ -19,14 +19,14 @@ LAYERS = (
     | {"pictures", "fit", "csvfile", "clockcheck", "gate"},
     {"link", "reference", "codegen", "codegen_aot", "codegen_tflm", "arena", "library", "layers"}
     | {"toolchain", "project", "build", "lock", "emulator", "ptyboard", "ending", "ports", "flash"}
-    | {"console"},
+    | {"console", "baseline", "versus"},
     {"runner"},
     {"recovery", "seat", "attach"},
     {"rig"},
     {"record"},
     {"session", "schedule"},
     {"reporting"},
-    {"plugin", "cli", "doctor", "rigcheck"},
+    {"plugin", "cli", "cli_baseline", "doctor", "rigcheck"},
 )
 OUTSIDE_CORE = {"serial", "subprocess", "time", "pytest", "tensorflow"}
 
