@@ -186,21 +186,18 @@ def load_runs(path: Path) -> Baselines:
         loaded = read(path, LatencyRow)
         runs, notes = runs_of(loaded.rows)
         return Baselines(source=str(path), runs=runs, notes=loaded.notes + notes)
-    files = sorted(path.glob("*.csv"))
-    parts: list[Baselines] = []
-    notes: list[str] = []
-    for file in files:
+    parts, others = [], []
+    for file in sorted(path.glob("*.csv")):
         try:
             parts.append(load_runs(file))
-        except ReportError as error:
-            notes.append(f"{file} is no latency CSV: left out ({error.what})")
+        except ReportError:
+            others.append(file.name)
+    without = (f"{path}: no latency rows in {_listed(others)}",) if others else ()
     if not parts:
-        seen = f"{len(files)} other CSV files" if files else "no CSV"
-        raise ReportError(f"folder {path} has {seen}, and no latency rows")
+        raise ReportError(without[0] if others else f"folder {path} has no CSV file")
     found = sorted((run for part in parts for run in part.runs), key=lambda run: run.row.time_utc)
-    for part in parts:
-        notes += part.notes
-    return Baselines(source=str(path), runs=tuple(found), notes=tuple(notes))
+    said = tuple(note for part in parts for note in part.notes)
+    return Baselines(source=str(path), runs=tuple(found), notes=said + without)
 
 
 def load_baselines(path: Path) -> Baselines:

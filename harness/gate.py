@@ -85,13 +85,15 @@ class Judgement:
 class Evidence:
     """Ratios, their intervals and deltas, for many pairs of runs at once; all of one shape.
 
-    `least` is the smallest delta at this counter's step, whatever the spread.
+    `floor` is the smallest delta there can be, whatever the spread, and `least` what it is for a
+    board of its own clock.
     """
 
     ratio: Floats
     low: Floats
     high: Floats
     delta: Floats
+    floor: Floats
     least: Floats
 
     @property
@@ -159,12 +161,14 @@ def weigh(
     sd = session_sd(base, new)
     low, high = _bootstrap(_fenced(base, sd), _fenced(new, sd))
     middle = _median(base)[..., 0]
-    least = np.maximum(least_delta, step_us / middle)
+    least = np.maximum(LEAST_DELTA, step_us / middle)
+    floor = np.maximum(least_delta, least)
     return Evidence(
         ratio=_median(new)[..., 0] / middle,
         low=low,
         high=high,
-        delta=np.maximum(least, SPREADS * aa_spread(sd, n, m)),
+        delta=np.maximum(floor, SPREADS * aa_spread(sd, n, m)),
+        floor=floor,
         least=least,
     )
 
@@ -234,8 +238,8 @@ def judge(base: Sessions, new: Sessions) -> Judgement:
 
     Slower: the ratio of medians of session medians is above 1 + delta, and its 95 % interval above
     1; delta is the largest of 2 % (or the sides' own `least_delta`), one step of the counter, and
-    three times the A/A spread. Faster is the mirror. Same: the interval lies within the first two
-    of these. Anything else, and fewer than 3 sessions on a side, cannot tell. Instruction counts
+    three times the A/A spread. Faster is the mirror. Same: the interval lies within 2 % or one
+    step. Anything else, and fewer than 3 sessions on a side, cannot tell. Instruction counts
     are exact: any difference counts.
     """
     if not base.figures or not new.figures:
@@ -322,13 +326,14 @@ def _sentence(verdict: Verdict, evidence: Evidence, sessions: str) -> str:
         f"ratio {float(evidence.ratio):.4f}, 95 % interval {float(evidence.low):.4f} to "
         f"{float(evidence.high):.4f}, of {sessions}"
     )
-    widened = "three A/A spreads" if delta > least else "the least that counts"
+    floor = 100 * float(evidence.floor)
+    widened = "three A/A spreads" if delta > floor else "the least that counts here"
     if verdict in (Verdict.SLOWER, Verdict.FASTER):
         side = "above" if verdict is Verdict.SLOWER else "below"
-        return f"{figures}: {side} 1 by more than {delta:.2g} % ({widened}), all of it {side} 1"
+        return f"{figures}: {side} 1 by more than {delta:.3g} % ({widened}), all of it {side} 1"
     if verdict is Verdict.SAME:
-        return f"{figures}: all of it within {least:.2g} % of 1"
+        return f"{figures}: all of it within {least:.3g} % of 1"
     return (
-        f"{figures}: not beyond {delta:.2g} % ({widened}) with all of it on one side of 1, "
-        f"nor within {least:.2g} % of 1; more sessions or a quieter rig can tell"
+        f"{figures}: not beyond {delta:.3g} % ({widened}) with all of it on one side of 1, "
+        f"nor within {least:.3g} % of 1; more sessions or a quieter rig can tell"
     )

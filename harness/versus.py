@@ -15,7 +15,7 @@ WIDTH = 80
 ONLY_A, ONLY_B, REFUSED = "only in A", "only in B", "refused"
 FORMATS = ("text", "csv", "markdown")
 _HEADINGS = ("board", "runtime", "model", "ratio", "95 % interval", "verdict")
-_LONGEST_MODEL = 18
+_LONGEST_MODEL = 16
 _LONGEST_BOARD = 18
 
 
@@ -190,9 +190,17 @@ def _cells(row: VersusRow, *, shorten: bool) -> tuple[str, ...]:
     board, model = row.board, f"{row.model}_{row.dtype}"
     if shorten:
         board, model = _cut(board, _LONGEST_BOARD), _cut(model, _LONGEST_MODEL)
-    interval = "-" if row.low is None or row.high is None else f"{row.low:.3f} {row.high:.3f}"
-    ratio = "-" if row.ratio is None else f"{row.ratio:.3f}"
+    interval = "-"
+    if row.low is not None and row.high is not None:
+        interval = f"{_four(row.low)}..{_four(row.high)}"
+    ratio = "-" if row.ratio is None else _four(row.ratio)
     return board, row.runtime, model, ratio, interval, row.verdict
+
+
+def _four(ratio: float) -> str:
+    """Three decimals; fewer where they would need more than five characters."""
+    digits = 3 if ratio < 10 else 2 if ratio < 100 else 0
+    return f"{ratio:.{digits}f}"
 
 
 def _cut(text: str, most: int) -> str:
