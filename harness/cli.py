@@ -1,4 +1,4 @@
-"""Command line: `hil doctor|boards|udev|models|train|layers|build|flash|infer|bench|virtual`."""
+"""Command line: `hil`; its commands are the functions here and in `cli_baseline`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from harness.arena import plan_arena
 from harness.artifact import list_models
 from harness.board import RUNTIMES, Board, Registry, load_registry
 from harness.build import Builder
+from harness.cli_baseline import register as register_baseline
 from harness.console import progress_on, say
 from harness.doctor import examine
 from harness.errors import HilError, ModelError, ReportError, RigError, TensorError, UnknownName
@@ -451,6 +452,7 @@ def _parser() -> argparse.ArgumentParser:
     serving.add_argument(
         "--faults", default="", help=f"such as flip=0.01&hang_after=20. {Faults.__doc__}"
     )
+    register_baseline(command)
     return parser
 
 
