@@ -192,12 +192,12 @@ def load_runs(path: Path) -> Baselines:
             parts.append(load_runs(file))
         except ReportError:
             others.append(file.name)
-    without = (f"{path}: no latency rows in {_listed(others)}",) if others else ()
+    without = [f"{path}: no latency rows in {_listed(others)}"] if others else []
     if not parts:
-        raise ReportError(without[0] if others else f"folder {path} has no CSV file")
+        raise ReportError(without[0] if without else f"folder {path} has no CSV file")
     found = sorted((run for part in parts for run in part.runs), key=lambda run: run.row.time_utc)
     said = tuple(note for part in parts for note in part.notes)
-    return Baselines(source=str(path), runs=tuple(found), notes=said + without)
+    return Baselines(source=str(path), runs=tuple(found), notes=(*said, *without))
 
 
 def load_baselines(path: Path) -> Baselines:

@@ -20,6 +20,7 @@ import numpy as np
 import harness
 from harness.arena import plan_arena
 from harness.artifact import list_models
+from harness.baseline import load_baselines
 from harness.board import RUNTIMES, Board, Registry, load_registry
 from harness.build import Builder
 from harness.cli_baseline import register as register_baseline
@@ -28,8 +29,9 @@ from harness.doctor import examine
 from harness.errors import HilError, ModelError, ReportError, RigError, TensorError, UnknownName
 from harness.faults import Faults, parse_faults
 from harness.fit import shortage
+from harness.gate import Verdict
 from harness.layers import save_pictures
-from harness.outcome import Outcome, of_error
+from harness.outcome import Outcome, of_error, worst
 from harness.ports import (
     WATCH_S,
     Listing,
@@ -43,9 +45,9 @@ from harness.ports import (
 )
 from harness.project import Project, find_project
 from harness.ptyboard import serve
-from harness.record import Plan, record
+from harness.record import Judge, Plan, judged_by, record
 from harness.reference import resolve_model
-from harness.report import table
+from harness.report import LatencyRow, table
 from harness.rig import (
     DEFAULT_CSV,
     DEFAULT_LOCK_TIMEOUT_S,
@@ -321,6 +323,7 @@ def bench(options: argparse.Namespace) -> int:
         sessions=options.sessions,
         csv=options.csv,
         commit=git_commit(project.root),
+        judge=_judge(options),
     )
     rows = []
     asked = (options.runtime or "").split(",")
@@ -340,8 +343,22 @@ def bench(options: argparse.Namespace) -> int:
             if row.verdict != "pass":
                 say(str(opened.comparison))
     print(summary(rows, options.csv))
-    right = all(row.verdict == "pass" for row in rows)
-    return (Outcome.PASSED if right else Outcome.WRONG).exit_status
+    return worst(_outcome(row) for row in rows).exit_status
+
+
+def _judge(options: argparse.Namespace) -> Judge | None:
+    if options.baseline is None:
+        return None
+    baselines = load_baselines(options.baseline)
+    for note in baselines.notes:
+        say(note)
+    return judged_by(baselines, track=options.track)
+
+
+def _outcome(row: LatencyRow) -> Outcome:
+    if row.verdict != "pass":
+        return Outcome.WRONG
+    return Outcome.SLOW if row.baseline_verdict == Verdict.SLOWER.value else Outcome.PASSED
 
 
 def virtual(options: argparse.Namespace) -> int:
@@ -447,6 +464,10 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--samples", type=_positive, default=DEFAULT_SAMPLES, metavar="N")
             sub.add_argument("--sessions", type=_positive, default=1, metavar="N")
             sub.add_argument("--csv", type=Path, default=DEFAULT_CSV)
+            sub.add_argument("--baseline", type=Path, metavar="FILE", help="CSV to compare with")
+            sub.add_argument(
+                "--track", action="store_true", help="compare models by name, retrained or not"
+            )
     serving = command(virtual)
     serving.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME")
     serving.add_argument(

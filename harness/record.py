@@ -20,9 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import harness
+from harness.baseline import Baselines, judge_row
 from harness.clockcheck import SKIPPED, ClockRate, ClockStamp, clock_rate, judge_clock
 from harness.csvfile import append, beside
-from harness.errors import BoardRebooted
+from harness.errors import BoardRebooted, SlowerThanBaseline, Where
+from harness.gate import Verdict
 from harness.latency import LatencySummary, summarize
 from harness.report import RUN, SESSION, LatencyRow, OutputRow, SampleRow
 from harness.rig import OpenBoard
@@ -37,6 +39,10 @@ CLOCK_PAUSE_S = 0.5
 MOST_OUTPUTS = 256
 MOST_ELEMENTS = 16
 """Larger outputs are pictures, which rows of numbers do not show."""
+
+
+Judge = Callable[[LatencyRow, Sequence[LatencyRow]], LatencyRow]
+"""Completes the row of a run, given with those of its sessions."""
 
 
 def new_run() -> str:
@@ -57,9 +63,45 @@ class Plan:
     csv: Path
     commit: str | None
     sessions: int = 1
-    judge: Callable[[LatencyRow, Sequence[LatencyRow]], LatencyRow] | None = None
+    judge: Judge | None = None
     now: Callable[[], datetime] = field(default=lambda: datetime.now(timezone.utc))
     sleep: Callable[[float], None] = time.sleep
+
+
+def judged_by(baselines: Baselines, *, track: bool) -> Judge:
+    """The judge of a Plan: completes a run's row with what it is against its baseline.
+
+    Args:
+        track: a model's baseline is that of its name, retrained or not, and not of its bytes.
+    """
+
+    def judge(row: LatencyRow, sessions: Sequence[LatencyRow]) -> LatencyRow:
+        found = judge_row(row, sessions, baselines, track)
+        judgement = found.judgement
+        return replace(
+            row,
+            baseline_run=found.baseline_run,
+            baseline_verdict=judgement.verdict.value,
+            baseline_ratio=judgement.ratio,
+            baseline_low=judgement.low,
+            baseline_high=judgement.high,
+            baseline_rule=judgement.rule,
+        )
+
+    return judge
+
+
+def refuse_slower(row: LatencyRow) -> None:
+    """Raise SlowerThanBaseline for a run that was judged so."""
+    if row.baseline_verdict == Verdict.SLOWER.value and row.baseline_ratio is not None:
+        raise SlowerThanBaseline(
+            where=Where(board=row.board, port=row.port, model=row.model),
+            ratio=row.baseline_ratio,
+            low=row.baseline_low,
+            high=row.baseline_high,
+            rule=row.baseline_rule or "",
+            baseline=f"run {row.baseline_run}",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from harness.baseline import Baselines
 from harness.board import Registry
 from harness.limits import Limit
 from harness.progress import Progress, unseen
 from harness.project import Project
+from harness.record import Judge, judged_by
 from harness.report import LatencyRow
 from harness.rig import OpenBoard, RigOptions
 from harness.rigfile import Quarantine, RigFile
@@ -44,6 +46,8 @@ class Options:
     ports: dict[str, str]
     rig_file: Path | None
     rig: RigOptions
+    baseline: Path | None = None
+    track: bool = False
 
 
 @dataclass(slots=True)
@@ -76,6 +80,7 @@ class Rig:
     rows: list[LatencyRow] = field(default_factory=list)
     commit: str | None = None
     progress: Progress = unseen
+    baselines: Baselines | None = None
 
     def options_for(self, board_id: str, runtime: str | None) -> RigOptions:
         """Rig options with what is said of one board, and a runtime."""
@@ -98,6 +103,13 @@ class Rig:
             for name in names
             if name in budgets
         ]
+
+    @property
+    def judge(self) -> Judge | None:
+        """What compares a run with its baseline, if one was asked for."""
+        if self.baselines is None:
+            return None
+        return judged_by(self.baselines, track=self.options.track)
 
     def count_retries(self) -> None:
         """Remember what the open board's link has sent again since the last time."""

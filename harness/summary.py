@@ -16,6 +16,7 @@ _ABSENT = "-"
 _MS_FROM_US = 10_000
 _CLOCK_FAULTS = {"off": "is off", "unsteady": "does not run evenly"}
 _RATIO_SAYS_MORE = ("faster", "slower")
+_EXPLAINED = ("slower", "cannot tell")
 
 
 def summary(rows: Sequence[LatencyRow], csv: Path) -> str:
@@ -126,8 +127,8 @@ def _notes_of(row: LatencyRow) -> Iterator[str]:
     name = f"{row.board}, {row.runtime}, {_model(row)}"
     if row.verdict not in (None, Verdict.PASS.value):
         yield f"{name}: {row.verdict}, judged by {row.reference}"
-    if row.baseline_verdict == "slower":
-        yield f"{name}: {_slower(row)}"
+    if row.baseline_verdict in _EXPLAINED:
+        yield f"{name}: {_judged(row)}"
     if row.sessions_lost:
         asked = (row.sessions or 0) + row.sessions_lost
         yield f"{name}: {row.sessions_lost} of {asked} sessions lost"
@@ -141,15 +142,10 @@ def _notes_of(row: LatencyRow) -> Iterator[str]:
         )
 
 
-def _slower(row: LatencyRow) -> str:
-    parts = [_against_baseline(row)]
-    if row.baseline_low is not None and row.baseline_high is not None:
-        parts.append(f"interval {row.baseline_low:.3f} to {row.baseline_high:.3f}")
-    if row.baseline_run is not None:
-        parts.append(f"against run {row.baseline_run}")
-    if row.baseline_rule is not None:
-        parts.append(f"rule: {row.baseline_rule}")
-    return ", ".join(parts)
+def _judged(row: LatencyRow) -> str:
+    """The verdict, and the rule's own words: they have ratio and interval."""
+    against = "" if row.baseline_run is None else f" against run {row.baseline_run}"
+    return f"{_against_baseline(row)}{against}: {row.baseline_rule or 'no rule was said'}"
 
 
 def _rate(row: LatencyRow) -> str:
