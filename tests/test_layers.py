@@ -16,10 +16,10 @@ LAYERS = (
     {"errors"},
     {"tensor", "protocol", "latency", "compare", "report", "artifact", "board", "rigfile"}
     | {"support", "faults", "mlperf", "virtual", "outcome", "limits", "tally", "junit", "udev"}
-    | {"pictures", "fit", "csvfile", "clockcheck"},
+    | {"pictures", "fit", "csvfile", "clockcheck", "owners", "footprint"},
     {"link", "reference", "codegen", "codegen_aot", "codegen_tflm", "arena", "library", "layers"}
     | {"toolchain", "project", "build", "lock", "emulator", "ptyboard", "ending", "ports", "flash"}
-    | {"console"},
+    | {"console", "memory"},
     {"runner"},
     {"recovery", "seat", "attach"},
     {"rig"},
