@@ -13,37 +13,33 @@ OWNERS = (MODEL, RUNTIME, KERNELS, HARNESS, REST)
 
 _MODEL_FILES = {"model_aot.cpp", "model_tflm.cpp"}
 _OPERATORS_FILE = "operators_tflm.cpp"
-_OWN_FILES = {
-    *("main.cpp", "status.cpp", "tensor.cpp", "aot.cpp", "tflm.cpp", "tflm_log.cpp"),
-    *("arduino.cpp", "netduinoplus2.cpp", "mps2.cpp", "mps2_heap.cpp", "mps2_startup.cpp"),
-    *("board.cpp", "clock.cpp", "cobs.cpp", "crc32.cpp", "decimal.cpp", "frame.cpp", "human.cpp"),
-    *("measure.cpp", "mlperf.cpp", "reals.cpp", "receiver.cpp", "text.cpp", "token.cpp"),
-}
-_OWN_SCOPES = {
-    *("app", "human", "netduinoplus2", "port"),
-    *("Board", "Clock", "Mlperf", "Reader", "Receiver", "Text", "Token", "Writer"),
-    *("AddOutputs", "CobsDecode", "CobsEncode", "Crc32", "ElementCount", "ElementSize"),
-    *("EndWithFault", "FormatFixed4", "FormatUnsigned", "MeasureTimer", "LoadU32", "NextToken"),
-    *(
-        "OpenFrame",
-        "StoreU32",
-        "ParseDecimal",
-        "SealFrame",
-        "SizeBytes",
-        "StatusName",
-        "StoreInputs",
-    ),
-    *("TimedInvoke",),
-}
-_OWN_NAMES = {
-    *("main", "ResetHandler", "FaultHandler", "ReportFault", "UartRxHandler", "WakeHandler"),
-    *("setup", "loop", "DebugLog", "DebugVsnprintf", "_ZeqRK5TokenPKc"),
-}
-_DESCRIPTIONS = {"kAotModel", "kTflmModel"}
+_OWN_FILES = frozenset(
+    f"{stem}.cpp"
+    for stem in (
+        "main status tensor aot tflm tflm_log arduino netduinoplus2 mps2 mps2_heap mps2_startup "
+        "board clock cobs crc32 decimal frame human measure mlperf profile reals receiver text "
+        "ticks token"
+    ).split()
+)
+_OWN_SCOPES = frozenset(
+    (
+        "app human netduinoplus2 port Board Clock Mlperf Profiler Reader Receiver Text Token "
+        "Writer AddOutputs CobsDecode CobsEncode Crc32 ElementCount ElementSize EndWithFault "
+        "FormatFixed4 FormatUnsigned LoadU32 MeasureTimer NextToken OpenFrame PackTicks "
+        "ParseDecimal SealFrame SizeBytes StatusName StoreInputs StoreU32 TimedInvoke"
+    ).split()
+)
+_OWN_NAMES = frozenset(
+    (
+        "main setup loop ResetHandler FaultHandler ReportFault UartRxHandler WakeHandler DebugLog "
+        "DebugVsnprintf hil_step_begin hil_step_end _ZeqRK5TokenPKc"
+    ).split()
+)
+_DESCRIPTIONS = {"kAotModel", "kTflmModel", "kSteps"}
 # The places of TFLM's own objects, in our runtime/tflm.cpp.
 _TFLM_OBJECTS = {"Resolver", "interpreter", "interpreter_place", "planner_place", "arena_place"}
 
-_KERNEL = re.compile(r"(arm|riscv|esp)_(nn_)?[a-z]\w*_|bknn_|xa_nn_|arm_nn")
+_KERNEL = re.compile(r"arm_[a-z]|esp_nn_|bknn_|xa_nn_|riscv_nn_")
 _BAKENN_CONTROL = re.compile(r"bknn_\w*_(infer|init|prepare|profile\w*)$")
 _TFLM_C = re.compile(r"TfLite|V?MicroPrintf|MicroV?[Ss]nprintf|RegisterDebugLog")
 _TFLM_CORE_FILE = re.compile(
@@ -57,7 +53,7 @@ _TFLM_CORE_FUNCTION = re.compile(
     r"|ErrorReporter)|InitializeTarget|IsExplicit|NumSubgraph|ReverseSort|TfLite|VerifyModel"
     r"|ticks_per_second|TicksTo)"
 )
-_KERNEL_CLASSES = {"RuntimeShape", "Lstm"}
+_KERNEL_CLASSES = {"RuntimeShape"}
 _SPECIAL = re.compile(r"T[VTIS]|G[VR]|Th[n]?\d+_|Tv[n]?\d+_n?\d+_|Z|L")
 _IDENTIFIER = re.compile(r"L?(\d+)")
 _ANONYMOUS = "_GLOBAL__N_1"
@@ -117,8 +113,7 @@ def _tflm_owner(name: str, scopes: tuple[str, ...], file: str) -> str:
     first = inside[0]
     described = name.startswith(("_ZTV", "_ZTI", "_ZTS"))
     if first[0].isupper() and (len(inside) > 1 or described):
-        function = _TFLM_CORE_FUNCTION.match(first) is None and first in _KERNEL_CLASSES
-        return KERNELS if function else RUNTIME
+        return KERNELS if first in _KERNEL_CLASSES else RUNTIME
     return RUNTIME if first == "internal" or _TFLM_CORE_FUNCTION.match(first) else KERNELS
 
 
