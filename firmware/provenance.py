@@ -15,7 +15,7 @@ Import("env")  # noqa: F821 (given by SCons)
 DEFINES = re.compile(r"NDEBUG$|TF_LITE_|CMSIS_NN|ARM_NN_|ARM_MATH_|ESP_NN|CONFIG_NN_|BKNN_|BAKENN_")
 # Followed by an argument of their own.
 PAIRS = ("-include", "-imacros", "-isystem", "-iprefix", "-iquote", "-idirafter", "-I", "-x")
-SILENT = re.compile(r"-(W(?!a,)|w$|g|I|i|M|pipe$|fdiagnostics|fmessage|f\w+-prefix-map|D|U)|@")
+SILENT = re.compile(r"-(W(?!a,)|w$|c$|g|I|i|M|pipe$|fdiagnostics|fmessage|f\w+-prefix-map|D|U)|@")
 
 
 def words(value):
@@ -44,7 +44,10 @@ def code_defines(scope):
         name = "=".join(str(part) for part in pair)
         if DEFINES.match(name):
             found.append(f"-D{name}")
-    return found
+    flags = [
+        word for name in ("CCFLAGS", "CFLAGS", "CXXFLAGS") for word in words(scope.get(name, []))
+    ]
+    return found + [word for word in flags if word[:2] == "-D" and DEFINES.match(word[2:])]
 
 
 def merged(lists):

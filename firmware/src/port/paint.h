@@ -9,8 +9,8 @@ namespace port {  // For ports: how deep a stack was is seen by the paint that i
 
 constexpr uint32_t kPaint = 0xcccccccc;  // As mbed's RTX fills the stacks of its threads.
 
-// Paints [from, to) of the stack that it runs on, where `to` is the stack pointer. Inlined, so as to have no frame there;
-// volatile, or GCC makes a call of memset from it, which has one.
+// Paints [from, to) of the stack that it runs on, where `to` is the stack pointer. Inlined, so as to have no frame
+// there; volatile, or GCC makes a call of memset from it, which has one.
 inline __attribute__((always_inline)) void Paint(uint32_t* from, uint32_t* to) {
   for (volatile uint32_t* word = from; word < to; ++word) *word = kPaint;
 }
