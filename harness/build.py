@@ -16,8 +16,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from elftools.elf.constants import SH_FLAGS
-from elftools.elf.elffile import ELFFile
 from filelock import FileLock
 
 from harness import codegen, codegen_aot, codegen_tflm
@@ -36,6 +34,7 @@ from harness.errors import (
     ToolMissing,
     Where,
 )
+from harness.footprint import MemoryByOwner
 from harness.library import (
     Library,
     find_library,
@@ -44,12 +43,15 @@ from harness.library import (
     work_name,
     write_override,
 )
+from harness.memory import elf_areas, memory_by_owner
 from harness.progress import Progress, unseen
 from harness.project import Project
 from harness.support import refuse_unsupported
 from harness.toolchain import arm_gcc_version, seed_scons
 
 FIRST_ERRORS = 5
+PROVENANCE = "provenance.json"
+"""Written by firmware/provenance.py."""
 # What upload tools read, as far as a platform makes it.
 UPLOADED = (
     *("firmware.elf", "firmware.bin", "firmware.hex", "firmware.uf2"),
@@ -83,13 +85,17 @@ class Section:
 class Firmware:
     """A built firmware. `build_id` (16 bytes in hex) is the content hash that HELLO repeats.
 
-    `library` and `arena` are those of the `tflm` runtime, None for another.
+    `compiler` and `flags` are what PlatformIO really used for code that is measured, without paths
+    and names, so that two clones agree. `library` and `arena` are those of the `tflm` runtime, None
+    for another.
     """
 
     elf: Path
     build_id: str
     runtime: str
     sections: tuple[Section, ...]
+    compiler: str
+    flags: str
     library: Library | None = None
     arena: ArenaPlan | None = None
 
@@ -103,6 +109,11 @@ class Firmware:
         """Variables and reserved stack."""
         return ram_bytes(self.sections)
 
+    @property
+    def memory(self) -> MemoryByOwner:
+        """Both by owner, from the ELF's symbols."""
+        return memory_by_owner(self.elf)
+
 
 def flash_bytes(sections: tuple[Section, ...]) -> int:
     """Size of what is in flash."""
@@ -115,29 +126,16 @@ def ram_bytes(sections: tuple[Section, ...]) -> int:
 
 
 def elf_sections(elf: Path) -> tuple[Section, ...]:
-    """Allocated sections of an ELF file, in file order.
-
-    In RAM is what is written, and what is copied there before it runs: some linker scripts call the
-    latter, initial values included, plain code.
-    """
-    with elf.open("rb") as file:
-        binary = ELFFile(file)
-        copied = [
-            range(part["p_vaddr"], part["p_vaddr"] + part["p_memsz"])
-            for part in binary.iter_segments("PT_LOAD")
-            if part["p_vaddr"] != part["p_paddr"]
-        ]
-        return tuple(
-            Section(
-                name=section.name,
-                size_bytes=section["sh_size"],
-                in_flash=section["sh_type"] != "SHT_NOBITS",
-                in_ram=bool(section["sh_flags"] & SH_FLAGS.SHF_WRITE)
-                or any(section["sh_addr"] in addresses for addresses in copied),
-            )
-            for section in binary.iter_sections()
-            if section["sh_flags"] & SH_FLAGS.SHF_ALLOC and section["sh_size"]
+    """Allocated sections of an ELF file, in file order."""
+    return tuple(
+        Section(
+            name=area.name,
+            size_bytes=area.size_bytes,
+            in_flash=area.in_flash,
+            in_ram=area.in_ram,
         )
+        for area in elf_areas(elf)
+    )
 
 
 def _tree_digest(root: Path) -> str:
@@ -377,11 +375,14 @@ class Builder:
 
     def _load(self, kept: Path, identity: str, job: Job) -> Firmware:
         sections = json.loads((kept / "firmware.json").read_text())
+        provenance = json.loads((kept / PROVENANCE).read_text())
         return Firmware(
             elf=kept / "firmware.elf",
             build_id=identity,
             runtime=job.runtime,
             sections=tuple(Section(**section) for section in sections),
+            compiler=provenance["compiler"],
+            flags=provenance["flags"],
             library=job.library,
             arena=job.arena,
         )
@@ -399,7 +400,7 @@ class Builder:
         if refused:
             raise refused
         kept.mkdir(parents=True, exist_ok=True)
-        for name in UPLOADED:
+        for name in (*UPLOADED, PROVENANCE):
             if elf.with_name(name).is_file():
                 shutil.copy2(elf.with_name(name), kept / name)
         # Written last: its presence says that the folder is whole.

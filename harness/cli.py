@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,8 +30,10 @@ from harness.doctor import examine
 from harness.errors import HilError, ModelError, ReportError, RigError, TensorError, UnknownName
 from harness.faults import Faults, parse_faults
 from harness.fit import shortage
+from harness.footprint import memory_rows
 from harness.gate import Verdict
 from harness.layers import save_pictures
+from harness.memory import has_symbols, memory_parts
 from harness.outcome import Outcome, of_error, worst
 from harness.ports import (
     WATCH_S,
@@ -270,14 +273,18 @@ def build(options: argparse.Namespace) -> int:
     if firmware.library and firmware.arena:
         print(f"TFLM from {firmware.library}, folder {firmware.library.folder or 'of PlatformIO'}")
         print(f"arena {firmware.arena.size_bytes} B: {firmware.arena.source}")
+    print(textwrap.fill(f"{firmware.compiler}: {firmware.flags}", 80, break_on_hyphens=False))
     print(f"flash {firmware.flash_bytes} B, RAM {firmware.ram_bytes} B")
-    rows = [
-        (section.name, str(section.size_bytes), "x" * section.in_flash, "x" * section.in_ram)
-        for section in firmware.sections
-    ]
-    print(table(("section", "bytes", "flash", "RAM"), rows))
+    print(memory_table(firmware.elf))
     say(f"{time.monotonic() - start:.1f} s")
     return 0
+
+
+def memory_table(elf: Path) -> str:
+    """What each owner takes, by section; a section in flash and RAM counts in both sums."""
+    headings, rows = memory_rows(memory_parts(elf))
+    note = "" if has_symbols(elf) else "\nthe ELF file has no symbols: nothing is known of owners"
+    return table(headings, rows) + note
 
 
 def flash(options: argparse.Namespace) -> int:

@@ -20,6 +20,7 @@ from harness.link import Link, LinkOptions
 from harness.progress import Progress, unseen
 from harness.protocol import (
     VERSION,
+    BoardMemory,
     Capability,
     Hello,
     Op,
@@ -28,6 +29,7 @@ from harness.protocol import (
     max_run_count,
     parse_hello,
     parse_infer,
+    parse_memory,
     parse_run,
     run_body,
 )
@@ -264,6 +266,17 @@ class Dut:
         if match is None:
             return None
         return ClockStamp(before_s=before_s, after_s=after_s, board_us=int(match[1]))
+
+    def memory(self) -> BoardMemory | None:
+        """How deep the board's stack was since its reset; None if the board cannot tell.
+
+        Ask after what is to be in it.
+        """
+        if not self.hello.capabilities & Capability.MEMORY:
+            return None
+        reply = self.link.request(Op.MEMORY)
+        with located(self.link.where):
+            return parse_memory(reply)
 
     def reset(self) -> Hello:
         """Reset the board's CPU over the link and greet it anew.

@@ -21,6 +21,7 @@ from harness.protocol import (
     REPLY,
     SILENCE_S,
     VERSION,
+    BoardMemory,
     Capability,
     ErrorReply,
     Hello,
@@ -33,6 +34,7 @@ from harness.protocol import (
     hello_body,
     max_infer_count,
     max_run_count,
+    memory_body,
     pack_ticks,
 )
 from harness.tensor import batch_from_bytes, dequantize, quantize
@@ -87,6 +89,7 @@ class VirtualBoard:
         invoke: output bytes for input bytes; InvokeFailed if the runtime fails.
         ticks: a counter of rate `hello.tick_hz` that never wraps; the wire shows its low 32 bits.
         clock: seconds, for the rules of silence.
+        memory: what MEMORY answers, where HELLO announces it.
     """
 
     def __init__(
@@ -96,8 +99,10 @@ class VirtualBoard:
         *,
         ticks: Callable[[], int],
         clock: Callable[[], float],
+        memory: BoardMemory | None = None,
     ) -> None:
         self.hello = hello
+        self.memory = memory
         self._invoke = invoke
         self._ticks = ticks
         self._clock = clock
@@ -211,13 +216,14 @@ class VirtualBoard:
             Op.RUN: (Capability.TENSORS, self._run),
             Op.PROFILE: (Capability.PROFILE, self._nothing),
             Op.RESET: (Capability.RESET, self._nothing),
+            Op.MEMORY: (Capability.MEMORY, self._memory),
         }
         if request.op not in handlers:
             raise _Refusal(Status.UNKNOWN_OP, detail=request.op)
         capability, handler = handlers[Op(request.op)]
         if not self.hello.capabilities & capability:
             raise _Refusal(Status.UNSUPPORTED)
-        if request.op != Op.RESET and self.hello.status is not Status.OK:
+        if request.op not in (Op.RESET, Op.MEMORY) and self.hello.status is not Status.OK:
             raise _Refusal(status=self.hello.status)
         return handler(body)
 
@@ -235,6 +241,11 @@ class VirtualBoard:
     def _nothing(self, body: bytes) -> bytes:
         _require_size(body, 0)
         return b""
+
+    def _memory(self, body: bytes) -> bytes:
+        _require_size(body, 0)
+        assert self.memory is not None, "HELLO announces what this board does not have"
+        return memory_body(self.memory)
 
     def microseconds(self) -> int:
         """Time by the counter that also measures invokes."""

@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 from described import hello
 
-from harness.protocol import Status
+from harness.protocol import BoardMemory, Capability, Status
 from harness.tensor import TensorSpec
 from harness.virtual import InvokeFailed, VirtualBoard
 
 HELLO = hello(
+    capabilities=Capability.INFER | Capability.TENSORS | Capability.RESET | Capability.MEMORY,
     timer_step_ticks=5,
     timer_read_ticks=5,
     arena_used=100,
@@ -47,6 +48,9 @@ class Bench:
             self.board.hello = replace(self.board.hello, note=value.strip('"'))
             return
         number = int(value)
+        if name == "stack_bytes":
+            self.board.give_stack(number)
+            return
         if name == "setup_status":
             self._setup_status = Status(number)
         elif name == "invoke_fails":
@@ -95,4 +99,12 @@ class FakeBoard(VirtualBoard):
 
     def boot(self) -> None:
         self.hello = replace(HELLO, status=self._bench.next_setup_status())
+        self.give_stack(1000)
         super().boot()
+
+    def give_stack(self, size: int) -> None:
+        """Three tenths of it used; a board without a known stack has no MEMORY."""
+        rest = self.hello.capabilities & ~Capability.MEMORY
+        have = Capability.MEMORY if size else Capability(0)
+        self.hello = replace(self.hello, capabilities=rest | have)
+        self.memory = BoardMemory(stack_bytes=size, stack_used_bytes=size * 3 // 10)

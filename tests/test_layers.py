@@ -13,12 +13,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 CORE = """
-    artifact board clockcheck compare csvfile faults fit gate junit latency limits mlperf outcome
-    pictures progress protocol report rigfile summary support tally tensor udev virtual
+    artifact board clockcheck compare csvfile faults fit footprint gate junit latency limits
+    mlperf outcome owners pictures progress protocol report rigfile summary support tally tensor
+    udev virtual
 """
 EDGES = """
     arena baseline build buildlog codegen codegen_aot codegen_tflm console emulator ending flash
-    layers library link lock ports project ptyboard reference toolchain versus
+    layers library link lock memory ports project ptyboard reference toolchain versus
 """
 LAYERS = (
     {"errors"},

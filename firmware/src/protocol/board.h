@@ -60,6 +60,7 @@ class Board {
   Fault WriteInput(Reader& body, Writer& reply);
   Fault ReadOutput(Reader& body, Writer& reply);
   Fault Run(Reader& body, Writer& reply);
+  Fault Memory(Reader& body, Writer& reply);
 
   size_t InferLimit() const;
   uint16_t Capabilities() const;
