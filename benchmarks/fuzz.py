@@ -53,7 +53,7 @@ def fuzz_command(compiler: str, program: Path) -> list[str]:
         *("-std=c++17", "-O2", "-g", "-Wall", "-Wextra", "-Wshadow", "-Wvla", "-Werror"),
         *("-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"),
         "-fno-sanitize-coverage=trace-cmp",
-        *(f"-I{SOURCE}", f"-I{NATIVE}"),
+        *("-DHIL_PROFILE", f"-I{SOURCE}", f"-I{NATIVE}"),
         *map(str, sources),
         *("-o", str(program)),
     ]

@@ -19,7 +19,7 @@ from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 from filelock import FileLock
 
-from harness import codegen, codegen_aot, codegen_tflm
+from harness import codegen, codegen_aot, codegen_tflm, operators
 from harness.arena import ArenaPlan, plan_arena
 from harness.artifact import Artifact
 from harness.board import Board
@@ -42,11 +42,13 @@ from harness.library import (
     work_name,
     write_override,
 )
+from harness.operators import Step, steps_of, steps_text
 from harness.project import Project
 from harness.support import refuse_unsupported
 from harness.toolchain import arm_gcc_version, seed_scons
 
 FIRST_ERRORS = 5
+STEPS = "steps.json"
 # What upload tools read, as far as a platform makes it.
 UPLOADED = (
     *("firmware.elf", "firmware.bin", "firmware.hex", "firmware.uf2"),
@@ -80,7 +82,8 @@ class Section:
 class Firmware:
     """A built firmware. `build_id` (16 bytes in hex) is the content hash that HELLO repeats.
 
-    `library` and `arena` are those of the `tflm` runtime, None for another.
+    `library` and `arena` are those of the `tflm` runtime, None for another. `steps` are what a
+    firmware built for profiling tells the times of; other firmware tells none.
     """
 
     elf: Path
@@ -89,6 +92,7 @@ class Firmware:
     sections: tuple[Section, ...]
     library: Library | None = None
     arena: ArenaPlan | None = None
+    steps: tuple[Step, ...] = ()
 
     @property
     def flash_bytes(self) -> int:
@@ -153,9 +157,10 @@ def build_id(
     artifact: Artifact,
     library: Library | None = None,
     arena: ArenaPlan | None = None,
+    profile: bool = False,
 ) -> str:
     """Content hash, 16 bytes in hex, of everything that goes into the firmware."""
-    generators = (codegen, codegen_tflm if runtime == "tflm" else codegen_aot)
+    generators = (codegen, operators, codegen_tflm if runtime == "tflm" else codegen_aot)
     parts = (
         _tree_digest(project.firmware),
         (project.root / "platformio.ini").read_text(),
@@ -168,6 +173,7 @@ def build_id(
         f"arena {arena.size_bytes}" if arena else "",
         f"platformio {importlib.metadata.version('platformio')}",
         f"gcc {arm_gcc_version()}" if board.emulator else "",
+        "profile" if profile else "",
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
@@ -187,11 +193,18 @@ class Job:
     artifact: Artifact
     library: Library | None = None
     arena: ArenaPlan | None = None
+    profile: bool = False
 
     @property
     def env(self) -> str:
         """PlatformIO's environment."""
         return self.board.env[self.runtime]
+
+    @property
+    def work_name(self) -> str:
+        """Of the working folder: PlatformIO wipes it when libraries or flags change."""
+        name = work_name(self.env, self.library)
+        return f"{name}-profile" if self.profile else name
 
     @property
     def where(self) -> Where:
@@ -303,6 +316,8 @@ class Builder:
         tflm: folder of the TFLM library, instead of the one that the environment pins.
         arena_bytes: capacity of the `tflm` arena, instead of the one planned from the model.
         check_support: refuse models that the runtime is known to compute wrongly.
+        profile: firmware that tells the time and the output of each operator. Other firmware
+            carries nothing of it, so that its latency is the model's alone.
     """
 
     def __init__(
@@ -312,11 +327,13 @@ class Builder:
         tflm: Path | None = None,
         arena_bytes: int | None = None,
         check_support: bool = True,
+        profile: bool = False,
     ) -> None:
         self._project = project
         self._tflm = tflm
         self._arena_bytes = arena_bytes
         self._check_support = check_support
+        self._profile = profile
 
     def build(self, board: Board, runtime: str, artifact: Artifact) -> Firmware:
         """The firmware for a board, runtime and model, built now or found.
@@ -329,10 +346,12 @@ class Builder:
         if runtime not in board.env:
             raise RigError(f"board {board.id} has no PlatformIO environment for {runtime}")
         job = self._job(board, runtime, artifact)
-        identity = build_id(self._project, board, runtime, artifact, job.library, job.arena)
+        identity = build_id(
+            self._project, board, runtime, artifact, job.library, job.arena, job.profile
+        )
         kept = self._project.state / "firmware" / identity
         if not (kept / "firmware.json").is_file():
-            work = self._project.state / "build" / work_name(job.env, job.library)
+            work = self._project.state / "build" / job.work_name
             work.mkdir(parents=True, exist_ok=True)
             with FileLock(work / "lock"):
                 if not (kept / "firmware.json").is_file():
@@ -340,7 +359,7 @@ class Builder:
         return self._load(kept, identity, job)
 
     def _job(self, board: Board, runtime: str, artifact: Artifact) -> Job:
-        job = Job(board=board, runtime=runtime, artifact=artifact)
+        job = Job(board=board, runtime=runtime, artifact=artifact, profile=self._profile)
         if runtime != "tflm":
             refuse_unsupported(artifact, board, runtime)
             return job
@@ -368,11 +387,12 @@ class Builder:
             sections=tuple(Section(**section) for section in sections),
             library=job.library,
             arena=job.arena,
+            steps=steps_of((kept / STEPS).read_text()) if job.profile else (),
         )
 
     def _build(self, job: Job, identity: str, work: Path, kept: Path) -> None:
         with tempfile.TemporaryDirectory(dir=work, prefix="model-") as fresh:
-            generate(job, identity, Path(fresh))
+            steps = generate(job, identity, Path(fresh))
             _sync(Path(fresh), work / "model")
         self._run_pio(job, work)
         elf = work / "pio" / "build" / job.env / "firmware.elf"
@@ -386,6 +406,7 @@ class Builder:
         for name in UPLOADED:
             if elf.with_name(name).is_file():
                 shutil.copy2(elf.with_name(name), kept / name)
+        (kept / STEPS).write_text(steps_text(steps))
         # Written last: its presence says that the folder is whole.
         part = kept / "firmware.json.part"
         part.write_text(json.dumps([asdict(section) for section in sections], indent=1))
@@ -397,9 +418,11 @@ class Builder:
             operators = codegen_tflm.distinct_operators(job.artifact)
             override = write_override(job.env, job.library, operators, work)
             environment["HIL_PIO_CONFIG"] = str(override)
+        flags = ["-D HIL_PROFILE"] if job.profile else []
         if job.library:
             ini = (self._project.root / "platformio.ini").read_text()
-            flags = job.library.build_flags(bare=is_bare(ini, job.env))
+            flags += job.library.build_flags(bare=is_bare(ini, job.env))
+        if flags:
             environment["PLATFORMIO_BUILD_FLAGS"] = " ".join(flags)
         seed_scons(Path(environment["PLATFORMIO_CORE_DIR"]))
         command = [sys.executable, "-m", "platformio", "run", "-e", job.env]
@@ -418,15 +441,17 @@ class Builder:
             raise explain_failure(done.stdout, job, str(log))
 
 
-def generate(job: Job, identity: str, folder: Path) -> None:
-    """Write the generated model sources of a job into an empty folder."""
+def generate(job: Job, identity: str, folder: Path) -> tuple[Step, ...]:
+    """Write the generated model sources of a job into an empty folder; the steps to be profiled."""
     if job.library and job.arena:
-        generate_tflm(
+        return generate_tflm(
             job.artifact,
             arena_bytes=job.arena.size_bytes,
             version=str(job.library),
             build_id=identity,
             folder=folder,
+            profile=job.profile,
         )
-    else:
-        generate_aot(job.artifact, job.board, build_id=identity, folder=folder)
+    return generate_aot(
+        job.artifact, job.board, build_id=identity, folder=folder, profile=job.profile
+    )

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 from described import hello
 
-from harness.protocol import Status
+from harness.protocol import Capability, Status
 from harness.tensor import TensorSpec
-from harness.virtual import InvokeFailed, VirtualBoard
+from harness.virtual import InvokeFailed, StepObserver, VirtualBoard
 
 HELLO = hello(
     timer_step_ticks=5,
@@ -36,6 +36,7 @@ class Bench:
     def boot(self) -> None:
         self._ticks = 0xFFFFFFF0
         self._invokes = self._extra = self._fails = 0
+        self.steps = 0
         self.board = FakeBoard(self)
 
     def next_setup_status(self) -> Status:
@@ -47,6 +48,12 @@ class Bench:
             self.board.hello = replace(self.board.hello, note=value.strip('"'))
             return
         number = int(value)
+        if name == "steps":
+            self.board.hello = replace(
+                self.board.hello, capabilities=self.board.hello.capabilities | Capability.PROFILE
+            )
+            self.steps = number
+            return
         if name == "setup_status":
             self._setup_status = Status(number)
         elif name == "invoke_fails":
@@ -75,6 +82,9 @@ class Bench:
         self._ticks += 5
         return self._ticks
 
+    def pass_ticks(self, ticks: int) -> None:
+        self._ticks += ticks
+
     def invoke(self, raw: bytes) -> bytes:
         if self._fails:
             self._fails -= 1
@@ -86,12 +96,37 @@ class Bench:
         return np.clip([a + b, c - d], -128, 127).astype(np.int8).tobytes()
 
 
+class FakeModel:
+    """The bench's model as the steps that it is said to have."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    @property
+    def steps(self) -> int:
+        return self._bench.steps
+
+    def invoke(self, raw: bytes, observer: StepObserver) -> bytes:
+        for step in range(self.steps):
+            observer.begin()
+            self._bench.pass_ticks(10 * step)
+            size = 100 * (step + 1)
+            observer.end(bytes((raw[0] + step + at) & 0xFF for at in range(size)))
+        return self._bench.invoke(raw)
+
+
 class FakeBoard(VirtualBoard):
     """Asks the bench for its setup status whenever it boots, also when told to by RESET."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        super().__init__(HELLO, bench.invoke, ticks=bench.count, clock=lambda: bench.now_s)
+        super().__init__(
+            HELLO,
+            bench.invoke,
+            ticks=bench.count,
+            clock=lambda: bench.now_s,
+            observable=FakeModel(bench),
+        )
 
     def boot(self) -> None:
         self.hello = replace(HELLO, status=self._bench.next_setup_status())

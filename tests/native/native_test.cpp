@@ -77,6 +77,8 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
   } else if (verb == "set" && rest.compare(0, 12, "extra_ticks ") == 0) {
     fake::extra_ticks = static_cast<uint32_t>(std::stoul(rest.substr(12)));
     fake::invokes = 0;
+  } else if (verb == "set" && rest.compare(0, 6, "steps ") == 0) {
+    fake::steps = static_cast<uint32_t>(std::stoul(rest.substr(6)));
   } else if (verb == "set" && rest.compare(0, 5, "note ") == 0) {
     fake::note = Quoted(rest);
   } else {
