@@ -17,6 +17,7 @@ from harness.clockcheck import ClockStamp
 from harness.errors import BoardStatus, LinkTimeout, ProtocolError, StaleFirmware, Where, located
 from harness.latency import Timer, agree
 from harness.link import Link, LinkOptions
+from harness.profile import StepTicks
 from harness.protocol import (
     VERSION,
     Capability,
@@ -74,21 +75,6 @@ class Measurement:
     timer: Timer
     link_us: float
     cold_ticks: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class StepTicks:
-    """Raw ticks of n observed invokes on one input: of each step (n, steps), of the whole (n,).
-
-    `empty` (n,) and `pitch` (n,) are what observing cost at each: what a step that does nothing is
-    told to take, and from its beginning to that of the next.
-    """
-
-    steps: NDArray[np.uint32]
-    whole: NDArray[np.uint32]
-    empty: NDArray[np.uint32]
-    pitch: NDArray[np.uint32]
-    timer: Timer
 
 
 NOT_OBSERVABLE = """\

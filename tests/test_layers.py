@@ -16,14 +16,14 @@ LAYERS = (
     {"errors"},
     {"tensor", "protocol", "latency", "compare", "report", "artifact", "board", "rigfile"}
     | {"support", "faults", "mlperf", "virtual", "outcome", "limits", "tally", "junit", "udev"}
-    | {"pictures", "fit", "csvfile", "clockcheck"},
+    | {"pictures", "fit", "csvfile", "clockcheck", "operators", "profile", "difference"},
     {"link", "reference", "codegen", "codegen_aot", "codegen_tflm", "arena", "library", "layers"}
     | {"toolchain", "project", "build", "lock", "emulator", "ptyboard", "ending", "ports", "flash"}
     | {"console"},
     {"runner"},
     {"recovery", "seat", "attach"},
     {"rig"},
-    {"record"},
+    {"record", "profiling"},
     {"session", "schedule"},
     {"reporting"},
     {"plugin", "cli", "doctor", "rigcheck"},
