@@ -150,9 +150,7 @@ def observed_source(source: str, runs: Sequence[bool]) -> str:
         for piece, runs_code in zip(pieces, runs, strict=True)
     ]
     before, function, signature = head.rpartition("\nvoid ")
-    return "".join(
-        (before, _HOOKS, function, signature, start, "\n\n".join(hooked), "\n}\n")
-    )
+    return "".join((before, _HOOKS, function, signature, start, "\n\n".join(hooked), "\n}\n"))
 
 
 def model_steps(

@@ -129,6 +129,7 @@ class _Counted:
 
 
 def _count(
+    *,
     steps: NDArray[np.int64],
     empty: NDArray[np.int64],
     pitch: NDArray[np.int64],
@@ -149,20 +150,26 @@ def _count(
 
 def count_ticks(raw: StepTicks) -> _Counted:
     """Net costs in ticks."""
-    wide = [part.astype(np.int64) for part in (raw.steps, raw.empty, raw.pitch)]
-    return _count(*wide, raw.timer.net_ticks(raw.whole))
+    return _count(
+        steps=raw.steps.astype(np.int64),
+        empty=raw.empty.astype(np.int64),
+        pitch=raw.pitch.astype(np.int64),
+        whole=raw.timer.net_ticks(raw.whole),
+    )
 
 
 def count_instructions(raw: StepTicks, icount_shift: int) -> _Counted:
     """Net costs in instructions, each difference of two readings rounded to a whole number."""
     gross = replace(raw.timer, read_ticks=0)
-    parts = [gross.instructions(part, icount_shift) for part in (raw.steps, raw.empty, raw.pitch)]
-    return _count(*parts, raw.timer.instructions(raw.whole, icount_shift))
+    return _count(
+        steps=gross.instructions(raw.steps, icount_shift),
+        empty=gross.instructions(raw.empty, icount_shift),
+        pitch=gross.instructions(raw.pitch, icount_shift),
+        whole=raw.timer.instructions(raw.whole, icount_shift),
+    )
 
 
-def _cost(
-    ticks: NDArray[np.int64], hz: int, instructions: NDArray[np.int64] | None
-) -> Cost:
+def _cost(ticks: NDArray[np.int64], hz: int, instructions: NDArray[np.int64] | None) -> Cost:
     median = float(np.median(ticks))
     counted = None if instructions is None else int(np.median(instructions))
     return Cost(ticks=median, us=median * 1e6 / hz, instructions=counted)
@@ -281,5 +288,7 @@ def _amount(cost: Cost) -> str:
 
 
 def _rate(layer: LayerTime) -> str:
-    rate = layer.macs_per_cycle if layer.macs_per_instruction is None else layer.macs_per_instruction
+    rate = (
+        layer.macs_per_cycle if layer.macs_per_instruction is None else layer.macs_per_instruction
+    )
     return f"{rate:.3f}" if rate and math.isfinite(rate) else "-"

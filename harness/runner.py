@@ -314,11 +314,8 @@ class Dut:
                     raise ProtocolError(f"PROFILE brought nothing of step {step}'s output")
             got += piece
         if zlib.crc32(got) != checksum:
-            raise ProtocolError(
-                f"step {step}'s output fails its checksum", where=self.link.where
-            )
+            raise ProtocolError(f"step {step}'s output fails its checksum", where=self.link.where)
         return got
-
 
     def reset(self) -> Hello:
         """Reset the board's CPU over the link and greet it anew.

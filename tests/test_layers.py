@@ -25,7 +25,7 @@ LAYERS = (
     {"rig"},
     {"record", "profiling"},
     {"session", "schedule"},
-    {"reporting"},
+    {"reporting", "cli_profile"},
     {"plugin", "cli", "doctor", "rigcheck"},
 )
 OUTSIDE_CORE = {"serial", "subprocess", "time", "pytest", "tensorflow"}
