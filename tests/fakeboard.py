@@ -31,13 +31,17 @@ class Bench:
         self.now_s = 0.0
         self.sent = b""
         self._setup_status = Status.OK
+        self.steps = 0
         self.boot()
 
     def boot(self) -> None:
         self._ticks = 0xFFFFFFF0
         self._invokes = self._extra = self._fails = 0
-        self.steps = 0
         self.board = FakeBoard(self)
+
+    @property
+    def capabilities(self) -> Capability:
+        return HELLO.capabilities | (Capability.PROFILE if self.steps else Capability(0))
 
     def next_setup_status(self) -> Status:
         status, self._setup_status = self._setup_status, Status.OK
@@ -49,10 +53,8 @@ class Bench:
             return
         number = int(value)
         if name == "steps":
-            self.board.hello = replace(
-                self.board.hello, capabilities=self.board.hello.capabilities | Capability.PROFILE
-            )
             self.steps = number
+            self.board.hello = replace(self.board.hello, capabilities=self.capabilities)
             return
         if name == "setup_status":
             self._setup_status = Status(number)
@@ -129,5 +131,9 @@ class FakeBoard(VirtualBoard):
         )
 
     def boot(self) -> None:
-        self.hello = replace(HELLO, status=self._bench.next_setup_status())
+        self.hello = replace(
+            HELLO,
+            status=self._bench.next_setup_status(),
+            capabilities=self._bench.capabilities,
+        )
         super().boot()

@@ -36,7 +36,6 @@ void Boot() {
   memset(output, 0, sizeof output);
   invoke_fails = 0;
   extra_ticks = 0;
-  steps = 0;
   memset(step_values, 0, sizeof step_values);
   note.clear();
   for (int i = 0; i < 32; ++i) sha256[i] = static_cast<uint8_t>(i);

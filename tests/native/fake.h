@@ -16,7 +16,7 @@ extern int invoke_fails;     // The Nth invoke from now; 0: none.
 extern uint32_t extra_ticks;  // The Nth invoke from now, counted from 0, takes N times this longer.
 extern std::string note;     // What Load() says.
 extern uint32_t invokes;      // Since extra_ticks was set.
-extern uint32_t steps;        // Of the model, at most kMostSteps; 0: none that can be observed.
+extern uint32_t steps;        // Of the model, at most kMostSteps; 0: it cannot be observed. Survives a boot.
 constexpr uint32_t kMostSteps = 64;
 
 void Boot();
