@@ -6,6 +6,7 @@ import contextlib
 import importlib.metadata
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from harness.operators import Operator, Step, read_operators
 
 AOT_VERSION = f"bakenn {importlib.metadata.version('bakenn')}"
 _MODEL = "model"
+_STEP_NAME = re.compile(r"tflite_(\d+)_")
 
 _TEMPLATE = """\
 // Generated for {name} by harness/codegen_aot.py.
@@ -172,10 +174,10 @@ def model_steps(
     steps: list[Step] = []
     views: list[int] = []
     for name, output, runs_code in operations:
-        word = name.split("_")[1]
-        if not name.startswith("tflite_") or not word.isdigit():
+        made_from = _STEP_NAME.match(name)
+        if made_from is None:
             raise ValueError(f"step {name} names no operator")
-        own = {int(word)} | {item.index for item in operators if item.name == output}
+        own = {int(made_from[1])} | {item.index for item in operators if item.name == output}
         if runs_code:
             steps.append(Step(operators=(*views, *sorted(own)), output=max(own)))
             views = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -60,7 +61,7 @@ def read_operators(artifact: Artifact) -> tuple[Operator, ...]:
             _operator(graph, index, names[_code(model, graph.Operators(index))])
             for index in range(graph.OperatorsLength())
         )
-    except (LookupError, ValueError, AttributeError, TypeError) as error:
+    except (struct.error, LookupError, ValueError, AttributeError, TypeError) as error:
         raise ModelError(
             f"cannot read the operators of {artifact.path}: {error!r}",
             where=Where(model=artifact.name),

@@ -257,7 +257,7 @@ def profile_table(profile: Profile) -> str:
     unit, rate = ("instr", "MAC/instr") if emulated else ("us", "MAC/cycle")
     rows = [
         (
-            f"{layer.index:2} {_short(layer.operator, 29)}",
+            f"{layer.index:2} {_short(layer.operator, 19)}",
             shape_text(layer.shape),
             str(layer.macs or "-"),
             _amount(layer.cost),
@@ -284,7 +284,9 @@ def _short(text: str, most: int) -> str:
 
 
 def _amount(cost: Cost) -> str:
-    return f"{cost.us:.1f}" if cost.instructions is None else str(cost.instructions)
+    if cost.instructions is not None:
+        return str(cost.instructions)
+    return f"{cost.us:.1f}" if cost.us < 1e7 else f"{cost.us:.0f}"
 
 
 def _rate(layer: LayerTime) -> str:
