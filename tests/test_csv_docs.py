@@ -6,10 +6,16 @@ from pathlib import Path
 import pytest
 
 from harness.csvfile import columns
+from harness.profile import LayerRow
 from harness.report import LatencyRow, OutputRow, SampleRow
 
 TEXT = (Path(__file__).parent.parent / "docs" / "csv.md").read_text()
-TABLES = {"latency.csv": LatencyRow, "samples.csv": SampleRow, "outputs.csv": OutputRow}
+TABLES = {
+    "latency.csv": LatencyRow,
+    "samples.csv": SampleRow,
+    "outputs.csv": OutputRow,
+    "layers.csv": LayerRow,
+}
 
 
 def documented(name: str) -> list[str]:

@@ -82,7 +82,8 @@ def test_layers_and_the_rest_add_up_to_the_whole_to_the_instruction(
     most = 40 if opened.runtime == "aot" else 80 + 30 * len(profile.layers)
     assert 0 < profile.between.instructions <= most
     # The compiler keeps other registers where there are hooks between the calls.
-    assert abs(profile.whole.instructions - plain_instructions) <= 40
+    apart = abs(profile.whole.instructions - plain_instructions)
+    assert apart <= 10 + 8 * len(profile.layers)
 
 
 def test_profiles_are_the_same_again(opened) -> None:
