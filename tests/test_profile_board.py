@@ -14,9 +14,11 @@ from rewritten import of_bias, per_channel
 from harness.artifact import Artifact
 from harness.board import load_registry
 from harness.build import Builder
+from harness.cli_profile import show_profile
 from harness.errors import BoardStatus, ModelError
 from harness.library import find_library
 from harness.operators import Step, read_operators
+from harness.outcome import Outcome
 from harness.profiling import first_difference, profile_board, record_profile
 from harness.project import find_project
 from harness.protocol import Capability
@@ -55,7 +57,7 @@ def model(request, options) -> Artifact:
     return artifact
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def opened(options, model, plain_instructions):
     """The board, after it ran the plain firmware: one at a time."""
     with open_board(BOARD, model, PROJECT, options) as board:
@@ -157,6 +159,16 @@ def test_first_operator_that_differs_is_found(options, tmp_path, operator: int) 
     for element in found.first:
         assert element.golden == right[element.at] and element.board == mistaken[element.at]
         assert element.at[-1] == 0, "the channel whose bias is wrong"
+
+
+def test_an_operator_that_differs_fails_the_command(tmp_path, capsys) -> None:
+    golden = resolve_model("fashion_cnn-8", PROJECT.artifacts, "aot")
+    with open_board(
+        BOARD, wrong_bias(golden, 2, tmp_path), PROJECT, RigOptions(profile=True)
+    ) as board:
+        board.artifact = golden
+        assert show_profile(board, n=1, difference=True) == Outcome.WRONG.exit_status
+    assert "first difference: operator 2, CONV_2D\n" in capsys.readouterr().out
 
 
 def _tensor(model: Artifact, sample: np.ndarray, index: int) -> np.ndarray:
