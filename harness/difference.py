@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from harness.operators import Operator
 
 SHOWN = 5
+LONGEST_NAME = 71
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,7 @@ class Difference:
         size = "x".join(map(str, self.shape))
         lines = [
             f"first difference: operator {self.index}, {self.kind}",
-            f"  output {self.name}",
+            f"  output {_cut(self.name)}",
             f"  {self.dtype} {size}: {self.differing} of {self.elements} elements differ from "
             f"{self.golden}, by up to {self.max_abs:g}",
         ]
@@ -101,6 +102,11 @@ def difference_at(
         golden=source,
         second=None if second is None else int(np.count_nonzero(_unlike(board, second))),
     )
+
+
+def _cut(name: str) -> str:
+    """A name that fits its line: the converter joins those of all that it merged."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 2]}.."
 
 
 def _unlike(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 
 from harness.difference import SHOWN, difference_at
@@ -39,6 +41,13 @@ def test_text_names_operator_tensor_and_values() -> None:
         "  second opinion: 0 differ from LiteRT",
         "  [0, 2]: board 7, golden 2",
     ]
+
+
+def test_long_name_is_cut_in_the_text_alone() -> None:
+    name = "sequential/conv/Relu;" * 9
+    found = difference_at(replace(DENSE, name=name), "CONV_2D", -GOLDEN, GOLDEN, source="tflm 1")
+    assert found.name == name
+    assert str(found).splitlines()[1] == f"  output {name[:69]}.."
 
 
 def test_floats_are_compared_by_their_bits() -> None:
