@@ -28,6 +28,8 @@ from harness.protocol import (
     parse_hello,
     parse_infer,
     parse_run,
+    parse_step_output,
+    parse_step_values,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -53,7 +55,7 @@ def fuzz_command(compiler: str, program: Path) -> list[str]:
         *("-std=c++17", "-O2", "-g", "-Wall", "-Wextra", "-Wshadow", "-Wvla", "-Werror"),
         *("-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"),
         "-fno-sanitize-coverage=trace-cmp",
-        *(f"-I{SOURCE}", f"-I{NATIVE}"),
+        *("-DHIL_PROFILE", f"-I{SOURCE}", f"-I{NATIVE}"),
         *map(str, sources),
         *("-o", str(program)),
     ]
@@ -131,7 +133,7 @@ def decoders(count: int) -> None:
         if rng.random() < 0.3:
             place = rng.randrange(len(raw))
             raw = raw[:place] + bytes((rng.randrange(256),)) + raw[place + 1 :]
-        decode = rng.randrange(6)
+        decode = rng.randrange(8)
         try:
             if decode == 0:
                 parse_hello(b"\1" + raw + bytes(rng.randrange(100)))
@@ -142,6 +144,10 @@ def decoders(count: int) -> None:
             elif decode == 3:
                 parse_run(raw[:4] + b"\2\0" + raw[4:], count=2)
             elif decode == 4:
+                parse_step_values(b"\2\0" + raw, first=0)
+            elif decode == 5:
+                parse_step_output(raw)
+            elif decode == 6:
                 cut = rng.randrange(len(raw) + 1)
                 splitter = FrameSplitter()
                 pieces = [*splitter.feed(raw[:cut]), *splitter.feed(raw[cut:])]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from harness import codegen, codegen_aot, codegen_tflm
+from harness import codegen, codegen_aot, codegen_tflm, operators
 from harness.arena import ArenaPlan, plan_arena
 from harness.artifact import Artifact
 from harness.board import Board
@@ -44,6 +44,7 @@ from harness.library import (
     write_override,
 )
 from harness.memory import elf_areas, memory_by_owner
+from harness.operators import Step, steps_of, steps_text
 from harness.progress import Progress, unseen
 from harness.project import Project
 from harness.support import refuse_unsupported
@@ -52,6 +53,7 @@ from harness.toolchain import arm_gcc_version, seed_scons
 FIRST_ERRORS = 5
 PROVENANCE = "provenance.json"
 """Written by firmware/provenance.py."""
+STEPS = "steps.json"
 # What upload tools read, as far as a platform makes it.
 UPLOADED = (
     *("firmware.elf", "firmware.bin", "firmware.hex", "firmware.uf2"),
@@ -87,7 +89,8 @@ class Firmware:
 
     `compiler` and `flags` are what PlatformIO really used for code that is measured, without paths
     and names, so that two clones agree. `library` and `arena` are those of the `tflm` runtime, None
-    for another.
+    for another. `steps` are what a firmware built for profiling tells the times of; other firmware
+    tells none.
     """
 
     elf: Path
@@ -98,6 +101,7 @@ class Firmware:
     flags: str
     library: Library | None = None
     arena: ArenaPlan | None = None
+    steps: tuple[Step, ...] = ()
 
     @property
     def flash_bytes(self) -> int:
@@ -154,9 +158,10 @@ def build_id(
     artifact: Artifact,
     library: Library | None = None,
     arena: ArenaPlan | None = None,
+    profile: bool = False,
 ) -> str:
     """Content hash, 16 bytes in hex, of everything that goes into the firmware."""
-    generators = (codegen, codegen_tflm if runtime == "tflm" else codegen_aot)
+    generators = (codegen, operators, codegen_tflm if runtime == "tflm" else codegen_aot)
     parts = (
         _tree_digest(project.firmware),
         (project.root / "platformio.ini").read_text(),
@@ -169,6 +174,7 @@ def build_id(
         f"arena {arena.size_bytes}" if arena else "",
         f"platformio {importlib.metadata.version('platformio')}",
         f"gcc {arm_gcc_version()}" if board.emulator else "",
+        "profile" if profile else "",
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
@@ -188,11 +194,18 @@ class Job:
     artifact: Artifact
     library: Library | None = None
     arena: ArenaPlan | None = None
+    profile: bool = False
 
     @property
     def env(self) -> str:
         """PlatformIO's environment."""
         return self.board.env[self.runtime]
+
+    @property
+    def work_name(self) -> str:
+        """Of the working folder: PlatformIO wipes it when libraries or flags change."""
+        name = work_name(self.env, self.library)
+        return f"{name}-profile" if self.profile else name
 
     @property
     def where(self) -> Where:
@@ -305,6 +318,8 @@ class Builder:
         arena_bytes: capacity of the `tflm` arena, instead of the one planned from the model.
         check_support: refuse models that the runtime is known to compute wrongly.
         progress: told of a build, and of waiting for another one.
+        profile: firmware that tells the time and the output of each operator. Other firmware
+            carries nothing of it, so that its latency is the model's alone.
     """
 
     def __init__(
@@ -315,12 +330,14 @@ class Builder:
         arena_bytes: int | None = None,
         check_support: bool = True,
         progress: Progress = unseen,
+        profile: bool = False,
     ) -> None:
         self._project = project
         self._progress = progress
         self._tflm = tflm
         self._arena_bytes = arena_bytes
         self._check_support = check_support
+        self._profile = profile
 
     def build(self, board: Board, runtime: str, artifact: Artifact) -> Firmware:
         """The firmware for a board, runtime and model, built now or found.
@@ -333,10 +350,12 @@ class Builder:
         if runtime not in board.env:
             raise RigError(f"board {board.id} has no PlatformIO environment for {runtime}")
         job = self._job(board, runtime, artifact)
-        identity = build_id(self._project, board, runtime, artifact, job.library, job.arena)
+        identity = build_id(
+            self._project, board, runtime, artifact, job.library, job.arena, job.profile
+        )
         kept = self._project.state / "firmware" / identity
         if not (kept / "firmware.json").is_file():
-            work = self._project.state / "build" / work_name(job.env, job.library)
+            work = self._project.state / "build" / job.work_name
             work.mkdir(parents=True, exist_ok=True)
             with self._alone(work, job):
                 if not (kept / "firmware.json").is_file():
@@ -354,7 +373,7 @@ class Builder:
             lock.release()
 
     def _job(self, board: Board, runtime: str, artifact: Artifact) -> Job:
-        job = Job(board=board, runtime=runtime, artifact=artifact)
+        job = Job(board=board, runtime=runtime, artifact=artifact, profile=self._profile)
         if runtime != "tflm":
             refuse_unsupported(artifact, board, runtime)
             return job
@@ -385,11 +404,12 @@ class Builder:
             flags=provenance["flags"],
             library=job.library,
             arena=job.arena,
+            steps=steps_of((kept / STEPS).read_text()) if job.profile else (),
         )
 
     def _build(self, job: Job, identity: str, work: Path, kept: Path) -> None:
         with tempfile.TemporaryDirectory(dir=work, prefix="model-") as fresh:
-            generate(job, identity, Path(fresh))
+            steps = generate(job, identity, Path(fresh))
             _sync(Path(fresh), work / "model")
         self._run_pio(job, work)
         elf = work / "pio" / "build" / job.env / "firmware.elf"
@@ -403,6 +423,7 @@ class Builder:
         for name in (*UPLOADED, PROVENANCE):
             if elf.with_name(name).is_file():
                 shutil.copy2(elf.with_name(name), kept / name)
+        (kept / STEPS).write_text(steps_text(steps))
         # Written last: its presence says that the folder is whole.
         part = kept / "firmware.json.part"
         part.write_text(json.dumps([asdict(section) for section in sections], indent=1))
@@ -414,9 +435,11 @@ class Builder:
             operators = codegen_tflm.distinct_operators(job.artifact)
             override = write_override(job.env, job.library, operators, work)
             environment["HIL_PIO_CONFIG"] = str(override)
+        flags = ["-D HIL_PROFILE"] if job.profile else []
         if job.library:
             ini = (self._project.root / "platformio.ini").read_text()
-            flags = job.library.build_flags(bare=is_bare(ini, job.env))
+            flags += job.library.build_flags(bare=is_bare(ini, job.env))
+        if flags:
             environment["PLATFORMIO_BUILD_FLAGS"] = " ".join(flags)
         seed_scons(Path(environment["PLATFORMIO_CORE_DIR"]))
         command = [sys.executable, "-m", "platformio", "run", "-e", job.env]
@@ -432,15 +455,17 @@ class Builder:
             raise explain_failure(said, job, str(log))
 
 
-def generate(job: Job, identity: str, folder: Path) -> None:
-    """Write the generated model sources of a job into an empty folder."""
+def generate(job: Job, identity: str, folder: Path) -> tuple[Step, ...]:
+    """Write the generated model sources of a job into an empty folder; the steps to be profiled."""
     if job.library and job.arena:
-        generate_tflm(
+        return generate_tflm(
             job.artifact,
             arena_bytes=job.arena.size_bytes,
             version=str(job.library),
             build_id=identity,
             folder=folder,
+            profile=job.profile,
         )
-    else:
-        generate_aot(job.artifact, job.board, build_id=identity, folder=folder)
+    return generate_aot(
+        job.artifact, job.board, build_id=identity, folder=folder, profile=job.profile
+    )

@@ -1,4 +1,4 @@
-"""Command line: `hil`; its commands are the functions here and in `cli_baseline`."""
+"""Command line: `hil COMMAND`; `hil --help` lists them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from harness.baseline import load_baselines
 from harness.board import RUNTIMES, Board, Registry, load_registry
 from harness.build import Builder
 from harness.cli_baseline import register as register_baseline
+from harness.cli_profile import show_profile
 from harness.console import progress_on, say
 from harness.doctor import examine
 from harness.errors import HilError, ModelError, ReportError, RigError, TensorError, UnknownName
@@ -46,6 +47,7 @@ from harness.ports import (
     list_serial_ports,
     rig_lines,
 )
+from harness.profiling import DEFAULT_RUNS
 from harness.project import Project, find_project
 from harness.ptyboard import serve
 from harness.record import Judge, Plan, judged_by, record
@@ -368,6 +370,20 @@ def _outcome(row: LatencyRow) -> Outcome:
     return Outcome.SLOW if row.baseline_verdict == Verdict.SLOWER.value else Outcome.PASSED
 
 
+def profile(options: argparse.Namespace) -> int:
+    """Show where an inference on a board spends its time, operator by operator."""
+    project = find_project()
+    file, registry = _rig_file(options)
+    board = registry[options.board]
+    runtime = board.runtime(options.runtime)
+    artifact = resolve_model(options.model, project.artifacts, runtime)
+    say(f"{board.id}, {runtime}: build to be profiled, start, {options.n} invokes")
+    chosen = replace(_rig_options(options, file, board.id), profile=True)
+    with open_board(board, artifact, project, chosen) as opened:
+        _say_what_it_took(opened)
+        return show_profile(opened, n=options.n, difference=options.first_difference)
+
+
 def virtual(options: argparse.Namespace) -> int:
     """Serve the virtual board on a pty until interrupted; prints its port."""
     artifact = resolve_model(options.model, find_project().artifacts)
@@ -429,7 +445,7 @@ def _parser() -> argparse.ArgumentParser:
     inside.add_argument("name", metavar="MODEL", help="name, folder or file")
     inside.add_argument("--sample", type=int, default=0, metavar="N", help="golden input, from 0")
     inside.add_argument("--output", type=Path, default=Path("reports/layers"), metavar="DIR")
-    for run in (build, flash, infer, bench):
+    for run in (build, flash, infer, bench, profile):
         sub = command(run)
         rig_option(sub)
         several = {"nargs": "+"} if run is bench else {}
@@ -461,12 +477,19 @@ def _parser() -> argparse.ArgumentParser:
             )
         if run is flash:
             sub.set_defaults(flash="always")
-        if run in (infer, bench):
+        if run in (infer, bench, profile):
             sub.add_argument(
                 "--flash", choices=FLASH, default=FLASH[0], help="upload if it runs another build"
             )
         if run is infer:
             sub.add_argument("values", nargs="+", type=float, help="one number per input element")
+        if run is profile:
+            sub.add_argument("--n", type=_positive, default=DEFAULT_RUNS, help="invokes to observe")
+            sub.add_argument(
+                "--first-difference",
+                action="store_true",
+                help="also name the first operator whose output is not that of TFLM on the host",
+            )
         if run is bench:
             sub.add_argument("--samples", type=_positive, default=DEFAULT_SAMPLES, metavar="N")
             sub.add_argument("--sessions", type=_positive, default=1, metavar="N")

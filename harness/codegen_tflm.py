@@ -7,6 +7,7 @@ from pathlib import Path
 from harness.artifact import Artifact
 from harness.codegen import c_bytes, c_specs, c_string
 from harness.errors import ModelError, Where
+from harness.operators import Step, one_step_each
 
 MODEL_SOURCE = "model_tflm.cpp"
 OPERATORS_SOURCE = "operators_tflm.cpp"
@@ -53,7 +54,7 @@ _ESP_NN_VARIANTS = ("ansi", "opt", "esp32s3", "esp32p4")
 _MODEL = """\
 // Generated for {name} by harness/codegen_tflm.py.
 #include "runtime/tflm.h"
-
+{include}
 namespace {{
 
 alignas(16) const uint8_t flatbuffer[] = {{
@@ -88,8 +89,18 @@ extern const TflmModel kTflmModel = {{
     {version},
     {model_name},
 }};
-
+{steps}
 }}  // namespace runtime
+"""
+
+_STEPS = """
+namespace {{
+
+uint32_t values[{count}];
+
+}}  // namespace
+
+extern const GeneratedSteps kSteps = {{nullptr, values, {count}}};
 """
 
 _RESOLVER = """\
@@ -176,8 +187,14 @@ def _lines(raw: bytes) -> str:
 
 
 def generate_tflm(
-    artifact: Artifact, *, arena_bytes: int, version: str, build_id: str, folder: Path
-) -> None:
+    artifact: Artifact,
+    *,
+    arena_bytes: int,
+    version: str,
+    build_id: str,
+    folder: Path,
+    profile: bool = False,
+) -> tuple[Step, ...]:
     """Write the model and its operators into a folder, one file each.
 
     The operators' file does not change between models of the same operators.
@@ -185,6 +202,10 @@ def generate_tflm(
     Args:
         version: of the library, which the firmware reports in HELLO.
         build_id: 16 bytes in hex, reported too.
+        profile: with room for a number per operator.
+
+    Returns:
+        With `profile` the steps the interpreter takes, one per operator; else nothing.
 
     Raises:
         ModelError: as `distinct_operators`.
@@ -194,6 +215,7 @@ def generate_tflm(
     weak, counted = _kernels(operators if artifact.dtype in ("int8", "int16") else ())
     output_bytes = sum(spec.size_bytes for spec in artifact.outputs)
     several = len(artifact.outputs) > 1
+    steps = one_step_each(len(artifact.operators)) if profile else ()
     model = _MODEL.format(
         name=artifact.name,
         flatbuffer=_lines(artifact.content),
@@ -208,6 +230,8 @@ def generate_tflm(
         build_id=c_bytes(bytes.fromhex(build_id)),
         version=c_string(version),
         model_name=c_string(artifact.name),
+        include='#include "runtime/steps.h"\n' if profile else "",
+        steps=_STEPS.format(count=len(steps)) if profile else "",
     )
     resolver = _RESOLVER.format(
         weak=weak,
@@ -220,3 +244,4 @@ def generate_tflm(
     )
     (folder / MODEL_SOURCE).write_text(model)
     (folder / OPERATORS_SOURCE).write_text(resolver)
+    return steps

@@ -62,6 +62,14 @@ class Status(IntEnum):
     BAD_SCHEMA = 15
 
 
+class What(IntEnum):
+    """What a PROFILE request asks of the model's steps."""
+
+    TICKS = 0
+    CHECKSUMS = 1
+    OUTPUT = 2
+
+
 class Capability(IntFlag):
     """Bits of HELLO's `capabilities`."""
 
@@ -432,6 +440,65 @@ def parse_memory(raw: bytes) -> BoardMemory:
             "were used"
         )
     return memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StepValues:
+    """A reply to PROFILE: values (count,) of some of `steps` steps, ticks or CRC-32s.
+
+    `whole_ticks` is the inference they are from. `empty_ticks` is what a step that does nothing is
+    told to take, and `pitch_ticks` from its beginning to that of the next. All of them raw.
+    """
+
+    steps: int
+    whole_ticks: int
+    empty_ticks: int
+    pitch_ticks: int
+    values: NDArray[np.uint32]
+
+
+def profile_body(what: What, step: int, input_crc: int, offset: int | None = None) -> bytes:
+    """Body of a PROFILE request; `offset` is for What.OUTPUT."""
+    body = struct.pack("<BHI", what, step, input_crc)
+    return body if offset is None else body + struct.pack("<I", offset)
+
+
+def step_values_body(reply: StepValues) -> bytes:
+    """Body of a PROFILE reply about ticks or checksums."""
+    head = struct.pack(
+        "<HIIIH",
+        reply.steps,
+        reply.whole_ticks,
+        reply.empty_ticks,
+        reply.pitch_ticks,
+        len(reply.values),
+    )
+    return head + pack_ticks(reply.values)
+
+
+def parse_step_values(raw: bytes, *, first: int) -> StepValues:
+    """The values of the steps from `first` on, at least one."""
+    body = Body(raw)
+    steps, whole, empty, pitch, count = (body.number(code) for code in "HIIIH")
+    if not 1 <= count <= steps - first:
+        raise ProtocolError(f"PROFILE brought {count} values from step {first} of {steps}")
+    values = _take_ticks(body, count)
+    body.end()
+    return StepValues(
+        steps=steps, whole_ticks=whole, empty_ticks=empty, pitch_ticks=pitch, values=values
+    )
+
+
+def max_step_values(max_payload: int) -> int:
+    """Values in one reply; as many as fit when packed at full width."""
+    return (max_payload - 23) // 4
+
+
+def parse_step_output(raw: bytes) -> tuple[int, bytes]:
+    """Size of a step's whole output, and a piece of it."""
+    body = Body(raw)
+    size = int(body.number("I"))
+    return size, body.take(len(raw) - 4)
 
 
 def op_name(op: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from harness.artifact import MANIFEST, Artifact, find_artifact, load_artifact
 from harness.compare import Bounds, Reading
 from harness.errors import ModelError, TensorError, ToolMissing, Where
+from harness.operators import read_operators
 from harness.tensor import TensorSpec
 
 ARENA_HEADROOM = 64 * 1024
@@ -46,12 +48,20 @@ def tflm_version() -> str | None:
 class TflmInterpreter:
     """TFLite Micro on the host, from the official wheel.
 
+    With `keep_tensors` those between the operators can be read after a run, by `tensor`.
+
     Raises:
         ToolMissing: the wheel is not installed; there is none for this platform, perhaps.
         ModelError: TFLM does not take the model.
     """
 
-    def __init__(self, artifact: Artifact, *, arena_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        *,
+        arena_bytes: int | None = None,
+        keep_tensors: bool = False,
+    ) -> None:
         version = tflm_version()
         if version is None:
             raise ToolMissing(
@@ -63,8 +73,14 @@ class TflmInterpreter:
 
         self.source = f"tflm {version}"
         size = arena_bytes or 10 * len(artifact.content) + ARENA_HEADROOM
+        config = runtime.InterpreterConfig.kAllocationRecording
+        if keep_tensors:
+            size += _all_outputs_bytes(artifact)
+            config = runtime.InterpreterConfig.kPreserveAllTensors
         try:
-            self._interpreter = runtime.Interpreter.from_bytes(artifact.content, arena_size=size)
+            self._interpreter = runtime.Interpreter.from_bytes(
+                artifact.content, arena_size=size, intrepreter_config=config
+            )
         except RuntimeError as error:
             raise ModelError(
                 f"TFLM on the host does not take {artifact.path}: {error}",
@@ -75,6 +91,16 @@ class TflmInterpreter:
         self._interpreter.set_input(sample, 0)
         self._interpreter.invoke()
         return np.array(self._interpreter.get_output(0))
+
+    def tensor(self, index: int) -> NDArray[Any]:
+        """A tensor of the last run, by its index in the file; needs `keep_tensors`."""
+        return np.array(self._interpreter.GetTensor(index, 0)["tensor_data"])
+
+
+def _all_outputs_bytes(artifact: Artifact) -> int:
+    """Upper bound: no tensor has elements of more than 8 bytes; alignment of 16 B included."""
+    outputs = read_operators(artifact)
+    return sum(8 * math.prod(operator.shape) + 16 for operator in outputs)
 
 
 class LiteRtInterpreter:

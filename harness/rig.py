@@ -57,7 +57,8 @@ class RigOptions:
     `flash` is one of FLASH. `tflm` is a folder with a TFLM library to build with, instead of the
     one that the board's environment pins, and `arena_bytes` the capacity of its arena instead of
     the one planned from the model. Without `check_support` a model that the runtime is known to
-    compute wrongly is built and run all the same. `progress` is told of what takes a while.
+    compute wrongly is built and run all the same. `profile` is for firmware that tells the time of
+    each operator: not the one whose latency counts. `progress` is told of what takes a while.
     """
 
     lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S
@@ -71,6 +72,7 @@ class RigOptions:
     arena_bytes: int | None = None
     check_support: bool = True
     progress: Progress = unseen
+    profile: bool = False
 
     @property
     def place(self) -> str | None:
@@ -321,6 +323,7 @@ def open_board(
             arena_bytes=options.arena_bytes,
             check_support=options.check_support,
             progress=options.progress,
+            profile=options.profile,
         )
         firmware = builder.build(board, runtime, artifact)
         build_id = firmware.build_id

@@ -17,6 +17,7 @@ from harness.clockcheck import ClockStamp
 from harness.errors import BoardStatus, LinkTimeout, ProtocolError, StaleFirmware, Where, located
 from harness.latency import Timer, agree
 from harness.link import Link, LinkOptions
+from harness.profile import StepTicks
 from harness.progress import Progress, unseen
 from harness.protocol import (
     VERSION,
@@ -25,12 +26,17 @@ from harness.protocol import (
     Hello,
     Op,
     Status,
+    StepValues,
+    What,
     infer_body,
     max_run_count,
     parse_hello,
     parse_infer,
     parse_memory,
     parse_run,
+    parse_step_output,
+    parse_step_values,
+    profile_body,
     run_body,
 )
 from harness.tensor import TensorSpec, batch_bytes, batch_from_bytes, dequantize, quantize
@@ -72,6 +78,11 @@ class Measurement:
     timer: Timer
     link_us: float
     cold_ticks: int | None = None
+
+
+NOT_OBSERVABLE = """\
+Its firmware was not built to be profiled: hil profile and pytest --hil-profile build one that is.
+The virtual board never can: TFLM's Python package runs whole models only."""
 
 
 def check_identity(
@@ -278,6 +289,52 @@ class Dut:
         with located(self.link.where):
             return parse_memory(reply)
 
+    def profile(self, sample: NDArray[Any], n: int) -> StepTicks:
+        """Warm up on one input, then take the time of each step in n invokes.
+
+        Raises:
+            BoardStatus: the board's firmware cannot be observed.
+        """
+        raw = self._observed_input(sample)
+        self._warm_up(raw)
+        runs = [self._step_values(What.TICKS, raw) for _ in range(n)]
+        return StepTicks(
+            steps=np.stack([run.values for run in runs]),
+            whole=np.array([run.whole_ticks for run in runs], dtype=np.uint32),
+            empty=np.array([run.empty_ticks for run in runs], dtype=np.uint32),
+            pitch=np.array([run.pitch_ticks for run in runs], dtype=np.uint32),
+            timer=self.timer,
+        )
+
+    def step_checksums(self, sample: NDArray[Any]) -> NDArray[np.uint32]:
+        """CRC-32 of what each step writes in one invoke, taken before anything overwrites it.
+
+        Raises:
+            BoardStatus: the board's firmware cannot be observed.
+        """
+        return self._step_values(What.CHECKSUMS, self._observed_input(sample)).values
+
+    def step_output(self, sample: NDArray[Any], step: int, *, checksum: int) -> bytes:
+        """What a step writes, in as many invokes as it takes frames.
+
+        Raises:
+            BoardStatus: the board's firmware cannot be observed.
+            ProtocolError: the pieces do not make up the `checksum`.
+        """
+        raw = self._observed_input(sample)
+        crc = zlib.crc32(raw)
+        got, size = b"", 1
+        while len(got) < size:
+            body = profile_body(What.OUTPUT, step, crc, len(got))
+            with located(self.link.where):
+                size, piece = parse_step_output(self._timed(Op.PROFILE, body, 1))
+                if not piece:
+                    raise ProtocolError(f"PROFILE brought nothing of step {step}'s output")
+            got += piece
+        if zlib.crc32(got) != checksum:
+            raise ProtocolError(f"step {step}'s output fails its checksum", where=self.link.where)
+        return got
+
     def reset(self) -> Hello:
         """Reset the board's CPU over the link and greet it anew.
 
@@ -360,6 +417,33 @@ class Dut:
         reply = self._timed(Op.INFER, infer_body(count, raw), count)
         with located(self.link.where):
             return parse_infer(reply, count=count, output_bytes=self.hello.output_bytes)
+
+    def _observed_input(self, sample: NDArray[Any]) -> bytes:
+        """The sample's bytes, now on the board too."""
+        if not self.hello.capabilities & Capability.PROFILE:
+            raise BoardStatus(
+                where=self.link.where,
+                op="PROFILE",
+                status="unsupported",
+                detail=0,
+                field="",
+                note=NOT_OBSERVABLE,
+            )
+        raw = batch_bytes(sample, self.input)
+        self._write(raw)
+        return raw
+
+    def _step_values(self, what: What, raw: bytes) -> StepValues:
+        """Values of all steps of one invoke, in as many frames as it takes."""
+        parts: list[NDArray[np.uint32]] = []
+        got, steps = 0, 1
+        while got < steps:
+            reply = self._timed(Op.PROFILE, profile_body(what, got, zlib.crc32(raw)), 1)
+            with located(self.link.where):
+                part = parse_step_values(reply, first=got)
+            parts.append(part.values)
+            got, steps = got + len(part.values), part.steps
+        return replace(part, values=np.concatenate(parts))
 
     def _write(self, raw: bytes) -> None:
         room = self.hello.max_payload - 6

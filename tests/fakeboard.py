@@ -7,7 +7,7 @@ from described import hello
 
 from harness.protocol import BoardMemory, Capability, Status
 from harness.tensor import TensorSpec
-from harness.virtual import InvokeFailed, VirtualBoard
+from harness.virtual import InvokeFailed, StepObserver, VirtualBoard
 
 HELLO = hello(
     capabilities=Capability.INFER | Capability.TENSORS | Capability.RESET | Capability.MEMORY,
@@ -32,6 +32,7 @@ class Bench:
         self.now_s = 0.0
         self.sent = b""
         self._setup_status = Status.OK
+        self.steps = 0
         self.boot()
 
     def boot(self) -> None:
@@ -49,9 +50,12 @@ class Bench:
             return
         number = int(value)
         if name == "stack_bytes":
-            self.board.give_stack(number)
-            return
-        if name == "setup_status":
+            self.board.stack_bytes = number
+            self.board.describe()
+        elif name == "steps":
+            self.steps = number
+            self.board.describe()
+        elif name == "setup_status":
             self._setup_status = Status(number)
         elif name == "invoke_fails":
             self._fails = number
@@ -79,6 +83,9 @@ class Bench:
         self._ticks += 5
         return self._ticks
 
+    def pass_ticks(self, ticks: int) -> None:
+        self._ticks += ticks
+
     def invoke(self, raw: bytes) -> bytes:
         if self._fails:
             self._fails -= 1
@@ -90,21 +97,51 @@ class Bench:
         return np.clip([a + b, c - d], -128, 127).astype(np.int8).tobytes()
 
 
+class FakeModel:
+    """The bench's model as the steps that it is said to have."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    @property
+    def steps(self) -> int:
+        return self._bench.steps
+
+    def invoke(self, raw: bytes, observer: StepObserver) -> bytes:
+        for step in range(self.steps):
+            observer.begin()
+            self._bench.pass_ticks(10 * step)
+            size = 100 * (step + 1)
+            observer.end(bytes((raw[0] + step + at) & 0xFF for at in range(size)))
+        return self._bench.invoke(raw)
+
+
 class FakeBoard(VirtualBoard):
     """Asks the bench for its setup status whenever it boots, also when told to by RESET."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        super().__init__(HELLO, bench.invoke, ticks=bench.count, clock=lambda: bench.now_s)
+        super().__init__(
+            HELLO,
+            bench.invoke,
+            ticks=bench.count,
+            clock=lambda: bench.now_s,
+            observable=FakeModel(bench),
+        )
 
     def boot(self) -> None:
+        self.stack_bytes = 1000
         self.hello = replace(HELLO, status=self._bench.next_setup_status())
-        self.give_stack(1000)
+        self.describe()
         super().boot()
 
-    def give_stack(self, size: int) -> None:
-        """Three tenths of it used; a board without a known stack has no MEMORY."""
-        rest = self.hello.capabilities & ~Capability.MEMORY
-        have = Capability.MEMORY if size else Capability(0)
-        self.hello = replace(self.hello, capabilities=rest | have)
-        self.memory = BoardMemory(stack_bytes=size, stack_used_bytes=size * 3 // 10)
+    def describe(self) -> None:
+        """Announce what the bench gave it: steps to observe, and a stack that is known."""
+        kept = Capability.INFER | Capability.TENSORS | Capability.RESET
+        steps = Capability.PROFILE if self._bench.steps else Capability(0)
+        stack = Capability.MEMORY if self.stack_bytes else Capability(0)
+        self.hello = replace(self.hello, capabilities=kept | steps | stack)
+        # Three tenths of it used.
+        self.memory = BoardMemory(
+            stack_bytes=self.stack_bytes, stack_used_bytes=self.stack_bytes * 3 // 10
+        )

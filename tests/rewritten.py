@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 
@@ -74,5 +75,18 @@ def first_scales_only(content: bytes) -> bytes:
                 tensor = graph.tensors[index]
                 tensor.quantization.scale = [tensor.quantization.scale[0]]
                 tensor.quantization.zeroPoint = [0]
+
+    return _rewritten(content, change)
+
+
+def of_bias(content: bytes, operator: int, added: int) -> bytes:
+    """One operator's first bias is larger by so much; all else is the same."""
+
+    def change(schema: Any, model: Any) -> None:
+        graph = model.subgraphs[0]
+        tensor = graph.tensors[graph.operators[operator].inputs[2]]
+        bias = np.frombuffer(bytes(model.buffers[tensor.buffer].data), dtype="<i4").copy()
+        bias[0] += added
+        model.buffers[tensor.buffer].data = np.frombuffer(bias.tobytes(), dtype=np.uint8)
 
     return _rewritten(content, change)

@@ -22,6 +22,13 @@ def sealed(payload: bytes) -> bytes:
     return b"\0" + bytes(cobs.encode(payload + crc)) + b"\0"
 
 
+def _profile_body(rng: random.Random) -> bytes:
+    what = rng.randrange(3)
+    step = rng.choice((0, 0, 1, 2, 58, 59))
+    body = bytes((what,)) + step.to_bytes(2, "little") + zlib.crc32(bytes(4)).to_bytes(4, "little")
+    return body + (rng.choice((0, 250, 6000)).to_bytes(4, "little") if what == 2 else b"")
+
+
 def _request(rng: random.Random) -> bytes:
     op = rng.choice((1, 1, 2, 2, 3, 4, 5, 6, 7, 8, 0x7F, rng.randrange(256)))
     count = rng.randrange(1, 5)
@@ -31,6 +38,7 @@ def _request(rng: random.Random) -> bytes:
         3: rng.randrange(4).to_bytes(4, "little") + rng.randbytes(rng.randrange(1, 4)),
         4: rng.randrange(2).to_bytes(4, "little") + b"\1\0",
         5: count.to_bytes(2, "little") + zlib.crc32(bytes(4)).to_bytes(4, "little"),
+        6: _profile_body(rng),
     }.get(op, b"")
     if rng.random() < 0.1:
         body = rng.randbytes(rng.choice((0, 1, 5, 40, 260)))
@@ -69,10 +77,11 @@ def _spoilt(rng: random.Random, piece: bytes) -> bytes:
 
 
 def random_streams(rng: random.Random, count: int) -> list[str]:
-    """Lives of about 15 steps: hex to send, or wN to wait N ms, separated by spaces."""
+    """Lives of about 15 steps: hex to send, wN to wait N ms, sN for a model of N steps."""
     streams = []
     for _ in range(count):
-        steps = [sealed(b"\1\1\1").hex()] if rng.random() < 0.7 else []
+        steps = [f"s{rng.choice((1, 3, 60))}"] if rng.random() < 0.5 else []
+        steps += [sealed(b"\1\1\1").hex()] if rng.random() < 0.7 else []
         for _ in range(rng.randrange(1, 30)):
             piece = _piece(rng)
             sent = _spoilt(rng, piece) if rng.random() < 0.2 else piece
@@ -95,6 +104,8 @@ def fake_answers(stream: str) -> bytes:
     for step in stream.split():
         if step.startswith("w"):
             bench.now_s += int(step[1:]) / 1000
+        elif step.startswith("s"):
+            bench.set("steps", step[1:])
         else:
             bench.sent += bench.board.feed(bytes.fromhex(step))
     return _LAP.sub(b"m-lap-us-", bench.sent)

@@ -83,6 +83,27 @@ def test_wrong_numbers_have_an_exit_status_of_their_own(hil):
     assert "mismatch" in done.stdout and "odd one out" in done.stderr
 
 
+def test_profile_shows_each_operator_within_80_columns(hil):
+    done = hil("profile", "--n", "2", "--first-difference")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert lines[0].startswith("sine_int8 on qemu-m4: aot, bakenn ")
+    assert [line.split()[:3] for line in lines[2:5]] == [
+        ["0", "FULLY_CONNECTED", "1x16"],
+        ["1", "FULLY_CONNECTED", "1x16"],
+        ["2", "FULLY_CONNECTED", "1x1"],
+    ]
+    assert lines[-1] == "every operator's output equals that of TFLM on the host"
+    assert "not time on silicon" in done.stderr
+
+
+def test_board_that_cannot_be_profiled_is_told_from_a_wrong_number(hil):
+    done = hil("profile", "--board", "virtual")
+    assert done.returncode not in (0, Outcome.WRONG.exit_status)
+    assert "unsupported" in done.stderr and "virtual board never can" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

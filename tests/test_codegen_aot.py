@@ -6,11 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from harness.artifact import load_artifact
+from harness.artifact import find_artifact, load_artifact
 from harness.board import load_registry
 from harness.codegen import c_bytes, c_spec
-from harness.codegen_aot import AOT_VERSION, generate_aot, kernel_names
+from harness.codegen_aot import (
+    AOT_VERSION,
+    generate_aot,
+    kernel_names,
+    model_steps,
+    observed_source,
+)
 from harness.errors import ModelError
+from harness.operators import Operator
 
 SINE = Path(__file__).parent.parent / "models" / "artifacts" / "sine"
 BOARD = load_registry()["qemu-m4"]
@@ -67,3 +74,100 @@ def test_model_the_compiler_does_not_take_is_named(tmp_path: Path, content) -> N
     assert "(board qemu-m4, model sine_int8)" in str(caught.value)
     assert "Its operators: FULLY_CONNECTED" in caught.value.hint
     assert not (tmp_path / "model_aot.cpp").exists()
+
+
+def test_hooks_surround_the_code_of_every_step(tmp_path: Path) -> None:
+    artifact = find_artifact(SINE.parent, "fashion_cnn-8", "aot")
+    steps = generate_aot(artifact, BOARD, build_id=BUILD_ID, folder=tmp_path, profile=True)
+    kinds = [[artifact.operators[index] for index in step.operators] for step in steps]
+    assert kinds == [
+        ["CONV_2D"],
+        ["MAX_POOL_2D"],
+        ["CONV_2D"],
+        ["MAX_POOL_2D", "RESHAPE"],
+        ["FULLY_CONNECTED"],
+        ["FULLY_CONNECTED"],
+    ]
+    assert [step.output for step in steps] == [0, 1, 2, 3, 5, 6]
+    source = (tmp_path / "bknn_model.c").read_text()
+    calls = source.split("hil_step_begin();\n")[1:]
+    assert len(calls) == len(steps)
+    for call in calls:
+        assert call.count("bknn_model_") >= 1
+        assert call.index(");") < call.index("hil_step_end();")
+    assert "GeneratedSteps kSteps = {places, values, 6}" in (tmp_path / "model_aot.cpp").read_text()
+
+
+def test_code_not_to_be_profiled_has_no_hooks(tmp_path: Path) -> None:
+    assert generate_aot(load_artifact(SINE), BOARD, build_id=BUILD_ID, folder=tmp_path) == ()
+    for path in (tmp_path / "bknn_model.c", tmp_path / "model_aot.cpp"):
+        assert "step" not in path.read_text()
+
+
+def operator(index: int, name: str) -> Operator:
+    return Operator(
+        index=index, kind="ADD", tensor=index, name=name, dtype="int8", shape=(1,), macs=0
+    )
+
+
+OPERATORS = (operator(0, "a"), operator(1, "b"), operator(2, "c"))
+
+
+@pytest.mark.parametrize(
+    "operations, steps",
+    [
+        # A view belongs to the step before it.
+        (
+            [
+                ("tflite_0_conv", "a", True),
+                ("tflite_1_reshape", "b", False),
+                ("tflite_2_x", "c", True),
+            ],
+            [((0, 1), 0), ((2,), 2)],
+        ),
+        # A view of the model's input has none before it.
+        (
+            [
+                ("tflite_0_reshape", "a", False),
+                ("tflite_1_x", "b", True),
+                ("tflite_2_x", "c", True),
+            ],
+            [((0, 1), 1), ((2,), 2)],
+        ),
+        # A step that took in the next operator leaves that one's output.
+        ([("tflite_0_conv", "b", True), ("tflite_2_x", "c", True)], [((0, 1), 1), ((2,), 2)]),
+    ],
+)
+def test_a_step_stands_for_the_operators_that_bakenn_made_it_from(operations, steps) -> None:
+    made = model_steps(operations, OPERATORS)
+    assert [(step.operators, step.output) for step in made] == steps
+
+
+@pytest.mark.parametrize(
+    "operations, reason",
+    [
+        ([("tflite_0_conv", "a", True)], r"steps stand for operators \[0\] of 3"),
+        (
+            [("tflite_0_conv.requantize", "a", True), ("other", "b", True)],
+            "other names no operator",
+        ),
+    ],
+)
+def test_steps_that_cannot_be_told_are_refused(operations, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        model_steps(operations, OPERATORS)
+
+
+BODY = "void f(\n    uint8_t *arena) {\n    (void)arena;\n    one(1);\n\n    /* two */\n}\n"
+
+
+def test_source_laid_out_otherwise_is_refused() -> None:
+    assert observed_source(BODY, [True, False]).count("hil_step_begin();") == 1
+    for source, runs, reason in (
+        (BODY, [True], "2 pieces of code for 1 steps"),
+        (BODY, [True, True], "not expected to be '/\\* two \\*/'"),
+        (BODY, [False, False], "not expected to be 'one"),
+        ("void f(void) {}\n", [], "was not found"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            observed_source(source, runs)

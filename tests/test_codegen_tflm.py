@@ -98,3 +98,13 @@ def test_operator_that_cannot_be_set_up_is_refused_by_name(operator: str, reason
     with pytest.raises(ModelError, match=f"operator {operator} {reason}") as caught:
         distinct_operators(replace(SINE, operators=("FULLY_CONNECTED", operator)))
     assert caught.value.where.model == "sine_int8"
+
+
+def test_model_to_be_profiled_has_room_for_a_number_per_operator(tmp_path: Path) -> None:
+    steps = generate_tflm(
+        SINE, arena_bytes=64, version="1", build_id="00" * 16, folder=tmp_path, profile=True
+    )
+    assert [step.operators for step in steps] == [(0,), (1,), (2,)]
+    source = (tmp_path / MODEL_SOURCE).read_text()
+    assert "uint32_t values[3];" in source and "kSteps = {nullptr, values, 3};" in source
+    assert "steps" not in generated(SINE, tmp_path)

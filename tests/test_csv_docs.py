@@ -7,6 +7,7 @@ import pytest
 
 from harness.csvfile import columns
 from harness.footprint import MemoryRow
+from harness.profile import LayerRow
 from harness.report import LatencyRow, OutputRow, SampleRow
 
 TEXT = (Path(__file__).parent.parent / "docs" / "csv.md").read_text()
@@ -15,6 +16,7 @@ TABLES = {
     "samples.csv": SampleRow,
     "outputs.csv": OutputRow,
     "memory.csv": MemoryRow,
+    "layers.csv": LayerRow,
 }
 
 

@@ -13,9 +13,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 CORE = """
-    artifact board clockcheck compare csvfile faults fit footprint gate junit latency limits
-    mlperf outcome owners pictures progress protocol report rigfile summary support tally tensor
-    udev virtual
+    artifact board clockcheck compare csvfile difference faults fit footprint gate junit latency
+    limits mlperf operators outcome owners pictures profile progress protocol report rigfile
+    summary support tally tensor udev virtual
 """
 EDGES = """
     arena baseline build buildlog codegen codegen_aot codegen_tflm console emulator ending flash
@@ -28,10 +28,10 @@ LAYERS = (
     {"runner"},
     {"recovery", "seat", "attach"},
     {"rig"},
-    {"record"},
+    {"record", "profiling"},
     {"session", "schedule"},
-    {"reporting"},
-    {"plugin", "cli", "cli_baseline", "doctor", "rigcheck"},
+    {"reporting", "cli_profile", "cli_baseline"},
+    {"plugin", "cli", "doctor", "rigcheck"},
 )
 OUTSIDE_CORE = {"serial", "subprocess", "time", "pytest", "tensorflow"}
 

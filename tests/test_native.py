@@ -25,6 +25,7 @@ def compile_command(compiler: str, program: Path) -> list[str]:
         *("-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-Wshadow", "-Wvla"),
         *("-Wdouble-promotion", "-Werror"),
         *("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+        "-DHIL_PROFILE",
         f"-I{SOURCE}",
         f"-I{HERE}",
         *map(str, sources),

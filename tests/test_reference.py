@@ -9,6 +9,7 @@ import pytest
 
 from harness.artifact import load_artifact
 from harness.errors import ModelError, UnknownName
+from harness.operators import read_operators
 from harness.reference import (
     LiteRtInterpreter,
     References,
@@ -126,3 +127,14 @@ def test_a_damaged_file_is_a_model_error_that_names_it_or_still_a_model(tmp_path
             assert "damaged" in str(error)
             refused += 1
     assert refused >= 21
+
+
+@needs_tflm
+def test_tflm_keeps_the_tensors_between_the_operators_where_asked() -> None:
+    sine = load_artifact(ARTIFACTS / "sine")
+    interpreter = TflmInterpreter(sine, keep_tensors=True)
+    for sample in sine.goldens.inputs[:3]:
+        output = interpreter.run(sample.reshape(sine.inputs[0].shape))
+        first, second, last = (interpreter.tensor(item.tensor) for item in read_operators(sine))
+        assert first.shape == second.shape == (1, 16) and first.any() and second.any()
+        np.testing.assert_array_equal(last, output)

@@ -1,8 +1,11 @@
 """The conversation with a board, over a virtual board in memory."""
 
+import zlib
+
 import described
 import numpy as np
 import pytest
+from fakeboard import Bench
 
 from harness.errors import (
     BoardStatus,
@@ -219,3 +222,79 @@ def test_firmware_that_is_not_what_was_built_is_refused(field: str, changes: dic
     check_identity(hello(), **expected)
     with pytest.raises(StaleFirmware, match=f"other firmware: {field} is .*board memory"):
         check_identity(hello(**changes), **expected)
+
+
+class BenchWire:
+    """A ByteStream to the board of the dialogues, with a model of so many steps."""
+
+    def __init__(self, steps: int, spoil=lambda data: data) -> None:
+        self.now = 0.0
+        self.bench = Bench()
+        self.bench.set("steps", str(steps))
+        self._spoil = spoil
+
+    def read(self, timeout_s: float) -> bytes:
+        data, self.bench.sent = self.bench.sent, b""
+        self.now += 0 if data else timeout_s
+        return self._spoil(data)
+
+    def write(self, data: bytes) -> None:
+        self.now += 0.001
+        self.bench.now_s = self.now
+        self.bench.send(data)
+
+    def close(self) -> None:
+        pass
+
+
+SAMPLE = np.zeros((1, 2), dtype=np.int8)
+ZEROS = np.zeros((1, 4), dtype=np.int8)
+
+
+@pytest.mark.parametrize("steps", [1, 58, 59, 60])
+def test_ticks_of_all_steps_are_told_however_many_frames_it_takes(steps: int) -> None:
+    ticks = greeted(BenchWire(steps)).profile(ZEROS, 2)
+    # Each reading of that board's counter takes 5, and step i takes 10 * i.
+    np.testing.assert_array_equal(ticks.steps, [[5 + 10 * step for step in range(steps)]] * 2)
+    whole = 5 * (2 * steps + 1) + 10 * sum(range(steps))
+    assert ticks.whole.tolist() == [whole] * 2
+    assert (ticks.empty.tolist(), ticks.pitch.tolist()) == ([5, 5], [10, 10])
+    assert ticks.timer.read_ticks == 5
+
+
+def test_checksums_and_outputs_are_told_over_several_frames() -> None:
+    dut = greeted(BenchWire(60))
+    sample = np.array([[-128, 0, 0, 0]], dtype=np.int8)
+    outputs = [
+        bytes((128 + step + at) % 256 for at in range(100 * (step + 1))) for step in range(60)
+    ]
+    checksums = dut.step_checksums(sample)
+    assert checksums.tolist() == [zlib.crc32(output) for output in outputs]
+    for step in (0, 2, 59):
+        assert dut.step_output(sample, step, checksum=int(checksums[step])) == outputs[step]
+
+
+def test_output_that_fails_its_checksum_is_no_output() -> None:
+    with pytest.raises(ProtocolError, match="step 1's output fails its checksum"):
+        greeted(BenchWire(2)).step_output(ZEROS, 1, checksum=1)
+
+
+def test_profile_over_a_noisy_link_is_the_same() -> None:
+    noise = Noise(Faults(flip=0.002, seed=5))
+    wire = BenchWire(60, spoil=noise)
+    dut = greeted(wire, LinkOptions(timeout_s=0.5, attempts=20, silent_attempts=20))
+    clean = greeted(BenchWire(60)).profile(ZEROS, 3)
+    noisy = dut.profile(ZEROS, 3)
+    assert dut.link.stats.retries > 0
+    np.testing.assert_array_equal(noisy.steps, clean.steps)
+    assert noisy.whole.tolist() == clean.whole.tolist()
+
+
+def test_board_without_the_capability_is_not_asked_to_profile() -> None:
+    wire = Wire(hello())
+    dut = greeted(wire)
+    asked = wire.requests
+    for ask in (lambda: dut.profile(SAMPLE, 1), lambda: dut.step_checksums(SAMPLE)):
+        with pytest.raises(BoardStatus, match="refused PROFILE: unsupported"):
+            ask()
+    assert wire.requests == asked

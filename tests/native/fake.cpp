@@ -16,6 +16,7 @@ uint32_t extra_ticks = 0;
 uint32_t invokes = 0;
 std::string note;
 uint32_t stack_bytes = 0;
+uint32_t steps = 0;
 
 namespace {
 uint32_t ticks = 0xfffffff0u;  // Wraps early, so that every test lives through it.
@@ -23,6 +24,8 @@ int8_t input[4];
 int8_t output[2];
 uint8_t sha256[32];
 uint8_t build_id[16];
+uint32_t step_values[kMostSteps];
+uint8_t step_output[100 * kMostSteps];
 const TensorSpec kInput = {kInt8, 2, {1, 4}, 0.5f, -1};
 const TensorSpec kOutput = {kInt8, 2, {1, 2}, 0.25f, 3};
 
@@ -34,6 +37,7 @@ void Boot() {
   memset(output, 0, sizeof output);
   invoke_fails = 0;
   extra_ticks = 0;
+  memset(step_values, 0, sizeof step_values);
   note.clear();
   stack_bytes = 1000;
   for (int i = 0; i < 32; ++i) sha256[i] = static_cast<uint8_t>(i);
@@ -81,6 +85,26 @@ Status Invoke() {
   fake::output[0] = fake::Saturate(fake::input[0] + fake::input[1]);
   fake::output[1] = fake::Saturate(fake::input[2] - fake::input[3]);
   return Status::kOk;
+}
+Steps ModelSteps() { return {fake::step_values, fake::steps}; }
+Status InvokeObserved(StepObserver* observer) {
+  for (uint32_t step = 0; step < fake::steps; ++step) {
+    observer->Begin();
+    fake::ticks += 10 * step;
+    observer->End();
+  }
+  return Invoke();
+}
+void ObserveNothing(StepObserver* observer) {
+  for (int step = 0; step < 2; ++step) {
+    observer->Begin();
+    observer->End();
+  }
+}
+OutputBuffer StepOutput(size_t step) {
+  const size_t size = 100 * (step + 1);
+  for (size_t i = 0; i < size; ++i) fake::step_output[i] = static_cast<uint8_t>(fake::input[0] + step + i);
+  return {fake::step_output, size};
 }
 OutputBuffer Output() { return {reinterpret_cast<const uint8_t*>(fake::output), sizeof fake::output}; }
 

@@ -53,6 +53,7 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
   const bool receives = verb == "<" || verb == "<<";
   if (!receives && !fake::sent.empty()) Fail(where + "\n  not expected: " + Hex(fake::sent));
   if (verb == "==") {
+    fake::steps = 0;
     *bench = Bench();
   } else if (verb == ">") {
     bench->Send(command ? Quoted(rest) + "%" : text ? Quoted(rest) + "\n" : Sealed(Unhex(rest)));
@@ -79,6 +80,8 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
     fake::invokes = 0;
   } else if (verb == "set" && rest.compare(0, 12, "stack_bytes ") == 0) {
     fake::stack_bytes = static_cast<uint32_t>(std::stoul(rest.substr(12)));
+  } else if (verb == "set" && rest.compare(0, 6, "steps ") == 0) {
+    fake::steps = static_cast<uint32_t>(std::stoul(rest.substr(6)));
   } else if (verb == "set" && rest.compare(0, 5, "note ") == 0) {
     fake::note = Quoted(rest);
   } else {
@@ -125,6 +128,7 @@ void TestDialogues(const char* path) {
 // Random bytes, every fourth piece a valid frame with a random body, so that the ops are reached too.
 void TestGarbage() {
   std::mt19937 random(20261121);
+  fake::steps = fake::kMostSteps;
   Bench bench;
   for (size_t sent = 0; sent < 1000000;) {
     std::string piece(1 + random() % 300, '\0');
@@ -175,16 +179,19 @@ void Replay(const char* path) {
   });
 }
 
-// Each line of standard input is a life of a board: hex to send, or wN to wait N ms. Answers with what it sent, in hex.
+// Each line of standard input is a life of a board: hex to send, wN to wait N ms, sN for a model of N steps. Answers with what it sent, in hex.
 void Streams() {
   std::string line;
   while (std::getline(std::cin, line)) {
     fake::sent.clear();
+    fake::steps = 0;
     Bench bench;
     std::istringstream words(line);
     for (std::string word; words >> word;) {
       if (word[0] == 'w') {
         fake::Wait(static_cast<uint32_t>(std::stoul(word.substr(1))));
+      } else if (word[0] == 's') {
+        fake::steps = static_cast<uint32_t>(std::stoul(word.substr(1)));
       } else {
         bench.Send(Unhex(word));
       }

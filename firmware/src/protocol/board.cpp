@@ -3,6 +3,7 @@
 #include "port/port.h"
 #include "protocol/crc32.h"
 #include "protocol/human.h"
+#include "protocol/ticks.h"
 
 namespace {
 
@@ -21,17 +22,15 @@ enum Op : uint8_t {
 };
 constexpr uint8_t kReplyBit = 0x80;
 
-enum Capability : uint16_t { kCanInfer = 1, kCanRun = 2, kCanReset = 8, kHasMemory = 16 };
+enum Capability : uint16_t { kCanInfer = 1, kCanRun = 2, kCanProfile = 4, kCanReset = 8, kHasMemory = 16 };
 
-constexpr size_t kHeader = 2;        // seq, op
-constexpr size_t kTicks = 4;         // per inference
-constexpr size_t kTicksHeader = 5;   // least, width
+constexpr size_t kHeader = 2;  // seq, op
 constexpr size_t kInferFixed = kHeader + 2;
 constexpr size_t kRunFixed = kHeader + 6;
 
 bool IsKnown(uint8_t op) { return op >= kHello && op <= kMemory; }
 
-bool NeedsModel(uint8_t op) { return op >= kInfer && op <= kRun; }
+bool NeedsModel(uint8_t op) { return op >= kInfer && op <= kProfile; }
 
 void WriteSpecs(Writer& reply, const TensorSpecs& specs) {
   reply.U8(specs.count);
@@ -42,28 +41,6 @@ void WriteSpecs(Writer& reply, const TensorSpecs& specs) {
     reply.F32(spec.scale);
     reply.U32(static_cast<uint32_t>(spec.zero_point));
   }
-}
-
-// Packs `count` ticks, raw u32 behind room for the header, where they lie. Returns the bytes that are left over.
-size_t PackTicks(uint8_t* place, size_t count) {
-  const uint8_t* raw = place + kTicksHeader;
-  uint32_t least = UINT32_MAX;
-  uint32_t most = 0;
-  for (size_t i = 0; i < count; ++i) {
-    const uint32_t ticks = LoadU32(raw + i * kTicks);
-    if (ticks < least) least = ticks;
-    if (ticks > most) most = ticks;
-  }
-  const uint32_t span = most - least;
-  const size_t width = span == 0 ? 0 : span <= UINT8_MAX ? 1 : span <= UINT16_MAX ? 2 : 4;
-  StoreU32(place, least);
-  place[4] = static_cast<uint8_t>(width);
-  uint8_t* packed = place + kTicksHeader;  // Never ahead of what is still to be read.
-  for (size_t i = 0; i < count; ++i) {
-    const uint32_t above = LoadU32(raw + i * kTicks) - least;
-    for (size_t byte = 0; byte < width; ++byte) *packed++ = static_cast<uint8_t>(above >> (8 * byte));
-  }
-  return count * (kTicks - width);
 }
 
 // The length of `text` cut to what a str of at most `room` bytes holds, between two characters.
@@ -186,8 +163,9 @@ Board::Fault Board::Execute(uint8_t op, Reader& body, Writer& reply) {
   if (op == kHello) return Hello(body, reply);
   if (!session_) return {Status::kNoSession, 0, ""};
   if (!IsKnown(op)) return {Status::kUnknownOp, op, ""};
-  if (op == kProfile || (op == kInfer && InferLimit() == 0)) return {Status::kUnsupported, 0, ""};
   if (op == kMemory && port::Stack().capacity_bytes == 0) return {Status::kUnsupported, 0, ""};
+  if (op == kProfile && !profiler_.able()) return {Status::kUnsupported, 0, ""};
+  if (op == kInfer && InferLimit() == 0) return {Status::kUnsupported, 0, ""};
   if (NeedsModel(op) && setup_ != Status::kOk) return {setup_, 0, ""};
   switch (op) {
     case kInfer: return Infer(body, reply);
@@ -195,6 +173,7 @@ Board::Fault Board::Execute(uint8_t op, Reader& body, Writer& reply) {
     case kRead: return ReadOutput(body, reply);
     case kRun: return Run(body, reply);
     case kMemory: return Memory(body, reply);
+    case kProfile: return Profile(body, reply);
     default: break;
   }
   if (body.left() != 0) return {Status::kBadSize, 0, "body"};  // RESET
@@ -320,6 +299,12 @@ Board::Fault Board::Memory(Reader& body, Writer& reply) {
   return {};
 }
 
+Board::Fault Board::Profile(Reader& body, Writer& reply) {
+  const Fault fault = profiler_.Answer(body, reply);
+  static_cast<void>(clock_.Ticks());
+  return fault;
+}
+
 size_t Board::InferLimit() const {
   const runtime::Description model = runtime::Describe();
   const size_t input_size = SizeBytes(model.inputs);
@@ -329,6 +314,8 @@ size_t Board::InferLimit() const {
 }
 
 uint16_t Board::Capabilities() const {
+  const int infer = InferLimit() > 0 ? kCanInfer : 0;
+  const int profile = profiler_.able() ? kCanProfile : 0;
   const int memory = port::Stack().capacity_bytes > 0 ? kHasMemory : 0;
-  return static_cast<uint16_t>((InferLimit() > 0 ? kCanInfer : 0) | kCanRun | kCanReset | memory);
+  return static_cast<uint16_t>(infer | kCanRun | profile | kCanReset | memory);
 }

@@ -4,9 +4,11 @@
 #include <cstdint>
 
 #include "protocol/clock.h"
+#include "protocol/fault.h"
 #include "protocol/frame.h"
 #include "protocol/measure.h"
 #include "protocol/mlperf.h"
+#include "protocol/profile.h"
 #include "protocol/receiver.h"
 #include "protocol/wire.h"
 #include "runtime/runtime.h"
@@ -41,11 +43,7 @@ class Board {
   void Idle();  // When there is nothing to feed, at least once per turn of port::Ticks().
 
  private:
-  struct Fault {
-    Status status = Status::kOk;
-    uint32_t detail = 0;
-    const char* field = "";
-  };
+  using Fault = ::Fault;
 
   void Answer(Receiver::Event event);
   void AnswerFrame();
@@ -61,6 +59,7 @@ class Board {
   Fault ReadOutput(Reader& body, Writer& reply);
   Fault Run(Reader& body, Writer& reply);
   Fault Memory(Reader& body, Writer& reply);
+  Fault Profile(Reader& body, Writer& reply);
 
   size_t InferLimit() const;
   uint16_t Capabilities() const;
@@ -70,6 +69,7 @@ class Board {
   uint8_t* tx_;
   Receiver receiver_;
   Mlperf mlperf_;
+  Profiler profiler_;
   Clock clock_;
 
   Status setup_ = Status::kOk;

@@ -39,3 +39,47 @@ Status Invoke() {
 OutputBuffer Output() { return {kAotModel.output, kAotModel.output_size}; }
 
 }  // namespace runtime
+
+#ifdef HIL_PROFILE
+
+#include "runtime/steps.h"
+
+namespace {
+
+runtime::StepObserver* observer = nullptr;
+
+}  // namespace
+
+extern "C" void hil_step_begin(void) {
+  if (observer != nullptr) observer->Begin();
+}
+
+extern "C" void hil_step_end(void) {
+  if (observer != nullptr) observer->End();
+}
+
+namespace runtime {
+
+Steps ModelSteps() { return {kSteps.values, kSteps.count}; }
+
+Status InvokeObserved(StepObserver* told) {
+  observer = told;
+  const Status status = Invoke();
+  observer = nullptr;
+  return status;
+}
+
+void ObserveNothing(StepObserver* told) {
+  observer = told;
+  hil_step_begin();
+  hil_step_end();
+  hil_step_begin();
+  hil_step_end();
+  observer = nullptr;
+}
+
+OutputBuffer StepOutput(size_t step) { return {kSteps.outputs[step].data, kSteps.outputs[step].size}; }
+
+}  // namespace runtime
+
+#endif

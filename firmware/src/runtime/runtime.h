@@ -43,4 +43,26 @@ void Prepare();  // Before every Invoke(), not timed: puts Input() where the ker
 [[nodiscard]] Status Invoke();  // What is timed: nothing but the model.
 OutputBuffer Output();  // All output tensors' bytes in order, of the last Invoke(). Not timed.
 
+// What follows is in a firmware built with HIL_PROFILE only: one whose latency is measured has no instrumentation at all.
+
+// Told before and after each step of an inference: an operator, or a call of generated code.
+class StepObserver {
+ public:
+  virtual void Begin() = 0;
+  virtual void End() = 0;
+
+ protected:
+  ~StepObserver() = default;
+};
+
+struct Steps {
+  uint32_t* values;  // Room for one number per step, which the runtime does not touch.
+  size_t count;
+};
+
+Steps ModelSteps();
+[[nodiscard]] Status InvokeObserved(StepObserver* observer);  // As Invoke(), telling `observer` of every step in order.
+void ObserveNothing(StepObserver* observer);  // Two empty steps, told as InvokeObserved() does: what telling costs.
+OutputBuffer StepOutput(size_t step);  // What a step has written, during its End() only: its memory is used again.
+
 }  // namespace runtime

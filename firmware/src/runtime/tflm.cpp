@@ -15,8 +15,16 @@
 #include "tensorflow/lite/micro/memory_planner/greedy_memory_planner.h"
 #include "tensorflow/lite/micro/micro_allocator.h"
 #include "tensorflow/lite/micro/micro_interpreter.h"
+#ifdef HIL_PROFILE
+#include "tensorflow/lite/micro/memory_helpers.h"
+#include "tensorflow/lite/micro/micro_profiler.h"
+#endif
 #include "tensorflow/lite/schema/schema_generated.h"
 #pragma GCC diagnostic pop
+
+#ifdef HIL_PROFILE
+#include "runtime/steps.h"
+#endif
 
 namespace runtime {
 namespace {
@@ -71,11 +79,48 @@ class Planner : public tflite::GreedyMemoryPlanner {
   size_t planned_ = 0;
 };
 
+#ifdef HIL_PROFILE
+
+class Interpreter : public tflite::MicroInterpreter {
+ public:
+  using MicroInterpreter::context;
+  using MicroInterpreter::MicroInterpreter;
+};
+
+// TFLM reports an event for every operator. One inside another, of a graph that an operator calls, is that operator's.
+class Events : public tflite::MicroProfilerInterface {
+ public:
+  uint32_t BeginEvent(const char*) override {
+    if (open_++ == 0 && observer != nullptr) observer->Begin();
+    return 0;
+  }
+  void EndEvent(uint32_t) override {
+    if (--open_ == 0 && observer != nullptr) observer->End();
+  }
+
+  StepObserver* observer = nullptr;
+
+  void operator delete(void*) {}
+
+ private:
+  uint32_t open_ = 0;
+};
+
+Forever<Events> events_place;
+Events* const events = events_place.Make();
+
+#else
+
+using Interpreter = tflite::MicroInterpreter;
+constexpr tflite::MicroProfilerInterface* events = nullptr;
+
+#endif
+
 Forever<Arena> arena_place;
 Forever<Planner> planner_place;
-Forever<tflite::MicroInterpreter> interpreter_place;
+Forever<Interpreter> interpreter_place;
 
-tflite::MicroInterpreter* interpreter = nullptr;
+Interpreter* interpreter = nullptr;
 uint32_t arena_used = 0;  // After a failure for want of arena: what would have got it further.
 char note[200];
 char kernels[64];
@@ -155,7 +200,7 @@ Status Plan(Arena* arena, const tflite::Model* model, const tflite::MicroOpResol
   }
   Planner* const planner = planner_place.Make();
   tflite::MicroAllocator* const allocator = tflite::MicroAllocator::Create(arena, planner);
-  interpreter = interpreter_place.Make(model, *resolver, allocator);
+  interpreter = interpreter_place.Make(model, *resolver, allocator, nullptr, events);
   if (interpreter->AllocateTensors() == kTfLiteOk) return Status::kOk;
   const size_t planned = arena->GetPersistentUsedBytes() + planner->planned();
   if (planned > kTflmModel.arena_capacity) arena->Refused(planned);
@@ -227,3 +272,41 @@ OutputBuffer Output() {
 }
 
 }  // namespace runtime
+
+#ifdef HIL_PROFILE
+
+namespace runtime {
+
+Steps ModelSteps() { return {kSteps.values, kSteps.count}; }
+
+Status InvokeObserved(StepObserver* observer) {
+  events->observer = observer;
+  const Status status = Invoke();
+  events->observer = nullptr;
+  return status;
+}
+
+void ObserveNothing(StepObserver* observer) {
+  events->observer = observer;
+  {
+    const tflite::ScopedMicroProfiler first("", events);
+  }
+  {
+    const tflite::ScopedMicroProfiler second("", events);
+  }
+  events->observer = nullptr;
+}
+
+OutputBuffer StepOutput(size_t step) {
+  const auto* const node = tflite::GetModel(kTflmModel.flatbuffer)->subgraphs()->Get(0)->operators()->Get(step);
+  if (node->outputs() == nullptr || node->outputs()->size() == 0) return {nullptr, 0};
+  const TfLiteContext* const context = &interpreter->context();
+  const TfLiteEvalTensor* const tensor = context->GetEvalTensor(context, node->outputs()->Get(0));
+  size_t size = 0;
+  if (tflite::TfLiteEvalTensorByteLength(tensor, &size) != kTfLiteOk) return {nullptr, 0};
+  return {tensor->data.uint8, size};
+}
+
+}  // namespace runtime
+
+#endif

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "protocol/fault.h"
+#include "protocol/wire.h"
+
+// Answers op PROFILE. In a firmware built without HIL_PROFILE it is able to do nothing.
+class Profiler {
+ public:
+  bool able() const;
+  Fault Answer(Reader& body, Writer& reply);
+
+#ifdef HIL_PROFILE
+ private:
+  enum What : uint8_t { kStepTicks = 0, kStepChecksums = 1, kStepOutput = 2, kNothing = 0xff };
+
+  Fault Values(What what, size_t first, Writer& reply);
+  Status Observe(What what);
+  void MeasureEmptyStep();
+
+  What kept_ = kNothing;  // What the steps' values are.
+  uint32_t whole_ticks_ = 0;
+  uint32_t empty_ticks_ = 0;
+  uint32_t pitch_ticks_ = 0;
+#endif
+};

@@ -1,0 +1,296 @@
+"""Where an inference spends its time: the cost of each operator out of raw ticks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import ModelError
+from harness.latency import Timer
+from harness.operators import Operator, Step
+from harness.report import table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StepTicks:
+    """Raw ticks of n observed invokes on one input: of each step (n, steps), of the whole (n,).
+
+    `empty` (n,) and `pitch` (n,) are what observing cost at each: what a step that does nothing is
+    told to take, and from its beginning to that of the next.
+    """
+
+    steps: NDArray[np.uint32]
+    whole: NDArray[np.uint32]
+    empty: NDArray[np.uint32]
+    pitch: NDArray[np.uint32]
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Medians over the observed invokes; `instructions` where an emulator counts them, else None.
+
+    Each is the median of its own: medians of parts need not add up to the median of the whole.
+    On an emulated board all invokes take the same, and they do.
+    """
+
+    ticks: float
+    us: float
+    instructions: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerTime:
+    """What one step costs, the cost of observing it taken off.
+
+    `index`, `name` and `shape` are of the operator whose output the step leaves, `operator` names
+    all that it stands for (`MAX_POOL_2D+RESHAPE`). `macs` are multiply-accumulates an inference.
+    `macs_per_cycle` is absent on an emulated board, which knows instructions, not cycles, and
+    `macs_per_instruction` on any other. `share` is the part of the whole.
+    """
+
+    index: int
+    operator: str
+    name: str
+    shape: tuple[int, ...]
+    macs: int
+    cost: Cost
+    macs_per_cycle: float | None
+    macs_per_instruction: float | None
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """An inference operator by operator: whole = sum of the layers + between.
+
+    `whole` is the observed invoke without the cost of observing, `observing` that cost, `between`
+    what lies between and around the steps. `n` is how many invokes were observed.
+    """
+
+    layers: tuple[LayerTime, ...]
+    whole: Cost
+    between: Cost
+    observing: Cost
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRow:
+    """A row of `layers.csv`: one step of one profiled run. None is an empty cell.
+
+    Statistics are medians over `n` observed invokes. `whole_us`, `between_us` and `observing_us`
+    are the run's, repeated in each row, as instructions where an emulator counts them.
+    """
+
+    run: str
+    time_utc: str
+    board: str
+    emulated: bool
+    clock_hz: int
+    runtime: str
+    runtime_version: str
+    model: str
+    dtype: str
+    model_sha256: str
+    firmware_build: str
+    index: int
+    operator: str
+    name: str
+    shape: str
+    macs: int
+    n: int
+    p50_ticks: float
+    p50_us: float
+    instructions_p50: int | None
+    macs_per_cycle: float | None
+    macs_per_instruction: float | None
+    share: float
+    whole_us: float
+    between_us: float
+    observing_us: float
+    whole_instructions: int | None
+    between_instructions: int | None
+    observing_instructions: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Counted:
+    """Costs in one unit: of each step (n, steps), of the whole, between and of observing (n,)."""
+
+    steps: NDArray[np.int64]
+    whole: NDArray[np.int64]
+    between: NDArray[np.int64]
+    observing: NDArray[np.int64]
+
+
+def _count(
+    *,
+    steps: NDArray[np.int64],
+    empty: NDArray[np.int64],
+    pitch: NDArray[np.int64],
+    whole: NDArray[np.int64],
+) -> _Counted:
+    """Take the cost of observing off.
+
+    A step is told to take `empty` too much. The whole, free of its own two readings already, holds
+    a `pitch` for each step, which is all that observing a step costs.
+    """
+    net = steps - empty[:, None]
+    observing = pitch * steps.shape[1]
+    without = whole - observing
+    return _Counted(
+        steps=net, whole=without, between=without - net.sum(axis=1), observing=observing
+    )
+
+
+def count_ticks(raw: StepTicks) -> _Counted:
+    """Net costs in ticks."""
+    return _count(
+        steps=raw.steps.astype(np.int64),
+        empty=raw.empty.astype(np.int64),
+        pitch=raw.pitch.astype(np.int64),
+        whole=raw.timer.net_ticks(raw.whole),
+    )
+
+
+def count_instructions(raw: StepTicks, icount_shift: int) -> _Counted:
+    """Net costs in instructions, each difference of two readings rounded to a whole number."""
+    gross = replace(raw.timer, read_ticks=0)
+    return _count(
+        steps=gross.instructions(raw.steps, icount_shift),
+        empty=gross.instructions(raw.empty, icount_shift),
+        pitch=gross.instructions(raw.pitch, icount_shift),
+        whole=raw.timer.instructions(raw.whole, icount_shift),
+    )
+
+
+def _cost(ticks: NDArray[np.int64], hz: int, instructions: NDArray[np.int64] | None) -> Cost:
+    median = float(np.median(ticks))
+    counted = None if instructions is None else int(np.median(instructions))
+    return Cost(ticks=median, us=median * 1e6 / hz, instructions=counted)
+
+
+def profile_of(
+    raw: StepTicks,
+    steps: Sequence[Step],
+    operators: Sequence[Operator],
+    *,
+    clock_hz: int,
+    icount_shift: int | None,
+) -> Profile:
+    """The profile out of raw ticks.
+
+    Args:
+        steps: what the firmware was built to observe.
+        operators: of the model.
+        clock_hz: of the CPU.
+        icount_shift: of the emulator, None on silicon.
+
+    Raises:
+        ModelError: the board observed another number of steps.
+    """
+    if raw.steps.shape[1] != len(steps):
+        raise ModelError(
+            f"the board observed {raw.steps.shape[1]} steps, its firmware was built with "
+            f"{len(steps)}"
+        )
+    ticks = count_ticks(raw)
+    counted = None if icount_shift is None else count_instructions(raw, icount_shift)
+    hz = raw.timer.hz
+    whole = _cost(ticks.whole, hz, counted.whole if counted else None)
+    layers = []
+    for number, step in enumerate(steps):
+        cost = _cost(ticks.steps[:, number], hz, counted.steps[:, number] if counted else None)
+        layers.append(_layer(step, operators, cost, whole, clock_hz))
+    return Profile(
+        layers=tuple(layers),
+        whole=whole,
+        between=_cost(ticks.between, hz, counted.between if counted else None),
+        observing=_cost(ticks.observing, hz, counted.observing if counted else None),
+        n=len(raw.steps),
+    )
+
+
+def step_name(step: Step, operators: Sequence[Operator]) -> str:
+    """The kinds of the operators that a step stands for, joined by `+`."""
+    return "+".join(operators[index].kind for index in step.operators)
+
+
+def _layer(
+    step: Step, operators: Sequence[Operator], cost: Cost, whole: Cost, clock_hz: int
+) -> LayerTime:
+    output = operators[step.output]
+    macs = sum(operators[index].macs for index in step.operators)
+    emulated = cost.instructions is not None
+    cycles = cost.us * clock_hz / 1e6
+    return LayerTime(
+        index=output.index,
+        operator=step_name(step, operators),
+        name=output.name,
+        shape=output.shape,
+        macs=macs,
+        cost=cost,
+        macs_per_cycle=None if emulated else _ratio(macs, cycles),
+        macs_per_instruction=_ratio(macs, cost.instructions) if cost.instructions else None,
+        share=_ratio(cost.ticks, whole.ticks) or 0.0,
+    )
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    """None where there is nothing to divide by: a counter too coarse for the step."""
+    return part / whole if whole > 0 else None
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """`1x28x28x8`."""
+    return "x".join(map(str, shape))
+
+
+def profile_table(profile: Profile) -> str:
+    """A table of at most 80 columns, and below it what lies between and what was taken off."""
+    emulated = profile.whole.instructions is not None
+    unit, rate = ("instr", "MAC/instr") if emulated else ("us", "MAC/cycle")
+    rows = [
+        (
+            f"{layer.index:2} {_short(layer.operator, 19)}",
+            shape_text(layer.shape),
+            str(layer.macs or "-"),
+            _amount(layer.cost),
+            f"{100 * layer.share:.1f}%",
+            _rate(layer),
+        )
+        for layer in profile.layers
+    ]
+    macs = sum(layer.macs for layer in profile.layers)
+    between = _ratio(profile.between.ticks, profile.whole.ticks) or 0.0
+    rows += [
+        ("   between", "", "", _amount(profile.between), f"{100 * between:.1f}%", ""),
+        ("   whole", "", str(macs), _amount(profile.whole), "100.0%", ""),
+    ]
+    text = table(("   operator", "output", "MACs", unit, "share", rate), rows)
+    return (
+        f"{text}\nmedians of {profile.n} invokes; taken off for observing: "
+        f"{_amount(profile.observing)} {unit}"
+    )
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 2]}.."
+
+
+def _amount(cost: Cost) -> str:
+    if cost.instructions is not None:
+        return str(cost.instructions)
+    return f"{cost.us:.1f}" if cost.us < 1e7 else f"{cost.us:.0f}"
+
+
+def _rate(layer: LayerTime) -> str:
+    rate = (
+        layer.macs_per_cycle if layer.macs_per_instruction is None else layer.macs_per_instruction
+    )
+    return f"{rate:.3f}" if rate and math.isfinite(rate) else "-"

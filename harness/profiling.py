@@ -1,0 +1,186 @@
+"""An open board observed operator by operator: its profile, and where it first goes wrong."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.artifact import Artifact
+from harness.difference import Difference, difference_at
+from harness.errors import ModelError, Where
+from harness.operators import Operator, Step, read_operators
+from harness.profile import LayerRow, Profile, profile_of, shape_text, step_name
+from harness.reference import LiteRtInterpreter, TflmInterpreter
+from harness.rig import OpenBoard
+
+DEFAULT_RUNS = 10
+
+
+def profile_board(
+    opened: OpenBoard, *, n: int = DEFAULT_RUNS, sample: NDArray[Any] | None = None
+) -> Profile:
+    """Median cost of each operator over n invokes on one input.
+
+    Args:
+        opened: with RigOptions(profile=True).
+        sample: one input; the first check input if None.
+
+    Raises:
+        BoardStatus: the board's firmware cannot be observed.
+    """
+    chosen = opened.checks.inputs[:1] if sample is None else sample
+    raw = opened.dut.profile(chosen, n)
+    emulator = opened.board.emulator
+    return profile_of(
+        raw,
+        _steps(opened),
+        read_operators(opened.artifact),
+        clock_hz=opened.board.clock_hz,
+        icount_shift=emulator.icount_shift if emulator else None,
+    )
+
+
+def record_profile(
+    opened: OpenBoard,
+    *,
+    run: str,
+    n: int = DEFAULT_RUNS,
+    sample: NDArray[Any] | None = None,
+    now: datetime | None = None,
+) -> tuple[LayerRow, ...]:
+    """The rows of `layers.csv` for one profile of a board: `layer_rows` of `profile_board`."""
+    return layer_rows(opened, profile_board(opened, n=n, sample=sample), run=run, now=now)
+
+
+def layer_rows(
+    opened: OpenBoard, profile: Profile, *, run: str, now: datetime | None = None
+) -> tuple[LayerRow, ...]:
+    """One row per step.
+
+    Args:
+        run: what tells this run from others.
+    """
+    hello = opened.dut.hello
+    time_utc = (now or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return tuple(
+        LayerRow(
+            run=run,
+            time_utc=time_utc,
+            board=opened.board.id,
+            emulated=opened.board.emulated,
+            clock_hz=opened.board.clock_hz,
+            runtime=hello.runtime,
+            runtime_version=hello.runtime_version,
+            model=opened.artifact.model,
+            dtype=opened.artifact.dtype,
+            model_sha256=opened.artifact.sha256,
+            firmware_build=hello.build_id.hex(),
+            index=layer.index,
+            operator=layer.operator,
+            name=layer.name,
+            shape=shape_text(layer.shape),
+            macs=layer.macs,
+            n=profile.n,
+            p50_ticks=layer.cost.ticks,
+            p50_us=layer.cost.us,
+            instructions_p50=layer.cost.instructions,
+            macs_per_cycle=layer.macs_per_cycle,
+            macs_per_instruction=layer.macs_per_instruction,
+            share=layer.share,
+            whole_us=profile.whole.us,
+            between_us=profile.between.us,
+            observing_us=profile.observing.us,
+            whole_instructions=profile.whole.instructions,
+            between_instructions=profile.between.instructions,
+            observing_instructions=profile.observing.instructions,
+        )
+        for layer in profile.layers
+    )
+
+
+def _steps(opened: OpenBoard) -> tuple[Step, ...]:
+    return opened.firmware.steps if opened.firmware else ()
+
+
+def first_difference(
+    opened: OpenBoard, *, sample: NDArray[Any] | None = None, golden: Artifact | None = None
+) -> Difference | None:
+    """The first operator whose output on the board is not the golden's; None if all are.
+
+    In the model's order, step by step: errors can cancel out further down, so that no search may
+    skip any. Compared is by checksum, what differs is then read. The golden is TFLM on the host,
+    which keeps all tensors; LiteRT is asked for its opinion on that one tensor.
+
+    Args:
+        opened: with RigOptions(profile=True).
+        sample: one input; if None the first check input whose output is wrong, or the very first.
+        golden: the model that the board should have run, if that is not the one it was built with.
+
+    Raises:
+        BoardStatus: the board's firmware cannot be observed.
+        ToolMissing: the TFLM wheel is not installed: stored goldens have no inner tensors.
+        ModelError: the golden has other operators than the board's model.
+    """
+    model = golden or opened.artifact
+    reference = TflmInterpreter(model, keep_tensors=True)
+    operators = _same_operators(opened.artifact, model)
+    chosen = _first_wrong(opened, reference) if sample is None else sample
+    checksums = opened.dut.step_checksums(chosen)
+    reference.run(chosen.reshape(model.inputs[0].shape))
+    for number, step in enumerate(_steps(opened)):
+        operator = operators[step.output]
+        right = reference.tensor(operator.tensor)
+        checksum = int(checksums[number])
+        if zlib.crc32(right.tobytes()) == checksum:
+            continue
+        wrong = opened.dut.step_output(chosen, number, checksum=checksum)
+        if len(wrong) != right.nbytes:
+            raise ModelError(
+                f"operator {operator.index} writes {len(wrong)} bytes on the board, "
+                f"{right.nbytes} on the host",
+                where=Where(board=opened.board.id, model=model.name),
+            )
+        return difference_at(
+            operator,
+            step_name(step, operators),
+            np.frombuffer(wrong, dtype=right.dtype).reshape(right.shape),
+            right,
+            source=reference.source,
+            second=_litert_tensor(model, chosen, operator),
+        )
+    return None
+
+
+def _same_operators(built: Artifact, golden: Artifact) -> Sequence[Operator]:
+    operators = read_operators(golden)
+    mine = [(item.kind, item.shape) for item in read_operators(built)]
+    if mine != [(item.kind, item.shape) for item in operators]:
+        raise ModelError(
+            f"{golden.name} has other operators than {built.name}, which the board runs",
+            where=Where(model=golden.name),
+        )
+    return operators
+
+
+def _first_wrong(opened: OpenBoard, reference: TflmInterpreter) -> NDArray[Any]:
+    """The first check input whose output on the board is not the reference's, else the first."""
+    inputs = opened.checks.inputs
+    shape = opened.artifact.inputs[0].shape
+    for number, output in enumerate(opened.dut.infer(inputs).outputs):
+        right = reference.run(inputs[number].reshape(shape))
+        if output.tobytes() != right.tobytes():
+            return inputs[number : number + 1]
+    return inputs[:1]
+
+
+def _litert_tensor(model: Artifact, sample: NDArray[Any], operator: Operator) -> NDArray[Any]:
+    interpreter = LiteRtInterpreter(
+        model.content, name=model.name, default_delegates=False, keep_tensors=True
+    )
+    interpreter.run(sample.reshape(model.inputs[0].shape))
+    return np.array(interpreter.details.get_tensor(operator.tensor))
