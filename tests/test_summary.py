@@ -154,6 +154,11 @@ def test_what_is_the_matter_is_said_with_board_runtime_and_model(
     assert text == f"qemu-m4, aot, sine: {said}"
 
 
+def test_a_path_longer_than_a_line_stays_whole() -> None:
+    long = Path("/tmp/" + "a-folder/" * 10, "latency.csv")
+    assert summary([row()], long).splitlines()[-2:] == ["appended to", str(long)]
+
+
 def test_a_clock_in_order_or_unknown_is_not_mentioned() -> None:
     for found in ("ok", "cannot tell", "skipped: emulated"):
         assert shown(sine(clock_check=found, sessions_lost=0)) == shown(sine())
