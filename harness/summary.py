@@ -115,8 +115,14 @@ def _against_baseline(row: LatencyRow) -> str:
     if row.baseline_verdict is None:
         return _ABSENT
     if row.baseline_verdict in _RATIO_SAYS_MORE and row.baseline_ratio is not None:
-        return f"{row.baseline_ratio:.3f} {row.baseline_verdict}"
+        return f"{_ratio(row.baseline_ratio)} {row.baseline_verdict}"
     return row.baseline_verdict
+
+
+def _ratio(ratio: float) -> str:
+    """To three decimals; to more where an instruction more would else look like none."""
+    texts = [f"{ratio:.{digits}f}" for digits in (3, 4, 5, 6)]
+    return next((text for text in texts if float(text) != 1.0), texts[0])
 
 
 def _notes(rows: Sequence[LatencyRow]) -> list[str]:

@@ -103,6 +103,8 @@ def test_durations_are_in_us_or_ms(us: float | None, text: str) -> None:
         ("cannot tell", 1.02, "cannot tell  26230"),
         ("slower", 1.034, "1.034 slower  26230"),
         ("faster", 0.9, "0.900 faster  26230"),
+        ("slower", 2968 / 2967, "1.0003 slower  26230"),
+        ("slower", 17_172_301 / 17_172_300, "1.000 slower  26230"),
         ("slower", None, " slower  26230"),
     ],
 )
