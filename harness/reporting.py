@@ -113,13 +113,13 @@ class Reporting:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         tally = self._rig.tally
         if tally.rows:
-            terminalreporter.section("hil latency")
+            terminalreporter.write_sep("=", "hil latency")
             order = self._rig.options.boards
             # Workers end in any order; a table reads better in that of the command line.
             rows = sorted(tally.rows, key=lambda row: order.index(row.board))
             terminalreporter.write_line(summary(rows, self._rig.options.csv))
         if tally.boards:
-            terminalreporter.section("hil boards")
+            terminalreporter.write_sep("=", "hil boards")
             for board in tally.boards:
                 for line in board.lines():
                     terminalreporter.write_line(line, **_colour(board))

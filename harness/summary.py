@@ -23,10 +23,16 @@ def summary(rows: Sequence[LatencyRow], csv: Path) -> str:
     """A table of the rows of whole runs, by board and runtime; notes; where they were appended.
 
     No line is wider than WIDTH and no name is cut: one that leaves no room for the figures stands
-    on a line of its own above them, and figures too wide for a table are listed.
+    on a line of its own above them, and figures too wide for a table are listed. Only a path that
+    is longer than a line stays whole, to be copied.
     """
     notes = [piece for note in _notes(rows) for piece in wrapped(note)]
-    return "\n".join([*_table(rows), *notes, *wrapped(f"appended to {csv}")])
+    return "\n".join([*_table(rows), *notes, *_appended(csv)])
+
+
+def _appended(csv: Path) -> list[str]:
+    whole = f"appended to {csv}"
+    return [whole] if len(whole) <= WIDTH else ["appended to", str(csv)]
 
 
 def _table(rows: Sequence[LatencyRow]) -> list[str]:
@@ -109,8 +115,14 @@ def _against_baseline(row: LatencyRow) -> str:
     if row.baseline_verdict is None:
         return _ABSENT
     if row.baseline_verdict in _RATIO_SAYS_MORE and row.baseline_ratio is not None:
-        return f"{row.baseline_ratio:.3f} {row.baseline_verdict}"
+        return f"{_ratio(row.baseline_ratio)} {row.baseline_verdict}"
     return row.baseline_verdict
+
+
+def _ratio(ratio: float) -> str:
+    """To three decimals; to more where an instruction more would else look like none."""
+    texts = [f"{ratio:.{digits}f}" for digits in (3, 4, 5, 6)]
+    return next((text for text in texts if float(text) != 1.0), texts[0])
 
 
 def _notes(rows: Sequence[LatencyRow]) -> list[str]:

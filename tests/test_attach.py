@@ -149,6 +149,26 @@ def test_other_firmware_is_replaced_and_every_phase_is_timed(machine, current, o
     assert report.retries == 0 and "touch 0.4" in str(report)
 
 
+def test_waiting_uploading_and_inference_are_told_one_after_the_other(machine, current, other):
+    told = []
+
+    @contextmanager
+    def progress(what, total=None):
+        told.append((what.partition(", ")[0], total))
+        yield lambda count: told.append(count)
+
+    Device(machine, LEFT, "ttyACM0", other, flashed=current)
+    with opened_on(machine, plugged=by_serial(), progress=progress) as opened:
+        opened.dut.infer(SINE.goldens.inputs)
+    assert told[:3] == [
+        ("nano: board is in use", None),
+        ("nano: an upload is under way", None),
+        ("nano: uploading", None),
+    ]
+    assert told[3:5] == [("nano: inference", 1), 1]
+    assert told[5] == ("nano: inference", 256) and sum(told[6:]) == 256
+
+
 def test_two_identical_boards_one_plugged_in_during_the_flash(machine, current, other):
     # The right board appears after the touch, before the left one's bootloader: first and new.
     left = Device(machine, LEFT, "ttyACM0", other, flashed=current)

@@ -99,7 +99,12 @@ def test_a_board_that_broke_is_skipped_with_its_other_models_too(several):
 def test_retries_and_rows_of_workers_reach_the_summary(several):
     result = several("-n", "2", boards="one,two", two="duplicate=0.001&seed=3")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["one *0/256*", "two *0/256*", "two: * requests were sent again"])
+    result.stdout.fnmatch_lines(
+        [
+            *("one, tflm", "  sine *0/256*", "two, tflm", "  sine *0/256*"),
+            "two: * requests were sent again",
+        ]
+    )
 
 
 def test_a_board_is_one_workers_and_the_rest_is_spread(several):

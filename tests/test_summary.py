@@ -103,6 +103,8 @@ def test_durations_are_in_us_or_ms(us: float | None, text: str) -> None:
         ("cannot tell", 1.02, "cannot tell  26230"),
         ("slower", 1.034, "1.034 slower  26230"),
         ("faster", 0.9, "0.900 faster  26230"),
+        ("slower", 2968 / 2967, "1.0003 slower  26230"),
+        ("slower", 17_172_301 / 17_172_300, "1.000 slower  26230"),
         ("slower", None, " slower  26230"),
     ],
 )
@@ -152,6 +154,11 @@ def test_what_is_the_matter_is_said_with_board_runtime_and_model(
 ) -> None:
     text = " ".join(line.strip() for line in shown(sine(emulated=False, **changes))[4:-1])
     assert text == f"qemu-m4, aot, sine: {said}"
+
+
+def test_a_path_longer_than_a_line_stays_whole() -> None:
+    long = Path("/tmp/" + "a-folder/" * 10, "latency.csv")
+    assert summary([row()], long).splitlines()[-2:] == ["appended to", str(long)]
 
 
 def test_a_clock_in_order_or_unknown_is_not_mentioned() -> None:
