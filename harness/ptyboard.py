@@ -44,8 +44,8 @@ def virtual_build_id(model_sha256: str) -> str:
 def virtual_hello(artifact: Artifact, faults: Faults, *, timer_read_ticks: int) -> Hello:
     """What the virtual board says of itself. It has no arena of its own: 0 of 0 bytes."""
     sha256 = hashlib.sha256(b"another model").hexdigest() if faults.wrong_model else artifact.sha256
-    return Hello(
-        capabilities=Capability.INFER | Capability.TENSORS | Capability.RESET,
+    hello = Hello(
+        capabilities=Capability.TENSORS | Capability.RESET,
         max_payload=MAX_PAYLOAD,
         tick_hz=TICK_HZ,
         timer_step_ticks=1,
@@ -63,6 +63,9 @@ def virtual_hello(artifact: Artifact, faults: Faults, *, timer_read_ticks: int) 
         outputs=tuple(replace(spec, name="") for spec in artifact.outputs),
         model=artifact.name,
     )
+    # As the firmware does: an input larger than a frame goes in by WRITE only.
+    one_fits = Capability.INFER if hello.max_infer else Capability(0)
+    return replace(hello, capabilities=hello.capabilities | one_fits)
 
 
 class TflmModel:

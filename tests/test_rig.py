@@ -18,6 +18,7 @@ from harness.errors import PortLost, UnknownName, Where
 from harness.link import Link, LinkOptions
 from harness.lock import hold
 from harness.project import Project, find_project
+from harness.protocol import Capability
 from harness.reference import TflmInterpreter, inspect_model, resolve_model, run_batch
 from harness.rig import RigOptions, affordable, checks_for, open_board
 from harness.runner import Dut
@@ -196,6 +197,7 @@ def test_picture_larger_than_a_frame_takes_one_invoke_and_its_transfer_is_apart(
     with open_board(board, horse, PROJECT, RigOptions()) as opened:
         dut = opened.dut
         assert dut.input.size_bytes == 96 * 96 * 3 > dut.hello.max_payload
+        assert not dut.hello.capabilities & Capability.INFER
         answered = dut.infer(horse.goldens.inputs[:2])
         assert len(answered.ticks) == 2
         np.testing.assert_array_equal(answered.outputs, horse.goldens.outputs[:2])
