@@ -25,7 +25,7 @@ SPREADS = 3.0
 LEAST_SESSIONS = 3
 CONFIDENCE = 0.95
 FENCE_SPREADS = 3.0
-"""A session slower than its side's median by more robust standard deviations counts as this slow."""
+"""Sessions slower than their median by more robust standard deviations count as this slow."""
 
 _UPPER_QUARTILE = 1.1503
 """Three quarters of a normal distribution lie within this many standard deviations."""
