@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import described
 import pytest
+from measured import QUIET, a_run, rows
 
 from harness.baseline import (
     Baselines,
@@ -24,39 +24,6 @@ from harness.baseline import (
 from harness.csvfile import append
 from harness.errors import ReportError
 from harness.gate import Verdict
-from harness.report import RUN, SESSION, LatencyRow
-
-QUIET = (100.0, 100.1, 99.9, 100.2, 99.8)
-
-
-def rows(run: str, times: Sequence[float | None] = QUIET, **changes: Any) -> list[LatencyRow]:
-    """Rows of a run as the harness writes them; a session without a time was lost to a reboot."""
-    common = described.row(run=run, flags="-Os -mcpu=cortex-m4", **changes)
-    sessions = [
-        replace(
-            common,
-            scope=SESSION,
-            session=f"{run}-{number}",
-            session_number=number,
-            p50_us=time,
-            error=None if time is not None else "board rebooted during RUN",
-        )
-        for number, time in enumerate(times, 1)
-    ]
-    good = [time for time in times if time is not None]
-    whole = replace(
-        common,
-        scope=RUN,
-        p50_us=good[0],
-        sessions=len(good),
-        sessions_lost=len(times) - len(good),
-    )
-    return [*sessions, whole]
-
-
-def a_run(run: str, times: Sequence[float | None] = QUIET, **changes: Any) -> Run:
-    (found,), _ = runs_of(rows(run, times, **changes))
-    return found
 
 
 def kept(*runs: Run) -> Baselines:
@@ -264,9 +231,7 @@ def test_folder_is_read_whole_and_other_tables_in_it_are_named(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("other, said", [(None, "has no CSV file"), ("x.csv", "no latency rows")])
-def test_folder_without_latency_rows_is_named(
-    tmp_path: Path, other: str | None, said: str
-) -> None:
+def test_folder_without_latency_rows_is_named(tmp_path: Path, other: str | None, said: str) -> None:
     if other:
         (tmp_path / other).write_text("a\n1\n")
     with pytest.raises(ReportError, match=said):
