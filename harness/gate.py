@@ -25,7 +25,7 @@ SPREADS = 3.0
 LEAST_SESSIONS = 3
 CONFIDENCE = 0.95
 FENCE_SPREADS = 3.0
-"""A session farther from its side's median, in robust standard deviations, counts as this far."""
+"""Sessions slower than their median by more robust standard deviations count as this slow."""
 
 _UPPER_QUARTILE = 1.1503
 """Three quarters of a normal distribution lie within this many standard deviations."""
@@ -153,13 +153,15 @@ def weigh(
     few have few values, so its distribution is summed in full and not drawn: there is no seed,
     and the same data give the same verdict. Before, sessions beyond the fence are moved onto it:
     else one bad session of five among the baseline's hides any slowdown smaller than its own.
+    There is no fence on the fast side: what disturbs a board makes it slower, so a few fast
+    sessions among slow ones are what it can do, and an alarm would be false.
 
     Args:
         base, new: us, shapes (..., n) and (..., m); 3 sessions at least on each side.
     """
     n, m = base.shape[-1], new.shape[-1]
     sd = session_sd(base, new)
-    low, high = _bootstrap(_fenced(base, sd), _fenced(new, sd))
+    low, high = bootstrap(_fenced(base, sd), _fenced(new, sd))
     middle = _median(base)[..., 0]
     least = np.maximum(LEAST_DELTA, step_us / middle)
     floor = np.maximum(least_delta, least)
@@ -178,13 +180,15 @@ def _median(sessions: Floats) -> Floats:
 
 
 def _fenced(sessions: Floats, sd: Floats) -> Floats:
-    middle = _median(sessions)
-    reach = FENCE_SPREADS * sd[..., None] * middle
-    return np.clip(sessions, middle - reach, middle + reach)
+    return np.minimum(sessions, _median(sessions) * (1 + FENCE_SPREADS * sd[..., None]))
 
 
-def _bootstrap(base: Floats, new: Floats) -> tuple[Floats, Floats]:
-    """Ends of the percentile interval of median(new) / median(base)."""
+def bootstrap(base: Floats, new: Floats) -> tuple[Floats, Floats]:
+    """Ends of the 95 % percentile bootstrap interval of median(new) / median(base).
+
+    Args:
+        base, new: shapes (..., n) and (..., m).
+    """
     below, weight_below = _medians(base)
     above, weight_above = _medians(new)
     ratios = (above[..., :, None] / below[..., None, :]).reshape(*base.shape[:-1], -1)

@@ -16,6 +16,7 @@ from harness.errors import (
     ModelError,
     PortLost,
     ProtocolError,
+    SlowerThanBaseline,
     StaleFirmware,
     StartFailed,
     TensorError,
@@ -131,3 +132,13 @@ def test_tree_in_the_docstring_is_the_tree_of_classes() -> None:
         if inspect.isclass(cls) and issubclass(cls, Exception)
     }
     assert drawn == classes
+
+
+def test_slower_than_baseline_names_ratio_rule_and_the_way_out() -> None:
+    error = SlowerThanBaseline(
+        where=WHERE, ratio=1.05, low=1.04, high=1.06, rule="ratio 1.05, of 5", baseline="run abc"
+    )
+    assert str(error) == (
+        f"1.05 times its baseline, run abc {PLACE}.\nRatio 1.05, of 5.\nIf it is meant to be so, "
+        "make this run the baseline: hil baseline save --replace"
+    )

@@ -6,6 +6,7 @@ from harness.errors import (
     BoardRebooted,
     BuildFailed,
     ModelError,
+    SlowerThanBaseline,
     StaleFirmware,
     StartFailed,
     TooSlow,
@@ -33,6 +34,12 @@ def test_exit_statuses_are_none_of_pytests_own_but_its_failure() -> None:
         (BuildFailed(where=WHERE, first_errors=[], log="log"), Outcome.FAILED),
         (
             TooSlow(where=WHERE, measured=2.0, limit=1.0, unit="us", rule="at_most_us"),
+            Outcome.SLOW,
+        ),
+        (
+            SlowerThanBaseline(
+                where=WHERE, ratio=1.05, low=1.04, high=1.06, rule="a rule", baseline="run x"
+            ),
             Outcome.SLOW,
         ),
         (StaleFirmware(where=WHERE, field="build id", expected="a", actual="b"), Outcome.STALE),
