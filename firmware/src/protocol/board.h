@@ -68,7 +68,6 @@ class Board {
   uint8_t* tx_;
   Receiver receiver_;
   Mlperf mlperf_;
-  Profiler profiler_;
   Clock clock_;
 
   Status setup_ = Status::kOk;
@@ -79,4 +78,5 @@ class Board {
   size_t reply_size_ = 0;
   uint32_t request_crc_ = 0;
   uint8_t request_seq_ = 0;
+  Profiler profiler_;
 };

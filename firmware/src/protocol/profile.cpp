@@ -173,9 +173,4 @@ void Profiler::MeasureEmptyStep() {
   }
 }
 
-#else
-
-bool Profiler::able() const { return false; }
-Fault Profiler::Answer(Reader&, Writer&) { return {Status::kUnsupported, 0, ""}; }
-
 #endif

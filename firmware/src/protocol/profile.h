@@ -6,13 +6,14 @@
 #include "protocol/fault.h"
 #include "protocol/wire.h"
 
-// Answers op PROFILE. In a firmware built without HIL_PROFILE it is able to do nothing.
+#ifdef HIL_PROFILE
+
+// Answers op PROFILE.
 class Profiler {
  public:
   bool able() const;
   Fault Answer(Reader& body, Writer& reply);
 
-#ifdef HIL_PROFILE
  private:
   enum What : uint8_t { kStepTicks = 0, kStepChecksums = 1, kStepOutput = 2, kNothing = 0xff };
 
@@ -24,5 +25,15 @@ class Profiler {
   uint32_t whole_ticks_ = 0;
   uint32_t empty_ticks_ = 0;
   uint32_t pitch_ticks_ = 0;
-#endif
 };
+
+#else
+
+// Of firmware whose latency counts: nothing, and the compiler leaves nothing of it.
+class Profiler {
+ public:
+  bool able() const { return false; }
+  Fault Answer(Reader&, Writer&) { return {Status::kUnsupported, 0, ""}; }
+};
+
+#endif
