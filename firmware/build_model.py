@@ -37,6 +37,7 @@ sources = sorted(path.name for path in folder.glob("*.cpp")) + cmake_list(text, 
 # Only for these files: in everyone's include path, a model elsewhere would recompile everything.
 include = [str(folder / item) for item in cmake_list(text, "INCLUDE_DIRS") or ["."]]
 flags = [f"-D{item}" for item in cmake_list(text, "COMPILE_DEFINITIONS")]
+env.Replace(HIL_MODEL_DEFINES=flags)  # noqa: F821 (for provenance.py)
 for source in sources:
     built = env.Object(  # noqa: F821
         target=os.path.join("$BUILD_DIR", "model", source + ".o"),

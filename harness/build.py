@@ -9,20 +9,20 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from elftools.elf.constants import SH_FLAGS
-from elftools.elf.elffile import ELFFile
 from filelock import FileLock
 
 from harness import codegen, codegen_aot, codegen_tflm, operators
 from harness.arena import ArenaPlan, plan_arena
 from harness.artifact import Artifact
 from harness.board import Board
+from harness.buildlog import run_logged
 from harness.codegen_aot import generate_aot
 from harness.codegen_tflm import generate_tflm
 from harness.errors import (
@@ -34,6 +34,7 @@ from harness.errors import (
     ToolMissing,
     Where,
 )
+from harness.footprint import MemoryByOwner
 from harness.library import (
     Library,
     find_library,
@@ -42,13 +43,17 @@ from harness.library import (
     work_name,
     write_override,
 )
+from harness.memory import elf_areas, memory_by_owner
 from harness.operators import Step, steps_of, steps_text
+from harness.progress import Progress, unseen
 from harness.project import Project
 from harness.support import refuse_unsupported
 from harness.toolchain import arm_gcc_version, seed_scons
 
 FIRST_ERRORS = 5
 STEPS = "steps.json"
+PROVENANCE = "provenance.json"
+"""Written by firmware/provenance.py."""
 # What upload tools read, as far as a platform makes it.
 UPLOADED = (
     *("firmware.elf", "firmware.bin", "firmware.hex", "firmware.uf2"),
@@ -82,14 +87,18 @@ class Section:
 class Firmware:
     """A built firmware. `build_id` (16 bytes in hex) is the content hash that HELLO repeats.
 
-    `library` and `arena` are those of the `tflm` runtime, None for another. `steps` are what a
-    firmware built for profiling tells the times of; other firmware tells none.
+    `compiler` and `flags` are what PlatformIO really used for code that is measured, without paths
+    and names, so that two clones agree. `library` and `arena` are those of the `tflm` runtime, None
+    for another. `steps` are what a firmware built for profiling tells the times of; other firmware
+    tells none.
     """
 
     elf: Path
     build_id: str
     runtime: str
     sections: tuple[Section, ...]
+    compiler: str
+    flags: str
     library: Library | None = None
     arena: ArenaPlan | None = None
     steps: tuple[Step, ...] = ()
@@ -104,6 +113,11 @@ class Firmware:
         """Variables and reserved stack."""
         return ram_bytes(self.sections)
 
+    @property
+    def memory(self) -> MemoryByOwner:
+        """Both by owner, from the ELF's symbols."""
+        return memory_by_owner(self.elf)
+
 
 def flash_bytes(sections: tuple[Section, ...]) -> int:
     """Size of what is in flash."""
@@ -116,29 +130,16 @@ def ram_bytes(sections: tuple[Section, ...]) -> int:
 
 
 def elf_sections(elf: Path) -> tuple[Section, ...]:
-    """Allocated sections of an ELF file, in file order.
-
-    In RAM is what is written, and what is copied there before it runs: some linker scripts call the
-    latter, initial values included, plain code.
-    """
-    with elf.open("rb") as file:
-        binary = ELFFile(file)
-        copied = [
-            range(part["p_vaddr"], part["p_vaddr"] + part["p_memsz"])
-            for part in binary.iter_segments("PT_LOAD")
-            if part["p_vaddr"] != part["p_paddr"]
-        ]
-        return tuple(
-            Section(
-                name=section.name,
-                size_bytes=section["sh_size"],
-                in_flash=section["sh_type"] != "SHT_NOBITS",
-                in_ram=bool(section["sh_flags"] & SH_FLAGS.SHF_WRITE)
-                or any(section["sh_addr"] in addresses for addresses in copied),
-            )
-            for section in binary.iter_sections()
-            if section["sh_flags"] & SH_FLAGS.SHF_ALLOC and section["sh_size"]
+    """Allocated sections of an ELF file, in file order."""
+    return tuple(
+        Section(
+            name=area.name,
+            size_bytes=area.size_bytes,
+            in_flash=area.in_flash,
+            in_ram=area.in_ram,
         )
+        for area in elf_areas(elf)
+    )
 
 
 def _tree_digest(root: Path) -> str:
@@ -318,6 +319,7 @@ class Builder:
         check_support: refuse models that the runtime is known to compute wrongly.
         profile: firmware that tells the time and the output of each operator. Other firmware
             carries nothing of it, so that its latency is the model's alone.
+        progress: told of a build, and of waiting for another one.
     """
 
     def __init__(
@@ -328,8 +330,10 @@ class Builder:
         arena_bytes: int | None = None,
         check_support: bool = True,
         profile: bool = False,
+        progress: Progress = unseen,
     ) -> None:
         self._project = project
+        self._progress = progress
         self._tflm = tflm
         self._arena_bytes = arena_bytes
         self._check_support = check_support
@@ -353,10 +357,20 @@ class Builder:
         if not (kept / "firmware.json").is_file():
             work = self._project.state / "build" / job.work_name
             work.mkdir(parents=True, exist_ok=True)
-            with FileLock(work / "lock"):
+            with self._alone(work, job):
                 if not (kept / "firmware.json").is_file():
                     self._build(job, identity, work, kept)
         return self._load(kept, identity, job)
+
+    @contextmanager
+    def _alone(self, work: Path, job: Job) -> Iterator[None]:
+        lock = FileLock(work / "lock")
+        with self._progress(f"{job.board.id}: waiting for another build"):
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _job(self, board: Board, runtime: str, artifact: Artifact) -> Job:
         job = Job(board=board, runtime=runtime, artifact=artifact, profile=self._profile)
@@ -380,11 +394,14 @@ class Builder:
 
     def _load(self, kept: Path, identity: str, job: Job) -> Firmware:
         sections = json.loads((kept / "firmware.json").read_text())
+        provenance = json.loads((kept / PROVENANCE).read_text())
         return Firmware(
             elf=kept / "firmware.elf",
             build_id=identity,
             runtime=job.runtime,
             sections=tuple(Section(**section) for section in sections),
+            compiler=provenance["compiler"],
+            flags=provenance["flags"],
             library=job.library,
             arena=job.arena,
             steps=steps_of((kept / STEPS).read_text()) if job.profile else (),
@@ -403,7 +420,7 @@ class Builder:
         if refused:
             raise refused
         kept.mkdir(parents=True, exist_ok=True)
-        for name in UPLOADED:
+        for name in (*UPLOADED, PROVENANCE):
             if elf.with_name(name).is_file():
                 shutil.copy2(elf.with_name(name), kept / name)
         (kept / STEPS).write_text(steps_text(steps))
@@ -426,19 +443,16 @@ class Builder:
             environment["PLATFORMIO_BUILD_FLAGS"] = " ".join(flags)
         seed_scons(Path(environment["PLATFORMIO_CORE_DIR"]))
         command = [sys.executable, "-m", "platformio", "run", "-e", job.env]
-        done = subprocess.run(
-            [*command, "-d", str(self._project.root)],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
         log = work / "build.log"
-        log.write_text(done.stdout)
-        if done.returncode:
-            raise explain_failure(done.stdout, job, str(log))
+        status, said = run_logged(
+            [*command, "-d", str(self._project.root)],
+            log,
+            environment=environment,
+            progress=self._progress,
+            what=f"{job.board.id}: building",
+        )
+        if status:
+            raise explain_failure(said, job, str(log))
 
 
 def generate(job: Job, identity: str, folder: Path) -> tuple[Step, ...]:

@@ -1,4 +1,4 @@
-"""Command line: `hil COMMAND`; `hil --help` lists them."""
+"""Command line: `hil`; its commands are the functions here and in `cli_baseline`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,16 +21,21 @@ import numpy as np
 import harness
 from harness.arena import plan_arena
 from harness.artifact import list_models
+from harness.baseline import load_baselines
 from harness.board import RUNTIMES, Board, Registry, load_registry
 from harness.build import Builder
+from harness.cli_baseline import register as register_baseline
 from harness.cli_profile import show_profile
-from harness.console import say
+from harness.console import progress_on, say
 from harness.doctor import examine
 from harness.errors import HilError, ModelError, ReportError, RigError, TensorError, UnknownName
 from harness.faults import Faults, parse_faults
 from harness.fit import shortage
+from harness.footprint import memory_rows
+from harness.gate import Verdict
 from harness.layers import save_pictures
-from harness.outcome import Outcome, of_error
+from harness.memory import has_symbols, memory_parts
+from harness.outcome import Outcome, of_error, worst
 from harness.ports import (
     WATCH_S,
     Listing,
@@ -44,9 +50,9 @@ from harness.ports import (
 from harness.profiling import DEFAULT_RUNS
 from harness.project import Project, find_project
 from harness.ptyboard import serve
-from harness.record import Plan, record
+from harness.record import Judge, Plan, judged_by, record
 from harness.reference import resolve_model
-from harness.report import table
+from harness.report import LatencyRow, table
 from harness.rig import (
     DEFAULT_CSV,
     DEFAULT_LOCK_TIMEOUT_S,
@@ -57,10 +63,10 @@ from harness.rig import (
     RigOptions,
     git_commit,
     open_board,
-    summary,
 )
 from harness.rigcheck import examine_rig
 from harness.rigfile import Plugged, RigFile, job_matrix, load_rig
+from harness.summary import summary
 from harness.udev import udev_rules
 
 EXIT_USAGE = 2
@@ -94,6 +100,7 @@ def _rig_options(options: argparse.Namespace, file: RigFile, board_id: str) -> R
         tflm=options.tflm,
         arena_bytes=options.arena,
         check_support=not options.unchecked,
+        progress=options.progress,
     )
 
 
@@ -261,20 +268,25 @@ def build(options: argparse.Namespace) -> int:
         tflm=options.tflm,
         arena_bytes=options.arena,
         check_support=not options.unchecked,
+        progress=options.progress,
     )
     firmware = builder.build(board, runtime, artifact)
     print(f"{firmware.elf}\nbuild id {firmware.build_id}")
     if firmware.library and firmware.arena:
         print(f"TFLM from {firmware.library}, folder {firmware.library.folder or 'of PlatformIO'}")
         print(f"arena {firmware.arena.size_bytes} B: {firmware.arena.source}")
+    print(textwrap.fill(f"{firmware.compiler}: {firmware.flags}", 80, break_on_hyphens=False))
     print(f"flash {firmware.flash_bytes} B, RAM {firmware.ram_bytes} B")
-    rows = [
-        (section.name, str(section.size_bytes), "x" * section.in_flash, "x" * section.in_ram)
-        for section in firmware.sections
-    ]
-    print(table(("section", "bytes", "flash", "RAM"), rows))
+    print(memory_table(firmware.elf))
     say(f"{time.monotonic() - start:.1f} s")
     return 0
+
+
+def memory_table(elf: Path) -> str:
+    """What each owner takes, by section; a section in flash and RAM counts in both sums."""
+    headings, rows = memory_rows(memory_parts(elf))
+    note = "" if has_symbols(elf) else "\nthe ELF file has no symbols: nothing is known of owners"
+    return table(headings, rows) + note
 
 
 def flash(options: argparse.Namespace) -> int:
@@ -320,6 +332,7 @@ def bench(options: argparse.Namespace) -> int:
         sessions=options.sessions,
         csv=options.csv,
         commit=git_commit(project.root),
+        judge=_judge(options),
     )
     rows = []
     asked = (options.runtime or "").split(",")
@@ -339,8 +352,22 @@ def bench(options: argparse.Namespace) -> int:
             if row.verdict != "pass":
                 say(str(opened.comparison))
     print(summary(rows, options.csv))
-    right = all(row.verdict == "pass" for row in rows)
-    return (Outcome.PASSED if right else Outcome.WRONG).exit_status
+    return worst(_outcome(row) for row in rows).exit_status
+
+
+def _judge(options: argparse.Namespace) -> Judge | None:
+    if options.baseline is None:
+        return None
+    baselines = load_baselines(options.baseline)
+    for note in baselines.notes:
+        say(note)
+    return judged_by(baselines, track=options.track)
+
+
+def _outcome(row: LatencyRow) -> Outcome:
+    if row.verdict != "pass":
+        return Outcome.WRONG
+    return Outcome.SLOW if row.baseline_verdict == Verdict.SLOWER.value else Outcome.PASSED
 
 
 def profile(options: argparse.Namespace) -> int:
@@ -467,11 +494,16 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--samples", type=_positive, default=DEFAULT_SAMPLES, metavar="N")
             sub.add_argument("--sessions", type=_positive, default=1, metavar="N")
             sub.add_argument("--csv", type=Path, default=DEFAULT_CSV)
+            sub.add_argument("--baseline", type=Path, metavar="FILE", help="CSV to compare with")
+            sub.add_argument(
+                "--track", action="store_true", help="compare models by name, retrained or not"
+            )
     serving = command(virtual)
     serving.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME")
     serving.add_argument(
         "--faults", default="", help=f"such as flip=0.01&hang_after=20. {Faults.__doc__}"
     )
+    register_baseline(command)
     return parser
 
 
@@ -493,7 +525,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry point of `hil`."""
     options = _parser().parse_args(arguments)
     try:
-        with _orderly_termination():
+        with _orderly_termination(), progress_on(sys.stderr) as options.progress:
             status: int = options.run(options)
             return status
     except HilError as error:

@@ -160,7 +160,7 @@ class QemuProcess:
         """Reset the whole machine through QMP, as unplugging a board would."""
         self.qmp("system_reset")
 
-    def qmp(self, command: str) -> Any:
+    def qmp(self, command: str, arguments: dict[str, object] | None = None) -> Any:
         """Run one QMP command on a connection of its own and return its answer."""
         import asyncio  # with QMP's package 0.1 s: only where they run
 
@@ -173,7 +173,7 @@ class QemuProcess:
             client = QMPClient("hil")
             await client.connect(path)
             try:
-                return await client.execute(command)
+                return await client.execute(command, arguments)
             finally:
                 await client.disconnect()
 

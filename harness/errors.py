@@ -18,6 +18,7 @@
     |   +-- BoardRebooted
     |   +-- StaleFirmware   model hash or build id differs from what was built
     +-- TooSlow             a measured latency is over its limit
+    +-- SlowerThanBaseline  a run is slower than the one it is compared with
     +-- ModelError          a model file is foreign, corrupt or not for this runtime
     |   +-- TooLarge        the firmware with this model does not fit the board
     |   +-- MissingKernel   the TFLM library lacks operators of the model
@@ -256,6 +257,32 @@ class TooSlow(HilError):
         self.limit = limit
         self.unit = unit
         self.rule = rule
+
+
+class SlowerThanBaseline(HilError):
+    """A run is slower than its `baseline`; `rule` has the figures that say so."""
+
+    def __init__(
+        self,
+        *,
+        where: Where,
+        ratio: float,
+        low: float | None,
+        high: float | None,
+        rule: str,
+        baseline: str,
+    ) -> None:
+        super().__init__(
+            f"{ratio:.4g} times its baseline, {baseline}",
+            where=where,
+            hint=f"{rule[:1].upper()}{rule[1:]}.\nIf it is meant to be so, make this run the "
+            "baseline: hil baseline save --replace",
+        )
+        self.ratio = ratio
+        self.low = low
+        self.high = high
+        self.rule = rule
+        self.baseline = baseline
 
 
 class ModelError(HilError):

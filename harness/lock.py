@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from harness.errors import BoardBusy, RigError, Where
+from harness.progress import Progress, unseen
 
 # Not a board id that TOML allows without quotes, so that nobody has a board of this name.
 _UPLOADS = "all uploads"
@@ -60,37 +61,50 @@ def _describe_holder(path: Path) -> str:
 
 
 @contextmanager
-def hold(board_id: str, *, timeout_s: float, folder: Path | None = None) -> Iterator[None]:
+def hold(
+    board_id: str, *, timeout_s: float, folder: Path | None = None, progress: Progress = unseen
+) -> Iterator[None]:
     """Hold the board for the length of a `with` block.
 
     Raises:
         BoardBusy: another process still held it after `timeout_s`; names that process.
     """
-    with _locked(board_id, "board is in use", Where(board=board_id), timeout_s, folder):
+    where = Where(board=board_id)
+    with _locked(board_id, "board is in use", where, timeout_s, folder, progress):
         yield
 
 
 @contextmanager
-def hold_uploads(board_id: str, *, timeout_s: float, folder: Path | None = None) -> Iterator[None]:
+def hold_uploads(
+    board_id: str, *, timeout_s: float, folder: Path | None = None, progress: Progress = unseen
+) -> Iterator[None]:
     """Be the only one on this machine who uploads: a port that appears could be anyone's board.
 
     Raises:
         BoardBusy: another process still uploaded after `timeout_s`; names that process.
     """
-    with _locked(_UPLOADS, "an upload is under way", Where(board=board_id), timeout_s, folder):
+    where = Where(board=board_id)
+    with _locked(_UPLOADS, "an upload is under way", where, timeout_s, folder, progress):
         yield
 
 
 @contextmanager
 def _locked(
-    name: str, what: str, where: Where, timeout_s: float, folder: Path | None
+    name: str,
+    what: str,
+    where: Where,
+    timeout_s: float,
+    folder: Path | None,
+    progress: Progress,
 ) -> Iterator[None]:
     place = folder or lock_folder()
     holder = place / f"{name}.holder"
     try:
         _prepare(place)
         lock = FileLock(place / f"{name}.lock", mode=0o666)
-        lock.acquire(timeout=timeout_s, poll_interval=0.05)
+        waiting = f"{where.board}: {what}, waiting up to {timeout_s:g} s"
+        with progress(f"{waiting} for {_describe_holder(holder)}"):
+            lock.acquire(timeout=timeout_s, poll_interval=0.05)
     except Timeout as error:
         raise BoardBusy(
             where=where, holder=_describe_holder(holder), waited_s=timeout_s, what=what

@@ -9,6 +9,7 @@ from harness.errors import (
     BoardError,
     BuildFailed,
     RigError,
+    SlowerThanBaseline,
     StaleFirmware,
     TooSlow,
     UnknownName,
@@ -62,7 +63,7 @@ def of_error(error: BaseException, *, on_board: bool) -> Outcome:
     A failed build or an unknown name is no sick rig: the sources or the command are wrong, and
     nobody should wave that through. An assertion is about numbers where the test uses a board.
     """
-    if isinstance(error, TooSlow):
+    if isinstance(error, TooSlow | SlowerThanBaseline):
         return Outcome.SLOW
     if isinstance(error, StaleFirmware):
         return Outcome.STALE

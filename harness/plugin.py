@@ -13,12 +13,13 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.artifact import Artifact
+from harness.baseline import load_baselines
 from harness.board import Board, load_registry
 from harness.errors import HilError, ToolMissing
 from harness.limits import Limit, hold_to, refuse_unmeasured
 from harness.project import find_project
 from harness.protocol import Capability
-from harness.record import Plan, record
+from harness.record import Plan, record, refuse_slower
 from harness.reference import References, resolve_model
 from harness.report import LatencyRow
 from harness.reporting import Reporting
@@ -65,7 +66,11 @@ _DEFAULTS = {
     "rig": "",
     "flash": FLASH[0],
     "tflm": "",
+    "baseline": "",
+    "track": "",
 }
+
+_TRUTHS = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
 
 _MARKERS = (
     "hil: talks to a board; set on every test that uses the board fixture",
@@ -76,6 +81,12 @@ _MARKERS = (
     "or `real` for a board that is not emulated",
 )
 
+
+_PROPERTIES = (
+    *("p50_us", "p99_us", "instructions_p50", "mismatches", "emulated", "accuracy", "sessions"),
+    *("baseline_verdict", "baseline_ratio", "baseline_rule", "clock_check"),
+)
+"""Columns of a run's row that JUnit has of the test as well."""
 
 _RIG = pytest.StashKey[Rig]()
 
@@ -100,6 +111,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--hil-rig", metavar="FILE", help="rig file (TOML): what is plugged in where")
     add("--hil-flash", choices=FLASH, help="upload if the board runs another build, always, never")
     add("--hil-tflm", metavar="DIR", help="TFLM library to build with, for rigs without a network")
+    add("--hil-baseline", metavar="FILE", help="CSV of runs that latency must not be slower than")
+    add(
+        "--hil-track",
+        action="store_true",
+        help="a retrained model is held to the baseline of its name",
+    )
     add(
         "--hil-unchecked",
         action="store_true",
@@ -135,6 +152,12 @@ def _number(name: str, text: str, kind: type[int] | type[float]) -> Any:
     return value
 
 
+def _truth(name: str, text: str) -> bool:
+    if text.lower() not in _TRUTHS:
+        raise pytest.UsageError(f"hil_{name} is true or false, not {text!r}")
+    return _TRUTHS[text.lower()]
+
+
 def _ports(text: str, boards: tuple[str, ...]) -> dict[str, str]:
     found = {}
     for item in _listed(text):
@@ -160,6 +183,7 @@ def parse_options(config: pytest.Config) -> Options:
     rig_file, _ = _setting(config, "rig")
     tflm, _ = _setting(config, "tflm")
     flash, _ = _setting(config, "flash")
+    baseline, _ = _setting(config, "baseline")
     if flash not in FLASH:
         raise pytest.UsageError(f"--hil-flash is one of {', '.join(FLASH)}, not {flash!r}")
     return Options(
@@ -179,6 +203,8 @@ def parse_options(config: pytest.Config) -> Options:
             tflm=(config.rootpath / tflm).resolve() if tflm else None,
             check_support=not config.getoption("hil_unchecked"),
         ),
+        baseline=config.rootpath / baseline if baseline else None,
+        track=_truth("track", _setting(config, "track")[0]),
     )
 
 
@@ -205,6 +231,7 @@ def _new_rig(options: Options) -> Rig:
         project = find_project()
         for name in options.models if options.asked else ():
             resolve_model(name, project.artifacts)
+        baselines = load_baselines(options.baseline) if options.baseline else None
     except HilError as error:
         raise pytest.UsageError(str(error)) from error
     return Rig(
@@ -213,6 +240,7 @@ def _new_rig(options: Options) -> Rig:
         file=file,
         project=project,
         tally=Tally(options.boards),
+        baselines=baselines,
     )
 
 
@@ -222,13 +250,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Reporting(_rig_of(config)), "harness.reporting")
 
 
-def pytest_report_header(config: pytest.Config) -> str:
+def pytest_report_header(config: pytest.Config) -> list[str]:
     rig = config.stash[_RIG]
     boards = ", ".join(
         f"{board_id} ({', '.join(rig.options.runtimes or rig.registry[board_id].runtimes[:1])})"
         for board_id in rig.options.boards
     )
-    return f"hil: boards {boards}; models {', '.join(rig.options.models)}; {rig.options.csv}"
+    lines = [f"hil: boards {boards}; models {', '.join(rig.options.models)}; {rig.options.csv}"]
+    if rig.baselines is not None:
+        count = len(rig.baselines.runs)
+        lines.append(f"hil: baseline {rig.baselines.source}, {count} runs")
+        lines += [f"hil: {note}" for note in rig.baselines.notes]
+    return lines
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -434,6 +467,7 @@ def latency(
 
     Raises on call:
         TooSlow: the median is over a limit.
+        SlowerThanBaseline: the run is slower than that of `--hil-baseline`.
         ValueError: a limit in a unit that the board is not measured in.
     """
 
@@ -456,12 +490,14 @@ def latency(
             sessions=rig.options.sessions,
             csv=rig.options.csv,
             commit=rig.commit,
+            judge=rig.judge,
         )
         row = record(board, plan, sample).run
         rig.rows.append(row)
-        for name in ("p50_us", "p99_us", "instructions_p50", "mismatches", "emulated", "accuracy"):
+        for name in _PROPERTIES:
             set_property(request.node, f"hil_{name}", getattr(row, name))
         hold_to(row, limits)
+        refuse_slower(row)
         return row
 
     return measure

@@ -37,6 +37,7 @@ class Op(IntEnum):
     RUN = 0x05
     PROFILE = 0x06
     RESET = 0x07
+    MEMORY = 0x08
     ERROR = 0x7F
 
 
@@ -76,6 +77,7 @@ class Capability(IntFlag):
     TENSORS = 2
     PROFILE = 4
     RESET = 8
+    MEMORY = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +128,14 @@ class Hello:
     def max_infer(self) -> int:
         """Most samples one INFER carries both ways; 0 if not even one fits."""
         return max_infer_count(self.max_payload, self.input_bytes, self.output_bytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardMemory:
+    """The stack that the model runs on: its size, and how deep it was at most since reset."""
+
+    stack_bytes: int
+    stack_used_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -467,6 +477,28 @@ def parse_step_output(raw: bytes) -> tuple[int, bytes]:
     body = Body(raw)
     size = int(body.number("I"))
     return size, body.take(len(raw) - 4)
+
+
+def memory_body(memory: BoardMemory) -> bytes:
+    """Body of a MEMORY reply."""
+    return struct.pack("<II", memory.stack_bytes, memory.stack_used_bytes)
+
+
+def parse_memory(raw: bytes) -> BoardMemory:
+    """Fields of a MEMORY reply.
+
+    Raises:
+        ProtocolError: too few or too many bytes, or a stack of which none or more than all is used.
+    """
+    body = Body(raw)
+    memory = BoardMemory(stack_bytes=body.number("I"), stack_used_bytes=body.number("I"))
+    body.end()
+    if not 0 < memory.stack_used_bytes <= memory.stack_bytes:
+        raise ProtocolError(
+            f"MEMORY says that {memory.stack_used_bytes} of {memory.stack_bytes} bytes of stack "
+            "were used"
+        )
+    return memory
 
 
 def op_name(op: int) -> str:

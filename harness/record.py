@@ -11,7 +11,7 @@ import platform
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 import harness
+from harness.baseline import Baselines, judge_row
 from harness.clockcheck import SKIPPED, ClockRate, ClockStamp, clock_rate, judge_clock
 from harness.csvfile import append, beside
-from harness.errors import BoardRebooted
+from harness.errors import BoardRebooted, SlowerThanBaseline, Where
+from harness.footprint import MemoryRow
+from harness.gate import Verdict
 from harness.latency import LatencySummary, summarize
+from harness.memory import memory_parts
+from harness.protocol import BoardMemory
 from harness.report import RUN, SESSION, LatencyRow, OutputRow, SampleRow
 from harness.rig import OpenBoard
 from harness.runner import Dut, Measurement
@@ -37,6 +42,10 @@ CLOCK_PAUSE_S = 0.5
 MOST_OUTPUTS = 256
 MOST_ELEMENTS = 16
 """Larger outputs are pictures, which rows of numbers do not show."""
+
+
+Judge = Callable[[LatencyRow, Sequence[LatencyRow]], LatencyRow]
+"""Completes the row of a run, given with those of its sessions."""
 
 
 def new_run() -> str:
@@ -57,9 +66,45 @@ class Plan:
     csv: Path
     commit: str | None
     sessions: int = 1
-    judge: Callable[[LatencyRow, Sequence[LatencyRow]], LatencyRow] | None = None
+    judge: Judge | None = None
     now: Callable[[], datetime] = field(default=lambda: datetime.now(timezone.utc))
     sleep: Callable[[float], None] = time.sleep
+
+
+def judged_by(baselines: Baselines, *, track: bool) -> Judge:
+    """The judge of a Plan: completes a run's row with what it is against its baseline.
+
+    Args:
+        track: a model's baseline is that of its name, retrained or not, and not of its bytes.
+    """
+
+    def judge(row: LatencyRow, sessions: Sequence[LatencyRow]) -> LatencyRow:
+        found = judge_row(row, sessions, baselines, track)
+        judgement = found.judgement
+        return replace(
+            row,
+            baseline_run=found.baseline_run,
+            baseline_verdict=judgement.verdict.value,
+            baseline_ratio=judgement.ratio,
+            baseline_low=judgement.low,
+            baseline_high=judgement.high,
+            baseline_rule=judgement.rule,
+        )
+
+    return judge
+
+
+def refuse_slower(row: LatencyRow) -> None:
+    """Raise SlowerThanBaseline for a run that was judged so."""
+    if row.baseline_verdict == Verdict.SLOWER.value and row.baseline_ratio is not None:
+        raise SlowerThanBaseline(
+            where=Where(board=row.board, port=row.port, model=row.model),
+            ratio=row.baseline_ratio,
+            low=row.baseline_low,
+            high=row.baseline_high,
+            rule=row.baseline_rule or "",
+            baseline=f"run {row.baseline_run}",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,6 +120,7 @@ class Session:
     measured: Measurement | None = None
     cold_ticks: int | None = None
     clock: ClockRate | None = None
+    memory: BoardMemory | None = None
     error: BoardRebooted | None = None
 
 
@@ -102,6 +148,7 @@ def measure_session(
             began = "reset"
         stamps = [] if opened.board.emulated else _stamps(dut)
         measured = dut.measure(sample, plan.samples, cold=began == "reset")
+        memory = dut.memory()
         if not opened.board.emulated:
             stamps += _stamps(dut)
             patient = last and plan.sessions > 1
@@ -117,6 +164,7 @@ def measure_session(
         measured=measured,
         cold_ticks=cold_ticks if measured.cold_ticks is None else measured.cold_ticks,
         clock=clock_rate(stamps),
+        memory=memory,
     )
 
 
@@ -138,9 +186,9 @@ def _look_longer(
 
 def _identity(opened: OpenBoard, plan: Plan, run: str) -> LatencyRow:
     """A row with all that is known without a measurement."""
-    hello, compared = opened.dut.hello, opened.comparison
+    hello, compared, firmware = opened.dut.hello, opened.comparison, opened.firmware
     classes = compared.classes
-    return LatencyRow(
+    row = LatencyRow(
         time_utc=plan.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
         git_commit=plan.commit,
         session=opened.session,
@@ -156,8 +204,8 @@ def _identity(opened: OpenBoard, plan: Plan, run: str) -> LatencyRow:
         dtype=opened.artifact.dtype,
         model_sha256=opened.artifact.sha256,
         firmware_build=hello.build_id.hex(),
-        flash_bytes=opened.firmware.flash_bytes if opened.firmware else None,
-        ram_bytes=opened.firmware.ram_bytes if opened.firmware else None,
+        flash_bytes=firmware.flash_bytes if firmware else None,
+        ram_bytes=firmware.ram_bytes if firmware else None,
         arena_used_bytes=hello.arena_used if hello.arena_capacity else None,
         reference=compared.reference,
         samples=compared.samples,
@@ -177,7 +225,10 @@ def _identity(opened: OpenBoard, plan: Plan, run: str) -> LatencyRow:
         run=run,
         host=platform.node() or None,
         harness_version=harness.__version__,
+        compiler=firmware.compiler if firmware else None,
+        flags=firmware.flags if firmware else None,
     )
+    return replace(row, **asdict(firmware.memory)) if firmware else row
 
 
 def _with_statistics(row: LatencyRow, summary: LatencySummary) -> LatencyRow:
@@ -195,6 +246,12 @@ def _with_statistics(row: LatencyRow, summary: LatencySummary) -> LatencyRow:
         p99_us=summary.p99_us,
         max_us=summary.max_us,
     )
+
+
+def _with_stack(row: LatencyRow, memory: BoardMemory | None) -> LatencyRow:
+    if memory is None:
+        return row
+    return replace(row, stack_bytes=memory.stack_bytes, stack_used_bytes=memory.stack_used_bytes)
 
 
 def _instructions(opened: OpenBoard, measured: Measurement, ticks: NDArray[Any]) -> Any:
@@ -245,7 +302,7 @@ def session_row(opened: OpenBoard, session: Session, blank: LatencyRow) -> Laten
     cold_us = None if cold_ticks is None else float(measured.timer.us(cold_ticks)[0])
     summary = summarize(measured.timer.us(measured.ticks), warmup=measured.warmup, cold_us=cold_us)
     row = replace(
-        _with_statistics(row, summary),
+        _with_statistics(_with_stack(row, session.memory), summary),
         instructions_p50=median_instructions(opened, measured),
         cold_instructions=None
         if cold_ticks is None
@@ -280,8 +337,10 @@ def run_row(opened: OpenBoard, sessions: Sequence[Session], blank: LatencyRow) -
     rates = [session.clock for session, _ in good if session.clock is not None]
     # One session in which the clock was unsteady is not outvoted by steady ones.
     best = min(rates, key=lambda rate: (rate.steady, rate.error_ppm), default=None)
+    memories = [session.memory for session, _ in good if session.memory is not None]
+    deepest = max(memories, key=lambda memory: memory.stack_used_bytes, default=None)
     row = replace(
-        _with_statistics(blank, summary),
+        _with_statistics(_with_stack(blank, deepest), summary),
         scope=RUN,
         session_p50_us=float(np.median([np.median(part) for part in parts])),
         instructions_p50=_median_count(opened, good[0][1], ticks),
@@ -315,6 +374,25 @@ def sample_rows(opened: OpenBoard, session: Session, run: str) -> list[SampleRow
         for index, (ticks, us) in enumerate(
             zip(measured.ticks, measured.timer.us(measured.ticks), strict=True)
         )
+    ]
+
+
+def memory_rows(opened: OpenBoard, blank: LatencyRow, run: str) -> list[MemoryRow]:
+    """What each owner takes in each section of the firmware; none where there is no firmware."""
+    if opened.firmware is None:
+        return []
+    return [
+        MemoryRow(
+            run=run,
+            time_utc=blank.time_utc,
+            board=blank.board,
+            runtime=blank.runtime,
+            model=blank.model,
+            dtype=blank.dtype,
+            firmware_build=blank.firmware_build,
+            **asdict(part),
+        )
+        for part in memory_parts(opened.firmware.elf)
     ]
 
 
@@ -385,12 +463,16 @@ def record(opened: OpenBoard, plan: Plan, sample: NDArray[Any] | None = None) ->
     run = new_run()
     sessions: list[Session] = []
     rows: list[LatencyRow] = []
-    for number in range(1, plan.sessions + 1):
-        session = measure_session(opened, chosen, number, plan, last=number == plan.sessions)
-        rows.append(session_row(opened, session, _identity(opened, plan, run)))
-        append(beside(plan.csv, "samples"), sample_rows(opened, session, run))
-        append(plan.csv, rows[-1:])
-        sessions.append(session)
+    # Compared before, so that sessions take equally long and the time left is right.
+    _ = opened.comparison
+    with opened.dut.progress(f"{opened.board.id}: session", plan.sessions) as advance:
+        for number in range(1, plan.sessions + 1):
+            session = measure_session(opened, chosen, number, plan, last=number == plan.sessions)
+            rows.append(session_row(opened, session, _identity(opened, plan, run)))
+            append(beside(plan.csv, "samples"), sample_rows(opened, session, run))
+            append(plan.csv, rows[-1:])
+            sessions.append(session)
+            advance(1)
     if all(session.measured is None for session in sessions):
         assert sessions[-1].error is not None
         raise sessions[-1].error
@@ -398,5 +480,6 @@ def record(opened: OpenBoard, plan: Plan, sample: NDArray[Any] | None = None) ->
     if plan.judge is not None:
         whole = plan.judge(whole, rows)
     append(beside(plan.csv, "outputs"), output_rows(opened, run))
+    append(beside(plan.csv, "memory"), memory_rows(opened, whole, run))
     append(plan.csv, [whole])
     return Recorded(run=whole, sessions=tuple(rows))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+WIDTH = 80
+"""Columns of what is printed for people."""
 
 SESSION, RUN = "session", "run"
 """Scopes of a row: one start of a board, or all sessions of a run taken together."""
@@ -140,8 +144,11 @@ class OutputRow:
 
 
 def table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """Aligned plain-text table: first column left, the others right."""
-    grid = [headings, *rows]
+    """Aligned plain-text table: first column left, the others right.
+
+    A heading of several lines ends on the line above the rows.
+    """
+    grid = [*_stacked(headings), *rows]
     widths = [max(len(row[column]) for row in grid) for column in range(len(headings))]
     lines = []
     for row in grid:
@@ -149,3 +156,14 @@ def table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
         cells += [text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True)]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def _stacked(headings: tuple[str, ...]) -> list[tuple[str, ...]]:
+    split = [heading.split("\n") for heading in headings]
+    height = max(len(parts) for parts in split)
+    return list(zip(*([""] * (height - len(parts)) + parts for parts in split), strict=True))
+
+
+def wrapped(line: str, width: int = WIDTH) -> list[str]:
+    """A line of text as lines that fit a terminal; what follows the first is indented."""
+    return textwrap.wrap(line, width, subsequent_indent="    ", break_on_hyphens=False)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Generator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.console import BELOW_THE_LINE, TerminalProgress, wants_progress
 from harness.ending import Ending
 from harness.errors import BoardError, BuildFailed, HilError, RigError, StaleFirmware
 from harness.junit import LINK_LOG, OUTCOME, annotate
 from harness.outcome import Outcome, of_error, worst
-from harness.rig import OpenBoard, summary
+from harness.rig import OpenBoard
 from harness.rigfile import Quarantine
 from harness.session import Broken, Rig, board_of, first_line, property_of, set_property, work_of
+from harness.summary import summary
 from harness.tally import BoardTally, Note
 
 _NOTE = "hil_note"
@@ -45,6 +49,7 @@ class Reporting:
         self._rig = rig
         self._ending = Ending()
         self._workers: list[Any] = []
+        self._terminal = ExitStack()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -125,7 +130,20 @@ class Reporting:
     def pytest_configure(self) -> None:
         self._ending.install()
 
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        config = session.config
+        worker = hasattr(config, "workerinput")
+        if worker or not config.pluginmanager.hasplugin("terminalreporter"):
+            return
+        if wants_progress(sys.stdout):
+            # A descriptor of our own: while a test runs, pytest's stands for a file of captures.
+            own = open(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding)
+            terminal = self._terminal.enter_context(own)
+            shown = TerminalProgress(terminal, place=BELOW_THE_LINE)
+            self._rig.progress = self._terminal.enter_context(shown)
+
     def pytest_unconfigure(self) -> None:
+        self._terminal.close()
         self._ending.restore()
 
     @pytest.hookimpl(optionalhook=True)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.artifact import DEFAULT_DTYPE, Artifact, Goldens
+from harness.artifact import Artifact, Goldens
 from harness.attach import Expected, Ready, at_port, emulated, plugged_in, virtual
 from harness.board import Board
 from harness.build import Builder, Firmware
@@ -26,11 +26,11 @@ from harness.flash import PlatformioUploader, Uploader
 from harness.link import LinkOptions, log_kept
 from harness.lock import hold
 from harness.ports import THIS_MACHINE, Bench
+from harness.progress import Progress, unseen
 from harness.project import Project
 from harness.ptyboard import virtual_build_id
 from harness.recovery import Step, recover
 from harness.reference import HostRun, Interpreter, References, run_batch
-from harness.report import LatencyRow, table
 from harness.rigfile import Plugged
 from harness.seat import Seat
 from harness.tensor import dequantize
@@ -58,7 +58,7 @@ class RigOptions:
     one that the board's environment pins, and `arena_bytes` the capacity of its arena instead of
     the one planned from the model. Without `check_support` a model that the runtime is known to
     compute wrongly is built and run all the same. `profile` is for firmware that tells the time of
-    each operator: not the one whose latency counts.
+    each operator: not the one whose latency counts. `progress` is told of what takes a while.
     """
 
     lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S
@@ -72,6 +72,7 @@ class RigOptions:
     arena_bytes: int | None = None
     check_support: bool = True
     profile: bool = False
+    progress: Progress = unseen
 
     @property
     def place(self) -> str | None:
@@ -271,7 +272,8 @@ class OpenBoard:
         return None if golden is None else self._host_run(golden)
 
     def _host_run(self, interpreter: Interpreter) -> HostRun:
-        return run_batch(interpreter, self.checks.inputs, self.artifact.inputs[0])
+        with self.dut.progress(f"{self.board.id}: the same on this machine"):
+            return run_batch(interpreter, self.checks.inputs, self.artifact.inputs[0])
 
     def _judges(self) -> tuple[Reading, Reading | None]:
         goldens = self.checks.goldens
@@ -321,19 +323,22 @@ def open_board(
             arena_bytes=options.arena_bytes,
             check_support=options.check_support,
             profile=options.profile,
+            progress=options.progress,
         )
         firmware = builder.build(board, runtime, artifact)
         build_id = firmware.build_id
     expected = Expected(model_sha256=artifact.sha256, build_id=build_id, runtime=runtime)
     where = Where(board=board.id, model=artifact.name)
     with ExitStack() as stack:
-        stack.enter_context(hold(board.id, timeout_s=options.lock_timeout_s))
+        held = hold(board.id, timeout_s=options.lock_timeout_s, progress=options.progress)
+        stack.enter_context(held)
         if board.attachment in ("serial", "url") and firmware is not None:
             uploader = upload or PlatformioUploader(project)
             road = _real(board, firmware, expected, where, options, bench, uploader)
         else:
             road = _started(board, firmware, artifact, expected, where, options)
         ready = stack.enter_context(road)
+        ready.dut.progress = options.progress
         with log_kept(ready.dut.link):
             first = ready.dut.infer(checks_for(artifact).inputs[:1])
         yield OpenBoard(
@@ -366,7 +371,13 @@ def _real(
     return plugged_in(
         seat,
         expected,
-        partial(seat.flash, firmware, upload, lock_timeout_s=options.lock_timeout_s),
+        partial(
+            seat.flash,
+            firmware,
+            upload,
+            lock_timeout_s=options.lock_timeout_s,
+            progress=options.progress,
+        ),
         policy=options.flash,
         options=options.patience,
     )
@@ -398,50 +409,3 @@ def git_commit(root: Path) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None
-
-
-SUMMARY_HEADINGS = (
-    "board",
-    "runtime",
-    "model",
-    "differ",
-    "median",
-    "p99 us",
-    "flash",
-    "arena",
-    "verdict",
-)
-
-
-def summary(rows: list[LatencyRow], csv: Path) -> str:
-    """The table a run ends with, and where its rows were appended."""
-    lines = [table(SUMMARY_HEADINGS, [_summary_cells(row) for row in rows])]
-    if any(row.emulated for row in rows):
-        lines.append("emulated boards: not time on silicon")
-    lines += [
-        f"{row.board}, {row.model}: accuracy {row.accuracy:.4f} over {row.samples} inputs, "
-        f"by {row.reference} {row.golden_accuracy:.4f}"
-        for row in rows
-        if row.accuracy is not None
-    ]
-    return "\n".join([*lines, f"appended to {csv}"])
-
-
-def _summary_cells(row: LatencyRow) -> tuple[str, ...]:
-    return (
-        row.board,
-        row.runtime,
-        row.model if row.dtype == DEFAULT_DTYPE else f"{row.model}_{row.dtype}",
-        f"{row.mismatches}/{row.samples}",
-        _latency_text(row),
-        "-" if row.p99_us is None else f"{row.p99_us:.1f}",
-        "-" if row.flash_bytes is None else str(row.flash_bytes),
-        "-" if row.arena_used_bytes is None else str(row.arena_used_bytes),
-        row.verdict or "-",
-    )
-
-
-def _latency_text(row: LatencyRow) -> str:
-    if row.instructions_p50 is not None:
-        return f"{row.instructions_p50} instr"
-    return "-" if row.p50_us is None else f"{row.p50_us:.1f} us"

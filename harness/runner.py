@@ -18,8 +18,10 @@ from harness.errors import BoardStatus, LinkTimeout, ProtocolError, StaleFirmwar
 from harness.latency import Timer, agree
 from harness.link import Link, LinkOptions
 from harness.profile import StepTicks
+from harness.progress import Progress, unseen
 from harness.protocol import (
     VERSION,
+    BoardMemory,
     Capability,
     Hello,
     Op,
@@ -30,6 +32,7 @@ from harness.protocol import (
     max_run_count,
     parse_hello,
     parse_infer,
+    parse_memory,
     parse_run,
     parse_step_output,
     parse_step_values,
@@ -112,6 +115,8 @@ class Dut:
         self._hello: Hello | None = None
         self._invoke_s = 0.0
         self._batch = 0
+        self.progress: Progress = unseen
+        """Told of inference on many samples and of timed invokes."""
 
     @property
     def hello(self) -> Hello:
@@ -202,7 +207,7 @@ class Dut:
             outputs.append(out)
             ticks.append(took)
 
-        self._in_batches(len(raw) // size, self.hello.max_infer, once)
+        self._in_batches("inference", len(raw) // size, self.hello.max_infer, once)
         return self._inference(outputs, ticks, before)
 
     def infer_real(self, values: NDArray[Any]) -> NDArray[np.float32]:
@@ -217,11 +222,13 @@ class Dut:
         samples = [raw[at : at + size] for at in range(0, len(raw), size)]
         before = self.link.stats.retries
         outputs, ticks = [], []
-        for sample in samples:
-            self._write(sample)
-            output_crc, took = self._run(sample, 1)
-            outputs.append(self._read(output_crc))
-            ticks.append(took)
+        with self.progress(self._named("inference"), len(samples)) as advance:
+            for sample in samples:
+                self._write(sample)
+                output_crc, took = self._run(sample, 1)
+                outputs.append(self._read(output_crc))
+                ticks.append(took)
+                advance(1)
         return self._inference(outputs, ticks, before)
 
     def measure(self, sample: NDArray[Any], n: int, *, cold: bool = False) -> Measurement:
@@ -246,7 +253,7 @@ class Dut:
             checksums.append(checksum)
             parts.append(took)
 
-        self._in_batches(n, self._max_run, once)
+        self._in_batches("timing", n, self._max_run, once)
         start = self._clock()
         self._read(checksums[-1])
         link_us = (sent_s + self._clock() - start) * 1e6
@@ -317,6 +324,17 @@ class Dut:
             raise ProtocolError(f"step {step}'s output fails its checksum", where=self.link.where)
         return got
 
+    def memory(self) -> BoardMemory | None:
+        """How deep the board's stack was since its reset; None if the board cannot tell.
+
+        Ask after what is to be in it.
+        """
+        if not self.hello.capabilities & Capability.MEMORY:
+            return None
+        reply = self.link.request(Op.MEMORY)
+        with located(self.link.where):
+            return parse_memory(reply)
+
     def reset(self) -> Hello:
         """Reset the board's CPU over the link and greet it anew.
 
@@ -349,25 +367,32 @@ class Dut:
             return 1
         return max(1, int(REQUEST_BUDGET_S / self._invoke_s))
 
-    def _in_batches(self, total: int, limit: int, once: Callable[[int, int], None]) -> None:
+    def _named(self, work: str) -> str:
+        return f"{self.link.where.board}: {work}"
+
+    def _in_batches(
+        self, work: str, total: int, limit: int, once: Callable[[int, int], None]
+    ) -> None:
         """Call `once(at, count)` over `total` samples, as many at a time as link and time allow.
 
         Damaged bytes make the batches smaller, whole ones make them grow again; a batch that never
         gets through is cut and asked anew.
         """
         at = 0
-        while at < total:
-            count = min(self._batch, limit, total - at, self._affordable())
-            before = self.link.stats.retries
-            try:
-                once(at, count)
-            except LinkTimeout as error:
-                if count == 1 or not error.received:
-                    raise
-                self._batch = max(1, count // 4)
-                continue
-            at += count
-            self._adapt(self.link.stats.retries - before)
+        with self.progress(self._named(work), total) as advance:
+            while at < total:
+                count = min(self._batch, limit, total - at, self._affordable())
+                before = self.link.stats.retries
+                try:
+                    once(at, count)
+                except LinkTimeout as error:
+                    if count == 1 or not error.received:
+                        raise
+                    self._batch = max(1, count // 4)
+                    continue
+                at += count
+                advance(count)
+                self._adapt(self.link.stats.retries - before)
 
     def _adapt(self, retries: int) -> None:
         if retries > 1:

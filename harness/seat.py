@@ -16,6 +16,7 @@ from harness.flash import Flasher, FlashReport, Uploader, finished_first, run_gr
 from harness.link import Link, LinkOptions, SerialStream, StreamClosed, open_serial
 from harness.lock import hold_uploads
 from harness.ports import POLL_S, Bench, SerialPort, again, find, in_bootloader
+from harness.progress import Progress, unseen
 from harness.recovery import Remedy, Step, reopen, request_reset
 from harness.rigfile import Plugged
 from harness.runner import Dut
@@ -155,7 +156,14 @@ class Seat:
                     hint=f"Command: {command}\nIt said: {log.read_text(errors='replace').strip()}",
                 )
 
-    def flash(self, firmware: Firmware, upload: Uploader, *, lock_timeout_s: float) -> FlashReport:
+    def flash(
+        self,
+        firmware: Firmware,
+        upload: Uploader,
+        *,
+        lock_timeout_s: float,
+        progress: Progress = unseen,
+    ) -> FlashReport:
         """Bring a firmware onto the board, alone on this machine.
 
         Raises:
@@ -178,8 +186,9 @@ class Seat:
             upload=upload,
         )
         with (
-            hold_uploads(self.board.id, timeout_s=lock_timeout_s),
+            hold_uploads(self.board.id, timeout_s=lock_timeout_s, progress=progress),
             finished_first(f"the upload to {self.board.id}"),
+            progress(f"{self.board.id}: uploading"),
         ):
             try:
                 self._port, report = flasher.flash(between=self._before_retry)

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from harness.baseline import Baselines
 from harness.board import Registry
 from harness.limits import Limit
+from harness.progress import Progress, unseen
 from harness.project import Project
+from harness.record import Judge, judged_by
 from harness.report import LatencyRow
 from harness.rig import OpenBoard, RigOptions
 from harness.rigfile import Quarantine, RigFile
@@ -43,6 +46,8 @@ class Options:
     ports: dict[str, str]
     rig_file: Path | None
     rig: RigOptions
+    baseline: Path | None = None
+    track: bool = False
 
 
 @dataclass(slots=True)
@@ -58,7 +63,8 @@ class Rig:
     """State of one run: what was asked for, the board that is open, what came of it so far.
 
     `broken` is by board and work; a work of None stands for all. `release` closes the board that
-    is open. `retries` and `rows` are those that no report has carried yet.
+    is open. `retries` and `rows` are those that no report has carried yet. `progress` shows what
+    takes a while.
     """
 
     options: Options
@@ -73,6 +79,8 @@ class Rig:
     retries_seen: int = 0
     rows: list[LatencyRow] = field(default_factory=list)
     commit: str | None = None
+    progress: Progress = unseen
+    baselines: Baselines | None = None
 
     def options_for(self, board_id: str, runtime: str | None) -> RigOptions:
         """Rig options with what is said of one board, and a runtime."""
@@ -82,6 +90,7 @@ class Rig:
             port=self.options.ports.get(board_id),
             plugged=self.file.plugged(board_id),
             neighbours=self.file.neighbours(board_id),
+            progress=self.progress,
         )
 
     def limits_for(self, opened: OpenBoard) -> list[Limit]:
@@ -94,6 +103,13 @@ class Rig:
             for name in names
             if name in budgets
         ]
+
+    @property
+    def judge(self) -> Judge | None:
+        """What compares a run with its baseline, if one was asked for."""
+        if self.baselines is None:
+            return None
+        return judged_by(self.baselines, track=self.options.track)
 
     def count_retries(self) -> None:
         """Remember what the open board's link has sent again since the last time."""

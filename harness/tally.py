@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness.outcome import Outcome, worst
-from harness.report import LatencyRow
-
-WIDTH = 80
+from harness.report import LatencyRow, wrapped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +77,7 @@ class BoardTally:
         return ", ".join(parts) or "nothing ran"
 
     def lines(self) -> list[str]:
-        """The board's part of the closing section, each line at most WIDTH columns."""
+        """The board's part of the closing section, each line fit for a terminal."""
         lines = [f"{self.board}: {self.counted()}"]
         if self.retries:
             lines.append(f"{self.board}: {self.retries} requests were sent again")
@@ -90,11 +87,7 @@ class BoardTally:
             for reason, times in reasons.items():
                 several = f" ({times} times)" if times > 1 else ""
                 lines.append(f"  {kind.value}: {reason}{several}")
-        return [piece for line in lines for piece in _wrapped(line)]
-
-
-def _wrapped(line: str) -> list[str]:
-    return textwrap.wrap(line, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+        return [piece for line in lines for piece in wrapped(line)]
 
 
 class Tally:

@@ -22,6 +22,7 @@ from harness.protocol import (
     REPLY,
     SILENCE_S,
     VERSION,
+    BoardMemory,
     Capability,
     ErrorReply,
     Hello,
@@ -37,6 +38,7 @@ from harness.protocol import (
     max_infer_count,
     max_run_count,
     max_step_values,
+    memory_body,
     pack_ticks,
     step_values_body,
 )
@@ -141,6 +143,7 @@ class VirtualBoard:
         ticks: a counter of rate `hello.tick_hz` that never wraps; the wire shows its low 32 bits.
         clock: seconds, for the rules of silence.
         observable: the same runtime, for PROFILE; `hello` says whether the board has that op.
+        memory: what MEMORY answers, where HELLO announces it.
     """
 
     def __init__(
@@ -151,9 +154,11 @@ class VirtualBoard:
         ticks: Callable[[], int],
         clock: Callable[[], float],
         observable: Observable | None = None,
+        memory: BoardMemory | None = None,
     ) -> None:
         self.hello = hello
         self._observable = observable
+        self.memory = memory
         self._invoke = invoke
         self._ticks = ticks
         self._clock = clock
@@ -268,13 +273,14 @@ class VirtualBoard:
             Op.RUN: (Capability.TENSORS, self._run),
             Op.PROFILE: (Capability.PROFILE, self._profile),
             Op.RESET: (Capability.RESET, self._nothing),
+            Op.MEMORY: (Capability.MEMORY, self._memory),
         }
         if request.op not in handlers:
             raise _Refusal(Status.UNKNOWN_OP, detail=request.op)
         capability, handler = handlers[Op(request.op)]
         if not self.hello.capabilities & capability:
             raise _Refusal(Status.UNSUPPORTED)
-        if request.op != Op.RESET and self.hello.status is not Status.OK:
+        if request.op not in (Op.RESET, Op.MEMORY) and self.hello.status is not Status.OK:
             raise _Refusal(status=self.hello.status)
         return handler(body)
 
@@ -292,6 +298,11 @@ class VirtualBoard:
     def _nothing(self, body: bytes) -> bytes:
         _require_size(body, 0)
         return b""
+
+    def _memory(self, body: bytes) -> bytes:
+        _require_size(body, 0)
+        assert self.memory is not None, "HELLO announces what this board does not have"
+        return memory_body(self.memory)
 
     def microseconds(self) -> int:
         """Time by the counter that also measures invokes."""

@@ -38,7 +38,14 @@ class BuiltBefore:
 
     def build(self, board: Board, runtime: str, artifact: Artifact) -> Firmware:
         identity = virtual_build_id(artifact.sha256)
-        return Firmware(elf=Path("firmware.elf"), build_id=identity, runtime=runtime, sections=())
+        return Firmware(
+            elf=Path("firmware.elf"),
+            build_id=identity,
+            runtime=runtime,
+            sections=(),
+            compiler="gcc",
+            flags="-O2",
+        )
 
 
 class Machine:

@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 from described import hello
 
-from harness.protocol import Capability, Status
+from harness.protocol import BoardMemory, Capability, Status
 from harness.tensor import TensorSpec
 from harness.virtual import InvokeFailed, StepObserver, VirtualBoard
 
 HELLO = hello(
+    capabilities=Capability.INFER | Capability.TENSORS | Capability.RESET | Capability.MEMORY,
     timer_step_ticks=5,
     timer_read_ticks=5,
     arena_used=100,
@@ -54,7 +55,11 @@ class Bench:
         number = int(value)
         if name == "steps":
             self.steps = number
-            self.board.hello = replace(self.board.hello, capabilities=self.capabilities)
+            able = self.board.hello.capabilities | Capability.PROFILE
+            self.board.hello = replace(self.board.hello, capabilities=able)
+            return
+        if name == "stack_bytes":
+            self.board.give_stack(number)
             return
         if name == "setup_status":
             self._setup_status = Status(number)
@@ -136,4 +141,12 @@ class FakeBoard(VirtualBoard):
             status=self._bench.next_setup_status(),
             capabilities=self._bench.capabilities,
         )
+        self.give_stack(1000)
         super().boot()
+
+    def give_stack(self, size: int) -> None:
+        """Three tenths of it used; a board without a known stack has no MEMORY."""
+        rest = self.hello.capabilities & ~Capability.MEMORY
+        have = Capability.MEMORY if size else Capability(0)
+        self.hello = replace(self.hello, capabilities=rest | have)
+        self.memory = BoardMemory(stack_bytes=size, stack_used_bytes=size * 3 // 10)

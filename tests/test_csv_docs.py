@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.csvfile import columns
+from harness.footprint import MemoryRow
 from harness.profile import LayerRow
 from harness.report import LatencyRow, OutputRow, SampleRow
 
@@ -15,6 +16,7 @@ TABLES = {
     "samples.csv": SampleRow,
     "outputs.csv": OutputRow,
     "layers.csv": LayerRow,
+    "memory.csv": MemoryRow,
 }
 
 

@@ -101,7 +101,14 @@ def firmware(project):
     kept.mkdir(parents=True)
     (kept / "firmware.elf").write_text("elf")
     (kept / "firmware.bin").write_text("the kept firmware")
-    return Firmware(elf=kept / "firmware.elf", build_id="00ff", runtime="tflm", sections=())
+    return Firmware(
+        elf=kept / "firmware.elf",
+        build_id="00ff",
+        runtime="tflm",
+        sections=(),
+        compiler="gcc",
+        flags="-O2",
+    )
 
 
 def test_platformio_uploads_the_kept_firmware_to_the_port_and_does_not_touch(project, firmware):

@@ -12,21 +12,26 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+CORE = """
+    artifact board clockcheck compare csvfile difference faults fit footprint gate junit
+    latency limits mlperf operators outcome owners pictures profile progress protocol report
+    rigfile summary support tally tensor udev virtual
+"""
+EDGES = """
+    arena baseline build buildlog codegen codegen_aot codegen_tflm console emulator ending flash
+    layers library link lock memory ports project ptyboard reference toolchain versus
+"""
 LAYERS = (
     {"errors"},
-    {"tensor", "protocol", "latency", "compare", "report", "artifact", "board", "rigfile"}
-    | {"support", "faults", "mlperf", "virtual", "outcome", "limits", "tally", "junit", "udev"}
-    | {"pictures", "fit", "csvfile", "clockcheck", "operators", "profile", "difference"},
-    {"link", "reference", "codegen", "codegen_aot", "codegen_tflm", "arena", "library", "layers"}
-    | {"toolchain", "project", "build", "lock", "emulator", "ptyboard", "ending", "ports", "flash"}
-    | {"console"},
+    set(CORE.split()),
+    set(EDGES.split()),
     {"runner"},
     {"recovery", "seat", "attach"},
     {"rig"},
     {"record", "profiling"},
     {"session", "schedule"},
     {"reporting", "cli_profile"},
-    {"plugin", "cli", "doctor", "rigcheck"},
+    {"plugin", "cli", "cli_baseline", "doctor", "rigcheck"},
 )
 OUTSIDE_CORE = {"serial", "subprocess", "time", "pytest", "tensorflow"}
 

@@ -142,3 +142,25 @@ def test_folder_that_cannot_be_is_a_sick_rig(tmp_path: Path) -> None:
     with pytest.raises(RigError, match="cannot lock in .*file"):
         with hold("nano", timeout_s=0, folder=tmp_path / "file"):
             raise AssertionError("held")
+
+
+def test_waiting_for_a_board_tells_for_whom_and_how_long_at_most(tmp_path):
+    told = []
+
+    @contextmanager
+    def progress(what, total=None):
+        told.append(what)
+        yield lambda count: None
+        told.append("over")
+
+    with hold("nano", timeout_s=9, folder=tmp_path):
+        with (
+            pytest.raises(BoardBusy),
+            hold("nano", timeout_s=0.01, folder=tmp_path, progress=progress),
+        ):
+            raise AssertionError("held")
+    (waiting,) = told
+    assert waiting.startswith("nano: board is in use, waiting up to 0.01 s for ")
+    assert f"(pid {os.getpid()}, " in waiting
+    with hold("nano", timeout_s=9, folder=tmp_path, progress=progress):
+        assert told[2:] == ["over"]

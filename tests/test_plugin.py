@@ -29,6 +29,7 @@ BOARD_TESTS = ROOT / "tests" / "board" / "test_on_board.py"
         (("--board", "virtual", "--hil-model", "cosine"), "*unknown model 'cosine'; known: *sine*"),
         (("--board", "virtual", "--runtime", "aot"), "*unknown runtime for board virtual*tflm*"),
         (("--hil-samples", "none",), "*--hil-samples takes a positive number*"),
+        (("--hil-sessions", "0",), "*--hil-sessions takes a positive number*"),
         (("--board", "virtual,qemu-m4", "--hil-port", "/dev/x"), "*say which board*"),
         (("--board", "virtual", "--hil-port", "virtual:?flop=1"), "*unknown fault*flip*"),
     ],
@@ -112,6 +113,16 @@ def test_a_slower_board_shows_in_the_csv(run):
         assert run("--board", "virtual", "--hil-port", port).ret == 0
     plain, slow = (float(row["p50_us"]) for row in rows(run.path / "reports" / "latency.csv"))
     assert slow > 10 * plain
+
+
+def test_sessions_are_starts_of_the_board_and_each_has_its_row(run):
+    test = "def test_it(latency): assert latency(n=10).sessions == 3"
+    result = run("--board", "virtual", "--hil-sessions", "3", tests=test)
+    assert result.ret == 0
+    csv = run.path / "reports" / "latency.csv"
+    assert [row["began"] for row in rows(csv, "session")] == ["start", "reset", "reset"]
+    (whole,) = rows(csv)
+    assert (whole["sessions"], whole["n"]) == ("3", "30")
 
 
 def test_tensorflow_and_pandas_are_never_imported(run):

@@ -6,7 +6,7 @@ import pytest
 from pytests import SMALL, cases, properties, rows
 
 from harness.outcome import Outcome
-from harness.tally import WIDTH
+from harness.report import WIDTH
 
 pytest_plugins = ["pytester"]
 
@@ -193,3 +193,85 @@ def test_a_board_that_a_quarantined_test_broke_gates_with_the_next(run):
     result = run(*options)
     assert result.ret == Outcome.SICK.exit_status
     result.assert_outcomes(passed=2, xfailed=1, errors=1, skipped=1)
+
+
+MEASURED = "def test_latency(latency): latency(n=30)\n"
+
+
+def kept(run, *options: str):
+    """Measure, and make that the baseline."""
+    result = run("--board", "qemu-m4", *options, tests=MEASURED)
+    assert result.ret == 0
+    (run.path / "reports" / "latency.csv").rename(run.path / "base.csv")
+    return run.path / "base.csv"
+
+
+def test_the_same_firmware_is_as_fast_as_its_baseline(run):
+    kept(run)
+    result = run("--board", "qemu-m4", "--hil-baseline", "base.csv", tests=MEASURED)
+    assert result.ret == 0
+    (row,) = rows(run.path / "reports" / "latency.csv")
+    (base,) = rows(run.path / "base.csv")
+    assert (row["baseline_verdict"], row["baseline_run"]) == ("same", base["run"])
+    assert row["baseline_rule"].endswith("instructions, as before: exact")
+    result.stdout.fnmatch_lines(["hil: baseline *base.csv, 1 runs", "* sine * same *"])
+
+
+def test_one_instruction_more_than_the_baseline_is_too_slow_and_not_wrong(run):
+    base = kept(run)
+    count = rows(base)[0]["instructions_p50"]
+    base.write_text(base.read_text().replace(f",{count},", f",{int(count) - 1},"))
+    options = ("--hil-baseline", "base.csv", "--junitxml=junit.xml")
+    result = run("--board", "qemu-m4", *options, tests=MEASURED)
+    assert result.ret == 12
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["*times its baseline, run *", "*1 too slow*", "too slow: exit status 12"]
+    )
+    said = properties(cases(run.path / "junit.xml")["test_latency[qemu-m4-sine]"])
+    assert said["hil_baseline_verdict"] == "slower"
+    assert f"{count} instructions against {int(count) - 1}" in said["hil_baseline_rule"]
+    assert len(rows(run.path / "reports" / "latency.csv")) == 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda text: text.replace("qemu-m4,", "nano33ble,"), "no baseline for board qemu-m4"),
+        (lambda text: text.replace(",sine,", ",cosine,"), "no baseline for model sine_int8"),
+        (lambda text: text.replace(",true,", ",false,"), "one is emulated and the other is not"),
+        (lambda text: text.replace(",25000000,true", ",64000000,true"), "other clock"),
+    ],
+)
+def test_a_baseline_of_something_else_is_named_and_decides_nothing(run, spoil, said):
+    base = kept(run)
+    base.write_text(spoil(base.read_text()))
+    before = base.read_text()
+    result = run("--board", "qemu-m4", "--hil-baseline", "base.csv", tests=MEASURED)
+    assert result.ret == 0 and base.read_text() == before
+    (row,) = rows(run.path / "reports" / "latency.csv")
+    assert row["baseline_verdict"] == "cannot tell" and said in row["baseline_rule"]
+    shown = " ".join(result.stdout.str().split())
+    assert f"qemu-m4, aot, sine: cannot tell: {row['baseline_rule']}" in shown
+
+
+def test_a_retrained_model_is_held_to_the_baseline_of_its_name_where_asked(run):
+    base = kept(run)
+    sha = rows(base)[0]["model_sha256"]
+    base.write_text(base.read_text().replace(sha, "0" * 64))
+    tests = {(): "cannot tell", ("--hil-track",): "same"}
+    for options, verdict in tests.items():
+        run("--board", "qemu-m4", "--hil-baseline", "base.csv", *options, tests=MEASURED)
+        assert rows(run.path / "reports" / "latency.csv")[-1]["baseline_verdict"] == verdict
+
+
+def test_an_absent_or_torn_baseline_is_named(run):
+    base = kept(run)
+    absent = run("--board", "qemu-m4", "--hil-baseline", "none.csv", tests=MEASURED)
+    assert absent.ret == 0 and "no baseline file" in absent.stdout.str()
+    base.write_text(base.read_text()[:-40])
+    torn = run("--board", "qemu-m4", "--hil-baseline", "base.csv", tests=MEASURED)
+    assert torn.ret == 0 and "the last line is torn" in torn.stdout.str()
+    base.write_text("x,y\n1,2\n")
+    foreign = run("--board", "qemu-m4", "--hil-baseline", "base.csv", tests=MEASURED)
+    assert foreign.ret == 4 and "base.csv has no rows of LatencyRow" in foreign.stderr.str()

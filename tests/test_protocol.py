@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from harness.errors import ProtocolError
 from harness.protocol import (
+    BoardMemory,
     Capability,
     ErrorReply,
     FrameSplitter,
@@ -24,11 +25,13 @@ from harness.protocol import (
     infer_body,
     max_infer_count,
     max_run_count,
+    memory_body,
     op_name,
     pack_ticks,
     parse_error,
     parse_hello,
     parse_infer,
+    parse_memory,
     parse_run,
     run_body,
 )
@@ -323,3 +326,24 @@ def test_any_bytes_are_decoded_or_refused_as_a_protocol_error(decoder: str, raw:
         decode()
     except ProtocolError:
         pass
+
+
+def test_memory_is_stack_and_the_most_of_it_that_was_used() -> None:
+    memory = BoardMemory(stack_bytes=1000, stack_used_bytes=300)
+    assert memory_body(memory) == bytes.fromhex("e8030000 2c010000")
+    assert parse_memory(memory_body(memory)) == memory
+
+
+@pytest.mark.parametrize(
+    "raw, said",
+    [
+        ("e8030000 2c0100", "ends inside a field"),
+        ("e8030000 2c010000 00", "1 bytes too many"),
+        ("e8030000 e9030000", "1001 of 1000 bytes of stack"),
+        ("e8030000 00000000", "0 of 1000 bytes of stack"),
+        ("00000000 00000000", "0 of 0 bytes of stack"),
+    ],
+)
+def test_memory_that_cannot_be_is_refused(raw: str, said: str) -> None:
+    with pytest.raises(ProtocolError, match=said):
+        parse_memory(bytes.fromhex(raw))

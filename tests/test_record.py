@@ -10,11 +10,13 @@ import pytest
 from harness.board import load_registry
 from harness.csvfile import read
 from harness.errors import BoardRebooted
+from harness.footprint import MemoryRow
 from harness.project import find_project
 from harness.record import Plan, record
 from harness.reference import resolve_model
 from harness.report import RUN, SESSION, LatencyRow, OutputRow, SampleRow
-from harness.rig import RigOptions, open_board, summary
+from harness.rig import RigOptions, open_board
+from harness.summary import summary
 
 PROJECT = find_project()
 REGISTRY = load_registry()
@@ -89,6 +91,27 @@ def test_outputs_stand_beside_golden_float_and_truth(plan):
     assert all(row.board_raw == row.golden_raw for row in rows)
     assert all(abs(row.truth - np.sin(row.x)) < 1e-4 for row in rows)
     assert max(abs(row.board_real - row.float_real) for row in rows) < 0.1
+
+
+def test_memory_is_in_the_row_and_by_section_in_its_table(plan):
+    row = measured("qemu-m4", plan).run
+    parts = read(plan.csv.with_name("memory.csv"), MemoryRow).rows
+    assert {part.run for part in parts} == {row.run}
+    assert sum(part.flash_bytes for part in parts) == row.flash_bytes
+    assert sum(part.ram_bytes for part in parts) == row.ram_bytes
+    owners = ("model", "runtime", "kernels", "harness", "rest")
+    for place in ("flash", "ram"):
+        owned = [getattr(row, f"{place}_{owner}_bytes") for owner in owners]
+        assert sum(owned) == getattr(row, f"{place}_bytes")
+    assert row.flash_model_bytes > 500 and row.flash_harness_bytes > 1000
+    assert 0 < row.stack_used_bytes < row.stack_bytes
+    assert row.compiler.startswith("arm-none-eabi-gcc") and "-mcpu=cortex-m4" in row.flags
+
+
+def test_a_board_without_firmware_has_no_memory_of_its_own(plan):
+    row = measured("virtual", plan).run
+    assert (row.flash_model_bytes, row.stack_bytes, row.compiler, row.flags) == (None,) * 4
+    assert not plan.csv.with_name("memory.csv").exists()
 
 
 def test_outputs_of_a_classifier_have_labels_and_pictures_have_no_rows(plan):
@@ -179,5 +202,5 @@ def test_accuracy_and_link_time_reach_the_row(plan):
     assert rows[0].accuracy == rows[0].golden_accuracy > 0.9
     assert (rows[1].accuracy, rows[1].golden_accuracy) == (None, None)
     assert all(row.link_us > 0 for row in rows)
-    assert "virtual, mnist_dnn: accuracy 0.9" in summary(rows, Path("latency.csv"))
+    assert "virtual, tflm, mnist_dnn: accuracy 0.9" in summary(rows, Path("latency.csv"))
     assert "accuracy" not in summary(rows[1:], Path("latency.csv"))

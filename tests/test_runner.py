@@ -17,7 +17,7 @@ from harness.errors import (
 )
 from harness.faults import Faults, Noise
 from harness.link import Link, LinkOptions
-from harness.protocol import Capability, Hello, Status
+from harness.protocol import BoardMemory, Capability, Hello, Status
 from harness.runner import MAX_WARMUP, Dut, check_identity
 from harness.tensor import TensorSpec
 from harness.virtual import VirtualBoard
@@ -165,6 +165,27 @@ def test_a_board_that_cannot_reset_is_not_asked_to() -> None:
     dut = greeted(Wire(hello(capabilities=Capability.INFER)))
     with pytest.raises(BoardStatus, match="board refused RESET: unsupported"):
         dut.reset()
+
+
+def test_a_board_that_knows_no_stack_is_not_asked_for_it() -> None:
+    wire = Wire(hello())
+    dut = greeted(wire)
+    before = wire.requests
+    assert dut.memory() is None
+    assert wire.requests == before
+
+
+def test_a_board_says_how_deep_its_stack_was() -> None:
+    wire = Wire(hello(capabilities=hello().capabilities | Capability.MEMORY))
+    wire.board.memory = BoardMemory(stack_bytes=1000, stack_used_bytes=300)
+    assert greeted(wire).memory() == wire.board.memory
+
+
+def test_a_stack_of_which_more_than_all_is_used_is_the_boards_error() -> None:
+    wire = Wire(hello(capabilities=hello().capabilities | Capability.MEMORY))
+    wire.board.memory = BoardMemory(stack_bytes=1000, stack_used_bytes=1004)
+    with pytest.raises(ProtocolError, match="1004 of 1000 bytes of stack .*board memory"):
+        greeted(wire).memory()
 
 
 def test_failed_setup_is_named_when_greeting() -> None:

@@ -5,7 +5,8 @@ from dataclasses import replace
 from described import row
 
 from harness.outcome import Outcome
-from harness.tally import WIDTH, Note, Tally
+from harness.report import WIDTH
+from harness.tally import Note, Tally
 
 ROW = row(p99_us=None, mismatches=3, emulated=True)
 SICK = Note(board="nano", outcome=Outcome.SICK, reason="no reply to INFER within 2 s")

@@ -27,6 +27,16 @@ def test_build_id_is_that_of_the_firmware_file(dut, firmware):
     assert dut.hello.build_id.hex() == firmware.build_id
 
 
+def test_the_stack_holds_the_model_with_room_to_spare(dut, model):
+    memory = dut.memory()
+    if memory is None:
+        pytest.skip("this board cannot tell how deep its stack was")
+    dut.infer_real(np.zeros(model.inputs[0].shape))
+    after = dut.memory()
+    assert after.stack_bytes > 0
+    assert memory.stack_used_bytes <= after.stack_used_bytes < after.stack_bytes
+
+
 def test_every_golden_input_gives_the_golden_output(dut, board):
     compared = board.comparison
     assert compared.samples >= 32

@@ -16,6 +16,7 @@ uint32_t extra_ticks = 0;
 uint32_t invokes = 0;
 std::string note;
 uint32_t steps = 0;
+uint32_t stack_bytes = 0;
 
 namespace {
 uint32_t ticks = 0xfffffff0u;  // Wraps early, so that every test lives through it.
@@ -38,6 +39,7 @@ void Boot() {
   extra_ticks = 0;
   memset(step_values, 0, sizeof step_values);
   note.clear();
+  stack_bytes = 1000;
   for (int i = 0; i < 32; ++i) sha256[i] = static_cast<uint8_t>(i);
   for (int i = 0; i < 16; ++i) build_id[i] = static_cast<uint8_t>(0xa0 + i);
 }
@@ -58,6 +60,7 @@ Status Write(const uint8_t* src, size_t size) {
 }
 void Sleep() {}
 void Reset() { throw fake::Reset(); }
+StackUse Stack() { return {fake::stack_bytes, fake::stack_bytes * 3 / 10}; }
 size_t UniqueId(char* dst, size_t) {
   memcpy(dst, "0123", 4);
   return 4;

@@ -15,6 +15,7 @@ extern Status setup_status;  // For the next boot.
 extern int invoke_fails;     // The Nth invoke from now; 0: none.
 extern uint32_t extra_ticks;  // The Nth invoke from now, counted from 0, takes N times this longer.
 extern std::string note;     // What Load() says.
+extern uint32_t stack_bytes;  // Three tenths of it used.
 extern uint32_t invokes;      // Since extra_ticks was set.
 extern uint32_t steps;        // Of the model, at most kMostSteps; 0: it cannot be observed. Survives a boot.
 constexpr uint32_t kMostSteps = 64;

@@ -80,6 +80,8 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
     fake::invokes = 0;
   } else if (verb == "set" && rest.compare(0, 6, "steps ") == 0) {
     fake::steps = static_cast<uint32_t>(std::stoul(rest.substr(6)));
+  } else if (verb == "set" && rest.compare(0, 12, "stack_bytes ") == 0) {
+    fake::stack_bytes = static_cast<uint32_t>(std::stoul(rest.substr(12)));
   } else if (verb == "set" && rest.compare(0, 5, "note ") == 0) {
     fake::note = Quoted(rest);
   } else {
@@ -133,7 +135,7 @@ void TestGarbage() {
     for (char& byte : piece) byte = static_cast<char>(random());
     if (random() % 4 == 0) {
       piece[0] = static_cast<char>(random());
-      if (piece.size() > 1) piece[1] = static_cast<char>(random() % 9);
+      if (piece.size() > 1) piece[1] = static_cast<char>(random() % 10);
       if (piece.size() > 5 && random() % 2 == 0) piece[3] = piece[4] = piece[5] = 0;
       piece = Sealed(piece);
     }

@@ -3,6 +3,7 @@
 
 #include "app.h"
 #include "port/arduino_core.h"
+#include "port/paint.h"
 #include "protocol/frame.h"
 #if defined(HIL_NETDUINOPLUS2)
 #include "port/netduinoplus2.h"
@@ -108,6 +109,45 @@ uint32_t brief_in_a_row = 0;
 uint32_t quiet_since = 0;
 bool masked = false;
 
+#if defined(ARDUINO_ARCH_MBED) || defined(ARDUINO_ARCH_STM32)
+
+struct Bounds {
+  uint32_t* lowest;
+  uint32_t* top;
+};
+
+#if defined(ARDUINO_ARCH_MBED)
+
+// The main thread's, which setup() and loop() run on, and before them the constructors. RTX checks its lowest word.
+Bounds StackBounds() {
+  const osRtxThread_t* thread = static_cast<const osRtxThread_t*>(osThreadGetId());
+  uint32_t* lowest = static_cast<uint32_t*>(thread->stack_mem);
+  return {lowest + 1, lowest + thread->stack_size / sizeof(uint32_t)};
+}
+
+uint32_t* StackPointer() { return reinterpret_cast<uint32_t*>(__get_PSP()); }
+
+#else
+
+// From where the heap ends now up to the end of RAM; interrupts use it too.
+Bounds StackBounds() {
+  constexpr uintptr_t kWord = sizeof(uint32_t);
+  const uintptr_t heap_end = reinterpret_cast<uintptr_t>(_sbrk(0));
+  return {reinterpret_cast<uint32_t*>((heap_end + kWord - 1) / kWord * kWord), reinterpret_cast<uint32_t*>(&_estack)};
+}
+
+uint32_t* StackPointer() { return reinterpret_cast<uint32_t*>(__get_MSP()); }
+
+#endif
+
+// As early as our code can run, so that nearly all of the core's own setup is in the mark.
+__attribute__((constructor(101))) void PaintStack() {
+  const Bounds stack = StackBounds();
+  port::Paint(stack.lowest, StackPointer());
+}
+
+#endif
+
 [[maybe_unused]] size_t PutHex(char* dst, size_t capacity, const uint32_t* words, size_t count) {
   constexpr size_t kDigits = 8;
   if (capacity < count * kDigits) return 0;
@@ -186,6 +226,19 @@ void Reset() {
 #endif
   for (;;) {
   }
+}
+
+StackUse Stack() {
+#if defined(ARDUINO_ARCH_ESP32)
+  // FreeRTOS paints by itself; ESP-IDF counts in bytes.
+  const uint32_t capacity = static_cast<uint32_t>(getArduinoLoopTaskStackSize());
+  return {capacity, capacity - static_cast<uint32_t>(uxTaskGetStackHighWaterMark(nullptr))};
+#elif defined(ARDUINO_ARCH_MBED) || defined(ARDUINO_ARCH_STM32)
+  const Bounds stack = StackBounds();
+  return Measure(stack.lowest, stack.top);
+#else
+  return {0, 0};
+#endif
 }
 
 // As in the board's USB descriptor where it has native USB, so that a host can match them.

@@ -11,6 +11,12 @@
 #if defined(ARDUINO_ARCH_MBED) && defined(SERIAL_CDC)
 #include <USB/PluggableUSBSerial.h>
 #endif
+#if defined(ARDUINO_ARCH_MBED)
+#include <rtx_os.h>
+#elif defined(ARDUINO_ARCH_STM32)
+extern "C" char* _sbrk(int increment);
+extern "C" uint32_t _estack;  // From the linker script.
+#endif
 #if defined(TARGET_RP2040)
 #include <hardware/watchdog.h>
 #endif

@@ -2,6 +2,12 @@
 #include "port/port.h"
 
 #include "app.h"
+#include "port/paint.h"
+
+extern "C" {
+extern uint32_t __stack_limit;  // What the linker script reserves, painted by ResetHandler.
+extern uint32_t __stack_top;
+}
 
 namespace {
 
@@ -124,6 +130,8 @@ void Reset() {
   *aircr = kSystemReset;
   for (;;) SyncBarrier();
 }
+
+StackUse Stack() { return Measure(&__stack_limit, &__stack_top); }
 
 size_t UniqueId(char*, size_t) { return 0; }
 

@@ -2,8 +2,10 @@
 #include <cstdint>
 
 #include "port/mps2_fault.h"
+#include "port/paint.h"
 
 extern "C" {
+extern uint32_t __stack_limit;
 extern uint32_t __stack_top;
 extern uint32_t __data_load;
 extern uint32_t __data_start;
@@ -102,6 +104,9 @@ extern "C" void ResetHandler() {
   *reinterpret_cast<volatile uint32_t*>(0xe000ed88) |= 0xfu << 20;  // CPACR: full access to CP10 and CP11.
   asm volatile("dsb\n isb" ::: "memory");
 #endif
+  uint32_t* stack_pointer;
+  asm volatile("mov %0, sp" : "=r"(stack_pointer));
+  port::Paint(&__stack_limit, stack_pointer);
   const uint32_t* load = &__data_load;
   for (uint32_t* word = &__data_start; word < &__data_end; ++word) *word = *load++;
   for (uint32_t* word = &__bss_start; word < &__bss_end; ++word) *word = 0;

@@ -5,8 +5,14 @@
 
 #include "status.h"
 
-namespace port {  // All a board family supplies. A missing function is a link error, never a stub returning 0.
+namespace port {
 
+struct StackUse {
+  uint32_t capacity_bytes;  // 0: this port cannot tell, and `used_bytes` is 0 too.
+  uint32_t used_bytes;      // The deepest since reset.
+};
+
+// All a board family supplies. A missing function is a link error, never a stub returning 0.
 [[nodiscard]] Status Setup();
 uint32_t Ticks();           // Free-running; wraps at 2^32, so subtract unsigned.
 uint32_t TicksPerSecond();  // Above 0 and constant after Setup().
@@ -17,6 +23,7 @@ size_t Read(uint8_t* dst, size_t capacity);  // Returns at once; 0 when no byte 
 // Until a byte may be waiting. May return early, never sleeps through a byte nor through half a turn of Ticks().
 void Sleep();
 [[noreturn]] void Reset();  // Once everything written has left the board.
+StackUse Stack();  // Of the stack that the model runs on.
 size_t UniqueId(char* dst, size_t capacity);  // Printable, not terminated; 0 if the chip has none.
 
 // Holds the receive interrupt off, so that the host cannot add its cycles to a measurement.

@@ -17,17 +17,18 @@ enum Op : uint8_t {
   kRun = 0x05,
   kProfile = 0x06,
   kReset = 0x07,
+  kMemory = 0x08,
   kError = 0x7f,
 };
 constexpr uint8_t kReplyBit = 0x80;
 
-enum Capability : uint16_t { kCanInfer = 1, kCanRun = 2, kCanProfile = 4, kCanReset = 8 };
+enum Capability : uint16_t { kCanInfer = 1, kCanRun = 2, kCanProfile = 4, kCanReset = 8, kHasMemory = 16 };
 
 constexpr size_t kHeader = 2;  // seq, op
 constexpr size_t kInferFixed = kHeader + 2;
 constexpr size_t kRunFixed = kHeader + 6;
 
-bool IsKnown(uint8_t op) { return op >= kHello && op <= kReset; }
+bool IsKnown(uint8_t op) { return op >= kHello && op <= kMemory; }
 
 bool NeedsModel(uint8_t op) { return op >= kInfer && op <= kProfile; }
 
@@ -164,6 +165,7 @@ Board::Fault Board::Execute(uint8_t op, Reader& body, Writer& reply) {
   if (!IsKnown(op)) return {Status::kUnknownOp, op, ""};
   if (op == kProfile && !profiler_.able()) return {Status::kUnsupported, 0, ""};
   if (op == kInfer && InferLimit() == 0) return {Status::kUnsupported, 0, ""};
+  if (op == kMemory && port::Stack().capacity_bytes == 0) return {Status::kUnsupported, 0, ""};
   if (NeedsModel(op) && setup_ != Status::kOk) return {setup_, 0, ""};
   switch (op) {
     case kInfer: return Infer(body, reply);
@@ -171,6 +173,7 @@ Board::Fault Board::Execute(uint8_t op, Reader& body, Writer& reply) {
     case kRead: return ReadOutput(body, reply);
     case kRun: return Run(body, reply);
     case kProfile: return Profile(body, reply);
+    case kMemory: return Memory(body, reply);
     default: break;
   }
   if (body.left() != 0) return {Status::kBadSize, 0, "body"};  // RESET
@@ -294,6 +297,14 @@ Board::Fault Board::Profile(Reader& body, Writer& reply) {
   return fault;
 }
 
+Board::Fault Board::Memory(Reader& body, Writer& reply) {
+  if (body.left() != 0) return {Status::kBadSize, 0, "body"};
+  const port::StackUse stack = port::Stack();
+  reply.U32(stack.capacity_bytes);
+  reply.U32(stack.used_bytes);
+  return {};
+}
+
 size_t Board::InferLimit() const {
   const runtime::Description model = runtime::Describe();
   const size_t input_size = SizeBytes(model.inputs);
@@ -303,6 +314,7 @@ size_t Board::InferLimit() const {
 }
 
 uint16_t Board::Capabilities() const {
-  return static_cast<uint16_t>((InferLimit() > 0 ? kCanInfer : 0) | kCanRun | (profiler_.able() ? kCanProfile : 0) |
-                               kCanReset);
+  const int profile = profiler_.able() ? kCanProfile : 0;
+  const int memory = port::Stack().capacity_bytes > 0 ? kHasMemory : 0;
+  return static_cast<uint16_t>((InferLimit() > 0 ? kCanInfer : 0) | kCanRun | profile | kCanReset | memory);
 }

@@ -59,6 +59,7 @@ class Board {
   Fault ReadOutput(Reader& body, Writer& reply);
   Fault Run(Reader& body, Writer& reply);
   Fault Profile(Reader& body, Writer& reply);
+  Fault Memory(Reader& body, Writer& reply);
 
   size_t InferLimit() const;
   uint16_t Capabilities() const;

@@ -32,6 +32,11 @@ extern World world;
 constexpr size_t kQueueSize = 64;
 constexpr uint32_t kClockHz = 64000000;
 
+// The stack that loop() runs on grows down from its end; so many words of it are in use.
+constexpr size_t kStackWords = 64;
+constexpr size_t kDepth = 10;
+extern uint32_t stack[kStackWords];
+
 void Pass(uint64_t us);  // Time in which the host may read.
 size_t Take(const uint8_t* src, size_t size);
 
@@ -69,6 +74,8 @@ struct Esp {
   void restart() const { throw fake::Reset(); }
 };
 extern Esp ESP;
+inline size_t getArduinoLoopTaskStackSize() { return sizeof fake::stack; }
+unsigned uxTaskGetStackHighWaterMark(void* task);
 inline uint32_t getCpuFrequencyMhz() { return fake::kClockHz / 1000000; }
 
 #else
@@ -95,6 +102,9 @@ inline void NVIC_SystemReset() { throw fake::Reset(); }
 inline uint32_t HAL_GetUIDw0() { return 0x00112233; }
 inline uint32_t HAL_GetUIDw1() { return 0x44556677; }
 inline uint32_t HAL_GetUIDw2() { return 0x8899aabb; }
+
+inline uintptr_t __get_MSP() { return reinterpret_cast<uintptr_t>(fake::stack + fake::kStackWords - fake::kDepth); }
+inline uintptr_t __get_PSP() { return __get_MSP(); }
 
 #if defined(ARDUINO_ARCH_MBED)
 uint8_t getUniqueSerialNumber(uint8_t* name);

@@ -223,6 +223,24 @@ void BootWaitsForNobodyAndSaysNothing() {
 #endif
 }
 
+// Before any of our code ran, the port has painted what was free of the stack.
+void StackIsAsDeepAsItEverWas() {
+  const port::StackUse start = port::Stack();
+#if defined(ARDUINO_ARCH_ESP32)
+  CHECK(start.capacity_bytes == sizeof fake::stack && start.used_bytes == 100);  // By the core's own count.
+#else
+  // The lowest word is not the stack's: of RTX, or still of the heap.
+  CHECK(start.capacity_bytes == sizeof fake::stack - 4);
+  CHECK(start.used_bytes == fake::kDepth * 4);
+  fake::stack[fake::kStackWords - 20] = 1;
+  CHECK(port::Stack().used_bytes == 20 * 4);
+  fake::stack[fake::kStackWords - 15] = 1;
+  CHECK(port::Stack().used_bytes == 20 * 4);
+  fake::stack[1] = 1;
+  CHECK(port::Stack().used_bytes == port::Stack().capacity_bytes);
+#endif
+}
+
 struct Test {
   const char* name;
   void (*run)();
@@ -237,6 +255,7 @@ const Test kTests[] = {
     TEST(ReadReturnsWhatThereIs),       TEST(QuietMasksWhatIsKnownToBeBrief),
     TEST(QuietNeverMasksALongOrATickedClock), TEST(UniqueIdIsPrintableAndBounded),
     TEST(ResetLetsTheReplyLeave),       TEST(BootWaitsForNobodyAndSaysNothing),
+    TEST(StackIsAsDeepAsItEverWas),
 };
 
 }  // namespace

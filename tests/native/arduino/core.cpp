@@ -2,12 +2,15 @@
 
 #include "Arduino.h"
 #if defined(ARDUINO_ARCH_MBED)
+#include <rtx_os.h>
+
 #include "USB/PluggableUSBSerial.h"
 #endif
 
 namespace fake {
 
 World world;
+uint32_t stack[kStackWords];
 
 void Pass(uint64_t us) {
   const uint64_t before_ms = world.now_us / 1000;
@@ -78,4 +81,16 @@ uint8_t getUniqueSerialNumber(uint8_t* name) {
   }
   return 32;
 }
+#endif
+
+#if defined(ARDUINO_ARCH_MBED)
+void* osThreadGetId() {
+  static osRtxThread_t thread = {fake::stack, sizeof fake::stack};
+  return &thread;
+}
+#elif defined(ARDUINO_ARCH_ESP32)
+unsigned uxTaskGetStackHighWaterMark(void*) { return sizeof fake::stack - 100; }
+#else
+extern "C" char* _sbrk(int) { return reinterpret_cast<char*>(fake::stack) + 3; }
+asm(".globl _estack\n.set _estack, _ZN4fake5stackE + 256");
 #endif

@@ -1,0 +1,416 @@
+"""Baselines: runs kept to judge later ones by, and the reasons for which one is no baseline.
+
+A baseline file has the columns of latency.csv, so that any latency.csv is one: of each key its
+newest complete run counts.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from filelock import FileLock
+
+from harness.csvfile import cell, columns, read
+from harness.errors import ReportError
+from harness.gate import SHARED_LEAST_DELTA, Judgement, Sessions, Verdict, judge
+from harness.report import RUN, SESSION, LatencyRow
+
+DEFAULT_BASELINES = Path("baselines.csv")
+_GROUP = ("run", "board", "runtime", "model_sha256", "dtype")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """What a run must share with its baseline. `host` is None unless its clock is the host's."""
+
+    board: str
+    emulated: bool
+    clock_hz: int
+    runtime: str
+    runtime_version: str
+    flags: str | None
+    model: str
+    dtype: str
+    model_sha256: str
+    host: str | None
+
+    def __str__(self) -> str:
+        place = f"{self.board} on {self.host}" if self.host else self.board
+        return f"{place}, {self.runtime}, {self.model}_{self.dtype} {self.model_sha256[:8]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run of one model on one board: its row, and those of its sessions.
+
+    `lost` is how many sessions have no statistics, as after a reboot. Rows of before there were
+    sessions are runs of one.
+    """
+
+    row: LatencyRow
+    sessions: tuple[LatencyRow, ...]
+    lost: int = 0
+
+    @property
+    def id(self) -> str:
+        """Of the run, or of the only session of an old one."""
+        return self.row.run or self.row.session
+
+    @property
+    def key(self) -> Key:
+        """What its baseline must share."""
+        row = self.row
+        return Key(
+            board=row.board,
+            emulated=row.emulated,
+            clock_hz=row.clock_hz,
+            runtime=row.runtime,
+            runtime_version=row.runtime_version,
+            flags=row.flags,
+            model=row.model,
+            dtype=row.dtype,
+            model_sha256=row.model_sha256,
+            host=row.host if _times_the_host(row) else None,
+        )
+
+    @property
+    def figures(self) -> Sessions:
+        """What the gate judges: exact counts where every session has them, else medians in us."""
+        counts = [row.instructions_p50 for row in self.sessions if row.instructions_p50]
+        if counts and len(counts) == len(self.sessions):
+            return Sessions(figures=tuple(map(float, counts)), exact=True)
+        times = tuple(row.p50_us for row in self.sessions if row.p50_us)
+        step, rate = self.row.timer_step_ticks, self.row.tick_hz
+        step_us = step * 1e6 / rate if step and rate else 0.0
+        if _times_the_host(self.row):
+            return Sessions(figures=times, step_us=step_us, least_delta=SHARED_LEAST_DELTA)
+        return Sessions(figures=times, step_us=step_us)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baselines:
+    """Complete runs of a file or several, oldest first; `notes` say what could not be used."""
+
+    source: str
+    runs: tuple[Run, ...] = ()
+    notes: tuple[str, ...] = ()
+    exists: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Against:
+    """What a run is against its baseline. Without one, `judgement` says why it cannot tell."""
+
+    judgement: Judgement
+    baseline_run: str | None = None
+    baseline_commit: str | None = None
+    baseline_time_utc: str | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether there was nothing to compare with."""
+        return self.baseline_run is None
+
+
+def _times_the_host(row: LatencyRow) -> bool:
+    """Whether the board's clock is that of the machine it is a process on."""
+    return row.emulated and row.mcu.startswith("host")
+
+
+def _measured(row: LatencyRow) -> bool:
+    return row.error is None and row.p50_us is not None
+
+
+def runs_of(rows: Iterable[LatencyRow]) -> tuple[tuple[Run, ...], tuple[str, ...]]:
+    """Complete runs in the order in which they ended, and notes on what is none.
+
+    A run is complete when its own row is there, which is written last, and every session that it
+    counts. Rows without a run are from before there were sessions.
+    """
+    runs: list[Run] = []
+    open_runs: dict[tuple[str, ...], list[LatencyRow]] = {}
+    notes, old = [], 0
+    for row in rows:
+        if row.run is None:
+            old += 1
+            if _measured(row):
+                runs.append(Run(row=row, sessions=(row,)))
+            continue
+        if row.scope == SESSION:
+            open_runs.setdefault(_group(row), []).append(row)
+            continue
+        sessions = open_runs.pop(_group(row), [])
+        good = tuple(session for session in sessions if _measured(session))
+        if len(good) < (row.sessions or 1):
+            notes.append(f"run {row.run} has {len(good)} of its {row.sessions} sessions: left out")
+            continue
+        run = Run(row=row, sessions=good, lost=len(sessions) - len(good))
+        if run.lost:
+            notes.append(f"run {run.id}: {_lost(sessions)}; its other {len(good)} are used")
+        runs.append(run)
+    notes += [
+        f"run {group[0]} on {group[1]} was never finished: {len(sessions)} sessions left out"
+        for group, sessions in open_runs.items()
+    ]
+    if old:
+        notes.append(f"{old} rows are from before there were sessions: each is a run of one")
+    return tuple(runs), tuple(notes)
+
+
+def _lost(sessions: Sequence[LatencyRow]) -> str:
+    named = [
+        f"session {row.session_number} was lost ({row.error or 'nothing measured'})"
+        for row in sessions
+        if not _measured(row)
+    ]
+    return ", ".join(named)
+
+
+def _group(row: LatencyRow) -> tuple[str, ...]:
+    return tuple(cell(getattr(row, name)) for name in _GROUP)
+
+
+def load_runs(path: Path) -> Baselines:
+    """The complete runs of a CSV, or of every latency CSV of a folder.
+
+    Raises:
+        ReportError: absent, an empty folder, or not one file with latency rows.
+    """
+    if not path.is_dir():
+        loaded = read(path, LatencyRow)
+        runs, notes = runs_of(loaded.rows)
+        return Baselines(source=str(path), runs=runs, notes=loaded.notes + notes)
+    parts, others = [], []
+    for file in sorted(path.glob("*.csv")):
+        try:
+            parts.append(load_runs(file))
+        except ReportError:
+            others.append(file.name)
+    without = [f"{path}: no latency rows in {_listed(others)}"] if others else []
+    if not parts:
+        raise ReportError(without[0] if without else f"folder {path} has no CSV file")
+    found = sorted((run for part in parts for run in part.runs), key=lambda run: run.row.time_utc)
+    said = tuple(note for part in parts for note in part.notes)
+    return Baselines(source=str(path), runs=tuple(found), notes=(*said, *without))
+
+
+def load_baselines(path: Path) -> Baselines:
+    """As `load_runs`; a file that does not exist has no baselines."""
+    if not path.exists():
+        return Baselines(source=str(path), exists=False)
+    return load_runs(path)
+
+
+def newest(runs: Iterable[Run]) -> dict[Key, Run]:
+    """Of each key the run that ended last."""
+    return {run.key: run for run in runs}
+
+
+def flag_changes(before: str | None, after: str | None) -> str:
+    """Which compiler flags are only in one of two builds."""
+    old, new = (before or "").split(), (after or "").split()
+    parts = [
+        f"{' '.join(only)} only in {side}"
+        for side, only in (
+            ("this run", [flag for flag in new if flag not in old]),
+            ("the baseline", [flag for flag in old if flag not in new]),
+        )
+        if only
+    ]
+    return ", ".join(parts) or "the same in another order"
+
+
+def refusal(key: Key, base: Key, *, any_version: bool = False) -> str | None:
+    """Why two runs of one board, runtime and model cannot be compared; None if they can.
+
+    Args:
+        any_version: of the runtime, where a newer one is what is to be compared.
+    """
+    if key.emulated != base.emulated:
+        return "one is emulated and the other is not: never compared"
+    if key.clock_hz != base.clock_hz:
+        return f"other clock: {key.clock_hz} Hz, baseline {base.clock_hz} Hz"
+    if key.host != base.host:
+        if key.host is None or base.host is None:
+            side = "this run" if key.host is None else "the baseline"
+            return f"the clock is the host's, and {side} does not name its host"
+        return f"other host, and the clock is the host's: {key.host}, baseline {base.host}"
+    if key.runtime_version != base.runtime_version and not any_version:
+        return f"other runtime version: {key.runtime_version}, baseline {base.runtime_version}"
+    if key.flags != base.flags:
+        if key.flags is None or base.flags is None:
+            side = "this run" if key.flags is None else "the baseline"
+            return f"{side} does not say its compiler flags"
+        return f"other compiler flags: {flag_changes(base.flags, key.flags)}"
+    return None
+
+
+def find(baselines: Baselines, run: Run, *, track: bool) -> Run | str:
+    """The newest baseline of a run, or the reason why there is none.
+
+    Args:
+        track: a model is the same by name and dtype, retrained or not, and not by its bytes.
+    """
+    key = run.key
+    if not baselines.exists:
+        return f"no baseline file {baselines.source}: hil baseline save makes one"
+    of_board = [
+        base for base in baselines.runs if base.key.board == key.board and base.id != run.id
+    ]
+    if not of_board:
+        known = sorted({base.key.board for base in baselines.runs})
+        return f"no baseline for board {key.board}; there are some for {_listed(known)}"
+    named = [base for base in of_board if _same_name(base.key, key)]
+    of_model = [base for base in named if track or base.key.model_sha256 == key.model_sha256]
+    if not of_model:
+        other = "; one of that name has other bytes, which --hil-track takes" if named else ""
+        return f"no baseline for model {key.model}_{key.dtype} on {key.board}{other}"
+    of_runtime = [base for base in of_model if base.key.runtime == key.runtime]
+    if not of_runtime:
+        known = sorted({base.key.runtime for base in of_model})
+        return f"no baseline with runtime {key.runtime}; there are some with {_listed(known)}"
+    reasons = [(base, refusal(key, base.key)) for base in of_runtime]
+    matching = [base for base, reason in reasons if reason is None]
+    return matching[-1] if matching else f"refused: {reasons[-1][1]}"
+
+
+def _same_name(one: Key, other: Key) -> bool:
+    return (one.model, one.dtype) == (other.model, other.dtype)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def judge_row(
+    run_row: LatencyRow,
+    session_rows: Sequence[LatencyRow],
+    baselines: Baselines,
+    track: bool = False,
+) -> Against:
+    """The verdict on a run just measured.
+
+    Args:
+        run_row: with scope `run`; alone, it is a run of one session.
+        session_rows: of the same run; lost ones are left out.
+    """
+    good = tuple(row for row in session_rows if _measured(row))
+    sessions = good if session_rows else tuple(row for row in (run_row,) if _measured(row))
+    run = Run(row=run_row, sessions=sessions, lost=len(session_rows) - len(good))
+    base = find(baselines, run, track=track)
+    if isinstance(base, str):
+        return Against(judgement=Judgement(verdict=Verdict.CANNOT_TELL, rule=base))
+    return against(base, run)
+
+
+def against(base: Run, run: Run) -> Against:
+    """The verdict on a run against one that may be its baseline."""
+    return Against(
+        judgement=judge(base.figures, run.figures),
+        baseline_run=base.id,
+        baseline_commit=base.row.git_commit,
+        baseline_time_utc=base.row.time_utc,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """Keys that are in a baseline file now, those of them `replaced`, and notes."""
+
+    keys: tuple[Key, ...]
+    replaced: tuple[Key, ...]
+    notes: tuple[str, ...]
+
+
+def save(path: Path, runs: Sequence[Run], *, replace_old: bool) -> Saved:
+    """Put runs into a baseline file, all or none; other rows and columns in it stay as they are.
+
+    The new file takes the old one's place in one step. If lines of the old one cannot be read, it
+    is kept as well, under a numbered name.
+
+    Raises:
+        ReportError: a key is there already and `replace_old` is not asked for, or the file is not
+            a latency CSV. Nothing was changed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        before = load_baselines(path)
+        keys = {run.key for run in runs}
+        old = [run for run in before.runs if run.key in keys]
+        taken = tuple(newest(old))
+        if taken and not replace_old:
+            raise ReportError(
+                f"{path} has a baseline already for {'; '.join(map(str, taken))}",
+                hint="Put the new one in its place with --replace, or take another --baseline.",
+            )
+        grid, unreadable = _grid(path)
+        header = [*grid[0], *(name for name in columns(LatencyRow) if name not in grid[0])]
+        gone = {_group_of_old(run.row) for run in old}
+        kept = [cells for cells in grid[1:] if _group_of(grid[0], cells) not in gone]
+        notes = list(before.notes)
+        if unreadable:
+            notes.append(f"{path} as it was is kept as {_copy_aside(path)}")
+        fresh = [_cells(row, header) for run in runs for row in (*run.sessions, *_own_row(run))]
+        padded = [[*cells, *[""] * (len(header) - len(cells))] for cells in kept]
+        _write(path, [header, *padded, *fresh])
+    return Saved(keys=tuple(run.key for run in runs), replaced=taken, notes=tuple(notes))
+
+
+def _own_row(run: Run) -> tuple[LatencyRow, ...]:
+    """The run's row, which an old row and its only session share."""
+    return (replace(run.row, sessions_lost=run.lost),) if run.row.scope == RUN else ()
+
+
+def _group_of_old(row: LatencyRow) -> tuple[str, ...]:
+    return ("", row.session) if row.run is None else _group(row)
+
+
+def _group_of(header: Sequence[str], cells: Sequence[str]) -> tuple[str, ...]:
+    values = dict(zip(header, cells, strict=True))
+    if not values.get("run"):
+        return ("", values["session"])
+    return tuple(values[name] for name in _GROUP)
+
+
+def _grid(path: Path) -> tuple[list[list[str]], int]:
+    """Header and whole lines of a file, as text, and how many lines are not whole."""
+    if not path.exists():
+        return [list(columns(LatencyRow))], 0
+    whole, _, torn = path.read_text(errors="replace").rpartition("\n")
+    header, *lines = csv.reader(io.StringIO(whole))
+    kept = [cells for cells in lines if len(cells) == len(header)]
+    return [header, *kept], len(lines) - len(kept) + bool(torn)
+
+
+def _cells(row: LatencyRow, header: Sequence[str]) -> list[str]:
+    return [cell(getattr(row, name, None)) for name in header]
+
+
+def _copy_aside(path: Path) -> Path:
+    number = 1
+    while (aside := path.with_suffix(f".{number}{path.suffix}")).exists():
+        number += 1
+    aside.write_bytes(path.read_bytes())
+    return aside
+
+
+def _write(path: Path, grid: Sequence[Sequence[str]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(grid)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text.getvalue())
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

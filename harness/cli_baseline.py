@@ -1,0 +1,196 @@
+"""`hil baseline save|list|show` and `hil compare`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from harness.baseline import (
+    DEFAULT_BASELINES,
+    Baselines,
+    Key,
+    Run,
+    load_baselines,
+    load_runs,
+    newest,
+    save,
+)
+from harness.console import say
+from harness.errors import ReportError
+from harness.outcome import Outcome
+from harness.report import table
+from harness.rig import DEFAULT_CSV
+from harness.versus import FORMATS, any_slower, as_csv, as_markdown, as_text, versus
+
+
+def baseline(options: argparse.Namespace) -> int:
+    """Keep runs to judge later ones by; see docs/gate.md."""
+    status: int = options.act(options)
+    return status
+
+
+def _save(options: argparse.Namespace) -> int:
+    """Put the newest complete run of each board and model into a baseline file."""
+    measured = load_runs(options.csv)
+    _say_notes(measured.notes)
+    chosen = [run for run in newest(measured.runs).values() if _asked_for(run, options)]
+    if not chosen:
+        raise ReportError(
+            f"{options.csv} has no complete run{_filters(options)}",
+            hint="Measure one: hil bench --sessions 5, or pytest --hil-sessions 5",
+        )
+    done = save(options.baseline, chosen, replace_old=options.replace)
+    _say_notes(done.notes)
+    for run in chosen:
+        how = "replaced" if run.key in done.replaced else "saved"
+        print(f"{how} {run.key}: {_sessions(run)}")
+    few = [run for run in chosen if not run.figures.exact and len(run.figures.figures) < 3]
+    for run in few:
+        say(f"{run.key}: of under 3 sessions nothing can be told; take --sessions 5")
+    print(f"in {options.baseline}")
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    """One line for each baseline of a file."""
+    found = _existing(options.baseline)
+    runs = newest(found.runs).values()
+    print(table(("board", "runtime", "model", "median", "sessions", "commit"), _listed(runs)))
+    return 0
+
+
+def _listed(runs: Iterable[Run]) -> list[tuple[str, ...]]:
+    return [
+        (
+            run.key.board,
+            run.key.runtime,
+            f"{run.key.model}_{run.key.dtype}",
+            _median(run),
+            str(len(run.sessions)),
+            run.row.git_commit or "-",
+        )
+        for run in runs
+    ]
+
+
+def _show(options: argparse.Namespace) -> int:
+    """Everything of the baselines whose key has all the words given."""
+    found = _existing(options.baseline)
+    runs = newest(found.runs)
+    shown = [run for key, run in runs.items() if all(word in str(key) for word in options.words)]
+    if not shown:
+        raise ReportError(
+            f"{options.baseline} has no baseline with {' and '.join(options.words)}",
+            hint="hil baseline list shows what it has.",
+        )
+    print("\n\n".join("\n".join(_described(run)) for run in shown))
+    return 0
+
+
+def _described(run: Run) -> list[str]:
+    key = run.key
+    figures = " ".join(f"{figure:.6g}" for figure in run.figures.figures)
+    lines = [
+        str(key),
+        f"  measured  {run.row.time_utc}, run {run.id}, commit {run.row.git_commit or 'unknown'}",
+        f"  sessions  {_sessions(run)}: {figures}",
+        f"  clock     {_clock(key)}",
+        f"  runtime   {key.runtime} {key.runtime_version}",
+        f"  flags     {key.flags or 'not said'}",
+        f"  model     {key.model_sha256}",
+    ]
+    return lines
+
+
+def _clock(key: Key) -> str:
+    if key.host:
+        return f"of host {key.host}"
+    return f"{key.clock_hz} Hz{', emulated' if key.emulated else ''}"
+
+
+def _sessions(run: Run) -> str:
+    count = len(run.sessions)
+    lost = f", {run.lost} lost" if run.lost else ""
+    return f"{_median(run)}, {count} session{'s' * (count > 1)}{lost}"
+
+
+def _median(run: Run) -> str:
+    ordered = sorted(run.figures.figures)
+    middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    return f"{middle:.6g} {'instr' if run.figures.exact else 'us'}"
+
+
+def _existing(path: Path) -> Baselines:
+    found = load_baselines(path)
+    if not found.exists:
+        raise ReportError(
+            f"there is no baseline file {path}", hint="hil baseline save makes it from a CSV."
+        )
+    _say_notes(found.notes)
+    return found
+
+
+def _asked_for(run: Run, options: argparse.Namespace) -> bool:
+    names = (run.key.model, f"{run.key.model}_{run.key.dtype}")
+    return (not options.board or run.key.board in options.board) and (
+        not options.model or any(name in options.model for name in names)
+    )
+
+
+def _filters(options: argparse.Namespace) -> str:
+    asked = [*(options.board or ()), *(options.model or ())]
+    return f" of {', '.join(asked)}" if asked else ""
+
+
+def _say_notes(notes: Iterable[str]) -> None:
+    for note in notes:
+        say(note)
+
+
+_WRITERS = dict(zip(FORMATS, (as_text, as_csv, as_markdown), strict=True))
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Compare two CSV files or folders of them, as of two commits: ratios with intervals."""
+    a, b = load_runs(options.a), load_runs(options.b)
+    for side in (a, b):
+        _say_notes(side.notes)
+        if not side.runs:
+            raise ReportError(f"{side.source} has no complete run")
+    rows = versus(a, b)
+    text = _WRITERS[options.format](rows)
+    if options.output is None:
+        print(text)
+    else:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(text + "\n")
+        say(f"wrote {options.output}")
+    slower = options.gate and any_slower(rows)
+    return (Outcome.SLOW if slower else Outcome.PASSED).exit_status
+
+
+Command = Callable[[Callable[[argparse.Namespace], int]], argparse.ArgumentParser]
+
+
+def register(command: Command) -> None:
+    """Add `hil baseline` and `hil compare` to the command line."""
+    acts = command(baseline).add_subparsers(required=True, metavar="save|list|show")
+    for act in (_save, _list, _show):
+        text = act.__doc__ or ""
+        sub = acts.add_parser(act.__name__[1:], help=text, description=text)
+        sub.set_defaults(act=act)
+        sub.add_argument("--baseline", type=Path, default=DEFAULT_BASELINES, metavar="FILE")
+        if act is _save:
+            sub.add_argument("--csv", type=Path, default=DEFAULT_CSV, metavar="FILE")
+            sub.add_argument("--replace", action="store_true", help="baselines of the same key go")
+            sub.add_argument("--board", nargs="+", metavar="ID", help="only these")
+            sub.add_argument("--model", nargs="+", metavar="NAME", help="only these")
+        if act is _show:
+            sub.add_argument("words", nargs="+", metavar="WORD", help="board, model, hash...")
+    comparing = command(compare)
+    comparing.add_argument("a", type=Path, metavar="A", help="CSV or folder: before")
+    comparing.add_argument("b", type=Path, metavar="B", help="CSV or folder: after")
+    comparing.add_argument("--format", choices=FORMATS, default=FORMATS[0])
+    comparing.add_argument("--output", type=Path, metavar="FILE")
+    comparing.add_argument("--gate", action="store_true", help="exit status 12 if one is slower")

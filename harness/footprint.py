@@ -1,0 +1,260 @@
+"""Who takes flash and RAM: symbols and areas in, bytes by area and owner out."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.owners import HARNESS, KERNELS, MODEL, OWNERS, REST, RUNTIME, owner_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Area:
+    """A section of the ELF that takes memory; initial values of variables lie in both."""
+
+    name: str
+    address: int
+    size_bytes: int
+    in_flash: bool
+    in_ram: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Symbol:
+    """A function or variable: mangled name, place, and the source file of a local one."""
+
+    name: str
+    address: int
+    size_bytes: int
+    file: str = ""
+    is_function: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pointer:
+    """A word at `address` that holds the address `target`."""
+
+    address: int
+    target: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Bytes of one owner in one section, or in several of one name."""
+
+    section: str
+    owner: str
+    flash_bytes: int
+    ram_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryByOwner:
+    """Flash and RAM of a firmware by owner; together they are all of both."""
+
+    flash_model_bytes: int
+    flash_runtime_bytes: int
+    flash_kernels_bytes: int
+    flash_harness_bytes: int
+    flash_rest_bytes: int
+    ram_model_bytes: int
+    ram_runtime_bytes: int
+    ram_kernels_bytes: int
+    ram_harness_bytes: int
+    ram_rest_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryRow:
+    """A row of `memory.csv`: what one owner takes in one section of a firmware."""
+
+    run: str
+    time_utc: str
+    board: str
+    runtime: str
+    model: str
+    dtype: str
+    firmware_build: str
+    section: str
+    owner: str
+    flash_bytes: int
+    ram_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Span:
+    start: int
+    end: int
+    owner: str
+
+
+_SPLIT = (".text.", ".rodata.", ".data.", ".bss.")
+
+
+def folded(section: str) -> str:
+    """`.rodata` for `.rodata.kTable`: linker scripts leave some functions' sections apart."""
+    return next((prefix[:-1] for prefix in _SPLIT if section.startswith(prefix)), section)
+
+
+def footprint(
+    areas: Iterable[Area], symbols: Iterable[Symbol], pointers: Iterable[Pointer] = ()
+) -> tuple[Part, ...]:
+    """Bytes by section and owner, in the order of the areas and of OWNERS; none that is empty.
+
+    Every byte of an area counts once. Of several symbols at one place the longest has it, of
+    equals the one whose owner is first in OWNERS. Bytes without a symbol, such as string
+    constants, are their owner's whose pointer to them comes first; what nobody points to is
+    `rest`. Symbols outside of all areas, or reaching out of one, count as far as they lie inside.
+    """
+    areas = tuple(areas)
+    owned = sorted(
+        (
+            _Span(
+                start=symbol.address,
+                end=symbol.address + symbol.size_bytes,
+                owner=owner_of(symbol.name, file=symbol.file, is_function=symbol.is_function),
+            )
+            for symbol in symbols
+            if symbol.size_bytes > 0
+        ),
+        key=lambda span: (span.start, -span.end, OWNERS.index(span.owner)),
+    )
+    spans = _without_overlaps(owned)
+    targets = _targets(spans, pointers)
+    taken: dict[tuple[str, str], list[int]] = {}
+    for area in areas:
+        for owner, size in _by_owner(area, spans, targets).items():
+            sums = taken.setdefault((folded(area.name), owner), [0, 0])
+            sums[0] += size * area.in_flash
+            sums[1] += size * area.in_ram
+    order = list(dict.fromkeys(folded(area.name) for area in areas))
+    return tuple(
+        Part(
+            section=section,
+            owner=owner,
+            flash_bytes=taken[section, owner][0],
+            ram_bytes=taken[section, owner][1],
+        )
+        for section in order
+        for owner in OWNERS
+        if (section, owner) in taken
+    )
+
+
+def summed(parts: Iterable[Part]) -> MemoryByOwner:
+    """Sums over all sections."""
+    flash, ram = dict.fromkeys(OWNERS, 0), dict.fromkeys(OWNERS, 0)
+    for part in parts:
+        flash[part.owner] += part.flash_bytes
+        ram[part.owner] += part.ram_bytes
+    return MemoryByOwner(
+        flash_model_bytes=flash[MODEL],
+        flash_runtime_bytes=flash[RUNTIME],
+        flash_kernels_bytes=flash[KERNELS],
+        flash_harness_bytes=flash[HARNESS],
+        flash_rest_bytes=flash[REST],
+        ram_model_bytes=ram[MODEL],
+        ram_runtime_bytes=ram[RUNTIME],
+        ram_kernels_bytes=ram[KERNELS],
+        ram_harness_bytes=ram[HARNESS],
+        ram_rest_bytes=ram[REST],
+    )
+
+
+SECTION_WIDTH = 16
+"""Longer names are cut in the middle, so that a table of them fits 80 columns."""
+
+
+def memory_rows(parts: Sequence[Part]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Headings and lines of a table: sections by owners in bytes, then flash and RAM in all."""
+    lines: list[tuple[str, ...]] = []
+    for section in dict.fromkeys(part.section for part in parts):
+        within = [part for part in parts if part.section == section]
+        flash = any(part.flash_bytes for part in within)
+        ram = any(part.ram_bytes for part in within)
+        place = "both" if flash and ram else "flash" if flash else "RAM"
+        sizes = {part.owner: part.flash_bytes or part.ram_bytes for part in within}
+        lines.append(_line(_shortened(section), place, sizes))
+    for place in ("flash", "RAM"):
+        sums = dict.fromkeys(OWNERS, 0)
+        for part in parts:
+            sums[part.owner] += part.flash_bytes if place == "flash" else part.ram_bytes
+        lines.append(_line("in all", place, sums))
+    return ("section", "in", *OWNERS, "sum"), lines
+
+
+def _line(name: str, place: str, sizes: dict[str, int]) -> tuple[str, ...]:
+    by_owner = (str(sizes[owner]) if sizes.get(owner) else "" for owner in OWNERS)
+    return (name, place, *by_owner, str(sum(sizes.values())))
+
+
+def _shortened(name: str) -> str:
+    half = SECTION_WIDTH // 2
+    return name if len(name) <= SECTION_WIDTH else f"{name[: half - 1]}~{name[-half:]}"
+
+
+def _without_overlaps(spans: Sequence[_Span]) -> list[_Span]:
+    """Sorted spans in, the same bytes out, each once."""
+    clear: list[_Span] = []
+    reached = 0
+    for span in spans:
+        start = max(span.start, reached)
+        if start < span.end:
+            clear.append(_Span(start=start, end=span.end, owner=span.owner))
+            reached = span.end
+    return clear
+
+
+def _targets(spans: Sequence[_Span], pointers: Iterable[Pointer]) -> list[tuple[int, str]]:
+    """Addresses that owned words point to, sorted, each with the owner of the first such word.
+
+    Weights can look like addresses, so that the model's words do not count.
+    """
+    starts = [span.start for span in spans]
+    found: dict[int, str] = {}
+    for pointer in sorted(pointers, key=lambda pointer: pointer.address):
+        index = bisect_right(starts, pointer.address) - 1
+        if index >= 0 and pointer.address < spans[index].end:
+            owner = spans[index].owner
+            if owner != MODEL:
+                found.setdefault(pointer.target, owner)
+    return sorted(found.items())
+
+
+def _by_owner(
+    area: Area, spans: Sequence[_Span], targets: Sequence[tuple[int, str]]
+) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    end = area.address + area.size_bytes
+
+    def add(owner: str, size: int) -> None:
+        if size > 0:
+            sizes[owner] = sizes.get(owner, 0) + size
+
+    at = area.address
+    first = max(bisect_right(spans, at, key=lambda span: span.start) - 1, 0)
+    for span in spans[first:]:
+        if span.start >= end:
+            break
+        if span.end <= at:
+            continue
+        start, stop = max(span.start, at), min(span.end, end)
+        for owner, size in _gap(at, start, targets):
+            add(owner, size)
+        add(span.owner, stop - start)
+        at = stop
+    for owner, size in _gap(at, end, targets):
+        add(owner, size)
+    return sizes
+
+
+def _gap(start: int, end: int, targets: Sequence[tuple[int, str]]) -> Iterable[tuple[str, int]]:
+    """Owners and sizes of the pieces of [start, end), which has no symbol."""
+    owner = REST
+    for target, whose in targets[bisect_left(targets, (start, "")) :]:
+        if target >= end:
+            break
+        yield owner, target - start
+        start, owner = target, whose
+    yield owner, end - start

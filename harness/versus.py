@@ -1,0 +1,234 @@
+"""Two sets of runs side by side: ratios with intervals, what is in one only, what is refused."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.baseline import Baselines, Run, refusal
+from harness.csvfile import content_of
+from harness.gate import Sessions, Verdict, judge
+from harness.report import table
+
+WIDTH = 80
+ONLY_A, ONLY_B, REFUSED = "only in A", "only in B", "refused"
+FORMATS = ("text", "csv", "markdown")
+_HEADINGS = ("board", "runtime", "model", "ratio", "95 % interval", "verdict")
+_LONGEST_MODEL = 16
+_LONGEST_BOARD = 18
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersusRow:
+    """One board, runtime, model and dtype in A and in B; absent where it is in one only.
+
+    `a` and `b` are medians of session medians in `unit`. `verdict` is the gate's word, or `only in
+    A`, `only in B`, `refused`; `reason` is its rule. The ratio is B's over A's.
+    """
+
+    board: str
+    runtime: str
+    model: str
+    dtype: str
+    verdict: str
+    reason: str
+    unit: str | None = None
+    a: float | None = None
+    b: float | None = None
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    delta: float | None = None
+    run_a: str | None = None
+    run_b: str | None = None
+    commit_a: str | None = None
+    commit_b: str | None = None
+
+
+_Name = tuple[str, str, str, str]
+
+
+def _by_name(runs: Iterable[Run]) -> dict[_Name, list[Run]]:
+    named: dict[_Name, list[Run]] = {}
+    for run in runs:
+        row = run.row
+        named.setdefault((row.board, row.runtime, row.model, row.dtype), []).append(run)
+    return named
+
+
+def versus(a: Baselines, b: Baselines) -> tuple[VersusRow, ...]:
+    """Every board, runtime, model and dtype of either, in order of name.
+
+    The newest run of B is compared with the newest of A that it may be compared with. A model is
+    the same by its name, and a runtime whatever its version: they are what commits change.
+    """
+    before, after = _by_name(a.runs), _by_name(b.runs)
+    rows = []
+    for name in sorted(before.keys() | after.keys()):
+        if name not in after:
+            rows.append(_alone(before[name][-1], ONLY_A, b.runs))
+        elif name not in before:
+            rows.append(_alone(after[name][-1], ONLY_B, a.runs))
+        else:
+            rows.append(_pair(before[name], after[name][-1]))
+    return tuple(rows)
+
+
+def _alone(run: Run, where: str, others: Iterable[Run]) -> VersusRow:
+    row = run.row
+    elsewhere = {
+        other.row.board
+        for other in others
+        if (other.row.model, other.row.dtype) == (row.model, row.dtype)
+        and other.row.emulated != row.emulated
+    }
+    verdict, reason = where, f"no run of it in {'B' if where == ONLY_A else 'A'}"
+    if elsewhere:
+        verdict = REFUSED
+        what = ("emulated", "real") if row.emulated else ("real", "emulated")
+        reason = f"{where} and {what[0]}; {', '.join(sorted(elsewhere))} is {what[1]}: not compared"
+    mine = "a" if where == ONLY_A else "b"
+    figures = run.figures
+    return VersusRow(
+        board=row.board,
+        runtime=row.runtime,
+        model=row.model,
+        dtype=row.dtype,
+        verdict=verdict,
+        reason=reason,
+        unit=_unit(figures),
+        **{mine: _median(figures), f"run_{mine}": run.id, f"commit_{mine}": row.git_commit},  # type: ignore[arg-type]
+    )
+
+
+def _pair(candidates: Sequence[Run], run: Run) -> VersusRow:
+    fitting = [base for base in candidates if refusal(run.key, base.key, any_version=True) is None]
+    base = (fitting or list(candidates))[-1]
+    row, figures = run.row, run.figures
+    blank = VersusRow(
+        board=row.board,
+        runtime=row.runtime,
+        model=row.model,
+        dtype=row.dtype,
+        verdict=REFUSED,
+        reason=_sides(refusal(run.key, base.key, any_version=True) or ""),
+        unit=_unit(figures),
+        a=_median(base.figures),
+        b=_median(figures),
+        run_a=base.id,
+        run_b=run.id,
+        commit_a=base.row.git_commit,
+        commit_b=row.git_commit,
+    )
+    return _judged(blank, base, run) if fitting else blank
+
+
+def _sides(reason: str) -> str:
+    return reason.replace("this run", "B").replace("the baseline", "A").replace("baseline", "A")
+
+
+def _judged(blank: VersusRow, base: Run, run: Run) -> VersusRow:
+    found = judge(base.figures, run.figures)
+    changed = [
+        f"{what} changed from {old} to {new}"
+        for what, old, new in (
+            ("model", base.key.model_sha256[:8], run.key.model_sha256[:8]),
+            ("runtime", base.key.runtime_version, run.key.runtime_version),
+        )
+        if old != new
+    ]
+    return VersusRow(
+        board=blank.board,
+        runtime=blank.runtime,
+        model=blank.model,
+        dtype=blank.dtype,
+        verdict=found.verdict.value,
+        reason="; ".join([_sides(found.rule), *changed]),
+        unit=blank.unit,
+        a=blank.a,
+        b=blank.b,
+        ratio=found.ratio,
+        low=found.low,
+        high=found.high,
+        delta=found.delta,
+        run_a=blank.run_a,
+        run_b=blank.run_b,
+        commit_a=blank.commit_a,
+        commit_b=blank.commit_b,
+    )
+
+
+def _unit(figures: Sessions) -> str:
+    return "instructions" if figures.exact else "us"
+
+
+def _median(figures: Sessions) -> float | None:
+    ordered = sorted(figures.figures)
+    if not ordered:
+        return None
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+
+
+def any_slower(rows: Iterable[VersusRow]) -> bool:
+    """Whether the gate should close."""
+    return any(row.verdict == Verdict.SLOWER.value for row in rows)
+
+
+def as_text(rows: Sequence[VersusRow]) -> str:
+    """A table and, for whatever is not simply the same, the reason; at most 80 columns."""
+    lines = [table(_HEADINGS, [_cells(row, shorten=True) for row in rows])]
+    for row in rows:
+        if row.verdict != Verdict.SAME.value:
+            said = f"{row.board}, {row.runtime}, {row.model}_{row.dtype}: {row.reason}"
+            lines += textwrap.wrap(said, WIDTH, subsequent_indent="    ")
+    return "\n".join(lines)
+
+
+def _cells(row: VersusRow, *, shorten: bool) -> tuple[str, ...]:
+    board, model = row.board, f"{row.model}_{row.dtype}"
+    if shorten:
+        board, model = _cut(board, _LONGEST_BOARD), _cut(model, _LONGEST_MODEL)
+    interval = "-"
+    if row.low is not None and row.high is not None:
+        interval = f"{_four(row.low)}..{_four(row.high)}"
+    ratio = "-" if row.ratio is None else _four(row.ratio)
+    return board, row.runtime, model, ratio, interval, row.verdict
+
+
+def _four(ratio: float) -> str:
+    """Three decimals; fewer where they would need more than five characters."""
+    digits = 3 if ratio < 10 else 2 if ratio < 100 else 0
+    return f"{ratio:.{digits}f}"
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}~"
+
+
+def as_markdown(rows: Sequence[VersusRow]) -> str:
+    """The same for a pull request: slower rows are bold, the reasons folded away."""
+    lines = ["| " + " | ".join(_HEADINGS) + " |", "|---|---|---|---:|---|---|"]
+    for row in rows:
+        cells = [_escaped(text) for text in _cells(row, shorten=False)]
+        if row.verdict == Verdict.SLOWER.value:
+            cells[-1] = f"**{cells[-1]}**"
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", "<details><summary>Why</summary>", ""]
+    lines += [
+        _escaped(f"- {row.board}, {row.runtime}, {row.model}_{row.dtype}: {row.reason}")
+        for row in rows
+    ]
+    return "\n".join([*lines, "", "</details>"])
+
+
+def _escaped(text: str) -> str:
+    for char in "\\|<>*_`[]":
+        text = text.replace(char, f"\\{char}")
+    return text
+
+
+def as_csv(rows: Sequence[VersusRow]) -> str:
+    """The records, one a line."""
+    return content_of(rows, VersusRow).decode().rstrip("\n")

@@ -1,0 +1,66 @@
+"""Compiler and flags of a build, as firmware/provenance.py reports them."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.board import load_registry
+from harness.build import Builder, Firmware
+from harness.project import Project, find_project
+from harness.reference import resolve_model
+from harness.toolchain import ARM_GCC, arm_gcc_version
+
+PROJECT = find_project()
+QEMU_M4 = load_registry()["qemu-m4"]
+SINE = resolve_model("sine", PROJECT.artifacts)
+
+
+@pytest.fixture(scope="module")
+def firmware() -> Firmware:
+    return Builder(PROJECT).build(QEMU_M4, "aot", SINE)
+
+
+def clone(folder: Path, **replaced: str) -> Project:
+    """The sources at another place, with text replaced in the platform's script."""
+    shutil.copytree(PROJECT.firmware, folder / "firmware")
+    shutil.copy(PROJECT.root / "platformio.ini", folder)
+    script = folder / "firmware" / "platform" / "builder" / "main.py"
+    text = script.read_text()
+    for old, new in replaced.items():
+        assert old in text
+        text = text.replace(old, new)
+    script.write_text(text)
+    return Project(root=folder, state=folder / "state")
+
+
+def test_a_build_names_its_compiler_and_what_changes_its_code(firmware: Firmware) -> None:
+    assert firmware.compiler == f"{ARM_GCC} {arm_gcc_version()}"
+    flags = firmware.flags.split()
+    assert {"-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-O2", "-std=c11"} <= set(flags)
+    assert flags.index("C:") < flags.index("-std=c11") < flags.index("C++:")
+
+
+def test_paths_names_warnings_and_debugging_are_no_flags_of_the_code(firmware: Firmware) -> None:
+    assert "/" not in firmware.flags and "\n" not in firmware.flags
+    assert firmware.build_id not in firmware.flags and QEMU_M4.id not in firmware.flags
+    assert not {"-g", "-Wall", "-Werror"} & set(firmware.flags.split())
+
+
+def test_another_clone_has_the_same_compiler_and_flags(firmware: Firmware, tmp_path: Path) -> None:
+    other = Builder(clone(tmp_path)).build(QEMU_M4, "aot", SINE)
+    assert (other.compiler, other.flags) == (firmware.compiler, firmware.flags)
+
+
+def test_another_optimization_is_another_set_of_flags(firmware: Firmware, tmp_path: Path) -> None:
+    project = clone(tmp_path, **{'"-O2"': '"-O1", "-Wno-psabi", "-DNDEBUG"'})
+    other = Builder(project).build(QEMU_M4, "aot", SINE)
+    assert other.flags.split()[-1] == "-DNDEBUG"
+    assert other.flags.split()[:-1] == [
+        "-O1" if word == "-O2" else word for word in firmware.flags.split()
+    ]
+
+
+def test_a_build_that_was_kept_still_says_how_it_was_made(firmware: Firmware) -> None:
+    again = Builder(PROJECT).build(QEMU_M4, "aot", SINE)
+    assert (again.compiler, again.flags) == (firmware.compiler, firmware.flags)
