@@ -22,7 +22,10 @@ bench: setup
 	$(BIN)/hil train $(MODEL) --if-changed --output $(TRAINED)
 	$(BIN)/hil bench --board $(BOARD) --model $(TRAINED)/$(MODEL)
 
+# A page is looked at in a browser. Ubuntu has Chromium as a snap only: there the test takes Chrome,
+# or is skipped, with its reason, outside CI.
 test: setup
+	-@command -v chromium google-chrome >/dev/null || .ci/install_packages.sh chromium
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	$(BIN)/pytest
 

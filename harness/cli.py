@@ -26,6 +26,7 @@ from harness.board import RUNTIMES, Board, Registry, load_registry
 from harness.build import Builder
 from harness.cli_baseline import register as register_baseline
 from harness.cli_profile import show_profile
+from harness.cli_report import register as register_report
 from harness.console import progress_on, say
 from harness.doctor import examine
 from harness.errors import HilError, ModelError, ReportError, RigError, TensorError, UnknownName
@@ -504,6 +505,7 @@ def _parser() -> argparse.ArgumentParser:
         "--faults", default="", help=f"such as flip=0.01&hang_after=20. {Faults.__doc__}"
     )
     register_baseline(command)
+    register_report(command)
     return parser
 
 

@@ -15,11 +15,12 @@ ROOT = Path(__file__).parent.parent
 CORE = """
     artifact board clockcheck compare csvfile difference faults fit footprint gate junit latency
     limits mlperf operators outcome owners pictures profile progress protocol report rigfile
-    summary support tally tensor udev virtual
+    summary support tally tensor udev verdicts virtual
 """
 EDGES = """
-    arena baseline build buildlog codegen codegen_aot codegen_tflm console emulator ending flash
-    layers library link lock memory ports project ptyboard reference toolchain versus
+    arena baseline build buildlog canvas codegen codegen_aot codegen_tflm console emulator ending
+    evidence exhibits flash layers library link lock memory page plots ports project ptyboard
+    reference toolchain training versus
 """
 LAYERS = (
     {"errors"},
@@ -30,7 +31,7 @@ LAYERS = (
     {"rig"},
     {"record", "profiling"},
     {"session", "schedule"},
-    {"reporting", "cli_profile", "cli_baseline"},
+    {"reporting", "cli_profile", "cli_baseline", "cli_report"},
     {"plugin", "cli", "doctor", "rigcheck"},
 )
 OUTSIDE_CORE = {"serial", "subprocess", "time", "pytest", "tensorflow"}
@@ -102,3 +103,12 @@ def test_rig_and_runner_load_neither_tensorflow_nor_pandas() -> None:
     )
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert "harness" in loaded and loaded & {"tensorflow", "keras", "pandas"} == set()
+
+
+def test_command_line_and_plugin_load_no_drawing_before_a_report_is_asked_for() -> None:
+    code = "import sys, harness.cli, harness.plugin, harness.page; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert "harness" in loaded and loaded & {"matplotlib", "jinja2", "scipy"} == set()

@@ -1,0 +1,132 @@
+"""matplotlib figures as SVG that can stand inside an HTML page, the same for the same data."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from xml.etree import ElementTree
+
+# matplotlib's own types change from one release to the next.
+Axes = Any
+
+# Okabe and Ito's colours (2008), told apart with every kind of colour blindness; their yellow is
+# too pale for lines on white.
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+)
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+INK, FAINT = "#37424d", "#8a949e"
+DASHES = ("solid", "dashed", "dashdot", "dotted")
+
+WIDTH_IN = 4.5
+"""Of every picture: narrow enough that its text can still be read on a telephone."""
+
+_LINK = "{http://www.w3.org/1999/xlink}href"
+_DROPPED = {"metadata", "style"}
+_REFERENCE = re.compile(r"url\(#([^)]+)\)")
+
+_STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "tinyml-hil",
+    # A dollar in a board's name is no formula.
+    "text.parse_math": False,
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.formatter.useoffset": False,
+    "axes.unicode_minus": True,
+    "grid.color": "#e4e8ec",
+    "grid.linewidth": 0.8,
+    "text.color": INK,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "lines.linewidth": 1.5,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "timezone": "UTC",
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Everything drawn inside looks alike, whatever the user's matplotlibrc says."""
+    import matplotlib
+
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        # The reader's browser brings the fonts: a glyph that DejaVu lacks is no loss.
+        warnings.filterwarnings("ignore", message=".*[Gg]lyph.*", category=UserWarning)
+        matplotlib.rcdefaults()
+        settings: Any = matplotlib.rcParams
+        settings.update(_STYLE)
+        yield
+
+
+def axes(height_in: float = 2.9) -> Axes:
+    """Axes of an empty figure, without pyplot and its list of open ones."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(WIDTH_IN, height_in), layout="constrained").add_subplot()
+
+
+def svg(drawn: Axes, *, name: str, label: str) -> str:
+    """The axes' figure as an `<svg>` element for an HTML page.
+
+    `name` goes before every id in it, so that no two pictures of a page share one; `label` is what
+    a screen reader says. All text is escaped, as matplotlib and ElementTree do.
+    """
+    text = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    drawn.figure.savefig(text, format="svg", metadata=nothing, transparent=True)
+    root = ElementTree.fromstring(text.getvalue())
+    _simplify(root)
+    _rename(root, name)
+    for attribute in ("width", "height", "version"):
+        root.attrib.pop(attribute, None)
+    root.set("role", "img")
+    root.set("aria-label", label)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _simplify(element: ElementTree.Element) -> None:
+    """Without namespaces, which HTML does not want, and without what is about the whole file."""
+    element.tag = element.tag.rpartition("}")[2]
+    for child in list(element):
+        _simplify(child)
+        if child.tag in _DROPPED:
+            element.remove(child)
+
+
+def _rename(root: ElementTree.Element, name: str) -> None:
+    """Keep only ids that something refers to, each under a name of this picture's own."""
+    used = set()
+    for element in root.iter():
+        if _LINK in element.attrib:
+            target = element.attrib.pop(_LINK).removeprefix("#")
+            used.add(target)
+            element.set("href", f"#{name}-{target}")
+        for key, value in element.attrib.items():
+            if "url(#" in value:
+                used |= set(_REFERENCE.findall(value))
+                element.set(key, _REFERENCE.sub(rf"url(#{name}-\1)", value))
+    for element in root.iter():
+        held = element.attrib.pop("id", None)
+        if held in used:
+            element.set("id", f"{name}-{held}")

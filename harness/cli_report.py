@@ -1,0 +1,42 @@
+"""`hil report`: the CSV files as a page to look at."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import datetime, timezone
+from pathlib import Path
+
+from harness.board import load_registry
+from harness.console import Command, say
+from harness.page import write_report
+from harness.project import find_project
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write an HTML report of a latency.csv, or of every CSV in a folder."""
+    project = find_project()
+    notes = write_report(
+        options.source,
+        options.output,
+        now=datetime.now(timezone.utc),
+        artifacts=(project.artifacts, project.state / "artifacts"),
+        registry=load_registry(),
+    )
+    for note in notes:
+        say(note)
+    print(options.output)
+    return 0
+
+
+def register(command: Command) -> None:
+    """Hook the command in."""
+    parser = command(report)
+    parser.add_argument(
+        "source",
+        nargs="?",
+        type=Path,
+        default=Path("reports"),
+        metavar="CSV|FOLDER",
+        help="latency.csv, or a folder of CSVs; default: reports",
+    )
+    parser.add_argument("--output", type=Path, default=Path("reports/report.html"), metavar="FILE")

@@ -1,0 +1,425 @@
+"""The HTML report: one self-contained file that uses no network and needs no script."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import harness
+from harness.board import Registry
+from harness.errors import ReportError
+from harness.evidence import Evidence, Measured, gather
+from harness.exhibits import (
+    Exhibit,
+    label_of,
+    latency_exhibit,
+    latency_unit,
+    layers_exhibit,
+    median_of,
+    memory_exhibit,
+    outputs_exhibit,
+    training_exhibits,
+    trend_exhibit,
+)
+from harness.plots import figure_text, size_text
+from harness.report import LatencyRow
+from harness.verdicts import Overall, Verdicts, judge, overall
+
+TEMPLATES = Path(__file__).with_name("templates")
+ABSENT = "–"
+DIGITS = 12
+"""Of a hash that a person looks at; the CSV has them all."""
+COLUMNS = 6
+"""Measurements side by side in one table, so that it fits on paper."""
+_DIRTY = "-dirty"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """A table: `rows` are cells beneath `headings`, the first of each the row's own heading."""
+
+    caption: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """All that the page says of one measurement; `anchor` is where on the page."""
+
+    anchor: str
+    board: str
+    runtime: str
+    model: str
+    kind: str
+    """`instructions`, `host time` or nothing: in which sense it is not time on silicon."""
+    median: str
+    unit: str
+    verdicts: Verdicts
+    exhibits: tuple[Exhibit, ...]
+    tables: tuple[Grid, ...]
+    """What is folded away on a screen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Everything the template needs, in the order of the page."""
+
+    title: str
+    made: str
+    source: str
+    version: str
+    overall: Overall
+    notes: tuple[str, ...]
+    entries: tuple[Entry, ...]
+    shared: tuple[tuple[str, str], ...]
+    differing: tuple[Grid, ...]
+    numbers: tuple[Grid, ...]
+    absent: tuple[str, ...]
+    memory: Exhibit
+    training: tuple[Exhibit, ...]
+    trends: tuple[Exhibit, ...]
+    emulated: bool
+
+
+def write_report(
+    source: Path,
+    output: Path,
+    *,
+    now: datetime,
+    artifacts: Sequence[Path],
+    registry: Registry,
+    runs: Collection[str] | None = None,
+) -> tuple[str, ...]:
+    """Read CSV files and write the page; a reader never sees half of it.
+
+    Args:
+        source: a latency.csv, whose other tables are looked for beside it, or a folder of CSVs.
+        artifacts: folders of artifact folders, for training curves and the names of classes.
+        registry: boards, for what memory they have.
+        runs: only these; the trends still show what came before. None: the newest measurement of
+            each board, runtime, model and dtype.
+
+    Returns:
+        What was left out, one line each; the page says it too.
+
+    Raises:
+        ReportError: nothing to report, or `output` cannot be written.
+    """
+    evidence = gather(source)
+    chosen = evidence.newest() if runs is None else evidence.of_runs(runs)
+    if not chosen:
+        raise ReportError(f"{source} holds no measurement of this run")
+    page = compose(evidence, chosen, now=now, artifacts=artifacts, registry=registry)
+    _write(output, render(page))
+    return page.notes
+
+
+def compose(
+    evidence: Evidence,
+    chosen: Sequence[Measured],
+    *,
+    now: datetime,
+    artifacts: Sequence[Path],
+    registry: Registry,
+) -> Page:
+    """The page about these measurements out of all that was read."""
+    entries = tuple(
+        _entry(item, f"m{order}", artifacts) for order, item in enumerate(chosen, start=1)
+    )
+    shared, differing = _provenance(chosen)
+    return Page(
+        title="Hardware-in-the-loop report",
+        made=now.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        source=str(evidence.source),
+        version=harness.__version__,
+        overall=overall(
+            [(label_of(i.subject), e.verdicts) for i, e in zip(chosen, entries, strict=True)]
+        ),
+        notes=evidence.notes,
+        entries=entries,
+        shared=shared,
+        differing=differing,
+        numbers=_numbers(chosen),
+        absent=_absent(chosen),
+        memory=memory_exhibit(chosen, registry),
+        training=training_exhibits([item.summary for item in chosen], artifacts, name="t"),
+        trends=_trends(evidence, chosen),
+        emulated=any(item.summary.emulated for item in chosen),
+    )
+
+
+def render(page: Page) -> str:
+    """The page as HTML. Whatever came from a board or a file is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(page=page).lstrip()
+
+
+def _write(output: Path, text: str) -> None:
+    part = output.with_name(f".{output.name}.{os.getpid()}.part")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        # A path may hold bytes that are no text.
+        part.write_text(text, encoding="utf-8", errors="replace")
+        part.replace(output)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise ReportError(f"cannot write {output}: {error.strerror}") from error
+
+
+def _entry(item: Measured, anchor: str, artifacts: Sequence[Path]) -> Entry:
+    row = item.summary
+    exhibits = [
+        latency_exhibit(item, name=anchor),
+        outputs_exhibit(item, artifacts, name=anchor),
+        layers_exhibit(item, name=anchor),
+    ]
+    return Entry(
+        anchor=anchor,
+        board=row.board,
+        runtime=row.runtime,
+        model=f"{row.model} {row.dtype}",
+        kind=_kind(row),
+        median=_figure(median_of(row)),
+        unit=latency_unit(row),
+        verdicts=judge(row, item.sessions, cut_short=item.cut_short),
+        exhibits=tuple(exhibit for exhibit in exhibits if exhibit is not None),
+        tables=(_sessions(item), *_sections(item)),
+    )
+
+
+def _kind(row: LatencyRow) -> str:
+    if not row.emulated:
+        return ""
+    return "instructions" if row.instructions_p50 is not None else "host time"
+
+
+def _absent(items: Sequence[Measured]) -> tuple[str, ...]:
+    """What no file holds, one line each."""
+    lines = []
+    for what, table in (
+        ("histogram", "samples"),
+        ("outputs", "outputs"),
+        ("profile of operators", "layers"),
+    ):
+        without = [label_of(item.subject) for item in items if not getattr(item, table)]
+        if without:
+            whose = "any of them" if len(without) == len(items) > 1 else "; ".join(without)
+            lines.append(f"No {what}: {table}.csv holds nothing of {whose}.")
+    return tuple(lines)
+
+
+def _figure(value: float | None) -> str:
+    return ABSENT if value is None else figure_text(value)
+
+
+def _text(value: object) -> str:
+    return ABSENT if value is None or value == "" else str(value)
+
+
+def _commit(row: LatencyRow) -> str:
+    if row.git_commit is None:
+        return ABSENT
+    if row.git_commit.endswith(_DIRTY):
+        return f"{row.git_commit.removesuffix(_DIRTY)}, with uncommitted changes"
+    return row.git_commit
+
+
+def _hertz(value: int | None) -> str:
+    if value is None:
+        return ABSENT
+    return f"{value / 1e6:g} MHz" if value >= 1_000_000 else f"{value:,} Hz"
+
+
+_FACTS: tuple[tuple[str, Callable[[LatencyRow], str]], ...] = (
+    ("board", lambda row: row.board),
+    ("unique id", lambda row: _text(row.board_uid)),
+    ("port", lambda row: row.port),
+    ("core", lambda row: row.mcu),
+    ("clock", lambda row: _hertz(row.clock_hz)),
+    ("latency is", lambda row: _sense(row)),
+    ("runtime", lambda row: f"{row.runtime} {row.runtime_version}"),
+    ("kernels", lambda row: _text(row.kernels)),
+    ("compiler", lambda row: _text(row.compiler)),
+    ("flags", lambda row: _text(row.flags)),
+    ("model", lambda row: f"{row.model} {row.dtype}"),
+    ("model's SHA-256", lambda row: row.model_sha256[:DIGITS]),
+    ("firmware build", lambda row: row.firmware_build[:DIGITS]),
+    ("judged by", lambda row: _text(row.reference)),
+    ("timer", lambda row: _timer(row)),
+    ("harness", lambda row: _text(row.harness_version)),
+    ("git commit", lambda row: _commit(row)),
+    ("host", lambda row: _text(row.host)),
+    ("run", lambda row: _text(row.run)),
+    ("written, UTC", lambda row: row.time_utc.replace("T", " ").removesuffix("Z")),
+)
+
+
+def _sense(row: LatencyRow) -> str:
+    return {
+        "instructions": "exact instructions of the emulator, not time on silicon",
+        "host time": "this host's time, not time on silicon",
+        "": "time by the board's own counter",
+    }[_kind(row)]
+
+
+def _timer(row: LatencyRow) -> str:
+    if row.tick_hz is None:
+        return ABSENT
+    return (
+        f"{_hertz(row.tick_hz)}, step {_text(row.timer_step_ticks)}, "
+        f"read cost {_text(row.timer_read_ticks)} ticks"
+    )
+
+
+def _side_by_side(
+    caption: str, items: Sequence[Measured], lines: Sequence[tuple[str, ...]]
+) -> tuple[Grid, ...]:
+    """Lines of one cell for each measurement, as tables that are not too wide."""
+    heads = [
+        f"{item.summary.model} {item.summary.dtype}, {item.summary.board}, {item.summary.runtime}"
+        for item in items
+    ]
+    return tuple(
+        Grid(
+            caption=caption if begin == 0 else f"{caption}, continued",
+            headings=("", *heads[begin : begin + COLUMNS]),
+            rows=tuple((line[0], *line[1 + begin : 1 + begin + COLUMNS]) for line in lines),
+        )
+        for begin in range(0, len(items), COLUMNS)
+    )
+
+
+def _provenance(
+    items: Sequence[Measured],
+) -> tuple[tuple[tuple[str, str], ...], tuple[Grid, ...]]:
+    """Facts that all measurements share, and tables of those in which they differ."""
+    shared, differing = [], []
+    for name, fact in _FACTS:
+        values = tuple(fact(item.summary) for item in items)
+        if len(set(values)) > 1:
+            differing.append((name, *values))
+        elif values[0] != ABSENT:
+            shared.append((name, values[0]))
+    caption = "What differs between the measurements"
+    return tuple(shared), _side_by_side(caption, items, differing) if differing else ()
+
+
+_NUMBERS: tuple[tuple[str, Callable[[LatencyRow], str]], ...] = (
+    ("sessions", lambda row: _figure(row.sessions)),
+    ("invokes", lambda row: _figure(row.n)),
+    ("instructions, median", lambda row: _figure(row.instructions_p50)),
+    ("median of session medians, µs", lambda row: _figure(row.session_p50_us)),
+    ("median, µs", lambda row: _figure(row.p50_us)),
+    ("MAD, µs", lambda row: _figure(row.mad_us)),
+    ("mean, µs", lambda row: _figure(row.mean_us)),
+    ("std, µs", lambda row: _figure(row.std_us)),
+    ("min, µs", lambda row: _figure(row.min_us)),
+    ("p95, µs", lambda row: _figure(row.p95_us)),
+    ("p99, µs", lambda row: _figure(row.p99_us)),
+    ("max, µs", lambda row: _figure(row.max_us)),
+    ("cold, µs", lambda row: _figure(row.cold_us)),
+    ("cold, instructions", lambda row: _figure(row.cold_instructions)),
+    ("TFLM on the host, median µs", lambda row: _figure(row.host_p50_us)),
+    ("one input over the link and back, µs", lambda row: _figure(row.link_us)),
+    ("inputs compared", lambda row: _figure(row.samples)),
+    ("inputs that differ", lambda row: _figure(row.mismatches)),
+    ("largest difference, LSB", lambda row: _figure(row.max_abs_lsb)),
+    ("mean error against float", lambda row: _figure(row.mae_vs_float)),
+    ("largest error against truth", lambda row: _figure(row.max_abs_vs_truth)),
+    ("accuracy", lambda row: _share(row.accuracy)),
+    ("accuracy of the golden", lambda row: _share(row.golden_accuracy)),
+    ("flash", lambda row: _size(row.flash_bytes)),
+    ("RAM", lambda row: _size(row.ram_bytes)),
+    ("arena used", lambda row: _size(row.arena_used_bytes)),
+    ("stack used", lambda row: _size(row.stack_used_bytes)),
+    ("stack reserved", lambda row: _size(row.stack_bytes)),
+)
+
+
+def _share(value: float | None) -> str:
+    return ABSENT if value is None else f"{value:.2%}"
+
+
+def _size(value: int | None) -> str:
+    return ABSENT if value is None else size_text(value)
+
+
+def _numbers(items: Sequence[Measured]) -> tuple[Grid, ...]:
+    """Statistics, one line each; what no measurement has is left out."""
+    lines = [(name, *(of(item.summary) for item in items)) for name, of in _NUMBERS]
+    kept = tuple(line for line in lines if set(line[1:]) != {ABSENT})
+    return _side_by_side("Each run, all its sessions together", items, kept)
+
+
+def _sessions(item: Measured) -> Grid:
+    rows = tuple(
+        (
+            _text(row.session_number or ABSENT),
+            _text(row.began),
+            _figure(row.n),
+            _figure(row.cold_us),
+            _figure(median_of(row)),
+            _figure(row.mad_us),
+            _figure(row.p95_us),
+            _figure(row.max_us),
+            row.error or "",
+        )
+        for row in item.sessions
+    )
+    headings = (
+        "session",
+        "began with",
+        "invokes",
+        "cold, µs",
+        f"median, {latency_unit(item.summary)}",
+        "MAD, µs",
+        "p95, µs",
+        "max, µs",
+        "lost by",
+    )
+    return Grid(caption="Each session: one start of the board", headings=headings, rows=rows)
+
+
+def _sections(item: Measured) -> tuple[Grid, ...]:
+    """What each owner takes in each section of the firmware."""
+    if not item.memory:
+        return ()
+    rows = tuple(
+        (
+            row.section,
+            row.owner,
+            f"{row.flash_bytes:,}" if row.flash_bytes else "",
+            f"{row.ram_bytes:,}" if row.ram_bytes else "",
+        )
+        for row in item.memory
+    )
+    headings = ("section", "owner", "flash, bytes", "RAM, bytes")
+    return (Grid(caption="Memory by section and owner", headings=headings, rows=rows),)
+
+
+def _trends(evidence: Evidence, chosen: Sequence[Measured]) -> tuple[Exhibit, ...]:
+    """Emulated and real boards apart: a count of instructions is no time on silicon."""
+    history = evidence.history()
+    exhibits = []
+    for title, name, emulated in (
+        ("Real boards", "real", False),
+        ("Emulated boards: not time on silicon", "emulated", True),
+    ):
+        kept = [history[item.subject] for item in chosen if item.summary.emulated == emulated]
+        if kept:
+            exhibits.append(trend_exhibit(kept, title=title, name=name))
+    return tuple(exhibits)

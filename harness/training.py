@@ -1,0 +1,73 @@
+"""What training left beside a model: its history, and the folder it lies in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.artifact import list_models, read_manifest
+from harness.errors import ModelError, Where
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """Values of every metric, one for each epoch or each step; both empty if nothing was trained.
+
+    Series of anything but numbers, such as weights, are not in it.
+
+    What begins with `val_` is of data that was not trained on.
+    """
+
+    epochs: Mapping[str, tuple[float, ...]]
+    steps: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """The folder of a model file, and which of its forms the file is."""
+
+    folder: Path
+    dtype: str
+
+
+def find_trained(sha256: str, roots: Iterable[Path]) -> Trained | None:
+    """Where the very file of this hash lies; None if no folder's manifest knows it."""
+    for root in roots:
+        for name in list_models(root):
+            try:
+                forms = read_manifest(root / name).get("dtypes", {})
+                for dtype, form in forms.items():
+                    if form["sha256"] == sha256:
+                        return Trained(folder=root / name, dtype=dtype)
+            except (ModelError, LookupError, TypeError, AttributeError):
+                continue
+    return None
+
+
+def read_history(folder: Path) -> History:
+    """The history that a folder's manifest names.
+
+    Raises:
+        ModelError: there is none, or it is not the file the manifest describes.
+    """
+    where = Where(model=folder.name)
+    try:
+        entry = read_manifest(folder)["history"]
+        content = (folder / entry["file"]).read_bytes()
+        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+            raise ModelError(f"history of {folder} is not that of its manifest", where=where)
+        held = json.loads(content)
+        return History(epochs=_series(held["epochs"]), steps=_series(held["steps"]))
+    except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"history of {folder} cannot be read: {error!r}", where=where) from error
+
+
+def _series(table: Mapping[str, Sequence[object]]) -> dict[str, tuple[float, ...]]:
+    numbers = {
+        name: tuple(float(value) for value in values if isinstance(value, int | float))
+        for name, values in table.items()
+    }
+    return {name: held for name, held in numbers.items() if len(held) == len(table[name]) > 0}

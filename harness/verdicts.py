@@ -1,0 +1,187 @@
+"""What a report says of a measurement before it shows any number: is it right, is it slower?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from harness.compare import Verdict
+from harness.report import LatencyRow
+
+
+class Mood(str, Enum):
+    """How a reader should take a verdict. `NEUTRAL`: nothing was judged."""
+
+    GOOD = "good"
+    BAD = "bad"
+    DOUBTFUL = "doubtful"
+    NEUTRAL = "neutral"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Badge:
+    """A verdict in a few words, and in `detail` what it rests on."""
+
+    mood: Mood
+    text: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdicts:
+    """Everything that is judged about one measurement."""
+
+    outputs: Badge
+    baseline: Badge
+    clock: Badge
+    retries: Badge
+    sessions: Badge
+
+    @property
+    def mood(self) -> Mood:
+        """Of the worst of them."""
+        moods = {self.outputs.mood, self.baseline.mood, self.clock.mood}
+        moods |= {self.retries.mood, self.sessions.mood}
+        for mood in (Mood.BAD, Mood.DOUBTFUL, Mood.GOOD):
+            if mood in moods:
+                return mood
+        return Mood.NEUTRAL
+
+
+def judge(
+    summary: LatencyRow, sessions: Sequence[LatencyRow], *, cut_short: bool = False
+) -> Verdicts:
+    """Verdicts on a measurement: on the row of its run, and on those of its sessions."""
+    return Verdicts(
+        outputs=outputs_badge(summary),
+        baseline=baseline_badge(summary),
+        clock=clock_badge(summary),
+        retries=retries_badge(summary),
+        sessions=sessions_badge(sessions, cut_short=cut_short),
+    )
+
+
+def outputs_badge(row: LatencyRow) -> Badge:
+    """Whether the outputs equal the golden's, and are as accurate as the model promises."""
+    if row.verdict is None or row.samples is None:
+        return Badge(mood=Mood.NEUTRAL, text="not compared")
+    right = row.samples - (row.mismatches or 0)
+    if row.verdict == Verdict.PASS.value:
+        return Badge(mood=Mood.GOOD, text=f"right, {right} of {row.samples}")
+    if row.verdict == Verdict.INACCURATE.value:
+        return Badge(
+            mood=Mood.BAD,
+            text="inaccurate",
+            detail=f"{right} of {row.samples} as the golden says, but off by more than the model "
+            "promises",
+        )
+    by = f", by up to {row.max_abs_lsb:g} LSB" if row.max_abs_lsb is not None else ""
+    return Badge(
+        mood=Mood.BAD,
+        text=f"{row.verdict}: {row.mismatches} of {row.samples} differ{by}",
+        detail=f"judged by {row.reference}" if row.reference else "",
+    )
+
+
+_AGAINST_BASELINE = {
+    "slower": Mood.BAD,
+    "faster": Mood.GOOD,
+    "same": Mood.GOOD,
+    "cannot tell": Mood.DOUBTFUL,
+}
+
+
+def baseline_badge(row: LatencyRow) -> Badge:
+    """Whether it got slower."""
+    verdict = row.baseline_verdict
+    if verdict is None:
+        return Badge(mood=Mood.NEUTRAL, text="no baseline")
+    by = f", {row.baseline_ratio - 1:+.2%}" if row.baseline_ratio is not None else ""
+    return Badge(
+        mood=_AGAINST_BASELINE.get(verdict, Mood.DOUBTFUL),
+        text=f"{verdict}{by}",
+        detail=row.baseline_rule or "",
+    )
+
+
+def clock_badge(row: LatencyRow) -> Badge:
+    """Whether the board's clock runs as fast as the host's."""
+    check = row.clock_check
+    if check is None:
+        return Badge(mood=Mood.NEUTRAL, text="not checked")
+    rate = f"{row.clock_ppm:+.0f} ppm" if row.clock_ppm is not None else ""
+    if rate and row.clock_ppm_error is not None:
+        rate += f" ± {row.clock_ppm_error:.0f} ppm"
+    if check.startswith("skipped"):
+        mood = Mood.NEUTRAL
+    else:
+        mood = {"ok": Mood.GOOD, "off": Mood.BAD}.get(check, Mood.DOUBTFUL)
+    return Badge(mood=mood, text=check, detail=rate)
+
+
+def retries_badge(row: LatencyRow) -> Badge:
+    """How often the link had to be asked again."""
+    if row.retries:
+        return Badge(mood=Mood.DOUBTFUL, text=str(row.retries), detail="requests sent again")
+    return Badge(mood=Mood.GOOD, text="none")
+
+
+def sessions_badge(sessions: Sequence[LatencyRow], *, cut_short: bool = False) -> Badge:
+    """How many sessions were measured, and what the others were lost by."""
+    lost = [row for row in sessions if row.error]
+    good = len(sessions) - len(lost)
+    reasons = "; ".join(f"session {row.session_number or '?'}: {row.error}" for row in lost)
+    if lost:
+        return Badge(mood=Mood.BAD, text=f"{len(lost)} of {len(sessions)} lost", detail=reasons)
+    if cut_short:
+        return Badge(mood=Mood.DOUBTFUL, text=f"{good}, then cut short", detail="no row of the run")
+    return Badge(mood=Mood.GOOD, text=f"{good} of {good}" if good else "one")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overall:
+    """What the whole report comes to: one line, and what to look at."""
+
+    mood: Mood
+    headline: str
+    points: tuple[str, ...]
+
+
+def overall(judged: Sequence[tuple[str, Verdicts]]) -> Overall:
+    """The verdict on all measurements, each given with its name."""
+
+    def named(text: str, of: str, *moods: Mood) -> tuple[str, ...]:
+        names = [name for name, verdicts in judged if getattr(verdicts, of).mood in moods]
+        return (f"{text}: {'; '.join(names)}",) if names else ()
+
+    wrong = named("Wrong outputs", "outputs", Mood.BAD)
+    slower = named("Slower than the baseline", "baseline", Mood.BAD)
+    sick = named("Sessions lost", "sessions", Mood.BAD) + named("Clock off", "clock", Mood.BAD)
+    doubts = (
+        named("Run cut short", "sessions", Mood.DOUBTFUL)
+        + named("Cannot tell against the baseline", "baseline", Mood.DOUBTFUL)
+        + named("Clock cannot be judged", "clock", Mood.DOUBTFUL)
+        + named("Requests sent again", "retries", Mood.DOUBTFUL)
+        + named("Outputs not compared", "outputs", Mood.NEUTRAL)
+    )
+    if wrong:
+        mood, headline = Mood.BAD, "Outputs are wrong"
+    elif slower:
+        mood, headline = Mood.BAD, "Outputs are right, but something got slower"
+    elif sick:
+        mood, headline = Mood.DOUBTFUL, "Outputs are right, but the rig is not well"
+    else:
+        mood, headline = Mood.GOOD, "All outputs are right"
+        if all(verdicts.outputs.mood is Mood.NEUTRAL for _, verdicts in judged):
+            mood, headline = Mood.NEUTRAL, "Measured, not compared"
+        elif any(verdicts.baseline.mood is Mood.GOOD for _, verdicts in judged):
+            headline += ", and nothing got slower"
+    against = sum(verdicts.baseline.mood is not Mood.NEUTRAL for _, verdicts in judged)
+    scope = (
+        f"{against} of {len(judged)} compared with a baseline"
+        if against
+        else "none compared with a baseline"
+    )
+    counted = f"{len(judged)} measurement{'' if len(judged) == 1 else 's'}, {scope}."
+    return Overall(mood=mood, headline=headline, points=(*wrong, *slower, *sick, *doubts, counted))
