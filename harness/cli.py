@@ -27,6 +27,7 @@ from harness.build import Builder
 from harness.cli_baseline import register as register_baseline
 from harness.cli_profile import show_profile
 from harness.cli_report import register as register_report
+from harness.cli_report import report_to
 from harness.console import progress_on, say
 from harness.doctor import examine
 from harness.errors import HilError, ModelError, ReportError, RigError, TensorError, UnknownName
@@ -48,7 +49,7 @@ from harness.ports import (
     list_serial_ports,
     rig_lines,
 )
-from harness.profiling import DEFAULT_RUNS
+from harness.profiling import DEFAULT_RUNS, append_profile
 from harness.project import Project, find_project
 from harness.ptyboard import serve
 from harness.record import Judge, Plan, judged_by, record
@@ -352,7 +353,13 @@ def bench(options: argparse.Namespace) -> int:
             rows.append(row)
             if row.verdict != "pass":
                 say(str(opened.comparison))
+        if options.profile and board.attachment != "virtual" and row.run is not None:
+            say(f"{board_id}, {runtime}: build to be profiled")
+            append_profile(board, artifact, project, chosen, run=row.run, csv=options.csv)
     print(summary(rows, options.csv))
+    if options.report is not None:
+        runs = {row.run for row in rows if row.run is not None}
+        report_to(options.report, options.csv, runs=runs)
     return worst(_outcome(row) for row in rows).exit_status
 
 
@@ -495,6 +502,10 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--samples", type=_positive, default=DEFAULT_SAMPLES, metavar="N")
             sub.add_argument("--sessions", type=_positive, default=1, metavar="N")
             sub.add_argument("--csv", type=Path, default=DEFAULT_CSV)
+            sub.add_argument(
+                "--profile", action="store_true", help="profile every operator, in another build"
+            )
+            sub.add_argument("--report", type=Path, metavar="FILE", help="HTML page of these runs")
             sub.add_argument("--baseline", type=Path, metavar="FILE", help="CSV to compare with")
             sub.add_argument(
                 "--track", action="store_true", help="compare models by name, retrained or not"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -14,18 +15,24 @@ from harness.project import find_project
 
 def report(options: argparse.Namespace) -> int:
     """Write an HTML report of a latency.csv, or of every CSV in a folder."""
+    report_to(options.output, options.source)
+    return 0
+
+
+def report_to(output: Path, source: Path, runs: Collection[str] | None = None) -> None:
+    """Write the page of a CSV or folder, of all that is newest there or of certain runs."""
     project = find_project()
     notes = write_report(
-        options.source,
-        options.output,
+        source,
+        output,
         now=datetime.now(timezone.utc),
         artifacts=(project.artifacts, project.state / "artifacts"),
         registry=load_registry(),
+        runs=runs,
     )
     for note in notes:
         say(note)
-    print(options.output)
-    return 0
+    print(output)
 
 
 def register(command: Command) -> None:

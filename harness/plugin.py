@@ -17,6 +17,7 @@ from harness.baseline import load_baselines
 from harness.board import Board, load_registry
 from harness.errors import HilError, ToolMissing
 from harness.limits import Limit, hold_to, refuse_unmeasured
+from harness.profiling import append_profile
 from harness.project import find_project
 from harness.protocol import Capability
 from harness.record import Plan, record, refuse_slower
@@ -68,6 +69,8 @@ _DEFAULTS = {
     "tflm": "",
     "baseline": "",
     "track": "",
+    "report": "",
+    "profile": "",
 }
 
 _TRUTHS = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
@@ -116,6 +119,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--hil-track",
         action="store_true",
         help="a retrained model is held to the baseline of its name",
+    )
+    add("--hil-report", metavar="FILE", help="HTML page to write of this run")
+    add(
+        "--hil-profile",
+        action="store_true",
+        help="build each model again to be profiled: the time of every operator, in layers.csv",
     )
     add(
         "--hil-unchecked",
@@ -184,6 +193,7 @@ def parse_options(config: pytest.Config) -> Options:
     tflm, _ = _setting(config, "tflm")
     flash, _ = _setting(config, "flash")
     baseline, _ = _setting(config, "baseline")
+    report, _ = _setting(config, "report")
     if flash not in FLASH:
         raise pytest.UsageError(f"--hil-flash is one of {', '.join(FLASH)}, not {flash!r}")
     return Options(
@@ -205,6 +215,8 @@ def parse_options(config: pytest.Config) -> Options:
         ),
         baseline=config.rootpath / baseline if baseline else None,
         track=_truth("track", _setting(config, "track")[0]),
+        report=config.rootpath / report if report else None,
+        profile=_truth("profile", _setting(config, "profile")[0]),
     )
 
 
@@ -412,10 +424,14 @@ def board(
             if rig.options.missing == "skip":
                 pytest.skip(str(error))
             raise
-        rig.opened, rig.retries_seen = ready, 0
+        rig.opened, rig.retries_seen, rig.measured = ready, 0, None
         yield ready
         rig.count_retries()
         rig.opened = rig.release = None
+    if rig.measured is not None and rig.options.profile and declared.attachment != "virtual":
+        # Another build: what is measured carries nothing of what observes it.
+        csv = rig.options.csv
+        append_profile(declared, model, rig.project, options, run=rig.measured, csv=csv)
 
 
 @pytest.fixture
@@ -494,6 +510,7 @@ def latency(
         )
         row = record(board, plan, sample).run
         rig.rows.append(row)
+        rig.measured = row.run
         for name in _PROPERTIES:
             set_property(request.node, f"hil_{name}", getattr(row, name))
         hold_to(row, limits)

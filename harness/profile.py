@@ -279,6 +279,36 @@ def profile_table(profile: Profile) -> str:
     )
 
 
+def profile_from(rows: Sequence[LayerRow]) -> Profile:
+    """The profile that rows of one run were written of."""
+    first = rows[0]
+    hz_ticks = first.p50_ticks / first.p50_us if first.p50_us else 1.0
+
+    def cost(us: float, instructions: int | None) -> Cost:
+        return Cost(ticks=us * hz_ticks, us=us, instructions=instructions)
+
+    return Profile(
+        layers=tuple(
+            LayerTime(
+                index=row.index,
+                operator=row.operator,
+                name=row.name,
+                shape=tuple(map(int, row.shape.split("x"))) if row.shape else (),
+                macs=row.macs,
+                cost=Cost(ticks=row.p50_ticks, us=row.p50_us, instructions=row.instructions_p50),
+                macs_per_cycle=row.macs_per_cycle,
+                macs_per_instruction=row.macs_per_instruction,
+                share=row.share,
+            )
+            for row in rows
+        ),
+        whole=cost(first.whole_us, first.whole_instructions),
+        between=cost(first.between_us, first.between_instructions),
+        observing=cost(first.observing_us, first.observing_instructions),
+        n=first.n,
+    )
+
+
 def _short(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 2]}.."
 

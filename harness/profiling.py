@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.artifact import Artifact
+from harness.board import Board
+from harness.csvfile import append, beside
 from harness.difference import Difference, difference_at
 from harness.errors import ModelError, Where
 from harness.operators import Operator, Step, read_operators
 from harness.profile import LayerRow, Profile, profile_of, shape_text, step_name
+from harness.project import Project
 from harness.reference import LiteRtInterpreter, TflmInterpreter
-from harness.rig import OpenBoard
+from harness.rig import OpenBoard, RigOptions, open_board
 
 DEFAULT_RUNS = 10
 
@@ -55,6 +60,22 @@ def record_profile(
 ) -> tuple[LayerRow, ...]:
     """The rows of `layers.csv` for one profile of a board: `layer_rows` of `profile_board`."""
     return layer_rows(opened, profile_board(opened, n=n, sample=sample), run=run, now=now)
+
+
+def append_profile(
+    board: Board, artifact: Artifact, project: Project, options: RigOptions, *, run: str, csv: Path
+) -> tuple[LayerRow, ...]:
+    """Open a board with firmware to be profiled, append its profile to `layers.csv`, return it.
+
+    Args:
+        options: for the firmware that was measured.
+        run: the measurement that the profile explains.
+        csv: latency.csv, which layers.csv is beside.
+    """
+    with open_board(board, artifact, project, replace(options, profile=True)) as opened:
+        rows = record_profile(opened, run=run)
+    append(beside(csv, "layers"), rows)
+    return rows
 
 
 def layer_rows(

@@ -8,16 +8,27 @@ import sys
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime, timezone
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.console import BELOW_THE_LINE, TerminalProgress, wants_progress
+from harness.csvfile import beside, read
 from harness.ending import Ending
-from harness.errors import BoardError, BuildFailed, HilError, RigError, StaleFirmware
+from harness.errors import (
+    BoardError,
+    BuildFailed,
+    HilError,
+    ReportError,
+    RigError,
+    StaleFirmware,
+)
 from harness.junit import LINK_LOG, OUTCOME, annotate
 from harness.outcome import Outcome, of_error, worst
+from harness.profile import LayerRow, profile_from, profile_table
 from harness.rig import OpenBoard
 from harness.rigfile import Quarantine
 from harness.session import Broken, Rig, board_of, first_line, property_of, set_property, work_of
@@ -49,6 +60,7 @@ class Reporting:
         self._rig = rig
         self._ending = Ending()
         self._workers: list[Any] = []
+        self._said: tuple[str, ...] = ()
         self._terminal = ExitStack()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -100,8 +112,17 @@ class Reporting:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
-        outcome = self._rig.tally.outcome
         worker = hasattr(session.config, "workerinput")
+        if self._rig.options.report is not None and not worker:
+            try:
+                self._said = self._write_report(self._rig.options.report)
+            except ReportError as error:
+                # Whoever asked for it reads it in the morning: without it the run is no success.
+                self._said = (f"no report: {error}",)
+                self._rig.tally.failed_elsewhere = True
+                if session.exitstatus == pytest.ExitCode.OK:
+                    session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        outcome = self._rig.tally.outcome
         if session.exitstatus == pytest.ExitCode.TESTS_FAILED and outcome.gates and not worker:
             session.exitstatus = outcome.exit_status
         yield
@@ -118,6 +139,9 @@ class Reporting:
             # Workers end in any order; a table reads better in that of the command line.
             rows = sorted(tally.rows, key=lambda row: order.index(row.board))
             terminalreporter.write_line(summary(rows, self._rig.options.csv))
+            self._show_layers(terminalreporter)
+        for line in self._said:
+            terminalreporter.write_line(line)
         if tally.boards:
             terminalreporter.write_sep("=", "hil boards")
             for board in tally.boards:
@@ -126,6 +150,44 @@ class Reporting:
             status = f"{tally.outcome.value}: exit status {tally.outcome.exit_status}"
             if tally.outcome.gates:
                 terminalreporter.write_line(status, red=True)
+
+    def _show_layers(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The profiles of this run, which whichever process made them has appended."""
+        path = beside(self._rig.options.csv, "layers")
+        if not self._rig.options.profile or not path.is_file():
+            return
+        runs = {row.run for row in self._rig.tally.rows}
+        rows = [row for row in read(path, LayerRow).rows if row.run in runs]
+        if not rows:
+            return
+        terminalreporter.write_sep("=", "hil layers")
+        for _, profiled in groupby(rows, key=lambda row: row.run):
+            layers = list(profiled)
+            first = layers[0]
+            terminalreporter.write_line(f"{first.board}, {first.runtime}, {first.model}")
+            terminalreporter.write_line(profile_table(profile_from(layers)))
+
+    def _write_report(self, path: Path) -> tuple[str, ...]:
+        """The page of this run; returns what is to be said of it.
+
+        Raises:
+            ReportError: it cannot be made.
+        """
+        from harness.page import write_report  # jinja2 and matplotlib: 0.5 s
+
+        rig = self._rig
+        runs = {row.run for row in rig.tally.rows if row.run is not None}
+        if not runs:
+            return ("no report: nothing was measured",)
+        notes = write_report(
+            rig.options.csv,
+            path,
+            now=datetime.now(timezone.utc),
+            artifacts=(rig.project.artifacts, rig.project.state / "artifacts"),
+            registry=rig.registry,
+            runs=runs,
+        )
+        return (*notes, f"report: {path}")
 
     def pytest_configure(self) -> None:
         self._ending.install()

@@ -48,6 +48,8 @@ class Options:
     rig: RigOptions
     baseline: Path | None = None
     track: bool = False
+    report: Path | None = None
+    profile: bool = False
 
 
 @dataclass(slots=True)
@@ -63,8 +65,8 @@ class Rig:
     """State of one run: what was asked for, the board that is open, what came of it so far.
 
     `broken` is by board and work; a work of None stands for all. `release` closes the board that
-    is open. `retries` and `rows` are those that no report has carried yet. `progress` shows what
-    takes a while.
+    is open. `retries` and `rows` are those that no report has carried yet. `measured` is the last
+    run of the open board. `progress` shows what takes a while.
     """
 
     options: Options
@@ -81,6 +83,7 @@ class Rig:
     commit: str | None = None
     progress: Progress = unseen
     baselines: Baselines | None = None
+    measured: str | None = None
 
     def options_for(self, board_id: str, runtime: str | None) -> RigOptions:
         """Rig options with what is said of one board, and a runtime."""

@@ -5,7 +5,9 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from pytests import SMALL, cases, properties, rows
 
+from harness.csvfile import read
 from harness.outcome import Outcome
+from harness.profile import LayerRow
 from harness.report import WIDTH
 
 pytest_plugins = ["pytester"]
@@ -275,3 +277,37 @@ def test_an_absent_or_torn_baseline_is_named(run):
     base.write_text("x,y\n1,2\n")
     foreign = run("--board", "qemu-m4", "--hil-baseline", "base.csv", tests=MEASURED)
     assert foreign.ret == 4 and "base.csv has no rows of LatencyRow" in foreign.stderr.str()
+
+
+def test_a_report_is_of_this_run_and_profiles_are_of_another_build(run):
+    kept(run)
+    options = ("--hil-profile", "--hil-report", "out/report.html", "--hil-sessions", "2")
+    result = run("--board", "qemu-m4", *options, tests=MEASURED)
+    assert result.ret == 0
+    (row,) = rows(run.path / "reports" / "latency.csv")
+    page = (run.path / "out" / "report.html").read_text()
+    assert row["run"] in page or row["firmware_build"][:8] in page
+    layers = read(run.path / "reports" / "layers.csv", LayerRow).rows
+    assert {layer.run for layer in layers} == {row["run"]}
+    assert {layer.firmware_build for layer in layers} != {row["firmware_build"]}
+    assert sum(layer.instructions_p50 for layer in layers) <= layers[0].whole_instructions
+    result.stdout.fnmatch_lines(
+        ["*hil layers*", "qemu-m4, aot, sine", "*FULLY_CONNECTED*", "report: *out/report.html"]
+    )
+    assert all(len(line) <= WIDTH for line in result.outlines if "FULLY" in line)
+
+
+def test_a_report_that_cannot_be_written_is_a_failure_of_its_own(run):
+    (run.path / "taken").mkdir()
+    result = run("--board", "virtual", "--hil-report", "taken", tests=MEASURED)
+    assert result.ret == 1
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["no report: *taken*"])
+
+
+def test_without_a_measurement_there_is_no_report_and_that_is_said(run):
+    result = run(
+        *("--board", "virtual", "--hil-report", "report.html"), tests="def test_it(dut): pass"
+    )
+    assert result.ret == 0 and not (run.path / "report.html").exists()
+    result.stdout.fnmatch_lines(["no report: nothing was measured"])
