@@ -270,6 +270,7 @@ def plot(folder: Path, count: int) -> None:
     matplotlib.rcParams.update({"svg.hashsalt": "gate", "font.size": 9, "axes.grid": True})
     matplotlib.rcParams.update({"grid.alpha": 0.3, "axes.spines.top": False})
     matplotlib.rcParams.update({"axes.spines.right": False, "figure.figsize": (7, 4.2)})
+    folder.mkdir(parents=True, exist_ok=True)
     _plot_power(folder / "gate-power.svg", count)
     _plot_spread(folder / "gate-spread.svg", count)
     _plot_false(folder / "gate-false-alarms.svg", count)
