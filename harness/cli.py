@@ -546,6 +546,10 @@ def main(arguments: list[str] | None = None) -> int:
         return _exit_status(error)
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, as `head` does. Nothing is left to be flushed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
 
 
 def _exit_status(error: HilError) -> int:

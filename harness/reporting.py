@@ -115,7 +115,7 @@ class Reporting:
         worker = hasattr(session.config, "workerinput")
         if self._rig.options.report is not None and not worker:
             try:
-                self._said = self._write_report(self._rig.options.report)
+                self._said = self._report_of(session.exitstatus, self._rig.options.report)
             except ReportError as error:
                 # Whoever asked for it reads it in the morning: without it the run is no success.
                 self._said = (f"no report: {error}",)
@@ -166,6 +166,13 @@ class Reporting:
             first = layers[0]
             terminalreporter.write_line(f"{first.board}, {first.runtime}, {first.model}")
             terminalreporter.write_line(profile_table(profile_from(layers)))
+
+    def _report_of(self, exitstatus: int, path: Path) -> tuple[str, ...]:
+        if exitstatus == pytest.ExitCode.INTERRUPTED:
+            # Who cancels a run waits for few seconds only.
+            csv = self._rig.options.csv
+            return (f"no report: interrupted. One can be made: hil report {csv}",)
+        return self._write_report(path)
 
     def _write_report(self, path: Path) -> tuple[str, ...]:
         """The page of this run; returns what is to be said of it.

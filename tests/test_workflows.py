@@ -19,7 +19,9 @@ import pytest
 from processes import alive, children_of
 from ruamel.yaml import YAML
 
+from harness import csvfile
 from harness.lock import hold
+from harness.report import LatencyRow
 
 ROOT = Path(__file__).parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -243,6 +245,27 @@ def test_a_board_that_hangs_leaves_its_link_log_in_the_reports(
     )
     (broken,) = (case for case in cases if case.find("error") is not None)
     assert re.search(r"\d > INFER [0-9a-f]+", broken.findtext("system-out", ""))
+
+
+MEASURED = "def test_latency(latency): latency(n=20)\n"
+
+
+def test_nights_are_kept_and_shown_together_where_a_history_is_named(
+    checkout: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (checkout / "tests" / "board" / "test_on_board.py").write_text(MEASURED)
+    history = tmp_path / "history"
+    job = {**environment, "BOARD": "left", "MODEL": "sine", "HIL_HISTORY": str(history)}
+    reports = checkout / "reports" / "left"
+    for _ in range(2):
+        done = subprocess.run(step("Test"), cwd=checkout, env=job, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (reports / "report.html").is_file()
+        shutil.move(reports / "latency.csv", tmp_path / "gone.csv")
+    nights = [csvfile.read(path, LatencyRow).rows for path in history.glob("left/*/latency.csv")]
+    assert [len(rows) for rows in nights] == [6, 6], "five sessions and the run"
+    assert len({rows[-1].run for rows in nights}) == 2
+    assert "Trend of sine int8" in (reports / "trend.html").read_text()
 
 
 SLOW = """
