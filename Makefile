@@ -25,7 +25,8 @@ bench: setup
 # A page is looked at in a browser. Ubuntu has Chromium as a snap only: there the test takes Chrome,
 # or is skipped, with its reason, outside CI.
 test: setup
-	-@command -v chromium google-chrome >/dev/null || .ci/install_packages.sh chromium
+	-@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	    .ci/install_packages.sh chromium
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	$(BIN)/pytest
 

@@ -235,7 +235,7 @@ def _commit(row: LatencyRow) -> str:
         return ABSENT
     if row.git_commit.endswith(_DIRTY):
         return f"{row.git_commit.removesuffix(_DIRTY)}, with uncommitted changes"
-    return row.git_commit
+    return f"{row.git_commit}, nothing uncommitted"
 
 
 def _hertz(value: int | None) -> str:

@@ -585,7 +585,7 @@ def memory_picture(bars: Sequence[MemoryBar], *, memory: str, name: str) -> Pict
             if not bar.owners:
                 drawn.barh(place, bar.total, 0.42, color=SKY)
             said = drawn.annotate(
-                _short(_memory_label(bar), 2 * MOST_LETTERS),
+                _memory_label(bar),
                 (0, place - 0.24),
                 xytext=(0, 2),
                 textcoords="offset points",
@@ -610,7 +610,8 @@ def _memory_label(bar: MemoryBar) -> str:
     of_board = (
         f", {bar.total / bar.capacity:.1%} of {size_text(bar.capacity)}" if bar.capacity else ""
     )
-    return f"{bar.label}: {size_text(bar.total)}{of_board}"
+    figures = f"{size_text(bar.total)}{of_board}"
+    return f"{_short(bar.label, 2 * MOST_LETTERS - len(figures))}: {figures}"
 
 
 def _memory_axes(drawn: Axes, bars: int, memory: str) -> None:
@@ -671,10 +672,10 @@ def trend_picture(
         _draw_intervals(drawn, points)
         _trend_axes(drawn, points, unit)
         first, last = points[0].median, points[-1].median
-        change = f"{last / first - 1:+.2%}" if first else "from 0"
+        change = f"{last / first - 1:+.2%} against" if first and first != last else "as much as"
         said = (
             f"{_many(len(points), 'run')}; the last one's median is {figure_text(last)} {unit}, "
-            f"{change} against the first."
+            f"{change} the first."
         )
         if not any(point.baseline for point in points):
             said += " None was compared with a baseline."
@@ -728,7 +729,8 @@ def _trend_axes(drawn: Axes, points: Sequence[TrendPoint], unit: str) -> None:
     locator = untyped.AutoDateLocator(minticks=3, maxticks=6)
     drawn.xaxis.set_major_locator(locator)
     drawn.xaxis.set_major_formatter(untyped.ConciseDateFormatter(locator))
-    drawn.set_xlabel("time of the run (UTC)")
+    # On the right stands the date that all tick labels share.
+    drawn.set_xlabel("time of the run (UTC)", loc="left")
     drawn.set_ylabel(f"median ({unit})")
     low, high = drawn.get_ylim()
     # A range of a thousandth filling the whole height would make noise look like news.

@@ -97,7 +97,8 @@ def baseline_badge(row: LatencyRow) -> Badge:
     verdict = row.baseline_verdict
     if verdict is None:
         return Badge(mood=Mood.NEUTRAL, text="no baseline")
-    by = f", {row.baseline_ratio - 1:+.2%}" if row.baseline_ratio is not None else ""
+    changed = row.baseline_ratio not in (None, 1.0)
+    by = f", {(row.baseline_ratio or 0) - 1:+.2%}" if changed else ""
     return Badge(
         mood=_AGAINST_BASELINE.get(verdict, Mood.DOUBTFUL),
         text=f"{verdict}{by}",
@@ -175,7 +176,7 @@ def overall(judged: Sequence[tuple[str, Verdicts]]) -> Overall:
         mood, headline = Mood.GOOD, "All outputs are right"
         if all(verdicts.outputs.mood is Mood.NEUTRAL for _, verdicts in judged):
             mood, headline = Mood.NEUTRAL, "Measured, not compared"
-        elif any(verdicts.baseline.mood is Mood.GOOD for _, verdicts in judged):
+        elif {verdicts.baseline.mood for _, verdicts in judged} - {Mood.NEUTRAL} == {Mood.GOOD}:
             headline += ", and nothing got slower"
     against = sum(verdicts.baseline.mood is not Mood.NEUTRAL for _, verdicts in judged)
     scope = (

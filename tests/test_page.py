@@ -123,6 +123,10 @@ def test_run_header_tells_where_the_numbers_are_from(bare: Path) -> None:
         for row in without_sizes(nights.real_board(3))
     ]
     append(bare, rows)
+    assert (
+        "git commit 0000001, nothing uncommitted"
+        in make(bare, bare.with_name("clean.html"), runs={f"{1:012x}"}).said
+    )
     said = make(bare, bare.with_name("report.html"), runs={"d" * 12}).said
     for fact in (
         "board nano33ble", "unique id a1b2c3d4e5f60718", "port /dev/ttyACM0", "clock 64 MHz",

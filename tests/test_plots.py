@@ -209,7 +209,8 @@ def test_long_names_leave_room_for_the_bars() -> None:
     assert f"{('CUSTOM_' * 40)[:29]}…" in texts(picture) and "CUSTOM_" * 40 in picture.caption
     label_of_bar = MemoryBar(label="board " * 40, total=1, owners={}, capacity=None)
     assert any(
-        text.endswith("…") for text in texts(memory_picture([label_of_bar], memory="RAM", name="r"))
+        text.endswith("…: 1 B")
+        for text in texts(memory_picture([label_of_bar], memory="RAM", name="r"))
     )
 
 

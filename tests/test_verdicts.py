@@ -116,6 +116,10 @@ def test_good_baselines_are_part_of_the_headline() -> None:
     same = replace(RIGHT, baseline_verdict="same", baseline_ratio=1.0)
     result = overall([("a board", judge(same, [same]))])
     assert result.headline == "All outputs are right, and nothing got slower"
+    doubtful = replace(RIGHT, baseline_verdict="cannot tell")
+    result = overall([("a", judge(same, [same])), ("b", judge(doubtful, [doubtful]))])
+    assert result.headline == "All outputs are right"
+    assert "Cannot tell against the baseline: b" in result.points
 
 
 def test_worst_of_a_measurement_is_its_mood() -> None:
