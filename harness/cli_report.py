@@ -10,16 +10,22 @@ from pathlib import Path
 from harness.board import load_registry
 from harness.console import Command, say
 from harness.page import write_report
+from harness.progress import Progress, unseen
 from harness.project import find_project
 
 
 def report(options: argparse.Namespace) -> int:
     """Write an HTML report of a latency.csv, or of every CSV in a folder."""
-    report_to(options.output, options.source)
+    report_to(options.output, options.source, progress=options.progress)
     return 0
 
 
-def report_to(output: Path, source: Path, runs: Collection[str] | None = None) -> None:
+def report_to(
+    output: Path,
+    source: Path,
+    runs: Collection[str] | None = None,
+    progress: Progress = unseen,
+) -> None:
     """Write the page of a CSV or folder, of all that is newest there or of certain runs."""
     project = find_project()
     notes = write_report(
@@ -29,6 +35,7 @@ def report_to(output: Path, source: Path, runs: Collection[str] | None = None) -
         artifacts=(project.artifacts, project.state / "artifacts"),
         registry=load_registry(),
         runs=runs,
+        progress=progress,
     )
     for note in notes:
         say(note)

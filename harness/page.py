@@ -26,6 +26,7 @@ from harness.exhibits import (
     trend_exhibit,
 )
 from harness.plots import figure_text, size_text
+from harness.progress import Progress, unseen
 from harness.report import LatencyRow
 from harness.verdicts import Overall, Verdicts, judge, overall
 
@@ -94,6 +95,7 @@ def write_report(
     artifacts: Sequence[Path],
     registry: Registry,
     runs: Collection[str] | None = None,
+    progress: Progress = unseen,
 ) -> tuple[str, ...]:
     """Read CSV files and write the page; a reader never sees half of it.
 
@@ -114,7 +116,9 @@ def write_report(
     chosen = evidence.newest() if runs is None else evidence.of_runs(runs)
     if not chosen:
         raise ReportError(f"{source} holds no measurement of this run")
-    page = compose(evidence, chosen, now=now, artifacts=artifacts, registry=registry)
+    page = compose(
+        evidence, chosen, now=now, artifacts=artifacts, registry=registry, progress=progress
+    )
     _write(output, render(page))
     return page.notes
 
@@ -126,11 +130,14 @@ def compose(
     now: datetime,
     artifacts: Sequence[Path],
     registry: Registry,
+    progress: Progress = unseen,
 ) -> Page:
     """The page about these measurements out of all that was read."""
-    entries = tuple(
-        _entry(item, f"m{order}", artifacts) for order, item in enumerate(chosen, start=1)
-    )
+    entries = []
+    with progress("drawing measurement", len(chosen)) as advance:
+        for order, item in enumerate(chosen, start=1):
+            entries.append(_entry(item, f"m{order}", artifacts))
+            advance(1)
     shared, differing = _provenance(chosen)
     return Page(
         title="Hardware-in-the-loop report",
@@ -141,7 +148,7 @@ def compose(
             [(label_of(i.subject), e.verdicts) for i, e in zip(chosen, entries, strict=True)]
         ),
         notes=evidence.notes,
-        entries=entries,
+        entries=tuple(entries),
         shared=shared,
         differing=differing,
         numbers=_numbers(chosen),

@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from html.parser import HTMLParser
@@ -20,6 +22,7 @@ from harness.board import load_registry
 from harness.csvfile import append
 from harness.errors import ReportError
 from harness.page import COLUMNS, write_report
+from harness.progress import Advance
 from harness.report import LatencyRow
 
 ROOT = Path(__file__).parent.parent
@@ -272,6 +275,19 @@ def test_many_measurements_are_split_into_tables_that_fit_on_paper(tmp_path: Pat
     page = make(tmp_path / "latency.csv", tmp_path / "report.html")
     assert "Each run, all its sessions together, continued" in page.said
     assert page.said.count("median of session medians") == 2
+
+
+def test_progress_is_told_of_every_measurement(bare: Path) -> None:
+    append(bare, without_sizes(nights.emulated_board(1)))
+    told: list[object] = []
+
+    @contextmanager
+    def progress(what: str, total: int | None = None) -> Iterator[Advance]:
+        told.append((what, total))
+        yield told.append
+
+    make(bare, bare.with_name("report.html"), progress=progress)
+    assert told == [("drawing measurement", 2), 1, 1]
 
 
 def test_same_files_at_the_same_time_make_the_same_bytes(page: Document, tmp_path: Path) -> None:
