@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 
 from harness.baseline import (
@@ -16,10 +17,10 @@ from harness.baseline import (
     newest,
     save,
 )
-from harness.console import say
+from harness.console import Command, say
 from harness.errors import ReportError
 from harness.outcome import Outcome
-from harness.report import table
+from harness.report import WIDTH, table
 from harness.rig import DEFAULT_CSV
 from harness.versus import FORMATS, any_slower, as_csv, as_markdown, as_text, versus
 
@@ -97,7 +98,12 @@ def _described(run: Run) -> list[str]:
         f"  sessions  {_sessions(run)}: {figures}",
         f"  clock     {_clock(key)}",
         f"  runtime   {key.runtime} {key.runtime_version}",
-        f"  flags     {key.flags or 'not said'}",
+        *textwrap.wrap(
+            f"  flags     {key.flags or 'not said'}",
+            WIDTH,
+            subsequent_indent=" " * 12,
+            break_on_hyphens=False,
+        ),
         f"  model     {key.model_sha256}",
     ]
     return lines
@@ -118,7 +124,7 @@ def _sessions(run: Run) -> str:
 def _median(run: Run) -> str:
     ordered = sorted(run.figures.figures)
     middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
-    return f"{middle:.6g} {'instr' if run.figures.exact else 'us'}"
+    return f"{middle:.0f} instr" if run.figures.exact else f"{middle:.6g} us"
 
 
 def _existing(path: Path) -> Baselines:
@@ -168,9 +174,6 @@ def compare(options: argparse.Namespace) -> int:
         say(f"wrote {options.output}")
     slower = options.gate and any_slower(rows)
     return (Outcome.SLOW if slower else Outcome.PASSED).exit_status
-
-
-Command = Callable[[Callable[[argparse.Namespace], int]], argparse.ArgumentParser]
 
 
 def register(command: Command) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.artifact import DEFAULT_DTYPE
 from harness.compare import Verdict
-from harness.report import WIDTH, LatencyRow, table, wrapped
+from harness.grouped import Entry, grouped_table
+from harness.report import WIDTH, LatencyRow, wrapped
 
-_NAMES = "board, runtime\n  model"
 _HEADINGS = ("mismatches", "median", "p99", "against\nbaseline", "flash\nbytes", "arena\nbytes")
 _ABSENT = "-"
 _MS_FROM_US = 10_000
@@ -22,69 +21,19 @@ _EXPLAINED = ("slower", "cannot tell")
 def summary(rows: Sequence[LatencyRow], csv: Path) -> str:
     """A table of the rows of whole runs, by board and runtime; notes; where they were appended.
 
-    No line is wider than WIDTH and no name is cut: one that leaves no room for the figures stands
-    on a line of its own above them, and figures too wide for a table are listed. Only a path that
-    is longer than a line stays whole, to be copied.
+    A path that is longer than a line stays whole, to be copied.
     """
+    entries = [
+        Entry(group=f"{row.board}, {row.runtime}", name=_model(row), figures=_figures(row))
+        for row in rows
+    ]
     notes = [piece for note in _notes(rows) for piece in wrapped(note)]
-    return "\n".join([*_table(rows), *notes, *_appended(csv)])
+    return "\n".join([*grouped_table(_HEADINGS, entries), *notes, *_appended(csv)])
 
 
 def _appended(csv: Path) -> list[str]:
     whole = f"appended to {csv}"
     return [whole] if len(whole) <= WIDTH else ["appended to", str(csv)]
-
-
-def _table(rows: Sequence[LatencyRow]) -> list[str]:
-    for lines in (_beside(rows), _beneath(rows)):
-        if all(len(line) <= WIDTH for line in lines):
-            return lines
-    return list(_listed(rows))
-
-
-def _beside(rows: Sequence[LatencyRow]) -> list[str]:
-    """Figures on the line of their model, under a line for each board and runtime."""
-    indented = [(f"  {_model(row)}", *_figures(row)) for row in rows]
-    heading, body = _drawn(_NAMES, indented)
-    return [*heading, *_grouped(rows, ([line] for line in body))]
-
-
-def _beneath(rows: Sequence[LatencyRow]) -> list[str]:
-    """Figures on the line after their model's."""
-    heading, body = _drawn("", [("", *_figures(row)) for row in rows])
-    below = ([*_indented(_model(row)), figures] for row, figures in zip(rows, body, strict=True))
-    return [*heading, *_grouped(rows, below)]
-
-
-def _listed(rows: Sequence[LatencyRow]) -> Iterator[str]:
-    """No table: every figure after its name."""
-    names = [heading.replace("\n", " ") for heading in _HEADINGS]
-
-    def entries() -> Iterator[list[str]]:
-        for row in rows:
-            named = [f"{name} {text}" for name, text in zip(names, _figures(row), strict=True)]
-            yield [*_indented(_model(row)), *_indented(", ".join(named), by=4)]
-
-    return _grouped(rows, entries())
-
-
-def _drawn(names: str, cells: Sequence[tuple[str, ...]]) -> tuple[list[str], list[str]]:
-    """Heading and body of the table."""
-    lines = table((names, *_HEADINGS), cells).split("\n")
-    return lines[: -len(cells)], lines[-len(cells) :]
-
-
-def _grouped(rows: Sequence[LatencyRow], entries: Iterable[list[str]]) -> Iterator[str]:
-    """The lines of each row, and before those of each board and runtime a line that names both."""
-    pairs = zip(rows, entries, strict=True)
-    for place, members in groupby(pairs, key=lambda pair: f"{pair[0].board}, {pair[0].runtime}"):
-        yield from wrapped(place)
-        for _, lines in members:
-            yield from lines
-
-
-def _indented(text: str, by: int = 2) -> list[str]:
-    return [" " * by + piece for piece in wrapped(text, WIDTH - by)]
 
 
 def _model(row: LatencyRow) -> str:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.baseline import Baselines, Run, refusal
 from harness.csvfile import content_of
 from harness.gate import Sessions, Verdict, judge
-from harness.report import table
+from harness.grouped import Entry, grouped_table
+from harness.report import wrapped
+from harness.summary import duration
 
-WIDTH = 80
 ONLY_A, ONLY_B, REFUSED = "only in A", "only in B", "refused"
 FORMATS = ("text", "csv", "markdown")
-_HEADINGS = ("board", "runtime", "model", "ratio", "95 % interval", "verdict")
-_LONGEST_MODEL = 16
-_LONGEST_BOARD = 18
+INSTRUCTIONS = "instructions"
+_HEADINGS = ("ratio", "95 % interval", "verdict")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +159,7 @@ def _judged(blank: VersusRow, base: Run, run: Run) -> VersusRow:
 
 
 def _unit(figures: Sessions) -> str:
-    return "instructions" if figures.exact else "us"
+    return INSTRUCTIONS if figures.exact else "us"
 
 
 def _median(figures: Sessions) -> float | None:
@@ -178,23 +177,33 @@ def any_slower(rows: Iterable[VersusRow]) -> bool:
 
 def as_text(rows: Sequence[VersusRow]) -> str:
     """A table and, for whatever is not simply the same, the reason; at most 80 columns."""
-    lines = [table(_HEADINGS, [_cells(row, shorten=True) for row in rows])]
+    entries = [
+        Entry(
+            group=f"{row.board}, {row.runtime}",
+            name=f"{row.model}_{row.dtype}",
+            figures=(_amount(row, row.a), _amount(row, row.b), *_ratios(row)),
+        )
+        for row in rows
+    ]
+    lines = grouped_table(("A", "B", *_HEADINGS), entries)
     for row in rows:
         if row.verdict != Verdict.SAME.value:
             said = f"{row.board}, {row.runtime}, {row.model}_{row.dtype}: {row.reason}"
-            lines += textwrap.wrap(said, WIDTH, subsequent_indent="    ")
+            lines += wrapped(said)
     return "\n".join(lines)
 
 
-def _cells(row: VersusRow, *, shorten: bool) -> tuple[str, ...]:
-    board, model = row.board, f"{row.model}_{row.dtype}"
-    if shorten:
-        board, model = _cut(board, _LONGEST_BOARD), _cut(model, _LONGEST_MODEL)
+def _amount(row: VersusRow, median: float | None) -> str:
+    if median is None:
+        return "-"
+    return f"{median:.0f} instr" if row.unit == INSTRUCTIONS else duration(median)
+
+
+def _ratios(row: VersusRow) -> tuple[str, ...]:
     interval = "-"
     if row.low is not None and row.high is not None:
         interval = f"{_four(row.low)}..{_four(row.high)}"
-    ratio = "-" if row.ratio is None else _four(row.ratio)
-    return board, row.runtime, model, ratio, interval, row.verdict
+    return "-" if row.ratio is None else _four(row.ratio), interval, row.verdict
 
 
 def _four(ratio: float) -> str:
@@ -203,15 +212,14 @@ def _four(ratio: float) -> str:
     return f"{ratio:.{digits}f}"
 
 
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}~"
-
-
 def as_markdown(rows: Sequence[VersusRow]) -> str:
     """The same for a pull request: slower rows are bold, the reasons folded away."""
-    lines = ["| " + " | ".join(_HEADINGS) + " |", "|---|---|---|---:|---|---|"]
+    headings = ("board", "runtime", "model", "A", "B", *_HEADINGS)
+    lines = ["| " + " | ".join(headings) + " |", "|---|---|---|---:|---:|---:|---|---|"]
     for row in rows:
-        cells = [_escaped(text) for text in _cells(row, shorten=False)]
+        names = (row.board, row.runtime, f"{row.model}_{row.dtype}")
+        figures = (_amount(row, row.a), _amount(row, row.b), *_ratios(row))
+        cells = [_escaped(text) for text in (*names, *figures)]
         if row.verdict == Verdict.SLOWER.value:
             cells[-1] = f"**{cells[-1]}**"
         lines.append("| " + " | ".join(cells) + " |")

@@ -13,9 +13,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 CORE = """
-    artifact board clockcheck compare csvfile difference faults fit footprint gate junit latency
-    limits mlperf operators outcome owners pictures profile progress protocol report rigfile
-    summary support tally tensor udev verdicts virtual
+    artifact board clockcheck compare csvfile difference faults fit footprint gate grouped junit
+    latency limits mlperf operators outcome owners pictures profile progress protocol report
+    rigfile summary support tally tensor udev verdicts virtual
 """
 EDGES = """
     arena baseline build buildlog canvas codegen codegen_aot codegen_tflm console emulator ending

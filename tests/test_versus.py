@@ -83,14 +83,15 @@ LONG = (
 def test_text_fits_eighty_columns_and_gives_reasons() -> None:
     text = as_text(versus(side(LONG[0], a_run("3")), side(LONG[1])))
     assert max(map(len, text.splitlines())) <= 80
-    assert "slower" in text and "only in A" in text and "horse_or_human-~" in text
+    assert "slower" in text and "only in A" in text
+    assert "  horse_or_human-96_int8" in text
     assert "horse_or_human-96_int8: ratio 1234.5" in text.replace("\n    ", " ")
 
 
 def test_markdown_marks_what_is_slower_and_escapes_names() -> None:
     rows = versus(side(a_run("1", board="a|b")), side(a_run("2", SLOWER, board="a|b")))
     lines = as_markdown(rows).splitlines()
-    assert lines[2].startswith("| a\\|b | tflm | sine\\_int8 | 1.050 |")
+    assert lines[2].startswith("| a\\|b | tflm | sine\\_int8 | ")
     assert lines[2].endswith("| **slower** |")
 
 
