@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.baseline import Baselines, Run, refusal
 from harness.csvfile import content_of
@@ -137,24 +137,14 @@ def _judged(blank: VersusRow, base: Run, run: Run) -> VersusRow:
         )
         if old != new
     ]
-    return VersusRow(
-        board=blank.board,
-        runtime=blank.runtime,
-        model=blank.model,
-        dtype=blank.dtype,
+    return replace(
+        blank,
         verdict=found.verdict.value,
         reason="; ".join([_sides(found.rule), *changed]),
-        unit=blank.unit,
-        a=blank.a,
-        b=blank.b,
         ratio=found.ratio,
         low=found.low,
         high=found.high,
         delta=found.delta,
-        run_a=blank.run_a,
-        run_b=blank.run_b,
-        commit_a=blank.commit_a,
-        commit_b=blank.commit_b,
     )
 
 
