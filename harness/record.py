@@ -7,11 +7,10 @@ do not show.
 
 from __future__ import annotations
 
-import platform
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -19,30 +18,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import harness
 from harness.baseline import Baselines, judge_row
-from harness.clockcheck import SKIPPED, ClockRate, ClockStamp, clock_rate, judge_clock
+from harness.clockcheck import ClockStamp, clock_rate
 from harness.csvfile import append, beside
 from harness.errors import BoardRebooted, SlowerThanBaseline, Where
-from harness.footprint import MemoryRow
 from harness.gate import Verdict
-from harness.latency import LatencySummary, summarize
-from harness.memory import memory_parts
-from harness.protocol import BoardMemory
-from harness.report import RUN, SESSION, LatencyRow, OutputRow, SampleRow
+from harness.report import LatencyRow
 from harness.rig import OpenBoard
-from harness.runner import Dut, Measurement
-from harness.tensor import activate, dequantize
+from harness.rows import (
+    Session,
+    blank_row,
+    memory_rows,
+    output_rows,
+    run_row,
+    sample_rows,
+    session_row,
+)
+from harness.runner import Dut
 
 STAMPS = 5
 """Readings of the board's clock at either end of a session: the quickest ones count most."""
 
 CLOCK_SPAN_S = 10.0
-CLOCK_PAUSE_S = 0.5
-MOST_OUTPUTS = 256
-MOST_ELEMENTS = 16
-"""Larger outputs are pictures, which rows of numbers do not show."""
+"""How long a clock is looked at, at most, after the last of several sessions."""
 
+CLOCK_PAUSE_S = 0.5
 
 Judge = Callable[[LatencyRow, Sequence[LatencyRow]], LatencyRow]
 """Completes the row of a run, given with those of its sessions."""
@@ -107,23 +107,6 @@ def refuse_slower(row: LatencyRow) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Session:
-    """One start of a board, measured; or the `error` that it was lost by.
-
-    `began` says how: `start` of the board, `reset`, or `running` where neither happened before.
-    """
-
-    number: int
-    began: str
-    id: str
-    measured: Measurement | None = None
-    cold_ticks: int | None = None
-    clock: ClockRate | None = None
-    memory: BoardMemory | None = None
-    error: BoardRebooted | None = None
-
-
 def measure_session(
     opened: OpenBoard, sample: NDArray[Any], number: int, plan: Plan, *, last: bool = True
 ) -> Session:
@@ -184,261 +167,6 @@ def _look_longer(
         stamps += _stamps(dut)
 
 
-def _identity(opened: OpenBoard, plan: Plan, run: str) -> LatencyRow:
-    """A row with all that is known without a measurement."""
-    hello, compared, firmware = opened.dut.hello, opened.comparison, opened.firmware
-    classes = compared.classes
-    row = LatencyRow(
-        time_utc=plan.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
-        git_commit=plan.commit,
-        session=opened.session,
-        board=opened.board.id,
-        board_uid=hello.board_uid or None,
-        port=opened.port,
-        mcu=opened.board.mcu,
-        clock_hz=opened.board.clock_hz,
-        emulated=opened.board.emulated,
-        runtime=hello.runtime,
-        runtime_version=hello.runtime_version,
-        model=opened.artifact.model,
-        dtype=opened.artifact.dtype,
-        model_sha256=opened.artifact.sha256,
-        firmware_build=hello.build_id.hex(),
-        flash_bytes=firmware.flash_bytes if firmware else None,
-        ram_bytes=firmware.ram_bytes if firmware else None,
-        arena_used_bytes=hello.arena_used if hello.arena_capacity else None,
-        reference=compared.reference,
-        samples=compared.samples,
-        mismatches=compared.mismatches,
-        max_abs_lsb=compared.max_abs_lsb,
-        mae_vs_float=compared.accuracy.mae_vs_float,
-        max_abs_vs_truth=compared.accuracy.max_abs_vs_truth,
-        retries=opened.dut.link.stats.retries,
-        host_p50_us=opened.host_p50_us,
-        verdict=compared.verdict.value,
-        kernels=hello.kernels or None,
-        tick_hz=hello.tick_hz,
-        timer_step_ticks=hello.timer_step_ticks,
-        timer_read_ticks=hello.timer_read_ticks,
-        accuracy=classes.accuracy if classes else None,
-        golden_accuracy=classes.golden_accuracy if classes else None,
-        run=run,
-        host=platform.node() or None,
-        harness_version=harness.__version__,
-        compiler=firmware.compiler if firmware else None,
-        flags=firmware.flags if firmware else None,
-    )
-    return replace(row, **asdict(firmware.memory)) if firmware else row
-
-
-def _with_statistics(row: LatencyRow, summary: LatencySummary) -> LatencyRow:
-    return replace(
-        row,
-        n=summary.n,
-        warmup=summary.warmup,
-        cold_us=summary.cold_us,
-        min_us=summary.min_us,
-        p50_us=summary.p50_us,
-        mad_us=summary.mad_us,
-        mean_us=summary.mean_us,
-        std_us=summary.std_us,
-        p95_us=summary.p95_us,
-        p99_us=summary.p99_us,
-        max_us=summary.max_us,
-    )
-
-
-def _with_stack(row: LatencyRow, memory: BoardMemory | None) -> LatencyRow:
-    if memory is None:
-        return row
-    return replace(row, stack_bytes=memory.stack_bytes, stack_used_bytes=memory.stack_used_bytes)
-
-
-def _instructions(opened: OpenBoard, measured: Measurement, ticks: NDArray[Any]) -> Any:
-    """Exact instructions of each invoke under QEMU; None on any other board."""
-    emulator = opened.board.emulator
-    return None if emulator is None else measured.timer.instructions(ticks, emulator.icount_shift)
-
-
-def _median_count(opened: OpenBoard, measured: Measurement, ticks: NDArray[Any]) -> int | None:
-    counts = _instructions(opened, measured, ticks)
-    return None if counts is None else int(np.median(counts))
-
-
-def median_instructions(opened: OpenBoard, measured: Measurement) -> int | None:
-    """Median exact instructions per invoke under QEMU; None on any other board."""
-    return _median_count(opened, measured, measured.ticks)
-
-
-def _clock_columns(row: LatencyRow, opened: OpenBoard, rate: ClockRate | None) -> LatencyRow:
-    if opened.board.emulated:
-        return replace(row, clock_check=SKIPPED)
-    return replace(
-        row,
-        clock_ppm=rate.ppm if rate else None,
-        clock_ppm_error=rate.error_ppm if rate else None,
-        clock_check=judge_clock(rate, opened.board.clock_tolerance_ppm),
-    )
-
-
-def session_row(opened: OpenBoard, session: Session, blank: LatencyRow) -> LatencyRow:
-    """The row of one session.
-
-    Args:
-        blank: the row of the same run without a measurement.
-    """
-    row = replace(
-        blank,
-        scope=SESSION,
-        session=session.id,
-        session_number=session.number,
-        began=session.began,
-    )
-    measured = session.measured
-    if measured is None:
-        return replace(row, error=session.error.what if session.error else None)
-    cold = session.cold_ticks
-    cold_ticks = None if cold is None else np.array([cold], dtype=np.uint32)
-    cold_us = None if cold_ticks is None else float(measured.timer.us(cold_ticks)[0])
-    summary = summarize(measured.timer.us(measured.ticks), warmup=measured.warmup, cold_us=cold_us)
-    row = replace(
-        _with_statistics(_with_stack(row, session.memory), summary),
-        instructions_p50=median_instructions(opened, measured),
-        cold_instructions=None
-        if cold_ticks is None
-        else _median_count(opened, measured, cold_ticks),
-        link_us=measured.link_us,
-    )
-    return _clock_columns(row, opened, session.clock)
-
-
-def run_row(opened: OpenBoard, sessions: Sequence[Session], blank: LatencyRow) -> LatencyRow:
-    """The row of a whole run: statistics over the samples of all its sessions.
-
-    `session_p50_us` is the median of the sessions' medians, which is what baselines compare. The
-    clock is that of the session in which it is known best.
-
-    Raises:
-        ValueError: no session was measured.
-    """
-    good = [(session, session.measured) for session in sessions if session.measured is not None]
-    if not good:
-        raise ValueError("no session of the run was measured")
-    rows = [session_row(opened, session, blank) for session, _ in good]
-    parts = [measured.timer.us(measured.ticks) for _, measured in good]
-    colds = [row.cold_us for row in rows if row.cold_us is not None]
-    cold_counts = [row.cold_instructions for row in rows if row.cold_instructions is not None]
-    summary = summarize(
-        np.concatenate(parts),
-        warmup=sum(measured.warmup for _, measured in good),
-        cold_us=float(np.median(colds)) if colds else None,
-    )
-    ticks = np.concatenate([measured.ticks for _, measured in good])
-    rates = [session.clock for session, _ in good if session.clock is not None]
-    # One session in which the clock was unsteady is not outvoted by steady ones.
-    best = min(rates, key=lambda rate: (rate.steady, rate.error_ppm), default=None)
-    memories = [session.memory for session, _ in good if session.memory is not None]
-    deepest = max(memories, key=lambda memory: memory.stack_used_bytes, default=None)
-    row = replace(
-        _with_statistics(_with_stack(blank, deepest), summary),
-        scope=RUN,
-        session_p50_us=float(np.median([np.median(part) for part in parts])),
-        instructions_p50=_median_count(opened, good[0][1], ticks),
-        cold_instructions=int(np.median(cold_counts)) if cold_counts else None,
-        link_us=float(np.median([measured.link_us for _, measured in good])),
-        sessions=len(good),
-        sessions_lost=len(sessions) - len(good),
-    )
-    return _clock_columns(row, opened, best)
-
-
-def sample_rows(opened: OpenBoard, session: Session, run: str) -> list[SampleRow]:
-    """Every timed invoke of a session."""
-    measured = session.measured
-    if measured is None:
-        return []
-    counts = _instructions(opened, measured, measured.ticks)
-    return [
-        SampleRow(
-            run=run,
-            session_number=session.number,
-            board=opened.board.id,
-            runtime=opened.runtime,
-            model=opened.artifact.model,
-            dtype=opened.artifact.dtype,
-            index=index,
-            ticks=int(ticks),
-            us=float(us),
-            instructions=None if counts is None else int(counts[index]),
-        )
-        for index, (ticks, us) in enumerate(
-            zip(measured.ticks, measured.timer.us(measured.ticks), strict=True)
-        )
-    ]
-
-
-def memory_rows(opened: OpenBoard, blank: LatencyRow, run: str) -> list[MemoryRow]:
-    """What each owner takes in each section of the firmware; none where there is no firmware."""
-    if opened.firmware is None:
-        return []
-    return [
-        MemoryRow(
-            run=run,
-            time_utc=blank.time_utc,
-            board=blank.board,
-            runtime=blank.runtime,
-            model=blank.model,
-            dtype=blank.dtype,
-            firmware_build=blank.firmware_build,
-            **asdict(part),
-        )
-        for part in memory_parts(opened.firmware.elf)
-    ]
-
-
-def output_rows(opened: OpenBoard, run: str) -> list[OutputRow]:
-    """The board's outputs beside golden, float and truth; none for a model that makes pictures."""
-    checks, spec, artifact = opened.checks, opened.dut.output, opened.artifact
-    if spec.elements > MOST_ELEMENTS:
-        return []
-    count = min(len(checks.inputs), MOST_OUTPUTS)
-    compared = opened.compared
-    board = compared.board.outputs[:count].reshape(count, -1)
-    golden = compared.golden.outputs[:count].reshape(count, -1)
-    reals = [
-        activate(dequantize(raw, spec), artifact.activation).reshape(count, -1)
-        for raw in (board, golden)
-    ]
-    goldens = checks.goldens
-    labels = None if goldens is None else goldens.labels
-    xs = dequantize(checks.inputs[:count], opened.dut.input).reshape(count, -1)
-
-    def of(values: NDArray[Any] | None, sample: int, element: int) -> float | None:
-        return None if values is None else float(values[sample].reshape(-1)[element])
-
-    return [
-        OutputRow(
-            run=run,
-            board=opened.board.id,
-            runtime=opened.runtime,
-            model=artifact.model,
-            dtype=artifact.dtype,
-            sample=sample,
-            element=element,
-            x=float(xs[sample, 0]) if xs.shape[1] == 1 else None,
-            board_raw=float(board[sample, element]),
-            golden_raw=float(golden[sample, element]),
-            board_real=float(reals[0][sample, element]),
-            golden_real=float(reals[1][sample, element]),
-            float_real=of(compared.float_outputs, sample, element),
-            truth=of(goldens.truth if goldens else None, sample, element),
-            label=None if labels is None else int(labels[sample]),
-        )
-        for sample in range(count)
-        for element in range(spec.elements)
-    ]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
     """The rows of latency.csv that a measurement appended."""
@@ -463,12 +191,16 @@ def record(opened: OpenBoard, plan: Plan, sample: NDArray[Any] | None = None) ->
     run = new_run()
     sessions: list[Session] = []
     rows: list[LatencyRow] = []
+
+    def blank() -> LatencyRow:
+        return blank_row(opened, run=run, commit=plan.commit, now=plan.now())
+
     # Compared before, so that sessions take equally long and the time left is right.
     _ = opened.comparison
     with opened.dut.progress(f"{opened.board.id}: session", plan.sessions) as advance:
         for number in range(1, plan.sessions + 1):
             session = measure_session(opened, chosen, number, plan, last=number == plan.sessions)
-            rows.append(session_row(opened, session, _identity(opened, plan, run)))
+            rows.append(session_row(opened, session, blank()))
             append(beside(plan.csv, "samples"), sample_rows(opened, session, run))
             append(plan.csv, rows[-1:])
             sessions.append(session)
@@ -476,7 +208,7 @@ def record(opened: OpenBoard, plan: Plan, sample: NDArray[Any] | None = None) ->
     if all(session.measured is None for session in sessions):
         assert sessions[-1].error is not None
         raise sessions[-1].error
-    whole = run_row(opened, sessions, _identity(opened, plan, run))
+    whole = run_row(opened, sessions, blank())
     if plan.judge is not None:
         whole = plan.judge(whole, rows)
     append(beside(plan.csv, "outputs"), output_rows(opened, run))

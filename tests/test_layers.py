@@ -29,6 +29,7 @@ LAYERS = (
     {"runner"},
     {"recovery", "seat", "attach"},
     {"rig"},
+    {"rows"},
     {"record", "profiling"},
     {"session", "schedule"},
     {"reporting", "cli_profile", "cli_baseline", "cli_report"},
