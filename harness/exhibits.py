@@ -207,7 +207,10 @@ def training_exhibits(
         for order, (folder, title) in enumerate(folders.items(), start=1)
     ]
     if strange:
-        says = f"Not among the project's models, so without curves: {', '.join(strange.values())}."
+        says = (
+            "Not among the project's models, so without curves and without pictures of what layers "
+            f"see: {', '.join(strange.values())}."
+        )
         exhibits.append(Exhibit(title="Other model files", says=(says,)))
     return tuple(exhibits)
 

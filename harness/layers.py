@@ -11,9 +11,14 @@ from numpy.typing import NDArray
 
 from harness.artifact import Artifact
 from harness.errors import ModelError, Where
-from harness.pictures import grid, picture, png
+from harness.pictures import LEAST_SIDE, grid, picture, png
 from harness.reference import LiteRtInterpreter, tensor_spec
 from harness.tensor import dequantize
+
+SEEING = frozenset(
+    {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "MAX_POOL_2D", "AVERAGE_POOL_2D"}
+)
+"""Operators whose outputs are looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,12 +38,38 @@ class Layer:
         return self.values.ndim == 3 and min(self.values.shape[:2]) > 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Seen:
+    """A golden input and what each convolution and pooling makes of it, as far as it is a picture.
+
+    `sample` (height, width, channels) is in real numbers, None where inputs are no pictures;
+    `label` names its class; `source` is the interpreter with its version.
+    """
+
+    source: str
+    sample: NDArray[np.float32] | None
+    label: str | None
+    layers: tuple[Layer, ...]
+
+
 def layer_outputs(artifact: Artifact, sample: NDArray[Any]) -> tuple[Layer, ...]:
-    """Run one input, of the model's own dtype, by LiteRT, which keeps every tensor."""
+    """Run one input, of the model's own dtype, by LiteRT, which keeps every tensor.
+
+    Raises:
+        ToolMissing, ModelError: as LiteRtInterpreter.
+    """
+    return _outputs(_run(artifact, sample))
+
+
+def _run(artifact: Artifact, sample: NDArray[Any]) -> LiteRtInterpreter:
     interpreter = LiteRtInterpreter(
         artifact.content, name=artifact.name, default_delegates=False, keep_tensors=True
     )
     interpreter.run(sample.reshape(artifact.inputs[0].shape))
+    return interpreter
+
+
+def _outputs(interpreter: LiteRtInterpreter) -> tuple[Layer, ...]:
     inside = interpreter.details
     specs = {item["index"]: tensor_spec(item) for item in inside.get_tensor_details()}
     return tuple(
@@ -52,26 +83,63 @@ def layer_outputs(artifact: Artifact, sample: NDArray[Any]) -> tuple[Layer, ...]
     )
 
 
+def see(artifact: Artifact, number: int) -> Seen:
+    """Run golden input `number`, counted from 0; `layers` is empty where none is a picture.
+
+    Raises:
+        ModelError: the model has no goldens, or not so many.
+        ToolMissing: LiteRT is not installed.
+    """
+    where = Where(model=artifact.name)
+    goldens = artifact.goldens
+    if goldens is None:
+        raise ModelError("the file has no golden inputs to show", where=where)
+    if not 0 <= number < len(goldens.inputs):
+        raise ModelError(
+            f"there is no sample {number}: goldens are 0 to {len(goldens.inputs) - 1}",
+            where=where,
+        )
+    interpreter = _run(artifact, goldens.inputs[number])
+    shown = (layer for layer in _outputs(interpreter) if layer.operator in SEEING)
+    return Seen(
+        source=interpreter.source,
+        sample=_image(dequantize(goldens.inputs[number], artifact.inputs[0])),
+        label=_label(artifact, number),
+        layers=tuple(layer for layer in shown if layer.is_picture),
+    )
+
+
+def _image(sample: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    image = sample[..., np.newaxis] if sample.ndim == 2 else sample
+    return image if image.ndim == 3 and min(image.shape[:2]) > 1 else None
+
+
+def _label(artifact: Artifact, number: int) -> str | None:
+    if artifact.goldens is None or artifact.goldens.labels is None:
+        return None
+    place = int(artifact.goldens.labels[number])
+    return str(artifact.labels[place]) if 0 <= place < len(artifact.labels) else str(place)
+
+
+def drawn_input(sample: NDArray[Any], least_side: int = LEAST_SIDE) -> NDArray[np.uint8]:
+    """Pixels of an input (height, width, channels): grey, colours, else channel by channel."""
+    return (picture if sample.shape[2] in (1, 3) else grid)(sample, least_side)
+
+
 def save_pictures(artifact: Artifact, number: int, folder: Path) -> list[Path]:
     """Write a golden input and what each convolution and pooling makes of it as PNG files.
 
     Raises:
         ModelError: the model has no goldens, not so many, or no layers that are pictures.
     """
-    where = Where(model=artifact.name)
-    if artifact.goldens is None:
-        raise ModelError("the file has no golden inputs to show", where=where)
-    if not 0 <= number < len(artifact.goldens.inputs):
-        raise ModelError(
-            f"there is no sample {number}: goldens are 0 to {len(artifact.goldens.inputs) - 1}",
-            where=where,
-        )
-    sample = artifact.goldens.inputs[number]
-    shown = [layer for layer in layer_outputs(artifact, sample) if layer.is_picture]
-    if not shown:
+    seen = see(artifact, number)
+    if not seen.layers:
+        where = Where(model=artifact.name)
         raise ModelError("no layer of this model is a picture", where=where)
-    files = {"input.png": picture(sample)}
-    files |= {f"{item.number:02}-{item.operator.lower()}.png": grid(item.values) for item in shown}
+    files = {} if seen.sample is None else {"input.png": drawn_input(seen.sample)}
+    files |= {
+        f"{item.number:02}-{item.operator.lower()}.png": grid(item.values) for item in seen.layers
+    }
     folder.mkdir(parents=True, exist_ok=True)
     for name, pixels in files.items():
         (folder / name).write_bytes(png(pixels))

@@ -25,6 +25,7 @@ from harness.exhibits import (
     training_exhibits,
     trend_exhibit,
 )
+from harness.featuremaps import Gallery, gallery
 from harness.plots import figure_text, size_text
 from harness.progress import Progress, unseen
 from harness.report import LatencyRow
@@ -82,6 +83,7 @@ class Page:
     numbers: tuple[Grid, ...]
     absent: tuple[str, ...]
     memory: Exhibit
+    layers: Gallery
     training: tuple[Exhibit, ...]
     trends: tuple[Exhibit, ...]
     emulated: bool
@@ -101,7 +103,8 @@ def write_report(
 
     Args:
         source: a latency.csv, whose other tables are looked for beside it, or a folder of CSVs.
-        artifacts: folders of artifact folders, for training curves and the names of classes.
+        artifacts: folders of artifact folders, for curves of trainings, names of classes and
+            pictures of what layers see.
         registry: boards, for what memory they have.
         runs: only these; the trends still show what came before. None: the newest measurement of
             each board, runtime, model and dtype.
@@ -154,6 +157,7 @@ def compose(
         numbers=_numbers(chosen),
         absent=_absent(chosen),
         memory=memory_exhibit(chosen, registry),
+        layers=gallery([item.summary for item in chosen], artifacts),
         training=training_exhibits([item.summary for item in chosen], artifacts, name="t"),
         trends=_trends(evidence, chosen),
         emulated=any(item.summary.emulated for item in chosen),

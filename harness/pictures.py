@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST_SIDE = 96
-"""Smaller maps are enlarged by a whole factor, so that single pixels can be seen."""
+"""Smaller maps are enlarged by a whole factor, so that single pixels can be seen in any viewer."""
+FRAME = 128
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _COLOUR = 0, 2
@@ -39,22 +40,23 @@ def shades(values: NDArray[Any]) -> NDArray[np.uint8]:
     return np.rint(255 * scaled).astype(np.uint8)
 
 
-def picture(image: NDArray[Any]) -> NDArray[np.uint8]:
+def picture(image: NDArray[Any], least_side: int = LEAST_SIDE) -> NDArray[np.uint8]:
     """Pixels of an image (height, width), (height, width, 1) or (height, width, 3)."""
-    return _enlarged(np.squeeze(shades(image)))
+    flat = image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
+    return _enlarged(shades(flat), least_side)
 
 
-def grid(maps: NDArray[Any]) -> NDArray[np.uint8]:
+def grid(maps: NDArray[Any], least_side: int = LEAST_SIDE) -> NDArray[np.uint8]:
     """Pixels of all channels of (height, width, channels), side by side, in shades they share."""
     columns = math.ceil(math.sqrt(maps.shape[2]))
-    tiles = [_enlarged(one) for one in np.moveaxis(shades(maps), 2, 0)]
-    blank = np.zeros_like(tiles[0])
-    tiles += [blank] * (-len(tiles) % columns)
-    framed = [np.pad(tile, 1, constant_values=128) for tile in tiles]
+    tiles = [_enlarged(one, least_side) for one in np.moveaxis(shades(maps), 2, 0)]
+    # Of the frame's grey: a black place would be taken for one more map.
+    tiles += [np.full_like(tiles[0], FRAME)] * (-len(tiles) % columns)
+    framed = [np.pad(tile, 1, constant_values=FRAME) for tile in tiles]
     rows = [np.hstack(framed[at : at + columns]) for at in range(0, len(framed), columns)]
     return np.vstack(rows)
 
 
-def _enlarged(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    factor = math.ceil(LEAST_SIDE / min(pixels.shape[:2]))
+def _enlarged(pixels: NDArray[np.uint8], least_side: int) -> NDArray[np.uint8]:
+    factor = math.ceil(least_side / min(pixels.shape[:2]))
     return pixels.repeat(factor, axis=0).repeat(factor, axis=1)

@@ -24,6 +24,7 @@ ARENA_HEADROOM = 64 * 1024
 """The wheel's default arena, ten times the file, is too small for convolution networks."""
 
 TFLM_WHEEL = "tflite-micro"
+LITERT_WHEEL = "ai-edge-litert"
 
 
 class Interpreter(Protocol):
@@ -107,15 +108,24 @@ class LiteRtInterpreter:
     """LiteRT, with its default delegates (XNNPACK) or without any.
 
     With `keep_tensors` those between the layers can be read after a run, by `details`.
+
+    Raises:
+        ToolMissing: LiteRT is not installed.
+        ModelError: LiteRT does not take the model.
     """
 
     def __init__(
         self, content: bytes, *, name: str, default_delegates: bool, keep_tensors: bool = False
     ) -> None:
-        from ai_edge_litert import interpreter as litert  # 0.1 s: only where it runs
+        try:
+            from ai_edge_litert import interpreter as litert  # 0.1 s: only where it runs
+        except ImportError as error:
+            raise ToolMissing(
+                LITERT_WHEEL, needed_for="LiteRT on the host", install=f"pip install {LITERT_WHEEL}"
+            ) from error
 
         kind = "AUTO" if default_delegates else "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
-        version = importlib.metadata.version("ai-edge-litert")
+        version = importlib.metadata.version(LITERT_WHEEL)
         self.source = f"litert {version} {'xnnpack' if default_delegates else 'no delegates'}"
         try:
             self._interpreter = litert.Interpreter(

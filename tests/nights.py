@@ -152,6 +152,14 @@ def emulated_board(night: int, *, instructions: int = 2967) -> list[LatencyRow]:
     ]
 
 
+def emulated_cnn(night: int) -> list[LatencyRow]:
+    """A convolution network on the same emulated board."""
+    model = resolve_model("fashion_cnn-8", ARTIFACTS, "aot")
+    changes = {"model": model.model, "dtype": model.dtype, "model_sha256": model.sha256}
+    changes |= {"run": f"c{night:011x}"}
+    return [replace(row, **changes) for row in emulated_board(night, instructions=1_264_942)]
+
+
 def hostile_board(night: int) -> list[LatencyRow]:
     """A real board of which every text that it, or a file, can choose is meant to break a page."""
     chosen = ("board", "runtime", "model", "board_uid", "kernels", "flags", "baseline_rule")

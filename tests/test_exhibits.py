@@ -177,7 +177,8 @@ def test_untrained_and_unknown_models_are_said() -> None:
     untrained, unknown = training_exhibits([filters, stranger], ROOTS, name="t")  # type: ignore[list-item]
     assert untrained.says == ("Nothing was trained: its weights are given.",)
     assert unknown.says == (
-        "Not among the project's models, so without curves: mine int8 (abababababab).",
+        "Not among the project's models, so without curves and without pictures of what layers "
+        "see: mine int8 (abababababab).",
     )
 
 

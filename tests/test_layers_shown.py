@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.errors import ModelError
-from harness.layers import layer_outputs, save_pictures
+from harness.layers import drawn_input, layer_outputs, save_pictures, see
 from harness.project import find_project
 from harness.reference import resolve_model
 
@@ -42,6 +42,29 @@ def test_pictures_of_a_golden_input_are_written_in_the_order_of_the_layers(tmp_p
     files = save_pictures(model, 3, tmp_path / "made")
     assert [file.name for file in files] == ["input.png", "00-conv_2d.png", "01-max_pool_2d.png"]
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
+
+
+def test_what_is_seen_of_a_golden_input_is_named_and_in_real_numbers() -> None:
+    model = resolve_model("fashion_cnn-8", ARTIFACTS)
+    seen = see(model, 0)
+    assert seen.source.startswith("litert ") and seen.source.endswith(" no delegates")
+    assert seen.label == model.labels[model.goldens.labels[0]] == "Ankle boot"
+    assert seen.sample.shape == (28, 28, 1)
+    assert (seen.sample.min(), seen.sample.max()) == pytest.approx((0, 1), abs=0.01)
+    assert [(layer.number, layer.operator) for layer in seen.layers] == [
+        (0, "CONV_2D"), (1, "MAX_POOL_2D"), (2, "CONV_2D"), (3, "MAX_POOL_2D"),
+    ]  # fmt: skip
+
+
+def test_input_that_is_no_picture_is_not_seen() -> None:
+    seen = see(resolve_model("sine", ARTIFACTS), 0)
+    assert seen.sample is None and seen.label is None and seen.layers == ()
+
+
+def test_input_in_colours_is_drawn_in_colours_and_one_of_two_channels_side_by_side() -> None:
+    assert drawn_input(np.zeros((4, 5, 3)), 4).shape == (4, 5, 3)
+    assert drawn_input(np.zeros((4, 5, 1)), 4).shape == (4, 5)
+    assert drawn_input(np.zeros((4, 5, 2)), 4).shape == (6, 14)
 
 
 @pytest.mark.parametrize("number", [-1, 256])

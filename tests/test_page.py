@@ -222,6 +222,24 @@ def test_sections_and_sessions_are_tables_that_unfold(page: Document) -> None:
     assert page.said.count("1 start 120") == 2
 
 
+def test_feature_maps_of_a_convolution_network_are_folded_pictures_inside_the_file(
+    tmp_path: Path,
+) -> None:
+    append(tmp_path / "latency.csv", without_sizes(nights.emulated_cnn(1)))
+    page = make(tmp_path / "latency.csv", tmp_path / "report.html")
+    assert "What the layers of fashion_cnn-8 int8_logits see" in page.said
+    assert "on the machine that made this page, not by a board." in page.said
+    images = [attrs for name, attrs in page.tags if name == "img"]
+    assert len(images) == 5 and all(image["alt"] for image in images)
+    assert all((image["src"] or "").startswith("data:image/png;base64,") for image in images)
+    again = make(tmp_path / "latency.csv", tmp_path / "again.html")
+    assert again.source == page.source
+
+
+def test_page_without_convolutions_has_no_empty_place_for_their_maps(page: Document) -> None:
+    assert "Feature maps" not in page.said and page.count("img") == 0
+
+
 def test_old_file_without_runs_makes_a_page(tmp_path: Path) -> None:
     append(tmp_path / "latency.csv", [described.row(p50_us=3.25, n=5, verdict="pass", samples=9)])
     said = make(tmp_path / "latency.csv", tmp_path / "report.html").said

@@ -33,9 +33,10 @@ def program() -> str:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A week of two boards, and a third of which every name is hostile."""
+    """A week of two boards, a convolution network, and a board of which every name is hostile."""
     folder = tmp_path_factory.mktemp("report")
     nights.write_week(folder / "week")
+    append(folder / "week" / "cnn.csv", nights.emulated_cnn(1))
     append(folder / "week" / "hostile.csv", nights.hostile_board(2))
     write_report(
         folder / "week",
@@ -62,15 +63,30 @@ def test_page_renders_with_every_figure_in_sight(tab: Tab) -> None:
     headings = tab.evaluate("[...document.querySelectorAll('h1, h2')].map(h => h.textContent)")
     assert headings == [
         "Hardware-in-the-loop report", "Verdicts", "What was run", "Numbers", "Measurements",
-        "Memory", "Training", "Trend",
+        "Memory", "Feature maps", "Training", "Trend",
     ]  # fmt: skip
     sizes = tab.evaluate(
         "[...document.querySelectorAll('figure svg')].map(s => s.getBoundingClientRect())"
         ".map(r => [r.width, r.height])"
     )
-    # Latency of the real board, outputs and operators of both, flash and RAM, loss and MAE, trends.
-    assert len(sizes) == 2 + 4 + 4 + 2 + 2 + 2
+    # Latency of the real board, outputs and operators of both, flash and RAM, two curves of each
+    # training, trends.
+    assert len(sizes) == 2 + 4 + 4 + 2 + 4 + 2
     assert all(width > 300 and height > 80 for width, height in sizes)
+
+
+def test_feature_maps_are_loaded_and_unfold_without_blur(tab: Tab) -> None:
+    tab.resize(DESK)
+    loaded = tab.evaluate("[...document.images].map(i => [i.complete, i.naturalWidth])")
+    assert loaded == [[True, width] for width in (28, 84, 84, 140, 108)]
+    folded = "document.querySelector('details:has(img)')"
+    assert tab.evaluate(f"{folded}.open") is False
+    tab.evaluate(f"{folded}.open = true")
+    shown = tab.evaluate(
+        "[...document.images].map(i => [i.width, i.height, getComputedStyle(i).imageRendering])"
+    )
+    tab.evaluate(f"{folded}.open = false")
+    assert all(250 < width == height and style == "pixelated" for width, height, style in shown)
 
 
 def test_text_inside_pictures_lies_inside_them(tab: Tab) -> None:
@@ -90,7 +106,8 @@ def test_text_inside_pictures_lies_inside_them(tab: Tab) -> None:
 
 def test_console_stays_empty_and_nothing_is_asked_for(tab: Tab, report: Path) -> None:
     assert tab.messages == []
-    assert tab.requests == [report.resolve().as_uri()]
+    outside = [url for url in tab.requests if not url.startswith("data:image/png;")]
+    assert outside == [report.resolve().as_uri()]
 
 
 def test_policy_of_the_page_forbids_scripts_and_the_network(tab: Tab) -> None:
@@ -115,7 +132,8 @@ def test_policy_of_the_page_forbids_scripts_and_the_network(tab: Tab) -> None:
 
 
 def test_hostile_names_are_text(tab: Tab) -> None:
-    assert tab.evaluate("document.querySelectorAll('script, img, b').length") == 0
+    assert tab.evaluate("document.querySelectorAll('script, b, img:not([alt])').length") == 0
+    assert tab.evaluate("[...document.images].every(i => i.src.startsWith('data:image/png;'))")
     assert nights.HOSTILE in tab.evaluate("document.body.innerText")
 
 
@@ -159,6 +177,14 @@ def test_page_prints_on_a4_with_all_its_text(tab: Tab) -> None:
     # The last is inside what is folded on the screen.
     for said in ("What was run", "latency of one invoke", "began with"):
         assert said in text
+
+
+def test_feature_maps_are_printed_though_folded(tab: Tab) -> None:
+    tab.call("Emulation.clearDeviceMetricsOverride")
+    pages = pypdf.PdfReader(io.BytesIO(tab.pdf())).pages
+    drawn = [one for page in pages for one in page["/Resources"].get("/XObject", {}).values()]
+    images = [one.get_object() for one in drawn if one["/Subtype"] == "/Image"]
+    assert [image["/Width"] for image in images] == [28, 84, 84, 140, 108]
 
 
 def test_figures_are_not_cut_by_the_end_of_a_page(tab: Tab) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.pictures import LEAST_SIDE, grid, picture, png, shades
+from harness.pictures import FRAME, LEAST_SIDE, grid, picture, png, shades
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3), (4, 7, 3)])
@@ -36,3 +36,14 @@ def test_small_images_are_enlarged_by_a_whole_factor() -> None:
 def test_channels_stand_in_a_grid_with_frames(channels: int, across: int, down: int) -> None:
     pixels = grid(np.zeros((LEAST_SIDE, LEAST_SIDE, channels)))
     assert pixels.shape == (down * (LEAST_SIDE + 2), across * (LEAST_SIDE + 2))
+
+
+def test_places_without_a_map_are_no_dark_maps() -> None:
+    pixels = grid(np.zeros((2, 2, 3)), least_side=2)
+    assert (pixels[4:, 4:] == FRAME).all()
+    assert pixels[5, 1] == pixels[1, 5] == 0
+
+
+def test_side_to_enlarge_to_can_be_chosen() -> None:
+    assert picture(np.zeros((5, 7)), least_side=9).shape == (10, 14)
+    assert grid(np.zeros((5, 7, 1)), least_side=5).shape == (7, 9)

@@ -1,0 +1,207 @@
+"""What the convolutions of a model see, as small pictures inside a page."""
+
+from __future__ import annotations
+
+import base64
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.artifact import load_artifact
+from harness.errors import HilError
+from harness.layers import SEEING, Layer, Seen, drawn_input, see
+from harness.pictures import grid, png
+from harness.report import LatencyRow
+from harness.training import Trained, find_trained
+
+SAMPLE = 0
+"""The golden input that is shown."""
+MOST_MAPS = 64
+MOST_BYTES = 225_000
+"""Of all PNG files of one model; base64 makes 300 kB of them."""
+LEAST_SIDE = 24
+"""Pixels of a map; the browser enlarges further, without making the page longer."""
+SHOWN_PX = 340
+"""Pictures are shown this wide or high, unless they have more pixels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One picture: `uri` holds a PNG file; `width` and `height` in CSS pixels."""
+
+    title: str
+    caption: str
+    alt: str
+    uri: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What the layers of a model see; `models` are files of which all pictures are the same."""
+
+    models: tuple[str, ...]
+    views: tuple[View, ...]
+    says: tuple[str, ...]
+    """What was left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gallery:
+    """Sights of several models, and sentences on all of them."""
+
+    says: tuple[str, ...] = ()
+    sights: tuple[Sight, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Maps:
+    """What is to be drawn, (height, width, maps); of an input the maps are colours or channels."""
+
+    title: str
+    values: NDArray[np.float32]
+    is_input: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Drawing:
+    """The first `count` maps of something as a PNG file of `width` x `height` pixels."""
+
+    count: int
+    width: int
+    height: int
+    content: bytes
+
+
+def gallery(rows: Iterable[LatencyRow], roots: Sequence[Path]) -> Gallery:
+    """What the models of these rows see, as far as their files are here and have such layers."""
+    alike: dict[tuple[tuple[View, ...], tuple[str, ...]], list[str]] = {}
+    absent: defaultdict[str, list[str]] = defaultdict(list)
+    sources: dict[str, None] = {}
+    for found in _files(rows, roots):
+        name = f"{found.folder.name} {found.dtype}"
+        try:
+            artifact = load_artifact(found.folder, found.dtype)
+            if SEEING.isdisjoint(artifact.operators):
+                continue
+            seen = see(artifact, SAMPLE)
+        except HilError as error:
+            absent[error.what].append(name)
+            continue
+        if seen.layers:
+            sources[seen.source] = None
+            alike.setdefault(shown(seen), []).append(name)
+    says = [
+        f"Computed by {source} on the machine that made this page, not by a board."
+        for source in sources
+    ]
+    if alike:
+        says.append("A map is one channel of a layer's output; those of one layer share shades.")
+    says += [f"No pictures of {', '.join(names)}: {why}." for why, names in absent.items()]
+    sights = (
+        Sight(models=tuple(names), views=views, says=left) for (views, left), names in alike.items()
+    )
+    return Gallery(says=tuple(says), sights=tuple(sights))
+
+
+def _files(rows: Iterable[LatencyRow], roots: Sequence[Path]) -> Iterable[Trained]:
+    hashes = dict.fromkeys(row.model_sha256 for row in rows)
+    return (found for sha256 in hashes if (found := find_trained(sha256, roots)) is not None)
+
+
+def shown(seen: Seen, most_bytes: int = MOST_BYTES) -> tuple[tuple[View, ...], tuple[str, ...]]:
+    """Pictures in the order of the layers, and what was left out to keep the page small."""
+    everything = [*_input(seen), *(_layer(layer) for layer in seen.layers)]
+    drawings = fitted(everything, most_bytes)
+    pairs = list(zip(everything, drawings, strict=True))
+    missing = [f"{maps.title} ({_size(maps.values)})" for maps, made in pairs if made is None]
+    says = (f"Left out to keep the page small: {', '.join(missing)}.",) if missing else ()
+    return tuple(_view(maps, made) for maps, made in pairs if made is not None), says
+
+
+def _input(seen: Seen) -> tuple[Maps, ...]:
+    if seen.sample is None:
+        return ()
+    title = f"Golden input {SAMPLE}" + (f": {seen.label}" if seen.label else "")
+    return (Maps(title=title, values=seen.sample, is_input=True),)
+
+
+def _layer(layer: Layer) -> Maps:
+    return Maps(title=f"{layer.number} {layer.operator}", values=layer.values)
+
+
+def fitted(everything: Sequence[Maps], most_bytes: int) -> list[Drawing | None]:
+    """Drawings that together have at most `most_bytes`; None where not one map has room.
+
+    Each may take an equal share of what is left, the small ones first, so that what they do not
+    need is for the large ones. Of what is larger than its share fewer maps are drawn.
+    """
+    full = [_drawing(maps, MOST_MAPS) for maps in everything]
+    kept: list[Drawing | None] = [None] * len(full)
+    left = most_bytes
+    for done, place in enumerate(sorted(range(len(full)), key=lambda at: len(full[at].content))):
+        share = left // (len(full) - done)
+        kept[place] = made = _reduced(everything[place], full[place], share)
+        left -= len(made.content) if made else 0
+    return kept
+
+
+def _reduced(maps: Maps, drawing: Drawing, most_bytes: int) -> Drawing | None:
+    while len(drawing.content) > most_bytes:
+        # Channels of an input are no maps: they are shown together or not at all.
+        if maps.is_input or drawing.count == 1:
+            return None
+        drawing = _drawing(maps, drawing.count // 2)
+    return drawing
+
+
+def _drawing(maps: Maps, most: int) -> Drawing:
+    draw = drawn_input if maps.is_input else grid
+    pixels = draw(maps.values[..., :most], LEAST_SIDE)
+    height, width = pixels.shape[:2]
+    count = min(most, maps.values.shape[2])
+    return Drawing(count=count, width=width, height=height, content=png(pixels))
+
+
+def _view(maps: Maps, drawing: Drawing) -> View:
+    values = maps.values[..., : drawing.count]
+    factor = max(1.0, SHOWN_PX / max(drawing.width, drawing.height))
+    return View(
+        title=maps.title,
+        caption=f"{_caption(maps, drawing)}; {_range(values)}",
+        alt=_alt(maps, drawing),
+        uri=f"data:image/png;base64,{base64.b64encode(drawing.content).decode()}",
+        width=round(factor * drawing.width),
+        height=round(factor * drawing.height),
+    )
+
+
+def _caption(maps: Maps, drawing: Drawing) -> str:
+    height, width, count = maps.values.shape
+    if maps.is_input:
+        return _size(maps.values)
+    first = "the first" if drawing.count == 1 else f"the first {drawing.count}"
+    part = f"{first} of {count}" if drawing.count < count else f"{count}"
+    return f"{part} {'map' if count == 1 else 'maps'} of {height} × {width}"
+
+
+def _alt(maps: Maps, drawing: Drawing) -> str:
+    if maps.is_input:
+        return f"The input, {_size(maps.values)}"
+    return f"Feature maps of {maps.title}: {_caption(maps, drawing)}"
+
+
+def _range(values: NDArray[np.float32]) -> str:
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return f"all {low:.3g}"
+    return f"black is {low:.3g}, white {high:.3g}"
+
+
+def _size(values: NDArray[np.float32]) -> str:
+    return " × ".join(str(size) for size in values.shape)
