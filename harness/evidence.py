@@ -194,7 +194,7 @@ class _Tables:
                 rows,
                 samples=samples.pop(identity, []),
                 outputs=outputs.pop(identity, []),
-                layers=layers.pop(identity, []),
+                layers=layers.get(identity, []),
                 memory=memory.pop(identity, []),
             )
             for identity, rows in groups.items()
@@ -264,13 +264,13 @@ def _measurement(
     )
 
 
-def _with_profile(item: Measured, others: Mapping[Any, Sequence[LayerRow]]) -> Measured:
-    """A profile is a run of its own firmware: the newest of the same model and board is shown."""
+def _with_profile(item: Measured, profiles: Mapping[Any, Sequence[LayerRow]]) -> Measured:
+    """Without a profile of its own, it gets the newest of the same model and board."""
     if item.layers:
         return item
     fitting = [
         rows
-        for rows in others.values()
+        for rows in profiles.values()
         if subject_of(rows[0]) == item.subject and rows[0].model_sha256 == item.summary.model_sha256
     ]
     newest = max(fitting, key=lambda rows: rows[0].time_utc, default=())

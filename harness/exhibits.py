@@ -182,8 +182,10 @@ def layers_exhibit(item: Measured, *, name: str) -> Exhibit | None:
         for row in item.layers
     ]
     unit, per = (COUNT, "instruction") if exact else (TIME, "cycle")
+    profiled = item.layers[0]
+    other = "" if profiled.run == item.summary.run else f" of another run, {profiled.time_utc}"
     says = (
-        f"From the profiling build {item.layers[0].firmware_build[:12]}; the firmware that is "
+        f"From the profiling build {profiled.firmware_build[:12]}{other}; the firmware that is "
         "measured carries no stamps.",
     )
     pictures = layer_pictures(bars, unit=unit, per=per, name=name)

@@ -84,9 +84,14 @@ def test_profile_of_another_run_is_shown_with_the_same_model_and_board(tmp_path:
     append(tmp_path / "layers.csv", nights.layer_rows(rows[-1]))
     older = [replace(row, time_utc="2020-01-01T00:00:00Z") for row in nights.layer_rows(rows[-1])]
     append(tmp_path / "layers.csv", [replace(row, run="a" * 12, macs=0) for row in older])
-    with_profile, without = gather(tmp_path).measured
+    later = [
+        replace(row, run="c" * 12, time_utc="2099-01-01T00:00:00Z") for row in nights.real_board(1)
+    ]
+    append(tmp_path / "latency.csv", later)
+    with_profile, without, again = gather(tmp_path).measured
     assert [row.macs for row in with_profile.layers] == [16, 256, 16]
     assert without.layers == ()
+    assert again.summary.run == "c" * 12 and again.layers == with_profile.layers
 
 
 def test_rows_of_no_measurement_are_counted(tmp_path: Path) -> None:
