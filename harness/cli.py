@@ -1,11 +1,10 @@
-"""Command line: `hil COMMAND`; `hil --help` lists them."""
+"""Command line: `hil COMMAND`; `hil --help` lists them. Here are those that run a board."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import signal
-import subprocess
 import sys
 import textwrap
 import time
@@ -19,38 +18,25 @@ from types import FrameType
 import numpy as np
 
 import harness
-from harness.arena import plan_arena
-from harness.artifact import list_models
 from harness.baseline import load_baselines
-from harness.board import RUNTIMES, Board, Registry, load_registry
+from harness.board import RUNTIMES
 from harness.build import Builder
 from harness.cli_baseline import register as register_baseline
+from harness.cli_models import register as register_models
 from harness.cli_profile import show_profile
 from harness.cli_report import register as register_report
 from harness.cli_report import report_to
+from harness.cli_rig import register as register_rig
+from harness.cli_rig import rig_file, rig_option
 from harness.console import progress_on, say
-from harness.doctor import examine
-from harness.errors import HilError, ModelError, ReportError, RigError, TensorError, UnknownName
+from harness.errors import HilError, ModelError, ReportError, TensorError, UnknownName
 from harness.faults import Faults, parse_faults
-from harness.fit import shortage
 from harness.footprint import memory_rows
 from harness.gate import Verdict
-from harness.layers import save_pictures
 from harness.memory import has_symbols, memory_parts
 from harness.outcome import Outcome, of_error, worst
-from harness.ports import (
-    WATCH_S,
-    Listing,
-    SerialPort,
-    candidates,
-    changes,
-    in_bootloader,
-    kind_of,
-    list_serial_ports,
-    rig_lines,
-)
 from harness.profiling import DEFAULT_RUNS, append_profile
-from harness.project import Project, find_project
+from harness.project import find_project
 from harness.ptyboard import serve
 from harness.record import Judge, Plan, judged_by, record
 from harness.reference import resolve_model
@@ -66,10 +52,8 @@ from harness.rig import (
     git_commit,
     open_board,
 )
-from harness.rigcheck import examine_rig
-from harness.rigfile import Plugged, RigFile, job_matrix, load_rig
+from harness.rigfile import RigFile
 from harness.summary import summary
-from harness.udev import udev_rules
 
 EXIT_USAGE = 2
 EPILOG = """\
@@ -77,18 +61,6 @@ exit status: 0 all is well; 1 wrong numbers, or anything else that failed; 2 wro
 that cannot be used; 10 the rig or a board is sick; 11 a board runs other firmware; 12 too slow;
 130 interrupted; 143 terminated. More in docs/outcomes.md
 """
-
-
-def _rig_path(options: argparse.Namespace) -> Path | None:
-    path = options.rig or os.environ.get("HIL_RIG")
-    return Path(path) if path else None
-
-
-def _rig_file(options: argparse.Namespace) -> tuple[RigFile, Registry]:
-    """The rig file (--rig, $HIL_RIG), and the registry with its boards."""
-    registry = load_registry()
-    file = load_rig(_rig_path(options), registry)
-    return file, file.extend(registry)
 
 
 def _rig_options(options: argparse.Namespace, file: RigFile, board_id: str) -> RigOptions:
@@ -113,154 +85,10 @@ def _say_what_it_took(opened: OpenBoard) -> None:
         say(f"{opened.board.id}: {step}")
 
 
-def doctor(options: argparse.Namespace) -> int:
-    """Print every point with its cure; fails if something needed is missing."""
-    project = find_project()
-    findings = examine(project)
-    tflm = Path(options.tflm) if options.tflm else None
-    findings += examine_rig(_rig_path(options), load_registry(), project, tflm)
-    for finding in findings:
-        mark = "ok" if finding.ok else "MISSING" if finding.needed else "absent"
-        print(f"{mark:8}{finding.point}: {finding.detail}")
-        if not finding.ok and finding.cure:
-            cure = finding.cure.replace("\n", "\n           ")
-            print(f"        -> {cure}")
-    sick = any(not item.ok and item.needed for item in findings)
-    return (Outcome.SICK if sick else Outcome.PASSED).exit_status
-
-
-def boards(options: argparse.Namespace) -> int:
-    """List the boards of registry and rig file, where each is plugged in, and unknown ports."""
-    file, registry = _rig_file(options)
-    if options.matrix:
-        print(job_matrix(file))
-        return 0
-    if options.watch:
-        return _watch(registry)
-    listing = list_serial_ports()
-    rows, known = [], set()
-    for board in registry.boards:
-        place, ports = _whereabouts(board, file, listing)
-        known |= {port.path for port in ports}
-        rows.append((board.id, board.attachment, "/".join(board.runtimes), board.mcu, place))
-    print(table(("board", "attachment", "runtimes", "mcu", "port"), rows))
-    for port in listing:
-        if port.usb is not None and port.path not in known:
-            print(f"unknown: {port}")
-    return 0
-
-
-def _whereabouts(board: Board, file: RigFile, listing: Listing) -> tuple[str, Listing]:
-    """Where a board is, in words, and the ports that could be it."""
-    if board.emulated:
-        return "-", ()
-    plugged = file.plugged(board.id) or Plugged(id=board.id, kind=board.kind)
-    found = candidates(board, plugged, listing, neighbours=file.neighbours(board.id))
-    if len(found) == 1:
-        note = " (in its bootloader)" if in_bootloader(board, found[0]) else ""
-        return f"{found[0].path}{note}", found
-    if found:
-        return f"one of {', '.join(port.path for port in found)}", found
-    if plugged.port is not None and ("://" in plugged.port or Path(plugged.port).exists()):
-        return plugged.port, ()
-    return "absent", ()
-
-
-def _watch(registry: Registry) -> int:
-    before: Listing = ()
-    say("watching serial ports; Ctrl-C ends")
-    while True:
-        listing = list_serial_ports()
-        for event, port in changes(before, listing):
-            print(f"{event:10}{port}", flush=True)
-            if event == "plugged" and port.usb is not None:
-                print(_suggestion(port, listing, registry), flush=True)
-        before = listing
-        time.sleep(WATCH_S)
-
-
-def _suggestion(port: SerialPort, listing: Listing, registry: Registry) -> str:
-    kind = kind_of(port, registry.boards)
-    if kind is not None and in_bootloader(kind, port):
-        return f"a {kind.id} in its bootloader: hil flash --board {kind.id} --port {port.path}"
-    board_id, kind_id = (kind.id, kind.id) if kind else ("NAME", "KIND")
-    return rig_lines(board_id, kind_id, port, listing)
-
-
-def udev(options: argparse.Namespace) -> int:
-    """Print udev rules for the boards of the registry; docs/rig.md says where they go."""
-    print(udev_rules(load_registry()), end="")
-    return 0
-
-
-def models(options: argparse.Namespace) -> int:
-    """List models: size, MACs and arena of the int8 form, and the boards that it fits."""
-    project = find_project()
-    registry = load_registry()
-    rows, notes = [], []
-    for name in list_models(project.artifacts):
-        try:
-            artifact = resolve_model(name, project.artifacts)
-        except ModelError as error:
-            notes.append(str(error))
-            continue
-        arena = plan_arena(artifact).size_bytes
-        size = len(artifact.content)
-        short = {
-            board.id: shortage(board, model_bytes=size, arena_bytes=arena)
-            for board in registry.boards
-        }
-        fitting = [board_id for board_id, lacking in short.items() if lacking is None]
-        fits = "all" if len(fitting) == len(short) else f"{len(fitting)} of {len(short)}"
-        rows.append((name, str(size), str(artifact.macs), str(arena), fits))
-        notes += [f"{name} does not fit {id_}: {lack}" for id_, lack in short.items() if lack]
-    print(table(("model", "bytes", "MACs", "arena", "boards"), rows))
-    print("\n".join([*notes, *_untrained(project)]))
-    return 0
-
-
-def _untrained(project: Project) -> list[str]:
-    """Models that a recipe declares and nobody trained, and how to; none without a checkout."""
-    if not (project.root / "models" / "__main__.py").is_file():
-        return []
-    command = [sys.executable, "-m", "models", "list", "--ids"]
-    done = subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=True)
-    trained = list_models(project.artifacts)
-    declared = [line.split(" ") for line in done.stdout.splitlines()]
-    return [
-        f"{model} is not trained here: hil train {recipe} --variant {variant}"
-        for model, recipe, variant in declared
-        if model not in trained
-    ]
-
-
-def layers(options: argparse.Namespace) -> int:
-    """Write what the convolutions of a model make of one golden input as pictures."""
-    artifact = resolve_model(options.name, find_project().artifacts)
-    for path in save_pictures(artifact, options.sample, options.output):
-        print(path)
-    return 0
-
-
-def train(options: argparse.Namespace) -> int:
-    """Run `python -m models train`: training is no import of the harness."""
-    root = find_project().root
-    if not (root / "models" / "__main__.py").is_file():
-        raise RigError("there are no recipes here", hint="Train in a checkout of the project.")
-    command = [sys.executable, "-m", "models", "train", options.name]
-    for name in ("variant", "recipe", "seed", "output", "data", "weights"):
-        value = getattr(options, name)
-        if value is not None:
-            command += [f"--{name}", str(value)]
-    if options.if_changed:
-        command.append("--if-changed")
-    return subprocess.run(command, cwd=root).returncode
-
-
 def build(options: argparse.Namespace) -> int:
     """Build firmware and print where it is and what it takes."""
     project = find_project()
-    board = _rig_file(options)[1][options.board]
+    board = rig_file(options)[1][options.board]
     runtime = board.runtime(options.runtime)
     artifact = resolve_model(options.model, project.artifacts, runtime)
     say(f"building {artifact.name} for {board.id} with {runtime}")
@@ -294,7 +122,7 @@ def memory_table(elf: Path) -> str:
 def flash(options: argparse.Namespace) -> int:
     """Build and upload, whatever the board runs, and see that it answers as the very build."""
     project = find_project()
-    file, registry = _rig_file(options)
+    file, registry = rig_file(options)
     board = registry[options.board]
     if board.emulated:
         say(f"{board.id} is emulated: it gets its firmware whenever it starts; nothing to upload")
@@ -310,7 +138,7 @@ def flash(options: argparse.Namespace) -> int:
 def infer(options: argparse.Namespace) -> int:
     """Invoke the model once on a board with the numbers given, in the model's own unit."""
     project = find_project()
-    file, registry = _rig_file(options)
+    file, registry = rig_file(options)
     board = registry[options.board]
     runtime = board.runtime(options.runtime)
     artifact = resolve_model(options.model, project.artifacts, runtime)
@@ -328,7 +156,7 @@ def infer(options: argparse.Namespace) -> int:
 def bench(options: argparse.Namespace) -> int:
     """Compare and measure boards, append to the CSV, print the summary."""
     project = find_project()
-    file, registry = _rig_file(options)
+    file, registry = rig_file(options)
     plan = Plan(
         samples=options.samples,
         sessions=options.sessions,
@@ -381,7 +209,7 @@ def _outcome(row: LatencyRow) -> Outcome:
 def profile(options: argparse.Namespace) -> int:
     """Show where an inference on a board spends its time, operator by operator."""
     project = find_project()
-    file, registry = _rig_file(options)
+    file, registry = rig_file(options)
     board = registry[options.board]
     runtime = board.runtime(options.runtime)
     artifact = resolve_model(options.model, project.artifacts, runtime)
@@ -422,37 +250,8 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    def rig_option(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--rig", metavar="FILE", help="what is plugged in where [$HIL_RIG]")
-
-    checking = command(doctor)
-    rig_option(checking)
-    checking.add_argument(
-        "--tflm", default=os.environ.get("HIL_TFLM"), metavar="DIR", help="TFLM library [$HIL_TFLM]"
-    )
-    listing = command(boards)
-    rig_option(listing)
-    listing.add_argument("--matrix", action="store_true", help="the rig's, as JSON for CI jobs")
-    listing.add_argument("--watch", action="store_true", help="show what is plugged in and out")
-    command(udev)
-    command(models)
-    training = command(train)
-    training.add_argument("name", metavar="NAME", help="a recipe")
-    training.add_argument("--variant", help="the network; default: the recipe's own")
-    training.add_argument("--recipe", metavar="SCHEDULE", help="the schedule: fast or course")
-    training.add_argument("--seed", type=int)
-    training.add_argument(
-        "--output", type=lambda text: Path(text).absolute(), metavar="DIR", help="models/artifacts"
-    )
-    for name, kind in (("--data", "DIR"), ("--weights", "FILE")):
-        training.add_argument(
-            name, type=lambda text: Path(text).absolute(), metavar=kind, help="for recipes with any"
-        )
-    training.add_argument("--if-changed", action="store_true", help="only if it is not current")
-    inside = command(layers)
-    inside.add_argument("name", metavar="MODEL", help="name, folder or file")
-    inside.add_argument("--sample", type=int, default=0, metavar="N", help="golden input, from 0")
-    inside.add_argument("--output", type=Path, default=Path("reports/layers"), metavar="DIR")
+    register_rig(command)
+    register_models(command)
     for run in (build, flash, infer, bench, profile):
         sub = command(run)
         rig_option(sub)

@@ -555,7 +555,7 @@ def hil(machine, monkeypatch):
     """`hil` in this process, on the scripted machine."""
     scripted = partial(open_board, bench=machine.bench, upload=machine.upload)
     monkeypatch.setattr("harness.cli.open_board", scripted)
-    monkeypatch.setattr("harness.cli.load_registry", lambda: Registry((NANO,)))
+    monkeypatch.setattr("harness.cli_rig.load_registry", lambda: Registry((NANO,)))
     return lambda *arguments: main(list(arguments))
 
 

@@ -13,7 +13,8 @@ from bench import NANO
 from processes import alive, children_of, name_of
 
 from harness.board import Registry
-from harness.cli import EXIT_USAGE, _watch, _whereabouts
+from harness.cli import EXIT_USAGE
+from harness.cli_rig import watch, whereabouts
 from harness.outcome import Outcome
 from harness.ports import SerialPort
 from harness.rigfile import Plugged, RigFile
@@ -184,11 +185,11 @@ def test_where_a_board_is_plugged_in_is_told():
     file = RigFile(boards=(nano, far))
     port = SerialPort(path="/dev/ttyACM0", usb="2341:805a", serial_number="01")
     boot = replace(port, usb="2341:005a")
-    assert _whereabouts(NANO, file, (port,)) == ("/dev/ttyACM0", (port,))
-    assert _whereabouts(NANO, file, (boot,))[0] == "/dev/ttyACM0 (in its bootloader)"
-    assert _whereabouts(NANO, file, ()) == ("absent", ())
-    assert _whereabouts(NANO, file, (port, port))[0] == "one of /dev/ttyACM0, /dev/ttyACM0"
-    assert _whereabouts(replace(NANO, id="far"), file, ())[0] == "rfc2217://bench:4000"
+    assert whereabouts(NANO, file, (port,)) == ("/dev/ttyACM0", (port,))
+    assert whereabouts(NANO, file, (boot,))[0] == "/dev/ttyACM0 (in its bootloader)"
+    assert whereabouts(NANO, file, ()) == ("absent", ())
+    assert whereabouts(NANO, file, (port, port))[0] == "one of /dev/ttyACM0, /dev/ttyACM0"
+    assert whereabouts(replace(NANO, id="far"), file, ())[0] == "rfc2217://bench:4000"
 
 
 def test_what_is_plugged_in_is_shown_with_lines_to_paste(monkeypatch, capsys):
@@ -204,10 +205,10 @@ def test_what_is_plugged_in_is_shown_with_lines_to_paste(monkeypatch, capsys):
         except StopIteration:
             raise KeyboardInterrupt from None
 
-    monkeypatch.setattr("harness.cli.list_serial_ports", listed)
-    monkeypatch.setattr("harness.cli.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("harness.cli_rig.list_serial_ports", listed)
+    monkeypatch.setattr("harness.cli_rig.time.sleep", lambda seconds: None)
     with pytest.raises(KeyboardInterrupt):
-        _watch(registry)
+        watch(registry)
     assert capsys.readouterr().out.splitlines() == [
         "plugged   /dev/ttyACM0  2341:805a  serial number 01",
         "[boards.nano]",

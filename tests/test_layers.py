@@ -32,8 +32,9 @@ LAYERS = (
     {"rows"},
     {"record", "profiling"},
     {"session", "schedule"},
-    {"reporting", "cli_profile", "cli_baseline", "cli_report"},
-    {"plugin", "cli", "doctor", "rigcheck"},
+    {"doctor", "rigcheck"},
+    {"reporting", "cli_profile", "cli_baseline", "cli_report", "cli_models", "cli_rig"},
+    {"plugin", "cli"},
 )
 OUTSIDE_CORE = {"serial", "subprocess", "time", "pytest", "tensorflow"}
 

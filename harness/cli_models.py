@@ -1,0 +1,105 @@
+"""`hil models`, `hil layers` and `hil train`: what there is to run."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from harness.arena import plan_arena
+from harness.artifact import list_models
+from harness.board import load_registry
+from harness.console import Command
+from harness.errors import ModelError, RigError
+from harness.fit import shortage
+from harness.layers import save_pictures
+from harness.project import Project, find_project
+from harness.reference import resolve_model
+from harness.report import table
+
+
+def models(options: argparse.Namespace) -> int:
+    """List models: size, MACs and arena of the int8 form, and the boards that it fits."""
+    project = find_project()
+    registry = load_registry()
+    rows, notes = [], []
+    for name in list_models(project.artifacts):
+        try:
+            artifact = resolve_model(name, project.artifacts)
+        except ModelError as error:
+            notes.append(str(error))
+            continue
+        arena = plan_arena(artifact).size_bytes
+        size = len(artifact.content)
+        short = {
+            board.id: shortage(board, model_bytes=size, arena_bytes=arena)
+            for board in registry.boards
+        }
+        fitting = [board_id for board_id, lacking in short.items() if lacking is None]
+        fits = "all" if len(fitting) == len(short) else f"{len(fitting)} of {len(short)}"
+        rows.append((name, str(size), str(artifact.macs), str(arena), fits))
+        notes += [f"{name} does not fit {id_}: {lack}" for id_, lack in short.items() if lack]
+    print(table(("model", "bytes", "MACs", "arena", "boards"), rows))
+    print("\n".join([*notes, *_untrained(project)]))
+    return 0
+
+
+def _untrained(project: Project) -> list[str]:
+    """Models that a recipe declares and nobody trained, and how to; none without a checkout."""
+    if not (project.root / "models" / "__main__.py").is_file():
+        return []
+    command = [sys.executable, "-m", "models", "list", "--ids"]
+    done = subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=True)
+    trained = list_models(project.artifacts)
+    declared = [line.split(" ") for line in done.stdout.splitlines()]
+    return [
+        f"{model} is not trained here: hil train {recipe} --variant {variant}"
+        for model, recipe, variant in declared
+        if model not in trained
+    ]
+
+
+def layers(options: argparse.Namespace) -> int:
+    """Write what the convolutions of a model make of one golden input as pictures."""
+    artifact = resolve_model(options.name, find_project().artifacts)
+    for path in save_pictures(artifact, options.sample, options.output):
+        print(path)
+    return 0
+
+
+def train(options: argparse.Namespace) -> int:
+    """Run `python -m models train`: training is no import of the harness."""
+    root = find_project().root
+    if not (root / "models" / "__main__.py").is_file():
+        raise RigError("there are no recipes here", hint="Train in a checkout of the project.")
+    command = [sys.executable, "-m", "models", "train", options.name]
+    for name in ("variant", "recipe", "seed", "output", "data", "weights"):
+        value = getattr(options, name)
+        if value is not None:
+            command += [f"--{name}", str(value)]
+    if options.if_changed:
+        command.append("--if-changed")
+    return subprocess.run(command, cwd=root).returncode
+
+
+def register(command: Command) -> None:
+    """Hook the commands in."""
+    command(models)
+    training = command(train)
+    training.add_argument("name", metavar="NAME", help="a recipe")
+    training.add_argument("--variant", help="the network; default: the recipe's own")
+    training.add_argument("--recipe", metavar="SCHEDULE", help="the schedule: fast or course")
+    training.add_argument("--seed", type=int)
+    training.add_argument(
+        "--output", type=lambda text: Path(text).absolute(), metavar="DIR", help="models/artifacts"
+    )
+    for name, kind in (("--data", "DIR"), ("--weights", "FILE")):
+        training.add_argument(
+            name, type=lambda text: Path(text).absolute(), metavar=kind, help="for recipes with any"
+        )
+    training.add_argument("--if-changed", action="store_true", help="only if it is not current")
+    inside = command(layers)
+    inside.add_argument("name", metavar="MODEL", help="name, folder or file")
+    inside.add_argument("--sample", type=int, default=0, metavar="N", help="golden input, from 0")
+    inside.add_argument("--output", type=Path, default=Path("reports/layers"), metavar="DIR")

@@ -1,0 +1,141 @@
+"""`hil doctor`, `hil boards` and `hil udev`: the rig, before anything runs on it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+from harness.board import Board, Registry, load_registry
+from harness.console import Command, say
+from harness.doctor import examine
+from harness.outcome import Outcome
+from harness.ports import (
+    WATCH_S,
+    Listing,
+    SerialPort,
+    candidates,
+    changes,
+    in_bootloader,
+    kind_of,
+    list_serial_ports,
+    rig_lines,
+)
+from harness.project import find_project
+from harness.report import table
+from harness.rigcheck import examine_rig
+from harness.rigfile import Plugged, RigFile, job_matrix, load_rig
+from harness.udev import udev_rules
+
+
+def rig_option(sub: argparse.ArgumentParser) -> None:
+    """The option that `rig_file` reads."""
+    sub.add_argument("--rig", metavar="FILE", help="what is plugged in where [$HIL_RIG]")
+
+
+def _rig_path(options: argparse.Namespace) -> Path | None:
+    path = options.rig or os.environ.get("HIL_RIG")
+    return Path(path) if path else None
+
+
+def rig_file(options: argparse.Namespace) -> tuple[RigFile, Registry]:
+    """The rig file (--rig, $HIL_RIG), and the registry with its boards."""
+    registry = load_registry()
+    file = load_rig(_rig_path(options), registry)
+    return file, file.extend(registry)
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Print every point with its cure; fails if something needed is missing."""
+    project = find_project()
+    findings = examine(project)
+    tflm = Path(options.tflm) if options.tflm else None
+    findings += examine_rig(_rig_path(options), load_registry(), project, tflm)
+    for finding in findings:
+        mark = "ok" if finding.ok else "MISSING" if finding.needed else "absent"
+        print(f"{mark:8}{finding.point}: {finding.detail}")
+        if not finding.ok and finding.cure:
+            cure = finding.cure.replace("\n", "\n           ")
+            print(f"        -> {cure}")
+    sick = any(not item.ok and item.needed for item in findings)
+    return (Outcome.SICK if sick else Outcome.PASSED).exit_status
+
+
+def boards(options: argparse.Namespace) -> int:
+    """List the boards of registry and rig file, where each is plugged in, and unknown ports."""
+    file, registry = rig_file(options)
+    if options.matrix:
+        print(job_matrix(file))
+        return 0
+    if options.watch:
+        return watch(registry)
+    listing = list_serial_ports()
+    rows, known = [], set()
+    for board in registry.boards:
+        place, ports = whereabouts(board, file, listing)
+        known |= {port.path for port in ports}
+        rows.append((board.id, board.attachment, "/".join(board.runtimes), board.mcu, place))
+    print(table(("board", "attachment", "runtimes", "mcu", "port"), rows))
+    for port in listing:
+        if port.usb is not None and port.path not in known:
+            print(f"unknown: {port}")
+    return 0
+
+
+def whereabouts(board: Board, file: RigFile, listing: Listing) -> tuple[str, Listing]:
+    """Where a board is, in words, and the ports that could be it."""
+    if board.emulated:
+        return "-", ()
+    plugged = file.plugged(board.id) or Plugged(id=board.id, kind=board.kind)
+    found = candidates(board, plugged, listing, neighbours=file.neighbours(board.id))
+    if len(found) == 1:
+        note = " (in its bootloader)" if in_bootloader(board, found[0]) else ""
+        return f"{found[0].path}{note}", found
+    if found:
+        return f"one of {', '.join(port.path for port in found)}", found
+    if plugged.port is not None and ("://" in plugged.port or Path(plugged.port).exists()):
+        return plugged.port, ()
+    return "absent", ()
+
+
+def watch(registry: Registry) -> int:
+    """Print each port that comes or goes, until interrupted."""
+    before: Listing = ()
+    say("watching serial ports; Ctrl-C ends")
+    while True:
+        listing = list_serial_ports()
+        for event, port in changes(before, listing):
+            print(f"{event:10}{port}", flush=True)
+            if event == "plugged" and port.usb is not None:
+                print(_suggestion(port, listing, registry), flush=True)
+        before = listing
+        time.sleep(WATCH_S)
+
+
+def _suggestion(port: SerialPort, listing: Listing, registry: Registry) -> str:
+    kind = kind_of(port, registry.boards)
+    if kind is not None and in_bootloader(kind, port):
+        return f"a {kind.id} in its bootloader: hil flash --board {kind.id} --port {port.path}"
+    board_id, kind_id = (kind.id, kind.id) if kind else ("NAME", "KIND")
+    return rig_lines(board_id, kind_id, port, listing)
+
+
+def udev(options: argparse.Namespace) -> int:
+    """Print udev rules for the boards of the registry; docs/rig.md says where they go."""
+    print(udev_rules(load_registry()), end="")
+    return 0
+
+
+def register(command: Command) -> None:
+    """Hook the commands in."""
+    checking = command(doctor)
+    rig_option(checking)
+    checking.add_argument(
+        "--tflm", default=os.environ.get("HIL_TFLM"), metavar="DIR", help="TFLM library [$HIL_TFLM]"
+    )
+    listing = command(boards)
+    rig_option(listing)
+    listing.add_argument("--matrix", action="store_true", help="the rig's, as JSON for CI jobs")
+    listing.add_argument("--watch", action="store_true", help="show what is plugged in and out")
+    command(udev)
