@@ -198,8 +198,9 @@ def warn(text: str) -> None:
 def finished_first(what: str, say: Callable[[str], None] = warn) -> Iterator[None]:
     """SIGINT and SIGTERM wait until the block has ended; a second SIGINT interrupts it.
 
-    A cancelled job would otherwise leave a board in its bootloader. Does nothing in a thread,
-    where Python delivers no signals.
+    A cancelled job would otherwise leave a board in its bootloader. A signal that the parent
+    process had ignored stays so, as under nohup. Does nothing in a thread, where Python delivers
+    no signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -213,7 +214,13 @@ def finished_first(what: str, say: Callable[[str], None] = warn) -> Iterator[Non
         pending.append(number)
         say(f"interrupted: finishing {what} first; interrupt once more to kill it")
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: handler
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if (handler := signal.getsignal(number)) != signal.SIG_IGN
+    }
+    for number in before:
+        signal.signal(number, note)
     try:
         yield
     finally:

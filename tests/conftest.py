@@ -1,7 +1,19 @@
 """Fixtures of several test files."""
 
+import signal
+
 import pytest
 from pytests import ROOT, SMALL
+
+
+@pytest.fixture
+def heard_interrupts():
+    """Children hear SIGINT, which background jobs of a shell, and all they start, ignore."""
+    before = signal.getsignal(signal.SIGINT)
+    if before == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -183,8 +183,20 @@ while not pathlib.Path("finish").exists():
 
 
 @pytest.fixture
-def uploading(tmp_path):
+def uploading(tmp_path, heard_interrupts):
     """A process in mid-upload, which ends when the file `finish` is there."""
+    yield from an_upload(tmp_path)
+
+
+@pytest.fixture
+def deaf_upload(tmp_path):
+    """The same where the parent ignores SIGINT, as a shell has its background jobs do."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield from an_upload(tmp_path)
+    signal.signal(signal.SIGINT, before)
+
+
+def an_upload(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED.format(upload=UPLOAD), str(tmp_path / "log")],
         cwd=tmp_path,
@@ -221,6 +233,14 @@ def test_a_terminated_upload_is_finished_too(uploading, tmp_path):
     (tmp_path / "finish").touch()
     out, _ = uploading.communicate(timeout=20)
     assert out.startswith("uploaded") and uploading.returncode == -signal.SIGTERM
+
+
+def test_an_ignored_interrupt_stays_ignored(deaf_upload, tmp_path):
+    for _ in range(2):
+        deaf_upload.send_signal(signal.SIGINT)
+    (tmp_path / "finish").touch()
+    out, err = deaf_upload.communicate(timeout=20)
+    assert out.split("\n")[:2] == ["uploaded", "went on"] and err == ""
 
 
 def test_a_second_interrupt_kills_the_upload(uploading):

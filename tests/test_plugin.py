@@ -216,20 +216,13 @@ with hold("virtual", timeout_s=1, folder=Path(sys.argv[1])):
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
 @pytest.mark.parametrize("on", ["virtual", "qemu-m4"])
-def test_nothing_is_left_when_pytest_is_ended(run, on, ending):
+def test_nothing_is_left_when_pytest_is_ended(run, heard_interrupts, on, ending):
     (run.path / "test_it.py").write_text(
         "import time\ndef test_it(dut, latency):\n"
         "    latency(n=10)\n    print('ready', flush=True)\n    time.sleep(60)\n"
     )
     command = [sys.executable, "-m", "pytest", "-s", "-p", "harness.plugin", "--board", on]
-    process = subprocess.Popen(
-        command,
-        cwd=run.path,
-        stdout=subprocess.PIPE,
-        text=True,
-        # A parent in the background may have left SIGINT ignored, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    process = subprocess.Popen(command, cwd=run.path, stdout=subprocess.PIPE, text=True)
     try:
         while "ready" not in (line := process.stdout.readline()):
             assert line, "pytest ended early"

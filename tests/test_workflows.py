@@ -280,7 +280,7 @@ def test_slow(dut):
 
 
 @pytest.fixture
-def cancelled(checkout: Path, environment: dict[str, str]) -> Any:
+def cancelled(checkout: Path, environment: dict[str, str], heard_interrupts: None) -> Any:
     """Start the step `Test` on a test without end, and signal its shell as GitHub does."""
     (checkout / "tests" / "board" / "test_on_board.py").write_text(SLOW)
 
