@@ -183,6 +183,10 @@ def print_simulated(count: int) -> None:
                 f"{name:33}{100 * spread:6.1f}%  {counted(found.slower):>14}  "
                 f"{counted(caught):>14}  {found.same.mean():6.2f}"
             )
+    print(f"\nother numbers of sessions, which differ by {100 * SPREAD:.1f} %, normally")
+    for sessions in (3, 5, 10):
+        (share,) = _power(sessions, np.array([CAUGHT]), count)
+        print(f"{sessions:2} sessions a side: 3 % caught {100 * share:.1f} times in 100")
     print("\nwithout the fence and with three session spreads")
     for spread in (0.003, 0.01, 0.05):
         for name, noise in noises(spread).items():
