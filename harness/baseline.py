@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +16,8 @@ from filelock import FileLock
 
 from harness.csvfile import cell, columns, read
 from harness.errors import ReportError
-from harness.gate import SHARED_LEAST_DELTA, Judgement, Sessions, Verdict, judge
+from harness.files import write_whole
+from harness.gate import LEAST_DELTA, SHARED_LEAST_DELTA, Judgement, Sessions, Verdict, judge
 from harness.report import RUN, SESSION, LatencyRow
 
 DEFAULT_BASELINES = Path("baselines.csv")
@@ -88,9 +87,7 @@ class Run:
         times = tuple(row.p50_us for row in self.sessions if row.p50_us)
         step, rate = self.row.timer_step_ticks, self.row.tick_hz
         step_us = step * 1e6 / rate if step and rate else 0.0
-        if _times_the_host(self.row):
-            return Sessions(figures=times, step_us=step_us, least_delta=SHARED_LEAST_DELTA)
-        return Sessions(figures=times, step_us=step_us)
+        return Sessions(figures=times, step_us=step_us, least_delta=least_delta_of(self.row))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +118,11 @@ class Against:
 def _times_the_host(row: LatencyRow) -> bool:
     """Whether the board's clock is that of the machine it is a process on."""
     return row.emulated and row.mcu.startswith("host")
+
+
+def least_delta_of(row: LatencyRow) -> float:
+    """The smallest change of a board's time that counts, as a share of its baseline."""
+    return SHARED_LEAST_DELTA if _times_the_host(row) else LEAST_DELTA
 
 
 def _measured(row: LatencyRow) -> bool:
@@ -403,14 +405,4 @@ def _copy_aside(path: Path) -> Path:
 def _write(path: Path, grid: Sequence[Sequence[str]]) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(grid)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text.getvalue())
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(path, text.getvalue().encode())

@@ -34,6 +34,7 @@ from harness.errors import (
     ToolMissing,
     Where,
 )
+from harness.files import write_whole
 from harness.footprint import MemoryByOwner
 from harness.library import (
     Library,
@@ -425,9 +426,8 @@ class Builder:
                 shutil.copy2(elf.with_name(name), kept / name)
         (kept / STEPS).write_text(steps_text(steps))
         # Written last: its presence says that the folder is whole.
-        part = kept / "firmware.json.part"
-        part.write_text(json.dumps([asdict(section) for section in sections], indent=1))
-        part.rename(kept / "firmware.json")
+        listed = json.dumps([asdict(section) for section in sections], indent=1)
+        write_whole(kept / "firmware.json", listed.encode())
 
     def _run_pio(self, job: Job, work: Path) -> None:
         environment = pio_environment(self._project, work, work / "model")

@@ -17,6 +17,7 @@ from elftools.elf.elffile import ELFFile
 
 from harness import footprint as footprint_module
 from harness import owners as owners_module
+from harness.files import write_whole
 from harness.footprint import Area, MemoryByOwner, Part, Pointer, Symbol, footprint, summed
 
 _LOCAL = 0
@@ -48,9 +49,8 @@ def memory_parts(elf: Path) -> tuple[Part, ...]:
         if known["key"] == key:
             return tuple(Part(**part) for part in known["parts"])
     parts = read_parts(elf)
-    part_file = kept.with_suffix(".part")
-    part_file.write_text(json.dumps({"key": key, "parts": [asdict(part) for part in parts]}))
-    part_file.rename(kept)
+    found = {"key": key, "parts": [asdict(part) for part in parts]}
+    write_whole(kept, json.dumps(found).encode())
     return parts
 
 

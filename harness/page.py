@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -26,6 +24,7 @@ from harness.exhibits import (
     trend_exhibit,
 )
 from harness.featuremaps import Gallery, gallery
+from harness.files import write_whole
 from harness.plots import figure_text, size_text
 from harness.progress import Progress, unseen
 from harness.report import LatencyRow
@@ -179,15 +178,11 @@ def render(page: Page) -> str:
 
 
 def _write(output: Path, text: str) -> None:
-    part = output.with_name(f".{output.name}.{os.getpid()}.part")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         # A path may hold bytes that are no text.
-        part.write_text(text, encoding="utf-8", errors="replace")
-        part.replace(output)
+        write_whole(output, text.encode(errors="replace"))
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise ReportError(f"cannot write {output}: {error.strerror}") from error
 
 

@@ -19,8 +19,8 @@ CORE = """
 """
 EDGES = """
     arena baseline build buildlog canvas codegen codegen_aot codegen_tflm console emulator ending
-    evidence exhibits featuremaps flash layers library link lock memory page plots ports project
-    ptyboard reference toolchain training versus
+    evidence exhibits featuremaps files flash layers library link lock memory page plots ports
+    project ptyboard reference toolchain training versus
 """
 LAYERS = (
     {"errors"},
