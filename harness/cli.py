@@ -187,7 +187,7 @@ def bench(options: argparse.Namespace) -> int:
     print(summary(rows, options.csv))
     if options.report is not None:
         runs = {row.run for row in rows if row.run is not None}
-        report_to(options.report, options.csv, runs=runs)
+        report_to(options.report, options.csv, runs=runs, progress=options.progress)
     return worst(_outcome(row) for row in rows).exit_status
 
 

@@ -20,7 +20,7 @@ from harness.baseline import (
 from harness.console import Command, say
 from harness.errors import ReportError
 from harness.outcome import Outcome
-from harness.report import WIDTH, table
+from harness.report import WIDTH, counted, table
 from harness.rig import DEFAULT_CSV
 from harness.versus import FORMATS, any_slower, as_csv, as_markdown, as_text, versus
 
@@ -92,7 +92,7 @@ def _show(options: argparse.Namespace) -> int:
 def _described(run: Run) -> list[str]:
     key = run.key
     figures = " ".join(f"{figure:.6g}" for figure in run.figures.figures)
-    lines = [
+    return [
         str(key),
         f"  measured  {run.row.time_utc}, run {run.id}, commit {run.row.git_commit or 'unknown'}",
         f"  sessions  {_sessions(run)}: {figures}",
@@ -106,7 +106,6 @@ def _described(run: Run) -> list[str]:
         ),
         f"  model     {key.model_sha256}",
     ]
-    return lines
 
 
 def _clock(key: Key) -> str:
@@ -116,15 +115,13 @@ def _clock(key: Key) -> str:
 
 
 def _sessions(run: Run) -> str:
-    count = len(run.sessions)
     lost = f", {run.lost} lost" if run.lost else ""
-    return f"{_median(run)}, {count} session{'s' * (count > 1)}{lost}"
+    return f"{_median(run)}, {counted(len(run.sessions), 'session')}{lost}"
 
 
 def _median(run: Run) -> str:
-    ordered = sorted(run.figures.figures)
-    middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
-    return f"{middle:.0f} instr" if run.figures.exact else f"{middle:.6g} us"
+    figures = run.figures
+    return f"{figures.median:.0f} instr" if figures.exact else f"{figures.median:.6g} us"
 
 
 def _existing(path: Path) -> Baselines:

@@ -32,7 +32,7 @@ def report_to(
         source,
         output,
         now=datetime.now(timezone.utc),
-        artifacts=(project.artifacts, project.state / "artifacts"),
+        artifacts=project.artifact_roots,
         registry=load_registry(),
         runs=runs,
         progress=progress,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from harness.progress import Advance, Progress, State, Task, state, unseen
+from harness.report import shortened
 
 DELAY_S = 2.0
 """Work shorter than this shows nothing."""
@@ -181,7 +182,7 @@ def line(now: State, columns: int, *, unicode: bool = True) -> str:
         None if now.share is None else 1.0,
         now.elapsed_s,
         ncols=columns,
-        prefix=_shortened(
+        prefix=_on_a_line(
             now.what, columns - (_TIME_COLUMNS if now.share is None else _BAR_COLUMNS)
         ),
         ascii=not unicode,
@@ -190,7 +191,7 @@ def line(now: State, columns: int, *, unicode: bool = True) -> str:
     return text
 
 
-def _shortened(what: str, columns: int) -> str:
+def _on_a_line(what: str, columns: int) -> str:
     """Text on one line, cut if it is too long: it goes away in a moment."""
     plain = "".join(char if char.isprintable() else "?" for char in what)
-    return plain if len(plain) <= columns else f"{plain[: max(0, columns - 2)]}.."
+    return shortened(plain, columns)

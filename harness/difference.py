@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.operators import Operator
+from harness.report import shortened
 
 SHOWN = 5
 LONGEST_NAME = 71
+"""Of one that fits its line: the converter joins the names of all that it merged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,7 @@ class Difference:
         size = "x".join(map(str, self.shape))
         lines = [
             f"first difference: operator {self.index}, {self.kind}",
-            f"  output {_cut(self.name)}",
+            f"  output {shortened(self.name, LONGEST_NAME)}",
             f"  {self.dtype} {size}: {self.differing} of {self.elements} elements differ from "
             f"{self.golden}, by up to {self.max_abs:g}",
         ]
@@ -102,11 +104,6 @@ def difference_at(
         golden=source,
         second=None if second is None else int(np.count_nonzero(_unlike(board, second))),
     )
-
-
-def _cut(name: str) -> str:
-    """A name that fits its line: the converter joins those of all that it merged."""
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 2]}.."
 
 
 def _unlike(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:

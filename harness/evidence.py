@@ -14,7 +14,7 @@ from harness.csvfile import beside, columns, read
 from harness.errors import ReportError
 from harness.footprint import MemoryRow
 from harness.profile import LayerRow
-from harness.report import RUN, LatencyRow, OutputRow, SampleRow
+from harness.report import RUN, LatencyRow, OutputRow, SampleRow, counted
 
 Row = TypeVar("Row")
 
@@ -183,7 +183,7 @@ class _Tables:
     def measured(self) -> tuple[Measured, ...]:
         """Measurements in the order of time; completes the notes."""
         if self._twice:
-            self.notes.append(f"{_counted(self._twice, 'row')} found twice, counted once")
+            self.notes.append(f"{counted(self._twice, 'row')} found twice, counted once")
         groups = _grouped(self._all(LatencyRow), _identity)
         samples = _grouped(self._all(SampleRow), _run_of)
         outputs = _grouped(self._all(OutputRow), _run_of)
@@ -208,7 +208,7 @@ class _Tables:
     def _note_orphans(self, name: str, groups: Mapping[Any, Sequence[Any]]) -> None:
         if count := sum(len(rows) for rows in groups.values()):
             self.notes.append(
-                f"{_counted(count, 'row')} of {name} are of no measurement here: left out"
+                f"{counted(count, 'row')} of {name} are of no measurement here: left out"
             )
 
 
@@ -220,10 +220,6 @@ def _kind_of(path: Path) -> type[Any] | None:
         return None
     fitting = [kind for kind in _KINDS if _HALLMARKS[kind] <= header]
     return max(fitting, key=lambda kind: len(header & set(columns(kind))), default=None)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[Row]]:

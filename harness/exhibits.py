@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.artifact import read_manifest
+from harness.baseline import least_delta_of
 from harness.board import Registry
 from harness.compare import top1
 from harness.errors import ModelError, UnknownName
 from harness.evidence import Measured, Subject
-from harness.gate import LEAST_DELTA, SHARED_LEAST_DELTA
+from harness.owners import OWNERS
 from harness.plots import (
-    OWNERS,
     Curves,
     LayerBar,
     MemoryBar,
@@ -294,7 +294,7 @@ def _tolerance(row: LatencyRow) -> float:
     """Share of the baseline by which a median may be off without any consequence."""
     if latency_unit(row) == COUNT:
         return 0.0
-    return SHARED_LEAST_DELTA if row.emulated else LEAST_DELTA
+    return least_delta_of(row)
 
 
 def _trend_point(item: Measured) -> TrendPoint | None:

@@ -64,6 +64,11 @@ class Sessions:
         if any(not 0 < figure < math.inf for figure in self.figures):
             raise ValueError(f"a session's median is positive, not among {self.figures}")
 
+    @property
+    def median(self) -> float:
+        """Of the figures; there must be one at least."""
+        return float(np.median(self.figures))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
@@ -257,7 +262,7 @@ def judge(base: Sessions, new: Sessions) -> Judgement:
 
 
 def _judge_counts(base: Sessions, new: Sessions) -> Judgement:
-    ratio = _middle(new.figures) / _middle(base.figures)
+    ratio = new.median / base.median
     before, after = _counted(base.figures), _counted(new.figures)
     if min(new.figures) > max(base.figures):
         verdict, how = Verdict.SLOWER, f"{after} instructions against {before}: exact, so one more"
@@ -278,10 +283,6 @@ def _judge_counts(base: Sessions, new: Sessions) -> Judgement:
     )
 
 
-def _middle(figures: Sequence[float]) -> float:
-    return float(np.median(figures))
-
-
 def _counted(figures: Sequence[float]) -> str:
     low, high = min(figures), max(figures)
     return f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
@@ -294,7 +295,7 @@ def _judge_times(base: Sessions, new: Sessions) -> Judgement:
             verdict=Verdict.CANNOT_TELL,
             rule=f"{_against(m, n)}: {LEAST_SESSIONS} on each side say how sessions differ, "
             "fewer do not",
-            ratio=_middle(new.figures) / _middle(base.figures),
+            ratio=new.median / base.median,
         )
     step_us = max(base.step_us, new.step_us)
     least_delta = max(base.least_delta, new.least_delta)

@@ -26,6 +26,8 @@ from harness.canvas import (
     style,
     svg,
 )
+from harness.owners import OWNERS
+from harness.report import counted
 
 BODY_PERCENT = 95
 SQUEEZED = 4.0
@@ -37,7 +39,6 @@ WIDEST_ZONE = 0.2
 MOST_LAYERS = 30
 MOST_LETTERS = 30
 """Of a name beside a bar: a longer one would leave the bar no room."""
-OWNERS = ("model", "runtime", "kernels", "harness", "rest")
 _OWNER_COLOURS = dict(zip(OWNERS, (BLUE, ORANGE, GREEN, PURPLE, FAINT), strict=True))
 
 
@@ -159,10 +160,6 @@ def _short(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 def _histogram(
     sessions: Mapping[int, NDArray[np.float64]], limits: Shown, *, unit: str, name: str, tail: str
 ) -> Picture:
@@ -182,8 +179,8 @@ def _histogram(
         picture = svg(
             drawn,
             name=name,
-            label=f"Histogram of the latency of {_many(everything.size, 'invoke')} in "
-            f"{_many(len(sessions), 'session')}, from {everything.min():.4g} to "
+            label=f"Histogram of the latency of {counted(everything.size, 'invoke')} in "
+            f"{counted(len(sessions), 'session')}, from {everything.min():.4g} to "
             f"{everything.max():.4g} {unit}, median {np.median(everything):.4g} {unit}.",
         )
     each = f"each of {len(sessions)} sessions" if len(sessions) > 1 else "the one session"
@@ -461,14 +458,14 @@ def _training(
                     linestyle=dashes,
                     label=label,
                 )
-        everything = [value for value in (*trained, *apart)]
+        everything = [*trained, *apart]
         if min(everything) > 0 and max(everything) > 20 * min(everything):
             drawn.set_yscale("log")
         drawn.set_xlabel(per)
         drawn.set_ylabel(metric)
         drawn.xaxis.get_major_locator().set_params(integer=True)
         _legend(drawn, 2 if apart else 1)
-        last = f"{trained[-1]:.4g} after {_many(len(trained), per)}"
+        last = f"{trained[-1]:.4g} after {counted(len(trained), per)}"
         if apart:
             last += f", {apart[-1]:.4g} on data kept apart"
         picture = svg(
@@ -674,7 +671,7 @@ def trend_picture(
         first, last = points[0].median, points[-1].median
         change = f"{last / first - 1:+.2%} against" if first and first != last else "as much as"
         said = (
-            f"{_many(len(points), 'run')}; the last one's median is {figure_text(last)} {unit}, "
+            f"{counted(len(points), 'run')}; the last one's median is {figure_text(last)} {unit}, "
             f"{change} the first."
         )
         if not any(point.baseline for point in points):

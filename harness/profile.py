@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from harness.errors import ModelError
 from harness.latency import Timer
 from harness.operators import Operator, Step
-from harness.report import table
+from harness.report import shortened, table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -257,7 +257,7 @@ def profile_table(profile: Profile) -> str:
     unit, rate = ("instr", "MAC/instr") if emulated else ("us", "MAC/cycle")
     rows = [
         (
-            f"{layer.index:2} {_short(layer.operator, 19)}",
+            f"{layer.index:2} {shortened(layer.operator, 19)}",
             shape_text(layer.shape),
             str(layer.macs or "-"),
             _amount(layer.cost),
@@ -307,10 +307,6 @@ def profile_from(rows: Sequence[LayerRow]) -> Profile:
         observing=cost(first.observing_us, first.observing_instructions),
         n=first.n,
     )
-
-
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 2]}.."
 
 
 def _amount(cost: Cost) -> str:

@@ -21,6 +21,7 @@ from harness.operators import Operator, Step, read_operators
 from harness.profile import LayerRow, Profile, profile_of, shape_text, step_name
 from harness.project import Project
 from harness.reference import LiteRtInterpreter, TflmInterpreter
+from harness.report import time_text
 from harness.rig import OpenBoard, RigOptions, open_board
 
 DEFAULT_RUNS = 10
@@ -87,7 +88,7 @@ def layer_rows(
         run: what tells this run from others.
     """
     hello = opened.dut.hello
-    time_utc = (now or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    time_utc = time_text(now or datetime.now(timezone.utc))
     return tuple(
         LayerRow(
             run=run,

@@ -22,6 +22,11 @@ class Project:
         return self.root / "models" / "artifacts"
 
     @property
+    def artifact_roots(self) -> tuple[Path, ...]:
+        """All folders of artifact folders: the committed ones, and what was trained here."""
+        return self.artifacts, self.state / "artifacts"
+
+    @property
     def firmware(self) -> Path:
         """Firmware sources."""
         return self.root / "firmware"

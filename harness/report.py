@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 WIDTH = 80
 """Columns of what is printed for people."""
@@ -162,6 +163,21 @@ def _stacked(headings: tuple[str, ...]) -> list[tuple[str, ...]]:
     split = [heading.split("\n") for heading in headings]
     height = max(len(parts) for parts in split)
     return list(zip(*([""] * (height - len(parts)) + parts for parts in split), strict=True))
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 session`, `2 sessions`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def shortened(text: str, most: int) -> str:
+    """Text of at most `most` characters; two dots stand for what was cut."""
+    return text if len(text) <= most else f"{text[: max(0, most - 2)]}.."
+
+
+def time_text(when: datetime) -> str:
+    """A time in UTC as the columns `time_utc` have it."""
+    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def wrapped(line: str, width: int = WIDTH) -> list[str]:

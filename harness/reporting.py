@@ -190,9 +190,10 @@ class Reporting:
             rig.options.csv,
             path,
             now=datetime.now(timezone.utc),
-            artifacts=(rig.project.artifacts, rig.project.state / "artifacts"),
+            artifacts=rig.project.artifact_roots,
             registry=rig.registry,
             runs=runs,
+            progress=rig.progress,
         )
         return (*notes, f"report: {path}")
 

@@ -18,7 +18,7 @@ from harness.footprint import MemoryRow
 from harness.latency import LatencySummary, summarize
 from harness.memory import memory_parts
 from harness.protocol import BoardMemory
-from harness.report import RUN, SESSION, LatencyRow, OutputRow, SampleRow
+from harness.report import RUN, SESSION, LatencyRow, OutputRow, SampleRow, time_text
 from harness.rig import OpenBoard
 from harness.runner import Measurement
 from harness.tensor import activate, dequantize
@@ -50,7 +50,7 @@ def blank_row(opened: OpenBoard, *, run: str, commit: str | None, now: datetime)
     hello, compared, firmware = opened.dut.hello, opened.comparison, opened.firmware
     classes = compared.classes
     row = LatencyRow(
-        time_utc=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        time_utc=time_text(now),
         git_commit=commit,
         session=opened.session,
         board=opened.board.id,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from harness.compare import Verdict
-from harness.report import LatencyRow
+from harness.report import LatencyRow, counted
 
 
 class Mood(str, Enum):
@@ -184,5 +184,5 @@ def overall(judged: Sequence[tuple[str, Verdicts]]) -> Overall:
         if against
         else "none compared with a baseline"
     )
-    counted = f"{len(judged)} measurement{'' if len(judged) == 1 else 's'}, {scope}."
-    return Overall(mood=mood, headline=headline, points=(*wrong, *slower, *sick, *doubts, counted))
+    measured = f"{counted(len(judged), 'measurement')}, {scope}."
+    return Overall(mood=mood, headline=headline, points=(*wrong, *slower, *sick, *doubts, measured))

@@ -153,11 +153,7 @@ def _unit(figures: Sessions) -> str:
 
 
 def _median(figures: Sessions) -> float | None:
-    ordered = sorted(figures.figures)
-    if not ordered:
-        return None
-    half = len(ordered) // 2
-    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+    return figures.median if figures.figures else None
 
 
 def any_slower(rows: Iterable[VersusRow]) -> bool:

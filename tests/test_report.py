@@ -1,4 +1,6 @@
-from harness.report import WIDTH, table, wrapped
+from datetime import datetime, timezone
+
+from harness.report import WIDTH, counted, shortened, table, time_text, wrapped
 
 
 def test_table_aligns_the_first_column_left_and_the_others_right() -> None:
@@ -16,3 +18,15 @@ def test_a_long_line_is_wrapped_also_where_a_word_is_longer_than_the_terminal() 
     lines = wrapped("read " + "x" * 200)
     assert len(lines) > 2 and all(len(line) <= WIDTH for line in lines)
     assert "".join(line.strip() for line in lines).count("x") == 200
+
+
+def test_a_noun_is_in_the_plural_but_for_one() -> None:
+    assert [counted(n, "run") for n in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
+
+
+def test_a_text_is_cut_to_its_room_and_says_so() -> None:
+    assert [shortened("MUL_ADD", most) for most in (7, 6, 1)] == ["MUL_ADD", "MUL_..", ".."]
+
+
+def test_a_time_is_written_as_the_csv_has_it() -> None:
+    assert time_text(datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)) == "2026-01-02T03:04:05Z"
