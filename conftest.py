@@ -6,7 +6,7 @@ import pytest
 
 pytest_plugins = ["harness.plugin"]
 
-BOARD_TESTS = Path(__file__).parent / "tests" / "board"
+BOARD_TESTS = Path(__file__).parent / "harness" / "suite"
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -3,7 +3,7 @@
 import signal
 
 import pytest
-from pytests import ROOT, SMALL
+from fakes.pytests import ROOT, SMALL
 
 
 @pytest.fixture

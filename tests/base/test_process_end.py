@@ -1,0 +1,94 @@
+"""SIGTERM, sent to processes of their own."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+BEGIN = """
+import os, signal, sys
+from harness.ending import Ending
+
+def terminate(): os.kill(os.getpid(), signal.SIGTERM)
+
+ending = Ending()
+"""
+
+
+def said(code):
+    """What a process says that runs this code."""
+    done = subprocess.run(
+        [sys.executable, "-c", BEGIN + code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        # Whatever the parent of these tests has ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL),
+    )
+    return done.returncode, done.stdout.split(), done.stderr
+
+
+def test_the_first_sigterm_interrupts_and_the_second_does_not():
+    code = """
+ending.install()
+try:
+    terminate()
+except KeyboardInterrupt:
+    print("interrupted")
+    terminate()
+print("closed")
+"""
+    assert said(code)[:2] == (0, ["interrupted", "closed"])
+
+
+@pytest.mark.parametrize("begun", ["ending.begin()", "pass"])
+def test_a_sigterm_does_not_cut_short_what_ctrl_c_began(begun):
+    code = f"""
+ending.install()
+try:
+    try:
+        raise KeyboardInterrupt
+    finally:
+        {begun}
+        terminate()
+        print("closed")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    assert said(code)[:2] == (0, ["closed", "interrupted"])
+
+
+def test_a_handler_of_the_application_stays():
+    code = """
+signal.signal(signal.SIGTERM, lambda *_: print("mine"))
+ending.install()
+terminate()
+ending.restore()
+terminate()
+"""
+    assert said(code)[:2] == (0, ["mine", "mine"])
+
+
+def test_afterwards_sigterm_ends_the_process_again():
+    code = """
+ending.install()
+ending.restore()
+ending.restore()
+terminate()
+"""
+    assert said(code)[0] == -signal.SIGTERM
+
+
+def test_beside_the_main_thread_nothing_is_installed():
+    code = """
+import threading
+thread = threading.Thread(target=ending.install)
+thread.start()
+thread.join()
+print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
+"""
+    assert said(code)[:2] == (0, ["True"])

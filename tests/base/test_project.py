@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.project import Project, find_project
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_checkout_is_found_and_builds_into_a_folder_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("HIL_STATE_DIR", raising=False)
+    assert find_project() == Project(root=ROOT, state=ROOT / ".hil")
+
+
+def test_environment_moves_what_is_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HIL_STATE_DIR", str(tmp_path))
+    assert find_project() == Project(root=ROOT, state=tmp_path)
+
+
+def test_project_names_its_folders(tmp_path: Path) -> None:
+    project = Project(root=tmp_path, state=tmp_path / "state")
+    assert project.artifacts == tmp_path / "models" / "artifacts"
+    assert project.firmware == tmp_path / "firmware"

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from harness.errors import BoardBusy, RigError
+from harness.lock import hold, hold_uploads, lock_folder
+
+ROOT = Path(__file__).parents[2]
+
+HOLDER = """
+import sys
+from pathlib import Path
+from harness.lock import hold
+
+with hold("nano", timeout_s=10, folder=Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def holder(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the board until its standard input closes."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(folder), "--board nano"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+
+
+def test_second_holder_waits_and_is_told_who_holds_it_since_when(tmp_path: Path) -> None:
+    with holder(tmp_path) as process:
+        with pytest.raises(BoardBusy) as caught:
+            with hold("nano", timeout_s=0.1, folder=tmp_path):
+                raise AssertionError("two holders")
+    text = str(caught.value)
+    assert f"in use by -c {tmp_path} '--board nano' (pid {process.pid}, user " in text
+    assert " since 20" in text and " UTC; waited 0.1 s (board nano)" in text
+    assert "--hil-lock-timeout" in text
+
+
+def test_board_is_free_again_when_its_holder_ends(tmp_path: Path) -> None:
+    with holder(tmp_path):
+        pass
+    with hold("nano", timeout_s=0, folder=tmp_path):
+        assert str(os.getpid()) in (tmp_path / "nano.holder").read_text()
+    assert not (tmp_path / "nano.holder").exists()
+
+
+def test_board_is_free_again_when_its_holder_was_killed(tmp_path: Path) -> None:
+    with holder(tmp_path) as process:
+        process.kill()
+        process.wait()
+        assert (tmp_path / "nano.holder").exists()
+        with hold("nano", timeout_s=0, folder=tmp_path):
+            assert str(os.getpid()) in (tmp_path / "nano.holder").read_text()
+
+
+def test_a_waiting_process_gets_the_board_as_soon_as_its_holder_is_killed(tmp_path: Path) -> None:
+    with holder(tmp_path) as process, ThreadPoolExecutor(1) as pool:
+
+        def wait() -> float:
+            with hold("nano", timeout_s=30, folder=tmp_path):
+                return time.monotonic()
+
+        waiting = pool.submit(wait)
+        time.sleep(0.3)
+        assert not waiting.done()
+        killed = time.monotonic()
+        process.kill()
+        assert waiting.result() - killed < 2
+
+
+def test_the_wait_lasts_as_long_as_allowed(tmp_path: Path) -> None:
+    with holder(tmp_path):
+        start = time.monotonic()
+        with pytest.raises(BoardBusy, match="waited 0.5 s"):
+            with hold("nano", timeout_s=0.5, folder=tmp_path):
+                raise AssertionError("two holders")
+        assert 0.5 <= time.monotonic() - start < 5
+
+
+def test_uploads_have_a_lock_of_their_own_for_all_boards(tmp_path: Path) -> None:
+    with holder(tmp_path), hold_uploads("nano", timeout_s=0, folder=tmp_path):
+        with pytest.raises(BoardBusy, match="an upload is under way by .* since 20.*board pico"):
+            with hold_uploads("pico", timeout_s=0, folder=tmp_path):
+                raise AssertionError("two uploads")
+
+
+def test_another_board_is_free(tmp_path: Path) -> None:
+    with holder(tmp_path), hold("qemu-m4", timeout_s=0, folder=tmp_path):
+        assert (tmp_path / "qemu-m4.holder").exists()
+
+
+def test_lock_is_let_go_when_the_block_fails(tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(KeyError), hold("nano", timeout_s=0, folder=tmp_path):
+            raise KeyError
+
+
+@pytest.mark.parametrize("record", ["", "{", "[]", "{}"])
+def test_unreadable_holder_record_is_no_obstacle(tmp_path: Path, record: str) -> None:
+    with holder(tmp_path):
+        (tmp_path / "nano.holder").write_text(record)
+        with pytest.raises(BoardBusy, match="in use by an unknown process"):
+            with hold("nano", timeout_s=0, folder=tmp_path):
+                raise AssertionError("two holders")
+
+
+def test_folder_is_the_machines_unless_the_environment_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HIL_LOCK_DIR", str(tmp_path / "locks"))
+    assert lock_folder() == tmp_path / "locks"
+    with hold("nano", timeout_s=0):
+        assert (tmp_path / "locks" / "nano.lock").exists()
+    monkeypatch.delenv("HIL_LOCK_DIR")
+    assert lock_folder().name == "hil-locks"
+
+
+def test_folder_made_is_open_to_every_user(tmp_path: Path) -> None:
+    with hold("nano", timeout_s=0, folder=tmp_path / "locks"):
+        assert (tmp_path / "locks").stat().st_mode & 0o7777 == 0o777
+
+
+def test_folder_that_cannot_be_is_a_sick_rig(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RigError, match="cannot lock in .*file"):
+        with hold("nano", timeout_s=0, folder=tmp_path / "file"):
+            raise AssertionError("held")
+
+
+def test_waiting_for_a_board_tells_for_whom_and_how_long_at_most(tmp_path):
+    told = []
+
+    @contextmanager
+    def progress(what, total=None):
+        told.append(what)
+        yield lambda count: None
+        told.append("over")
+
+    with hold("nano", timeout_s=9, folder=tmp_path):
+        with (
+            pytest.raises(BoardBusy),
+            hold("nano", timeout_s=0.01, folder=tmp_path, progress=progress),
+        ):
+            raise AssertionError("held")
+    (waiting,) = told
+    assert waiting.startswith("nano: board is in use, waiting up to 0.01 s for ")
+    assert f"(pid {os.getpid()}, " in waiting
+    with hold("nano", timeout_s=9, folder=tmp_path, progress=progress):
+        assert told[2:] == ["over"]

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fakes.measured import QUIET, rows
+
+from harness.cli import main
+from harness.csvfile import append
+
+SLOWER = [1.05 * time for time in QUIET]
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> Path:
+    path = tmp_path / "latency.csv"
+    append(path, [*rows("r1"), *rows("r2", board="other"), *rows("r3", git_commit="abc")])
+    return path
+
+
+def hil(*words: object) -> int:
+    return main([str(word) for word in words])
+
+
+def test_save_list_and_show(measured: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = measured.with_name("b.csv")
+    assert hil("baseline", "save", "--csv", measured, "--baseline", file) == 0
+    assert "saved nano, tflm, sine_int8 ab: 100 us, 5 sessions" in capsys.readouterr().out
+    assert hil("baseline", "list", "--baseline", file) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in listed[1:]] == [
+        ["nano", "tflm", "sine_int8", "100", "us", "5", "abc"],
+        ["other", "tflm", "sine_int8", "100", "us", "5", "-"],
+    ]
+    assert hil("baseline", "show", "nano", "sine", "--baseline", file) == 0
+    shown = capsys.readouterr().out
+    assert "run r3, commit abc" in shown and "100 100.1 99.9 100.2 99.8" in shown
+    assert "-Os -mcpu=cortex-m4" in shown and "other" not in shown
+
+
+def test_saving_twice_is_refused_without_replace(
+    measured: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = measured.with_name("b.csv")
+    save = ("baseline", "save", "--csv", measured, "--baseline", file, "--board", "nano")
+    assert hil(*save) == 0
+    before = file.read_bytes()
+    assert hil(*save) == 2
+    assert "--replace" in capsys.readouterr().err and file.read_bytes() == before
+    assert hil(*save, "--replace") == 0
+    assert "replaced nano" in capsys.readouterr().out
+
+
+def test_filter_that_nothing_fits_is_named(
+    measured: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert hil("baseline", "save", "--csv", measured, "--model", "mnist") == 2
+    assert "has no complete run of mnist" in capsys.readouterr().err
+
+
+def test_few_sessions_are_saved_with_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    append(tmp_path / "l.csv", rows("r1", [100.0]))
+    assert hil("baseline", "save", "--csv", tmp_path / "l.csv", "--baseline", tmp_path / "b") == 0
+    assert "under 3 sessions nothing can be told" in capsys.readouterr().err
+
+
+def test_absent_baseline_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert hil("baseline", "list", "--baseline", tmp_path / "b.csv") == 2
+    assert "there is no baseline file" in capsys.readouterr().err
+
+
+@pytest.fixture
+def after(tmp_path: Path) -> Path:
+    path = tmp_path / "after" / "latency.csv"
+    append(path, [*rows("s1", SLOWER), *rows("s2", board="other")])
+    return path.parent
+
+
+def test_compare_fails_on_a_slowdown_only_when_it_is_to_gate(
+    measured: Path, after: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert hil("compare", measured, after) == 0
+    assert "1.050" in capsys.readouterr().out
+    assert hil("compare", measured, after, "--gate") == 12
+    assert hil("compare", measured, measured, "--gate") == 0
+
+
+@pytest.mark.parametrize("kind, first", [("csv", "board,runtime"), ("markdown", "| board |")])
+def test_compare_writes_a_file(measured: Path, after: Path, kind: str, first: str) -> None:
+    target = after / "out" / "compared"
+    assert hil("compare", measured, after, "--format", kind, "--output", target) == 0
+    assert target.read_text().startswith(first)
+
+
+def test_compare_uses_what_is_readable_of_a_damaged_file_and_counts_the_rest(
+    measured: Path, after: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (after / "latency.csv").open("a") as file:
+        file.write("too,few\n2026-11-21T06")
+    assert hil("compare", measured, after) == 0
+    done = capsys.readouterr()
+    assert "2 lines are left out" in done.err and "1.050" in done.out
+
+
+@pytest.mark.parametrize("name, said", [("absent.csv", "cannot read"), ("empty", "no CSV file")])
+def test_compare_names_what_is_absent_or_empty(
+    measured: Path, name: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (measured.parent / "empty").mkdir()
+    assert hil("compare", measured, measured.parent / name) == 2
+    assert said in capsys.readouterr().err

@@ -1,0 +1,289 @@
+"""`hil` as a user types it, each in a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fakes.bench import NANO
+from fakes.processes import alive, children_of, name_of
+
+from harness.board import Registry
+from harness.cli import EXIT_USAGE
+from harness.cli_rig import watch, whereabouts
+from harness.outcome import Outcome
+from harness.ports import SerialPort
+from harness.rigfile import Plugged, RigFile
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def hil(tmp_path):
+    """Run `hil` in an empty folder with locks of its own; extra environment as keywords."""
+
+    def run(*arguments, **environment):
+        return subprocess.run(
+            [sys.executable, "-m", "harness.cli", *arguments],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "HIL_LOCK_DIR": str(tmp_path / "locks"),
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def test_boards_and_models_are_listed(hil):
+    assert "qemu-m4" in hil("boards").stdout
+    assert "sine " in hil("models").stdout
+
+
+def test_infer_answers_with_a_sine(hil):
+    for board in ("qemu-m4", "virtual"):
+        done = hil("infer", "1.5708", "--board", board)
+        assert float(done.stdout) == pytest.approx(1.0, abs=0.15), done.stderr
+
+
+def test_bench_writes_the_csv_and_prints_the_summary_within_80_columns(hil, tmp_path):
+    done = hil("bench", "--board", "qemu-m4", "virtual", "--samples", "100")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert len([line for line in lines if "0/256" in line]) == 2
+    assert "not time on silicon" in done.stdout
+    assert len((tmp_path / "reports" / "latency.csv").read_text().splitlines()) == 5
+
+
+def test_build_prints_who_takes_flash_and_ram_within_80_columns(hil):
+    done = hil("build")
+    path, *lines = done.stdout.splitlines()
+    assert path.endswith("firmware.elf")
+    assert all(len(line) <= 80 for line in lines)
+    flash, ram = (line.split() for line in lines[-2:])
+    assert (flash[:3], ram[:3]) == (["in", "all", "flash"], ["in", "all", "RAM"])
+    for row in (flash, ram):
+        *owners, whole = (int(number) for number in row[3:])
+        assert sum(owners) == whole
+    assert f"flash {flash[-1]} B, RAM {ram[-1]} B" in done.stdout
+    assert "arm-none-eabi-gcc" in done.stdout and "-mcpu=cortex-m4" in done.stdout
+
+
+def test_wrong_numbers_have_an_exit_status_of_their_own(hil):
+    done = hil("bench", "--board", "virtual", "--port", "virtual:?wrong_output=3", "--samples", "9")
+    assert done.returncode == Outcome.WRONG.exit_status
+    assert "mismatch" in done.stdout and "odd one out" in done.stderr
+
+
+def test_profile_shows_each_operator_within_80_columns(hil):
+    done = hil("profile", "--n", "2", "--first-difference")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert lines[0].startswith("sine_int8 on qemu-m4: aot, bakenn ")
+    assert [line.split()[:3] for line in lines[2:5]] == [
+        ["0", "FULLY_CONNECTED", "1x16"],
+        ["1", "FULLY_CONNECTED", "1x16"],
+        ["2", "FULLY_CONNECTED", "1x1"],
+    ]
+    assert lines[-1] == "every operator's output equals that of TFLM on the host"
+    assert "not time on silicon" in done.stderr
+
+
+def test_board_that_cannot_be_profiled_is_told_from_a_wrong_number(hil):
+    done = hil("profile", "--board", "virtual")
+    assert done.returncode not in (0, Outcome.WRONG.exit_status)
+    assert "unsupported" in done.stderr and "virtual board never can" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("infer", "1", "--board", "nano34"), "unknown board 'nano34'; known: esp32, nano33ble"),
+        (("infer", "1", "--model", "cosine"), "unknown model 'cosine'; known:"),
+        (("infer", "1", "2"), "takes 1 number(s)"),
+        (("infer", "nan"), "NaN"),
+        (
+            ("build", "--runtime", "tvm"),
+            "unknown runtime for board qemu-m4 'tvm'; known: aot, tflm",
+        ),
+        (("build", "--model", "/nonexistent/x.tflite"), "cannot read /nonexistent/x.tflite"),
+    ],
+)
+def test_wrong_use_is_answered_with_what_would_be_right(hil, arguments, said):
+    done = hil(*arguments)
+    assert done.returncode == EXIT_USAGE
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_sick_rig_has_an_exit_status_of_its_own(hil):
+    done = hil("infer", "1", "--board", "virtual", "--port", "/dev/does-not-exist")
+    assert done.returncode == Outcome.SICK.exit_status
+    assert "board virtual, port /dev/does-not-exist" in done.stderr
+
+
+def test_stale_firmware_has_an_exit_status_of_its_own(hil):
+    done = hil("infer", "1", "--board", "virtual", "--port", "virtual:?wrong_model=1")
+    assert done.returncode == Outcome.STALE.exit_status
+    assert "board runs other firmware" in done.stderr
+
+
+def test_every_exit_status_is_in_the_help(hil):
+    said = hil("--help").stdout
+    for outcome in Outcome:
+        assert f" {outcome.exit_status} " in said
+
+
+def test_doctor_names_every_missing_tool_and_its_cure(hil, tmp_path):
+    assert hil("doctor").returncode == 0
+    bare = hil("doctor", PATH=str(tmp_path), HIL_STATE_DIR=str(tmp_path / "state"))
+    assert bare.returncode == Outcome.SICK.exit_status
+    for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
+        assert f"MISSING {tool}" in bare.stdout
+    assert "sudo apt-get install -y gcc-arm-none-eabi" in bare.stdout
+
+
+RIG = """
+[boards.left]
+kind = "virtual"
+[boards.far]
+kind = "virtual"
+port = "socket://127.0.0.1:9"
+"""
+
+
+def test_boards_of_a_rig_file_are_known_to_every_command(hil, tmp_path):
+    rig = tmp_path / "rig.toml"
+    rig.write_text(RIG)
+    assert "left" in hil("boards", "--rig", str(rig)).stdout
+    assert "left" in hil("boards", HIL_RIG=str(rig)).stdout
+    done = hil("infer", "1.5708", "--board", "left", "--rig", str(rig))
+    assert float(done.stdout) == pytest.approx(1.0, abs=0.15), done.stderr
+    assert hil("build", "--board", "left").returncode == EXIT_USAGE
+    absent = hil("boards", "--rig", str(tmp_path / "none.toml"))
+    assert absent.returncode == Outcome.SICK.exit_status and "cannot read rig file" in absent.stderr
+
+
+def test_a_board_that_is_started_with_its_firmware_is_not_flashed(hil):
+    done = hil("flash", "--board", "qemu-m4")
+    assert done.returncode == 0 and "nothing to upload" in done.stderr
+
+
+def test_where_a_board_is_plugged_in_is_told():
+    nano = Plugged(id="nano", kind="nano", serial_number="01")
+    far = Plugged(id="far", kind="nano", port="rfc2217://bench:4000")
+    file = RigFile(boards=(nano, far))
+    port = SerialPort(path="/dev/ttyACM0", usb="2341:805a", serial_number="01")
+    boot = replace(port, usb="2341:005a")
+    assert whereabouts(NANO, file, (port,)) == ("/dev/ttyACM0", (port,))
+    assert whereabouts(NANO, file, (boot,))[0] == "/dev/ttyACM0 (in its bootloader)"
+    assert whereabouts(NANO, file, ()) == ("absent", ())
+    assert whereabouts(NANO, file, (port, port))[0] == "one of /dev/ttyACM0, /dev/ttyACM0"
+    assert whereabouts(replace(NANO, id="far"), file, ())[0] == "rfc2217://bench:4000"
+
+
+def test_what_is_plugged_in_is_shown_with_lines_to_paste(monkeypatch, capsys):
+    registry = Registry((NANO,))
+    port = SerialPort(path="/dev/ttyACM0", usb="2341:805a", serial_number="01")
+    boot = replace(port, usb="2341:005a", path="/dev/ttyACM1")
+    foreign = SerialPort(path="/dev/ttyUSB0", usb="1a86:7523")
+    listings = iter([(), (port,), (boot,), (boot, foreign)])
+
+    def listed():
+        try:
+            return next(listings)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr("harness.cli_rig.list_serial_ports", listed)
+    monkeypatch.setattr("harness.cli_rig.time.sleep", lambda seconds: None)
+    with pytest.raises(KeyboardInterrupt):
+        watch(registry)
+    assert capsys.readouterr().out.splitlines() == [
+        "plugged   /dev/ttyACM0  2341:805a  serial number 01",
+        "[boards.nano]",
+        'serial_number = "01"',
+        "unplugged /dev/ttyACM0  2341:805a  serial number 01",
+        "plugged   /dev/ttyACM1  2341:005a  serial number 01",
+        "a nano in its bootloader: hil flash --board nano --port /dev/ttyACM1",
+        "plugged   /dev/ttyUSB0  1a86:7523",
+        "[boards.NAME]",
+        'kind = "KIND"',
+        'port = "/dev/ttyUSB0"',
+    ]
+
+
+def test_termination_lets_go_of_lock_and_emulator(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HIL_LOCK_DIR": str(tmp_path / "locks")}
+    command = [sys.executable, "-m", "harness.cli", "bench", "--board", "qemu-m4"]
+    with subprocess.Popen(
+        [*command, "--samples", "100000000", "--csv", str(tmp_path / "l.csv")], env=environment
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not any("qemu" in name for name in map(name_of, children_of(process.pid))):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        emulators = children_of(process.pid)
+        process.terminate()
+        assert process.wait(20) == 128 + signal.SIGTERM
+    assert not any(alive(pid) for pid in emulators)
+    assert not (tmp_path / "locks" / "qemu-m4.holder").exists()
+
+
+def test_build_prints_sections(hil):
+    done = hil("build")
+    assert done.returncode == 0, done.stderr
+    assert ".text" in done.stdout and "build id" in done.stdout
+
+
+def test_models_are_listed_with_what_they_need_and_what_is_not_trained(hil):
+    done = hil("models")
+    assert done.returncode == 0, done.stderr
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line}
+    size, macs, arena, boards = rows["sine"]
+    assert (size, macs, boards) == ("2640", "288", "all") and 1500 < int(arena) < 5000
+    assert "horse_or_human-300 is not trained here: hil train horse_or_human --variant 300" in (
+        done.stdout
+    )
+    assert "\nsine is not trained" not in done.stdout
+
+
+def test_layers_are_written_as_pictures_where_asked(hil, tmp_path):
+    done = hil("layers", "filters-edge-pool", "--sample", "2", "--output", "seen")
+    assert done.returncode == 0, done.stderr
+    names = ["input.png", "00-conv_2d.png", "01-max_pool_2d.png"]
+    assert done.stdout.splitlines() == [f"seen/{name}" for name in names]
+    assert sorted(path.name for path in (tmp_path / "seen").iterdir()) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("layers", "sine"), "no layer of this model is a picture"),
+        (("layers", "filters", "--sample", "256"), "no sample 256: goldens are 0 to 255"),
+        (("build", "--model", "fashion_dnn_int8"), "runtime aot has no operator SOFTMAX"),
+    ],
+)
+def test_models_of_no_use_are_refused_by_what_they_lack(hil, arguments, said):
+    done = hil(*arguments)
+    assert done.returncode == EXIT_USAGE
+    assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_train_passes_on_where_data_and_weights_lie(hil, tmp_path):
+    done = hil("train", "fashion_dnn", "--data", "here", "--output", "out")
+    assert done.returncode == 1
+    assert f"{tmp_path}/here has no Fashion-MNIST" in done.stderr
+    done = hil("train", "linear", "--weights", "w.h5", "--output", "out")
+    assert "linear takes no pretrained weights" in done.stderr
+    assert not (tmp_path / "out").exists()

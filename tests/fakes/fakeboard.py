@@ -1,0 +1,147 @@
+"""The board of tests/vectors/dialogues.txt, which tests/native/fake.cpp is for the firmware."""
+
+from dataclasses import replace
+
+import numpy as np
+from fakes.described import hello
+
+from harness.protocol import BoardMemory, Capability, Status
+from harness.tensor import TensorSpec
+from harness.virtual import InvokeFailed, StepObserver, VirtualBoard
+
+HELLO = hello(
+    capabilities=Capability.INFER | Capability.TENSORS | Capability.RESET | Capability.MEMORY,
+    timer_step_ticks=5,
+    timer_read_ticks=5,
+    arena_used=100,
+    arena_capacity=200,
+    build_id=bytes(range(0xA0, 0xB0)),
+    board="fake",
+    board_uid="0123",
+    runtime="fake",
+    runtime_version="1.0",
+    inputs=(TensorSpec(shape=(1, 4), dtype="int8", scale=0.5, zero_point=-1),),
+    outputs=(TensorSpec(shape=(1, 2), dtype="int8", scale=0.25, zero_point=3),),
+)
+
+
+class Bench:
+    """The board that the dialogues describe, its clock, and what it has sent."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.sent = b""
+        self._setup_status = Status.OK
+        self.steps = 0
+        self.boot()
+
+    def boot(self) -> None:
+        self._ticks = 0xFFFFFFF0
+        self._invokes = self._extra = self._fails = 0
+        self.board = FakeBoard(self)
+
+    def next_setup_status(self) -> Status:
+        status, self._setup_status = self._setup_status, Status.OK
+        return status
+
+    def set(self, name: str, value: str) -> None:
+        if name == "note":
+            self.board.hello = replace(self.board.hello, note=value.strip('"'))
+            return
+        number = int(value)
+        if name == "stack_bytes":
+            self.board.stack_bytes = number
+            self.board.describe()
+        elif name == "steps":
+            self.steps = number
+            self.board.describe()
+        elif name == "setup_status":
+            self._setup_status = Status(number)
+        elif name == "invoke_fails":
+            self._fails = number
+        else:
+            assert name == "extra_ticks"
+            self._extra, self._invokes = number, 0
+
+    def send(self, data: bytes) -> None:
+        for byte in data:
+            self.sent += self.board.feed(bytes((byte,)))
+
+    def expect(self, wanted: bytes) -> None:
+        assert self.sent[: len(wanted)].hex() == wanted.hex()
+        self.sent = self.sent[len(wanted) :]
+
+    def expect_line(self, wanted: str) -> None:
+        line, _, self.sent = self.sent.partition(b"\n")
+        text = line.decode()
+        if wanted.endswith("..."):
+            assert text.startswith(wanted[:-3])
+        else:
+            assert text == wanted
+
+    def count(self) -> int:
+        self._ticks += 5
+        return self._ticks
+
+    def pass_ticks(self, ticks: int) -> None:
+        self._ticks += ticks
+
+    def invoke(self, raw: bytes) -> bytes:
+        if self._fails:
+            self._fails -= 1
+            if not self._fails:
+                raise InvokeFailed
+        self._ticks += self._extra * self._invokes
+        self._invokes += 1
+        a, b, c, d = np.frombuffer(raw, dtype=np.int8).astype(int)
+        return np.clip([a + b, c - d], -128, 127).astype(np.int8).tobytes()
+
+
+class FakeModel:
+    """The bench's model as the steps that it is said to have."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    @property
+    def steps(self) -> int:
+        return self._bench.steps
+
+    def invoke(self, raw: bytes, observer: StepObserver) -> bytes:
+        for step in range(self.steps):
+            observer.begin()
+            self._bench.pass_ticks(10 * step)
+            size = 100 * (step + 1)
+            observer.end(bytes((raw[0] + step + at) & 0xFF for at in range(size)))
+        return self._bench.invoke(raw)
+
+
+class FakeBoard(VirtualBoard):
+    """Asks the bench for its setup status whenever it boots, also when told to by RESET."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        super().__init__(
+            HELLO,
+            bench.invoke,
+            ticks=bench.count,
+            clock=lambda: bench.now_s,
+            observable=FakeModel(bench),
+        )
+
+    def boot(self) -> None:
+        self.stack_bytes = 1000
+        self.hello = replace(HELLO, status=self._bench.next_setup_status())
+        self.describe()
+        super().boot()
+
+    def describe(self) -> None:
+        """Announce what the bench gave it: steps to observe, and a stack that is known."""
+        kept = Capability.INFER | Capability.TENSORS | Capability.RESET
+        steps = Capability.PROFILE if self._bench.steps else Capability(0)
+        stack = Capability.MEMORY if self.stack_bytes else Capability(0)
+        self.hello = replace(self.hello, capabilities=kept | steps | stack)
+        # Three tenths of it used.
+        self.memory = BoardMemory(
+            stack_bytes=self.stack_bytes, stack_used_bytes=self.stack_bytes * 3 // 10
+        )

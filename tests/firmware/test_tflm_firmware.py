@@ -1,0 +1,156 @@
+"""TFLM itself on an emulated board, wherever a library is at hand."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from elftools.elf.elffile import ELFFile
+from fakes.rewritten import float_output, lsh_projection, of_schema, per_channel
+
+from harness.artifact import Artifact
+from harness.board import load_registry
+from harness.build import Builder
+from harness.compare import Culprit, Verdict
+from harness.errors import BoardStatus, MissingKernel, ModelError
+from harness.library import Library, find_library
+from harness.project import find_project
+from harness.reference import inspect_model, resolve_model
+from harness.rig import RigOptions, open_board
+from harness.support import PER_CHANNEL_DENSE
+
+PROJECT = find_project()
+BOARD = load_registry()["qemu-m4"]
+ENV = BOARD.env["tflm"]
+SINE = resolve_model("sine", PROJECT.artifacts)
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    """The TFLM library's: $HIL_TFLM, or where PlatformIO keeps what it fetched for this board."""
+    named = os.environ.get("HIL_TFLM")
+    if named:
+        return Path(named).resolve()
+    fetched = PROJECT.state / "build" / ENV / "pio" / "libdeps" / ENV
+    found = [path.parent for path in fetched.glob("*/library.*")]
+    if not found:
+        pytest.skip(f"no TFLM library: $HIL_TFLM is not set, and PlatformIO fetched none for {ENV}")
+    return found[0]
+
+
+@pytest.fixture(scope="module")
+def library(folder: Path) -> Library:
+    return find_library(folder, PROJECT.state / "libraries")
+
+
+@pytest.fixture(scope="module")
+def options(folder: Path) -> RigOptions:
+    return RigOptions(runtime="tflm", tflm=folder)
+
+
+@pytest.fixture
+def dense(tmp_path: Path) -> Artifact:
+    """A model with per-channel Dense layers."""
+    path = tmp_path / "per_channel.tflite"
+    path.write_bytes(per_channel(SINE.content))
+    return inspect_model(path)
+
+
+@pytest.mark.parametrize("name", ["sine", "sine-1-16-1"])
+def test_every_output_equals_the_wheels(options, library, name: str) -> None:
+    model = resolve_model(name, PROJECT.artifacts)
+    with open_board(BOARD, model, PROJECT, options) as opened:
+        compared = opened.comparison
+        assert compared.verdict is Verdict.PASS, str(compared)
+        assert (compared.samples, compared.mismatches) == (256, 0)
+        assert compared.reference.startswith("tflm ")
+        hello = opened.dut.hello
+        assert hello.runtime_version == str(library)
+        assert 0 < hello.arena_used < hello.arena_capacity
+        assert hello.note == ""
+
+
+def test_kernels_are_told_by_what_is_linked(options) -> None:
+    with open_board(BOARD, SINE, PROJECT, options) as opened:
+        linked = b"arm_fully_connected_s8" in opened.firmware.elf.read_bytes()
+        assert opened.dut.hello.kernels == ("CMSIS-NN" if linked else "TFLM reference")
+
+
+def test_nothing_in_the_firmware_can_allocate(options) -> None:
+    """On emulated boards malloc is a trap, and the linker drops it where nothing calls it."""
+    firmware = Builder(PROJECT, tflm=options.tflm).build(BOARD, "tflm", SINE)
+    with firmware.elf.open("rb") as file:
+        symbols = ELFFile(file).get_section_by_name(".symtab").iter_symbols()
+        names = {symbol.name for symbol in symbols if symbol["st_info"]["type"] == "STT_FUNC"}
+    assert "main" in names
+    assert names & {"malloc", "calloc", "realloc", "_Znwj", "_malloc_r", "_sbrk_r"} == set()
+
+
+def test_float_model_runs_on_reference_kernels(options) -> None:
+    model = resolve_model("sine_float32", PROJECT.artifacts)
+    with open_board(BOARD, model, PROJECT, options) as opened:
+        assert opened.dut.hello.kernels == "TFLM reference"
+        zero = opened.dut.infer(np.zeros((1, 1), np.float32)).outputs
+        assert abs(float(zero.ravel()[0])) < 0.1
+
+
+def test_per_channel_dense_is_right_or_refused_and_then_caught(options, library, dense) -> None:
+    if PER_CHANNEL_DENSE in library.cannot:
+        with pytest.raises(ModelError, match="quantized per channel"):
+            Builder(PROJECT, tflm=library.folder).build(BOARD, "tflm", dense)
+    unchecked = replace(options, check_support=False)
+    with open_board(BOARD, dense, PROJECT, unchecked) as opened:
+        opened.checks.inputs[:] = np.arange(-128, 128, dtype=np.int8).reshape(256, 1)
+        compared = opened.comparison
+    if PER_CHANNEL_DENSE in library.cannot:
+        assert compared.verdict is Verdict.MISMATCH and compared.culprit is Culprit.KERNEL
+        assert compared.mismatches > 200, str(compared)
+    else:
+        assert (compared.samples, compared.mismatches) == (256, 0), str(compared)
+
+
+@pytest.mark.parametrize("arena_bytes", [16, 200, 400, 800])
+def test_arena_too_small_is_an_error_with_the_numbers(options, arena_bytes: int) -> None:
+    with pytest.raises(BoardStatus, match="arena_too_small") as caught:
+        with open_board(BOARD, SINE, PROJECT, replace(options, arena_bytes=arena_bytes)):
+            pass
+    note = caught.value.note
+    assert f"the arena has {arena_bytes} bytes, at least " in note
+    needed = int(note.split("at least ")[1].split()[0])
+    assert arena_bytes < needed < 3000
+
+
+def test_wrong_schema_version_is_an_error_with_both_versions(options) -> None:
+    model = replace(SINE, content=of_schema(SINE.content, 2))
+    with pytest.raises(BoardStatus, match="bad_schema") as caught:
+        with open_board(BOARD, model, PROJECT, options):
+            pass
+    assert caught.value.note == "model has schema version 2, the library reads 3"
+
+
+def test_operator_the_library_lacks_is_named(library) -> None:
+    content = lsh_projection(SINE.content)
+    model = replace(SINE, content=content, operators=("LSH_PROJECTION",) * 3)
+    with pytest.raises(MissingKernel, match="no kernel for operator LSH_PROJECTION"):
+        Builder(PROJECT, tflm=library.folder).build(BOARD, "tflm", model)
+
+
+def test_kernel_that_refuses_its_tensors_says_so(options) -> None:
+    model = replace(SINE, content=float_output(SINE.content))
+    with pytest.raises(BoardStatus, match="model_not_loaded") as caught:
+        with open_board(BOARD, model, PROJECT, options):
+            pass
+    assert "Hybrid" in caught.value.note or "input->type" in caught.value.note
+
+
+def test_a_new_model_recompiles_only_the_model(options, folder: Path) -> None:
+    builder = Builder(PROJECT, tflm=folder)
+    builder.build(BOARD, "tflm", SINE)
+    built = [path for path in (PROJECT.state / "build").glob(f"{ENV}*/pio/build") if path.is_dir()]
+    before = {path: path.stat().st_mtime_ns for root in built for path in root.rglob("*.o")}
+    builder.build(BOARD, "tflm", replace(SINE, content=SINE.content + os.urandom(4)))
+    after = {path: path.stat().st_mtime_ns for root in built for path in root.rglob("*.o")}
+    assert {path.name for path, when in after.items() if before.get(path) != when} == {
+        "model_tflm.cpp.o"
+    }

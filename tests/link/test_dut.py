@@ -1,0 +1,300 @@
+"""The conversation with a board, over a virtual board in memory."""
+
+import zlib
+
+import numpy as np
+import pytest
+from fakes import described
+from fakes.fakeboard import Bench
+
+from harness.errors import (
+    BoardStatus,
+    LinkTimeout,
+    ProtocolError,
+    StaleFirmware,
+    TensorError,
+    Where,
+)
+from harness.faults import Faults, Noise
+from harness.link import Link, LinkOptions
+from harness.protocol import BoardMemory, Capability, Hello, Status
+from harness.runner import MAX_WARMUP, Dut, check_identity
+from harness.tensor import TensorSpec
+from harness.virtual import VirtualBoard
+
+WHERE = Where(board="memory", port="none", model="negate")
+
+
+def hello(elements: int = 2, **changes) -> Hello:
+    spec = TensorSpec(shape=(1, elements), dtype="int8", scale=0.5, zero_point=1)
+    return described.hello(**{"inputs": (spec,), "outputs": (spec,), **changes})
+
+
+class Wire:
+    """A ByteStream to a board that negates its input; the counter follows `durations`."""
+
+    def __init__(self, described: Hello, faults: Faults | None = None, durations=(10,)) -> None:
+        self.now = 0.0
+        self.invokes = 0
+        self.requests = 0
+        self._durations = durations
+        self._ticks = 0
+        self._noise = Noise(faults or Faults())
+        self._pending = b""
+        self.board = VirtualBoard(
+            described, self._invoke, ticks=lambda: self._ticks, clock=lambda: self.now
+        )
+
+    def _invoke(self, raw: bytes) -> bytes:
+        self._ticks += self._durations[min(self.invokes, len(self._durations) - 1)]
+        self.invokes += 1
+        return (-np.frombuffer(raw, dtype=np.int8).astype(np.int16)).astype(np.int8).tobytes()
+
+    def read(self, timeout_s: float) -> bytes:
+        self.now += 0 if self._pending else timeout_s
+        data, self._pending = self._pending, b""
+        return data
+
+    def write(self, data: bytes) -> None:
+        self.now += 0.001
+        self.requests += 1
+        self._pending += self._noise(self.board.feed(self._noise(data)))
+
+    def close(self) -> None:
+        pass
+
+
+def greeted(wire: Wire, options: LinkOptions | None = None) -> Dut:
+    link = Link(wire, where=WHERE, clock=lambda: wire.now, options=options)
+    dut = Dut(link, clock=lambda: wire.now)
+    dut.greet()
+    return dut
+
+
+def samples(count: int, elements: int = 2) -> np.ndarray:
+    random = np.random.default_rng(count)
+    return random.integers(-127, 128, (count, elements)).astype(np.int8)
+
+
+def test_a_batch_larger_than_a_frame_comes_back_in_order() -> None:
+    dut = greeted(Wire(hello()))
+    inputs = samples(1000)
+    answered = dut.infer(inputs)
+    np.testing.assert_array_equal(answered.outputs, -inputs)
+    assert answered.ticks.tolist() == [10] * 1000 and answered.retries == 0
+
+
+def test_a_tensor_larger_than_a_frame_travels_in_pieces_and_keeps_its_bytes() -> None:
+    wire = Wire(hello(elements=1000))
+    dut = greeted(wire)
+    inputs = samples(3, 1000)
+    assert dut.hello.max_infer == 0
+    np.testing.assert_array_equal(dut.infer(inputs).outputs, -inputs)
+    assert wire.invokes == 3
+
+
+def test_both_paths_to_the_board_give_the_same_bytes() -> None:
+    dut = greeted(Wire(hello()))
+    inputs = samples(20)
+    np.testing.assert_array_equal(dut.infer(inputs).outputs, dut.infer_staged(inputs).outputs)
+
+
+def test_a_noisy_line_makes_smaller_batches_and_no_wrong_tensor() -> None:
+    noise = Faults(flip=0.004, drop=0.001, duplicate=0.001, seed=2)
+    wire = Wire(hello(), noise)
+    dut = greeted(wire, LinkOptions(timeout_s=0.05, attempts=100, silent_attempts=100))
+    inputs = samples(2000)
+    answered = dut.infer(inputs)
+    np.testing.assert_array_equal(answered.outputs, -inputs)
+    stats = dut.link.stats
+    assert 0 < answered.retries <= stats.retries
+    # Every write to the line is a request, a retry, or the one 00 of a resync.
+    assert wire.requests == stats.requests + stats.retries + 1
+
+
+def test_silence_is_not_taken_for_noise() -> None:
+    wire = Wire(hello())
+    dut = greeted(wire)
+    wire.board.feed = lambda data: b""
+    with pytest.raises(LinkTimeout, match="no reply to INFER") as caught:
+        dut.infer(samples(100))
+    assert caught.value.attempts == LinkOptions().silent_attempts
+
+
+def test_requests_are_cut_to_what_a_board_computes_in_their_time_budget() -> None:
+    wire = Wire(hello())
+    slow = wire._invoke
+
+    def invoke(raw: bytes) -> bytes:
+        wire.now += 0.3
+        return slow(raw)
+
+    wire.board._invoke = invoke
+    dut = greeted(wire)
+    before = dut.link.stats.requests
+    dut.infer(samples(31))
+    assert dut.link.stats.requests - before == 11  # one to learn, then three at a time
+
+
+def test_warm_up_ends_when_two_invokes_agree_and_is_not_measured() -> None:
+    wire = Wire(hello(), durations=(1000, 500, 300, 299, 100))
+    measured = greeted(wire).measure(samples(1), 7)
+    assert measured.warmup == 4
+    assert measured.ticks.tolist() == [100] * 7
+    assert measured.timer.us(measured.ticks).tolist() == [98.0] * 7
+
+
+def test_warm_up_of_a_board_that_never_settles_ends_all_the_same() -> None:
+    wire = Wire(hello(), durations=tuple(100 * (1 + index % 2) for index in range(100)))
+    assert greeted(wire).measure(samples(1), 3).warmup == MAX_WARMUP
+
+
+def test_reals_go_in_and_come_out_in_the_models_unit() -> None:
+    outputs = greeted(Wire(hello())).infer_real(np.array([[1.0, -2.0]]))
+    # q = 3, -3; negated -3, 3; real = 0.5 (q - 1)
+    np.testing.assert_allclose(outputs, [[-2.0, 1.0]])
+
+
+def test_reset_boots_the_board_and_opens_a_new_session() -> None:
+    dut = greeted(Wire(hello()))
+    assert dut.reset() == hello()
+    assert len(dut.infer(samples(1)).outputs) == 1
+
+
+def test_a_board_that_cannot_reset_is_not_asked_to() -> None:
+    dut = greeted(Wire(hello(capabilities=Capability.INFER)))
+    with pytest.raises(BoardStatus, match="board refused RESET: unsupported"):
+        dut.reset()
+
+
+def test_a_board_that_knows_no_stack_is_not_asked_for_it() -> None:
+    wire = Wire(hello())
+    dut = greeted(wire)
+    before = wire.requests
+    assert dut.memory() is None
+    assert wire.requests == before
+
+
+def test_a_board_says_how_deep_its_stack_was() -> None:
+    wire = Wire(hello(capabilities=hello().capabilities | Capability.MEMORY))
+    wire.board.memory = BoardMemory(stack_bytes=1000, stack_used_bytes=300)
+    assert greeted(wire).memory() == wire.board.memory
+
+
+def test_a_stack_of_which_more_than_all_is_used_is_the_boards_error() -> None:
+    wire = Wire(hello(capabilities=hello().capabilities | Capability.MEMORY))
+    wire.board.memory = BoardMemory(stack_bytes=1000, stack_used_bytes=1004)
+    with pytest.raises(ProtocolError, match="1004 of 1000 bytes of stack .*board memory"):
+        greeted(wire).memory()
+
+
+def test_failed_setup_is_named_when_greeting() -> None:
+    with pytest.raises(BoardStatus, match="setup: arena_too_small .board memory"):
+        greeted(Wire(hello(status=Status.ARENA_TOO_SMALL)))
+
+
+def test_models_with_several_inputs_are_refused_by_name() -> None:
+    spec = hello().inputs[0]
+    with pytest.raises(ProtocolError, match="several inputs.*board memory, port none"):
+        greeted(Wire(hello(inputs=(spec, spec))))
+
+
+def test_another_dtype_is_not_cast_silently() -> None:
+    with pytest.raises(TensorError, match="got float64"):
+        greeted(Wire(hello())).infer(np.zeros((1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("model SHA-256", {"model_sha256": bytes(32)}),
+        ("build id", {"build_id": bytes(16)}),
+        ("runtime", {"runtime": "tflm"}),
+    ],
+)
+def test_firmware_that_is_not_what_was_built_is_refused(field: str, changes: dict) -> None:
+    expected = {
+        "where": WHERE,
+        "model_sha256": bytes(range(32)).hex(),
+        "build_id": bytes(range(16)).hex(),
+        "runtime": "aot",
+    }
+    check_identity(hello(), **expected)
+    with pytest.raises(StaleFirmware, match=f"other firmware: {field} is .*board memory"):
+        check_identity(hello(**changes), **expected)
+
+
+class BenchWire:
+    """A ByteStream to the board of the dialogues, with a model of so many steps."""
+
+    def __init__(self, steps: int, spoil=lambda data: data) -> None:
+        self.now = 0.0
+        self.bench = Bench()
+        self.bench.set("steps", str(steps))
+        self._spoil = spoil
+
+    def read(self, timeout_s: float) -> bytes:
+        data, self.bench.sent = self.bench.sent, b""
+        self.now += 0 if data else timeout_s
+        return self._spoil(data)
+
+    def write(self, data: bytes) -> None:
+        self.now += 0.001
+        self.bench.now_s = self.now
+        self.bench.send(data)
+
+    def close(self) -> None:
+        pass
+
+
+SAMPLE = np.zeros((1, 2), dtype=np.int8)
+ZEROS = np.zeros((1, 4), dtype=np.int8)
+
+
+@pytest.mark.parametrize("steps", [1, 58, 59, 60])
+def test_ticks_of_all_steps_are_told_however_many_frames_it_takes(steps: int) -> None:
+    ticks = greeted(BenchWire(steps)).profile(ZEROS, 2)
+    # Each reading of that board's counter takes 5, and step i takes 10 * i.
+    np.testing.assert_array_equal(ticks.steps, [[5 + 10 * step for step in range(steps)]] * 2)
+    whole = 5 * (2 * steps + 1) + 10 * sum(range(steps))
+    assert ticks.whole.tolist() == [whole] * 2
+    assert (ticks.empty.tolist(), ticks.pitch.tolist()) == ([5, 5], [10, 10])
+    assert ticks.timer.read_ticks == 5
+
+
+def test_checksums_and_outputs_are_told_over_several_frames() -> None:
+    dut = greeted(BenchWire(60))
+    sample = np.array([[-128, 0, 0, 0]], dtype=np.int8)
+    outputs = [
+        bytes((128 + step + at) % 256 for at in range(100 * (step + 1))) for step in range(60)
+    ]
+    checksums = dut.step_checksums(sample)
+    assert checksums.tolist() == [zlib.crc32(output) for output in outputs]
+    for step in (0, 2, 59):
+        assert dut.step_output(sample, step, checksum=int(checksums[step])) == outputs[step]
+
+
+def test_output_that_fails_its_checksum_is_no_output() -> None:
+    with pytest.raises(ProtocolError, match="step 1's output fails its checksum"):
+        greeted(BenchWire(2)).step_output(ZEROS, 1, checksum=1)
+
+
+def test_profile_over_a_noisy_link_is_the_same() -> None:
+    noise = Noise(Faults(flip=0.002, seed=5))
+    wire = BenchWire(60, spoil=noise)
+    dut = greeted(wire, LinkOptions(timeout_s=0.5, attempts=20, silent_attempts=20))
+    clean = greeted(BenchWire(60)).profile(ZEROS, 3)
+    noisy = dut.profile(ZEROS, 3)
+    assert dut.link.stats.retries > 0
+    np.testing.assert_array_equal(noisy.steps, clean.steps)
+    assert noisy.whole.tolist() == clean.whole.tolist()
+
+
+def test_board_without_the_capability_is_not_asked_to_profile() -> None:
+    wire = Wire(hello())
+    dut = greeted(wire)
+    asked = wire.requests
+    for ask in (lambda: dut.profile(SAMPLE, 1), lambda: dut.step_checksums(SAMPLE)):
+        with pytest.raises(BoardStatus, match="refused PROFILE: unsupported"):
+            ask()
+    assert wire.requests == asked

@@ -1,0 +1,96 @@
+"""What docs/models.md and README.md say of models, tried as a new user would."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.fit import FIRMWARE_FLASH_BYTES, FIRMWARE_RAM_BYTES
+from harness.support import AOT_OPERATORS
+from models.catalogue import recipes
+
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "docs" / "models.md").read_text()
+README = (ROOT / "README.md").read_text()
+NEEDED = ("harness", "models", "firmware", "platformio.ini", "conftest.py", "pyproject.toml")
+
+
+def test_every_recipe_has_a_line_in_the_readmes_table() -> None:
+    listed = set(re.findall(r"^\| `([a-z_]+)` \|", README.partition("## Models")[2], re.MULTILINE))
+    assert listed >= set(recipes())
+
+
+def test_guide_names_the_operators_of_aot_and_the_share_of_the_firmware() -> None:
+    sentence = GUIDE.partition("`aot` has the operators ")[2].partition(". A\n")[0]
+    assert set(re.findall(r"[A-Z][A-Z0-9_]+", sentence)) == AOT_OPERATORS
+    said = re.search(r"(\d+) KB of flash and (\d+) KB of RAM for core", " ".join(GUIDE.split()))
+    assert said and (int(said[1]) * 1000, int(said[2]) * 1000) == (
+        FIRMWARE_FLASH_BYTES,
+        FIRMWARE_RAM_BYTES,
+    )
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what a user clones, without the artifacts."""
+    for name in NEEDED:
+        source, target = ROOT / name, tmp_path / name
+        if source.is_dir():
+            shutil.copytree(
+                source, target, ignore=shutil.ignore_patterns("artifacts", "__pycache__")
+            )
+        else:
+            shutil.copy(source, target)
+    shutil.copytree(ROOT / "tests" / "board", tmp_path / "tests" / "board")
+    return tmp_path
+
+
+@pytest.mark.train
+def test_model_of_the_guide_trains_and_runs_on_the_emulated_board(checkout: Path) -> None:
+    if importlib.util.find_spec("tensorflow") is None:
+        pytest.skip("training needs the [train] extra")
+    code = re.search(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+    commands = re.search(r"```\n(hil train quadrant\npytest .*?)\n```", GUIDE, re.DOTALL)
+    assert code and commands
+    (checkout / "models" / "quadrant.py").write_text(code[1])
+    modules = {"hil": "harness.cli", "pytest": "pytest"}
+    for command in commands[1].splitlines():
+        program, *arguments = command.split(" ")
+        done = subprocess.run(
+            [sys.executable, "-m", modules[program], *arguments],
+            cwd=checkout,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(checkout),
+                "HIL_LOCK_DIR": str(checkout / "locks"),
+            },
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "quadrant_int8_logits" in done.stdout and "0/256" in done.stdout
+    manifest = json.loads((checkout / "models/artifacts/quadrant/manifest.json").read_text())
+    assert manifest["dtypes"]["int8"]["metrics"]["accuracy"] >= 0.95
+
+
+def test_example_of_the_guide_is_as_well_kept_as_the_code(tmp_path: Path) -> None:
+    ruff = shutil.which("ruff", path=str(Path(sys.executable).parent))
+    if ruff is None:
+        pytest.skip("ruff is in the [dev] extra")
+    code = re.search(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+    assert code
+    (tmp_path / "quadrant.py").write_text(code[1])
+    config = ["--config", str(ROOT / "pyproject.toml")]
+    for mode in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [ruff, *mode, *config, "--no-cache", str(tmp_path)], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout

@@ -1,0 +1,232 @@
+"""`harness.exhibits`: which picture a measurement gets, and what is said where there is none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from fakes import described, nights
+
+from harness.board import load_registry
+from harness.evidence import Measured
+from harness.exhibits import (
+    Exhibit,
+    label_of,
+    latency_exhibit,
+    layers_exhibit,
+    memory_exhibit,
+    outputs_exhibit,
+    training_exhibits,
+    trend_exhibit,
+)
+from harness.reference import resolve_model
+from harness.report import OutputRow
+
+ROOTS = (nights.ARTIFACTS,)
+
+
+def measured(night: int = 1, *, emulated: bool = False) -> Measured:
+    rows = nights.emulated_board(night) if emulated else nights.real_board(night)
+    return Measured(
+        summary=rows[-1],
+        sessions=tuple(rows[:-1]),
+        samples=tuple(nights.sample_rows(rows)),
+        outputs=tuple(nights.output_rows(rows[-1])),
+        layers=tuple(nights.layer_rows(rows[-1])),
+    )
+
+
+def titles(exhibit: Exhibit | None) -> list[str]:
+    assert exhibit is not None
+    return [picture.title for picture in exhibit.pictures]
+
+
+def drawn(exhibit: Exhibit) -> set[str]:
+    trees = [ElementTree.fromstring(picture.svg) for picture in exhibit.pictures]
+    return {one.text or "" for tree in trees for one in tree.iter("text")}
+
+
+def test_real_latency_is_drawn_in_microseconds_for_each_session() -> None:
+    exhibit = latency_exhibit(measured(), name="m1")
+    assert titles(exhibit) == ["Histogram", "Empirical distribution"]
+    assert exhibit is not None
+    assert {"session 1", "session 3", "latency of one invoke (µs)"} <= drawn(exhibit)
+
+
+def test_one_single_count_is_said_and_not_drawn() -> None:
+    exhibit = latency_exhibit(measured(emulated=True), name="m1")
+    assert exhibit is not None and exhibit.pictures == ()
+    assert exhibit.says == (
+        "Every one of 360 timed invokes in 3 sessions took exactly 2,967 instructions: there is "
+        "no distribution to draw.",
+    )
+
+
+def test_one_single_invoke_is_said_too() -> None:
+    item = measured()
+    exhibit = latency_exhibit(replace(item, samples=item.samples[:1]), name="m1")
+    assert exhibit is not None and exhibit.says[0].startswith("One invoke was timed and took ")
+
+
+def test_function_of_one_number_is_shown_as_curves() -> None:
+    exhibit = outputs_exhibit(measured(), ROOTS, name="m1")
+    assert titles(exhibit) == ["Output over input", "Error against the true function"]
+
+
+def classifier(name: str, *, elements: int, labels: list[int]) -> Measured:
+    """A board that gives sample i the class i modulo `elements`, whatever the label."""
+    artifact = resolve_model(name, nights.ARTIFACTS)
+    row = replace(
+        nights.real_board(1)[-1],
+        model=artifact.model,
+        dtype=artifact.dtype,
+        model_sha256=artifact.sha256,
+    )
+    outputs = [
+        OutputRow(
+            run=row.run or "",
+            board=row.board,
+            runtime=row.runtime,
+            model=row.model,
+            dtype=row.dtype,
+            sample=sample,
+            element=element,
+            x=None,
+            board_raw=float(element == sample % elements),
+            golden_raw=float(element == sample % elements),
+            board_real=float(element == sample % elements),
+            golden_real=float(element == sample % elements),
+            float_real=None,
+            truth=None,
+            label=label,
+        )
+        for sample, label in enumerate(labels)
+        for element in range(elements)
+    ]
+    return Measured(summary=row, sessions=(row,), outputs=tuple(outputs))
+
+
+def test_classifier_gets_a_confusion_matrix_with_the_names_of_its_classes() -> None:
+    item = classifier("fashion_cnn-8", elements=10, labels=[0, 1, 2, 9])
+    exhibit = outputs_exhibit(item, ROOTS, name="m1")
+    assert titles(exhibit) == ["Confusion matrix", "Board against golden"]
+    assert exhibit is not None and {"Trouser", "Ankle boot"} <= drawn(exhibit)
+    assert "3 of 4 samples are classified rightly" in exhibit.pictures[0].caption
+
+
+def test_classes_without_names_are_numbers() -> None:
+    item = classifier("fashion_cnn-8", elements=10, labels=[0, 1, 2, 9])
+    exhibit = outputs_exhibit(item, (), name="m1")
+    assert exhibit is not None and {"0", "9"} <= drawn(exhibit)
+
+
+def test_one_score_decides_between_two_classes() -> None:
+    item = classifier("horse_or_human", elements=1, labels=[1, 1, 0])
+    exhibit = outputs_exhibit(item, ROOTS, name="m1")
+    assert exhibit is not None
+    assert "2 of 3 samples are classified rightly" in exhibit.pictures[0].caption
+
+
+def test_other_outputs_are_board_against_golden() -> None:
+    item = classifier("fashion_cnn-8", elements=10, labels=[0, 1])
+    unlabelled = tuple(replace(row, label=None) for row in item.outputs)
+    exhibit = outputs_exhibit(replace(item, outputs=unlabelled), ROOTS, name="m1")
+    assert titles(exhibit) == ["Board against golden"]
+
+
+def test_operators_are_counted_in_instructions_on_an_emulated_board_only() -> None:
+    assert titles(layers_exhibit(measured(), name="m1")) == [
+        "Cost of each operator",
+        "MACs per cycle",
+    ]
+    emulated = layers_exhibit(measured(emulated=True), name="m1")
+    assert titles(emulated) == ["Cost of each operator", "MACs per instruction"]
+    assert emulated is not None and "instructions of one invoke" in drawn(emulated)
+
+
+def test_what_no_file_holds_is_no_exhibit() -> None:
+    bare = replace(measured(), samples=(), outputs=(), layers=())
+    assert latency_exhibit(bare, name="m1") is None
+    assert outputs_exhibit(bare, ROOTS, name="m1") is None
+    assert layers_exhibit(bare, name="m1") is None
+
+
+def row_of(name: str) -> object:
+    artifact = resolve_model(name, nights.ARTIFACTS)
+    return described.row(model=artifact.model, dtype=artifact.dtype, model_sha256=artifact.sha256)
+
+
+def test_training_is_shown_once_for_all_forms_of_a_model() -> None:
+    rows = [row_of(name) for name in ("fashion_cnn-8_int8", "fashion_cnn-8_int8_logits", "sine")]
+    exhibits = training_exhibits(rows, ROOTS, name="t")  # type: ignore[arg-type]
+    assert [exhibit.title for exhibit in exhibits] == ["fashion_cnn-8", "sine"]
+    assert titles(exhibits[0]) == ["loss", "accuracy"]
+
+
+def test_steps_are_drawn_where_there_are_no_epochs() -> None:
+    (exhibit,) = training_exhibits([row_of("linear")], ROOTS, name="t")  # type: ignore[list-item]
+    assert titles(exhibit) == ["loss"] and "step" in drawn(exhibit)
+
+
+def test_untrained_and_unknown_models_are_said() -> None:
+    filters, stranger = row_of("filters"), described.row(model="mine", model_sha256="ab" * 32)
+    untrained, unknown = training_exhibits([filters, stranger], ROOTS, name="t")  # type: ignore[list-item]
+    assert untrained.says == ("Nothing was trained: its weights are given.",)
+    assert unknown.says == (
+        "Not among the project's models, so without curves and without pictures of what layers "
+        "see: mine int8 (abababababab).",
+    )
+
+
+def test_memory_is_against_the_registrys_board_where_it_is_known() -> None:
+    known, stranger = measured(), measured(2)
+    stranger = replace(stranger, summary=replace(stranger.summary, board="bench-7"))
+    none = replace(
+        known, summary=replace(known.summary, board="virtual", flash_bytes=None, ram_bytes=None)
+    )
+    exhibit = memory_exhibit([known, stranger, none], load_registry())
+    assert titles(exhibit) == ["Flash by owner", "RAM by owner"]
+    assert "sine int8 on nano33ble, tflm: 118 KB, 12.0% of 983 KB" in drawn(exhibit)
+    assert "sine int8 on bench-7, tflm: 118 KB" in drawn(exhibit)
+    assert exhibit.says == ("Without firmware, so without sizes: sine int8 on virtual, tflm.",)
+
+
+def test_trend_takes_two_runs_and_names_what_was_measured_once() -> None:
+    week = [measured(night) for night in range(3)]
+    alone = [measured(emulated=True)]
+    exhibit = trend_exhibit([week, alone], title="Trend", name="t")
+    assert titles(exhibit) == [label_of(week[0].subject)]
+    assert exhibit.says == ("Measured once, so no trend yet: sine int8 on qemu-m4, aot.",)
+
+
+def test_trend_of_counts_has_no_zone_and_its_baseline_is_exact() -> None:
+    week = [measured(night, emulated=True) for night in range(3)]
+    exhibit = trend_exhibit([week], title="Trend", name="t")
+    assert "baseline" in drawn(exhibit) and "median (instructions)" in drawn(exhibit)
+    assert not any("±" in text for text in drawn(exhibit))
+
+
+@pytest.mark.parametrize("time", ["yesterday", ""])
+def test_run_at_no_time_is_not_in_the_trend(time: str) -> None:
+    week = [measured(night) for night in range(2)]
+    lost = replace(week[0], summary=replace(week[0].summary, time_utc=time))
+    assert trend_exhibit([[lost, week[1]]], title="Trend", name="t").pictures == ()
+
+
+def test_every_picture_of_a_measurement_has_ids_of_its_own() -> None:
+    made = [latency_exhibit(measured(), name="m1"), outputs_exhibit(measured(), ROOTS, name="m1")]
+    made += [layers_exhibit(measured(), name="m1")]
+    trees = [
+        ElementTree.fromstring(one.svg) for exhibit in made if exhibit for one in exhibit.pictures
+    ]
+    ids = [one.get("id") for tree in trees for one in tree.iter() if one.get("id")]
+    assert len(ids) == len(set(ids)) > 6
+    assert np.all([one.startswith("m1-") for one in ids if one])
+
+
+def test_folder_of_models_may_be_absent(tmp_path: Path) -> None:
+    (exhibit,) = training_exhibits([row_of("sine")], (tmp_path / "none",), name="t")  # type: ignore[list-item]
+    assert exhibit.title == "Other model files"

@@ -1,0 +1,318 @@
+"""The workflows: valid, pinned, free of options that nobody knows; the nightly's steps are run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator, Mapping
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.processes import alive, children_of
+from ruamel.yaml import YAML
+
+from harness import csvfile
+from harness.lock import hold
+from harness.report import LatencyRow
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+NIGHT = ROOT / ".ci" / "night"
+GUIDES = (ROOT / "docs" / "rig.md", ROOT / "README.md")
+RIG = """
+[boards.left]
+kind = "virtual"
+
+[boards.qemu-m4]
+"""
+
+
+def read(workflow: Path) -> Mapping[str, Any]:
+    """A workflow's content."""
+    content: Mapping[str, Any] = YAML(typ="safe").load(workflow)
+    return content
+
+
+def steps(workflow: Path) -> Iterator[Mapping[str, Any]]:
+    """Every step of every job."""
+    for job in read(workflow)["jobs"].values():
+        yield from job["steps"]
+
+
+RUNS = [(path.name, step["run"]) for path in WORKFLOWS for step in steps(path) if "run" in step]
+
+
+def scripts() -> Iterator[str]:
+    """Everything a reader or a runner is told to type."""
+    yield from (text for _, text in RUNS)
+    yield NIGHT.read_text()
+    for guide in GUIDES:
+        text = guide.read_text()
+        yield from re.findall(r"^ *```\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+        yield from re.findall(r"`((?:hil|pytest) [^`\n]+)`", text)
+
+
+def commands(program: str) -> list[str]:
+    """Calls of a program, each with its arguments, up to the end of the command."""
+    found = re.compile(rf"(?:^|[\s(/]){program}(?: +[^\n|;&#)`]+| *$)", re.MULTILINE)
+    texts = (re.sub(r"\\\n", " ", text) for text in scripts())
+    return [match.group().strip(" (/\n") for text in texts for match in found.finditer(text)]
+
+
+def options(command: str) -> list[str]:
+    return re.findall(r"(?<=\s)--[a-z][a-z-]*", command)
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_workflow_agrees_with_githubs_own_schema(workflow: Path) -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
+    done = subprocess.run(
+        [*command, "vendor.github-workflows", workflow], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_to_a_commit_with_its_version_beside_it(workflow: Path) -> None:
+    used = re.findall(r"uses: (.*)", workflow.read_text())
+    assert used
+    assert [
+        use for use in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v[\d.]+", use)
+    ] == []
+
+
+@pytest.mark.parametrize(("name", "script"), RUNS)
+def test_shell_of_every_step_can_be_parsed(name: str, script: str) -> None:
+    done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_hil_command_in_workflows_and_guides_exists() -> None:
+    used = [command for command in commands("hil") if re.match(r"hil [a-z]", command)]
+    assert {command.split()[1] for command in used} >= {"boards", "doctor", "udev"}
+    for command in used:
+        # `hil baseline save`: a command's own command has options of its own.
+        names = takewhile(re.compile("[a-z]+$").match, command.split()[1:])
+        done = subprocess.run(
+            [sys.executable, "-m", "harness.cli", *names, "--help"], capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        known = set(options(done.stdout.replace("[", " ")))
+        assert set(options(command)) <= known, command
+
+
+def test_every_pytest_option_in_workflows_and_guides_exists() -> None:
+    used = commands("pytest")
+    given = {option for command in used for option in options(command)}
+    assert {"--board", "--hil-csv", "--junitxml", "--runtime"} <= given
+    help_text = subprocess.run(
+        [sys.executable, "-m", "pytest", "--help"], cwd=ROOT, capture_output=True, text=True
+    ).stdout
+    assert given <= set(re.findall(r"--[a-z][a-z-]*", help_text)) | {"--junitxml"}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what git has or would add, as actions/checkout leaves it."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    folder = tmp_path / "checkout"
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """What GitHub's runner sets, and what docs/rig.md puts into the runner's .env file."""
+    (tmp_path / "rig.toml").write_text(RIG)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, module in (("hil", "harness.cli"), ("pytest", "pytest")):
+        (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} -m {module} "$@"\n')
+        (programs / name).chmod(0o755)
+    return {
+        **os.environ,
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(tmp_path / "checkout"),
+        "HIL_RIG": str(tmp_path / "rig.toml"),
+        "HIL_LOCK_DIR": str(tmp_path / "locks"),
+        "HIL_STATE_DIR": str(ROOT / ".hil"),
+        "CI": "true",
+        "GITHUB_OUTPUT": str(tmp_path / "output"),
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
+    }
+
+
+def step(name: str) -> list[str]:
+    """A nightly's step as the command that GitHub's runner makes of it."""
+    (script,) = {
+        s["run"] for s in steps(ROOT / ".github/workflows/nightly.yml") if s.get("name") == name
+    }
+    return ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+
+
+def summary(environment: Mapping[str, str]) -> str:
+    return Path(environment["GITHUB_STEP_SUMMARY"]).read_text()
+
+
+def test_nightly_plans_a_job_for_each_board_of_the_rig_and_runs_it(
+    checkout: Path, environment: dict[str, str]
+) -> None:
+    subprocess.run(step("Plan"), cwd=checkout, env=environment, check=True)
+    matrix = Path(environment["GITHUB_OUTPUT"]).read_text().removeprefix("matrix=")
+    boards = json.loads(matrix)["board"]
+    assert boards == ["left", "qemu-m4"]
+    for board in boards:
+        job = {**environment, "BOARD": board, "MODEL": "sine"}
+        done = subprocess.run(step("Test"), cwd=checkout, env=job, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        reports = checkout / "reports" / board
+        assert {path.name for path in reports.iterdir()} >= {
+            "latency.csv",
+            "junit.xml",
+            "pytest.log",
+        }
+        assert f",{board}," in (reports / "latency.csv").read_text()
+        assert int(ElementTree.parse(reports / "junit.xml").getroot()[0].get("tests", "0")) > 5
+        assert "passed" in (reports / "pytest.log").read_text()
+    assert summary(environment) == "- `left`: well\n- `qemu-m4`: well\n"
+
+
+def test_nightly_shows_what_doctor_says_and_goes_on(
+    checkout: Path, environment: dict[str, str]
+) -> None:
+    done = subprocess.run(step("Doctor"), cwd=checkout, env=environment, capture_output=True)
+    assert done.returncode == 0
+    assert "rig file: " in summary(environment)
+
+
+def test_a_rig_without_boards_fails_the_plan_and_says_so(
+    checkout: Path, environment: dict[str, str]
+) -> None:
+    Path(environment["HIL_RIG"]).write_text("")
+    done = subprocess.run(
+        step("Plan"), cwd=checkout, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode != 0 and "no boards in rig file" in done.stderr
+    assert not Path(environment["GITHUB_OUTPUT"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (0, "well"),
+        (1, "wrong numbers"),
+        (2, "did not run to their end"),
+        (10, "sick rig"),
+        (11, "stale firmware"),
+        (12, "too slow"),
+    ],
+)
+def test_every_exit_status_has_its_word_in_the_summary(
+    tmp_path: Path, environment: dict[str, str], status: int, said: str
+) -> None:
+    """The words alone: what makes pytest end so is tested in tests/plugin/test_plugin.py."""
+    (tmp_path / "bin" / "pytest").write_text(f"#!/bin/sh\nexit {status}\n")
+    done = subprocess.run([NIGHT, "left"], cwd=tmp_path, env=environment)
+    assert done.returncode == status
+    assert said in summary(environment)
+
+
+def test_a_board_that_hangs_leaves_its_link_log_in_the_reports(
+    checkout: Path, environment: dict[str, str]
+) -> None:
+    job = {**environment, "BOARD": "left", "MODEL": "sine", "HIL_PORT": "virtual:?hang_after=20"}
+    done = subprocess.run(step("Test"), cwd=checkout, env=job, capture_output=True, text=True)
+    assert done.returncode == 10
+    assert "::error title=left::sick rig" in done.stdout
+    cases = (
+        ElementTree.parse(checkout / "reports" / "left" / "junit.xml").getroot().iter("testcase")
+    )
+    (broken,) = (case for case in cases if case.find("error") is not None)
+    assert re.search(r"\d > INFER [0-9a-f]+", broken.findtext("system-out", ""))
+
+
+MEASURED = "def test_latency(latency): latency(n=20)\n"
+
+
+def test_nights_are_kept_and_shown_together_where_a_history_is_named(
+    checkout: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (checkout / "tests" / "board" / "test_on_board.py").write_text(MEASURED)
+    history = tmp_path / "history"
+    job = {**environment, "BOARD": "left", "MODEL": "sine", "HIL_HISTORY": str(history)}
+    reports = checkout / "reports" / "left"
+    for _ in range(2):
+        done = subprocess.run(step("Test"), cwd=checkout, env=job, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (reports / "report.html").is_file()
+        shutil.move(reports / "latency.csv", tmp_path / "gone.csv")
+    nights = [csvfile.read(path, LatencyRow).rows for path in history.glob("left/*/latency.csv")]
+    assert [len(rows) for rows in nights] == [6, 6], "five sessions and the run"
+    assert len({rows[-1].run for rows in nights}) == 2
+    assert "Trend of sine int8" in (reports / "trend.html").read_text()
+
+
+SLOW = """
+import time
+
+def test_slow(dut):
+    while True:
+        time.sleep(0.01)
+"""
+
+
+@pytest.fixture
+def cancelled(checkout: Path, environment: dict[str, str], heard_interrupts: None) -> Any:
+    """Start the step `Test` on a test without end, and signal its shell as GitHub does."""
+    (checkout / "tests" / "board" / "test_on_board.py").write_text(SLOW)
+
+    def cancel(number: signal.Signals) -> tuple[int, set[int]]:
+        job = {**environment, "BOARD": "left", "MODEL": "sine"}
+        shell = subprocess.Popen(step("Test"), cwd=checkout, env=job)
+        holder = Path(environment["HIL_LOCK_DIR"]) / "left.holder"
+        deadline = time.monotonic() + 30
+        while not holder.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(1)  # by then the board was greeted and its test runs
+        started = children_of(shell.pid)
+        shell.send_signal(number)
+        status = shell.wait(timeout=7)
+        # The virtual board ends when it sees its parent gone.
+        deadline = time.monotonic() + 3
+        while (left := {pid for pid in started if alive(pid)}) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return status, left
+
+    return cancel
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_cancelled_night_ends_in_time_and_frees_the_board(
+    cancelled: Any, checkout: Path, environment: dict[str, str], number: signal.Signals
+) -> None:
+    status, left = cancelled(number)
+    assert status != 0
+    assert left == set()
+    assert summary(environment) == "- `left`: cancelled\n"
+    if number == signal.SIGINT:
+        assert (checkout / "reports" / "left" / "junit.xml").is_file()
+    with hold("left", timeout_s=0, folder=Path(environment["HIL_LOCK_DIR"])):
+        pass

@@ -1,0 +1,207 @@
+"""What doctor says of a rig, from machines described here; and one look at the real one."""
+
+from __future__ import annotations
+
+import re
+import socket
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.board import Board, Registry, load_registry
+from harness.doctor import Finding, examine
+from harness.ports import SerialPort
+from harness.project import Project, find_project
+from harness.rigcheck import (
+    Fleet,
+    Machine,
+    answers,
+    examine_rig,
+    find_packages,
+    find_tflm,
+    judge,
+)
+from harness.rigfile import parse_rig
+from harness.udev import udev_rules
+
+GUIDE = Path(__file__).parents[2] / "docs" / "rig.md"
+APPLICATION, BOOTLOADER, BRIDGE = "1209:805a", "1209:005a", "1209:ea60"
+RIG = """
+[boards.nano]
+serial_number = "90D66F9F72EDDCB5"
+power_cycle = "uhubctl -a cycle -l 1-1 -p 2"
+
+[boards.esp]
+
+[boards.far]
+kind = "nano"
+port = "rfc2217://bench:4000"
+"""
+
+
+def board(board_id: str, **changes: Any) -> Board:
+    """A real board of the registry."""
+    return replace(
+        load_registry()["virtual"],
+        id=board_id,
+        kind=board_id,
+        attachment="serial",
+        env={"tflm": f"{board_id}-tflm"},
+        **changes,
+    )
+
+
+NANO = board("nano", usb=(APPLICATION,), bootloader_usb=(BOOTLOADER,))
+REGISTRY = Registry((*load_registry().boards, NANO, board("esp", usb=(BRIDGE,))))
+FLEET = Fleet(file=parse_rig(RIG, REGISTRY, Path("rig.toml")), registry=REGISTRY)
+NO_RIG = Fleet(file=parse_rig("", REGISTRY), registry=REGISTRY)
+NANO_PORT = SerialPort(path="/dev/ttyACM0", usb=APPLICATION, serial_number="90D66F9F72EDDCB5")
+ESP_PORT = SerialPort(path="/dev/ttyUSB0", usb=BRIDGE, serial_number="0001")
+HEALTHY = Machine(
+    user="ci",
+    groups=frozenset({"ci", "dialout"}),
+    ports=(NANO_PORT, ESP_PORT),
+    shut=frozenset(),
+    rules=udev_rules(REGISTRY),
+    processes=frozenset({"bash", "ModemManager", "Runner.Listener"}),
+    programs=frozenset({"uhubctl"}),
+    answering=frozenset({"rfc2217://bench:4000"}),
+    absent_packages=(),
+    online=False,
+    tflm="/opt/tflm",
+)
+
+
+def finding(point: str, fleet: Fleet = FLEET, **changes: Any) -> Finding:
+    """What is said of one point, on the healthy machine with these changes."""
+    (found,) = (f for f in judge(fleet, replace(HEALTHY, **changes)) if f.point == point)
+    return found
+
+
+def test_a_healthy_rig_has_nothing_to_cure() -> None:
+    findings = judge(FLEET, HEALTHY)
+    assert [item for item in findings if not item.ok] == []
+    assert {"board nano", "board esp", "board far"} <= {item.point for item in findings}
+
+
+@pytest.mark.parametrize(
+    ("point", "changes", "said"),
+    [
+        (
+            "serial permission",
+            {"shut": frozenset({"/dev/ttyACM0"})},
+            "ci may not open /dev/ttyACM0",
+        ),
+        ("serial permission", {"ports": (), "groups": frozenset({"ci"})}, "not root or in group"),
+        ("udev rules", {"rules": None}, "not installed"),
+        ("udev rules", {"rules": "# of last year"}, "another version"),
+        ("ModemManager", {"rules": None}, "sends AT commands"),
+        ("power switching", {"programs": frozenset()}, "uhubctl not found, for board nano"),
+        ("board nano", {"ports": (ESP_PORT,)}, "no port has serial number 90D66F9F72EDDCB5"),
+        ("board nano", {"ports": ()}, "no port has serial number 90D66F9F72EDDCB5"),
+        (
+            "board nano",
+            {"ports": (replace(NANO_PORT, usb=BOOTLOADER),)},
+            "in its bootloader on /dev/ttyACM0",
+        ),
+        (
+            "board esp",
+            {"ports": (ESP_PORT, replace(ESP_PORT, path="/dev/ttyUSB1"))},
+            "2 ports have the USB id 1209:ea60",
+        ),
+        ("board far", {"answering": frozenset()}, "nothing at rfc2217://bench:4000"),
+        (
+            "PlatformIO packages",
+            {"absent_packages": ("nano-tflm: toolchain",)},
+            "no network to fetch: nano-tflm: toolchain",
+        ),
+        ("TFLM library", {"tflm": None}, "not found, and no network; for nano, esp, far"),
+    ],
+)
+def test_what_a_rig_lacks_is_missing_with_its_cure(
+    point: str, changes: dict[str, Any], said: str
+) -> None:
+    found = finding(point, **changes)
+    assert not found.ok and found.needed and found.cure
+    assert said in found.detail
+
+
+def test_what_no_board_needs_is_absent_not_missing() -> None:
+    bare = replace(
+        HEALTHY,
+        groups=frozenset(),
+        ports=(),
+        rules=None,
+        programs=frozenset(),
+        processes=frozenset({"ModemManager"}),
+        tflm=None,
+    )
+    absent = [item for item in judge(NO_RIG, bare) if not item.ok]
+    assert {item.point for item in absent} >= {"serial permission", "udev rules", "ModemManager"}
+    assert [item.point for item in absent if item.needed] == []
+
+
+def test_modem_manager_that_does_not_run_harms_nobody() -> None:
+    assert finding("ModemManager", rules=None, processes=frozenset()).ok
+
+
+def test_what_a_network_can_fetch_is_no_lack() -> None:
+    absent = ("nano-tflm: toolchain",)
+    assert finding("PlatformIO packages", absent_packages=absent, online=True).ok
+    assert finding("TFLM library", tflm=None, online=True).ok
+
+
+def test_bootloader_is_known_by_a_serial_number_with_zeros_before_it() -> None:
+    padded = replace(NANO_PORT, usb=BOOTLOADER, serial_number="0000000090d66f9f72eddcb5")
+    assert "in its bootloader" in finding("board nano", ports=(padded,)).detail
+
+
+def test_a_rig_file_that_cannot_be_read_is_a_point_of_its_own(tmp_path: Path) -> None:
+    wrong = tmp_path / "rig.toml"
+    wrong.write_text("[boards.nano34]\n")
+    findings = examine_rig(wrong, REGISTRY, find_project(), None)
+    (said,) = (item for item in findings if item.point == "rig file")
+    assert not said.ok and said.needed and "nano34" in said.detail
+
+
+def test_a_port_answers_if_it_exists_or_a_server_listens(tmp_path: Path) -> None:
+    assert answers(str(tmp_path)) and not answers(str(tmp_path / "none"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"rfc2217://127.0.0.1:{server.getsockname()[1]}"
+        assert answers(url)
+    assert not answers(url) and not answers("socket://nohost")
+
+
+def test_platformio_says_which_packages_are_absent(tmp_path: Path) -> None:
+    (tmp_path / "platformio.ini").write_text("[env:x]\nplatform = nosuch@1.2.3\n")
+    project = Project(root=tmp_path, state=tmp_path / "state")
+    ((absent,), _) = find_packages(project, ["x"])
+    assert absent.startswith("x: ") and "nosuch@1.2.3" in absent
+
+
+def test_emulated_boards_need_no_packages_from_elsewhere(tmp_path: Path) -> None:
+    project = replace(find_project(), state=tmp_path)
+    assert find_packages(project, ["qemu-m4-aot"])[0] == ()
+
+
+def test_tflm_is_found_in_the_folder_given_or_where_a_build_put_it(tmp_path: Path) -> None:
+    project = Project(root=tmp_path, state=tmp_path / "state")
+    fetched = tmp_path / "state" / "build" / "nano" / "pio" / "libdeps" / "nano" / "Library"
+    assert find_tflm(None, project) is None and find_tflm(tmp_path, project) is None
+    header = fetched / "src" / "tensorflow" / "lite" / "micro" / "micro_interpreter.h"
+    header.parent.mkdir(parents=True)
+    header.touch()
+    assert find_tflm(None, project) == str(fetched)
+    assert find_tflm(fetched / "src", project) == str(fetched / "src")
+    assert find_tflm(tmp_path, project) is None
+
+
+def test_every_point_that_the_guide_promises_is_checked_and_the_other_way_round() -> None:
+    told = re.findall(r"Doctor: (.*?)\.(?:\n|$)", GUIDE.read_text(), re.DOTALL)
+    promised = {name for names in told for name in re.findall(r"\*\*(.+?)\*\*", names)}
+    checked = {item.point for item in [*examine(find_project()), *judge(FLEET, HEALTHY)]}
+    boards = {name for name in checked if name.startswith("board ")}
+    # A rig trains nothing.
+    assert promised == checked - boards - {"tensorflow"} | {"board ID"}

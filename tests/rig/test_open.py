@@ -1,0 +1,205 @@
+"""Whole boards through the public API: faults of the emulator, power cycles, exact counts."""
+
+import os
+import shutil
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fakes.processes import children_of
+from fakes.rewritten import first_scales_only, per_channel
+
+from harness.board import load_registry
+from harness.build import Builder
+from harness.compare import Culprit, Verdict, compare
+from harness.emulator import QemuProcess
+from harness.errors import PortLost, UnknownName, Where
+from harness.link import Link, LinkOptions
+from harness.lock import hold
+from harness.project import Project, find_project
+from harness.protocol import Capability
+from harness.reference import TflmInterpreter, inspect_model, resolve_model, run_batch
+from harness.rig import RigOptions, affordable, checks_for, open_board
+from harness.runner import Dut
+
+PROJECT = find_project()
+REGISTRY = load_registry()
+
+
+@pytest.fixture(autouse=True)
+def own_locks(monkeypatch, tmp_path):
+    """Tests of this file open their own boards, whatever the session's fixtures hold."""
+    monkeypatch.setenv("HIL_LOCK_DIR", str(tmp_path / "locks"))
+
+
+@pytest.fixture(scope="module")
+def sine():
+    return resolve_model("sine", PROJECT.artifacts)
+
+
+@pytest.fixture
+def emulator(sine):
+    firmware = Builder(PROJECT).build(REGISTRY["qemu-m4"], "aot", sine)
+    where = Where(board="qemu-m4", port="qemu", model=sine.name)
+    with QemuProcess(REGISTRY["qemu-m4"].emulator, firmware.elf, where=where) as running:
+        yield running
+
+
+def test_a_killed_emulator_is_one_error_naming_board_port_and_request(sine):
+    with open_board(REGISTRY["qemu-m4"], sine, PROJECT, RigOptions()) as opened:
+        for pid in children_of(os.getpid()):
+            os.kill(pid, signal.SIGKILL)
+        with pytest.raises(PortLost) as caught:
+            opened.dut.infer(checks_for(sine).inputs)
+    text = str(caught.value)
+    assert "board qemu-m4" in text and "port qemu:mps2-an386" in text and "sine_int8" in text
+    assert "during INFER" in text and "emulator ended with status -9" in text
+    with hold("qemu-m4", timeout_s=0):
+        pass
+
+
+def test_a_dropped_connection_is_opened_again_and_counted(sine):
+    inputs = checks_for(sine).inputs
+    for board_id in ("qemu-m4", "virtual"):
+        with open_board(REGISTRY[board_id], sine, PROJECT, RigOptions()) as opened:
+            before = opened.dut.infer(inputs).outputs
+            opened.dut.link._stream.close()
+            np.testing.assert_array_equal(opened.dut.infer(inputs).outputs, before)
+            assert opened.dut.link.stats.reconnects == 1
+
+
+def test_power_cycle_makes_the_board_forget_the_session(emulator, sine):
+    dut = Dut(Link(emulator.stream, where=Where(board="qemu-m4")))
+    before = dut.greet()
+    emulator.power_cycle()
+    assert dut.greet() == before
+    outputs = dut.infer(checks_for(sine).inputs).outputs
+    np.testing.assert_array_equal(outputs, sine.goldens.outputs)
+
+
+def test_qmp_reports_the_machine(emulator):
+    assert emulator.qmp("query-status")["status"] == "running"
+
+
+def test_a_hard_fault_is_reported_with_its_registers(sine, tmp_path):
+    shutil.copytree(PROJECT.firmware, tmp_path / "firmware")
+    shutil.copy(PROJECT.root / "platformio.ini", tmp_path)
+    main = tmp_path / "firmware" / "src" / "main.cpp"
+    fault = "*reinterpret_cast<volatile uint32_t*>(0x90000000) = size;"
+    text = main.read_text().replace("board.Feed(", f"{fault}\n      board.Feed(")
+    assert fault in text
+    main.write_text(text)
+    spoilt = Project(root=tmp_path, state=tmp_path / "state")
+    with (
+        pytest.raises(
+            PortLost, match="ended with status 70; it said: firmware fault: HardFault"
+        ) as caught,
+        open_board(REGISTRY["qemu-m4"], sine, spoilt, RigOptions()),
+    ):
+        raise AssertionError("opened")
+    assert "bfar=0x90000000" in str(caught.value) and "board qemu-m4" in str(caught.value)
+
+
+def test_instruction_counts_are_equal_over_starts(sine):
+    counts = set()
+    for _ in range(3):
+        with open_board(REGISTRY["qemu-m4"], sine, PROJECT, RigOptions()) as opened:
+            measured = opened.dut.measure(checks_for(sine).inputs[:1], 100)
+            shift = opened.board.emulator.icount_shift
+            counts |= set(measured.timer.instructions(measured.ticks, shift).tolist())
+    assert len(counts) == 1
+
+
+def test_a_corrupting_line_gives_no_wrong_tensor_and_counts_its_retries(sine):
+    patient = LinkOptions(timeout_s=0.05, attempts=200, silent_attempts=200)
+    port = "virtual:?flip=0.01&seed=5"
+    options = RigOptions(port=port, link=patient)
+    samples = np.random.default_rng(3).integers(-128, 128, 3000).astype(np.int8)
+    with open_board(REGISTRY["virtual"], sine, PROJECT, options) as opened:
+        answered = opened.dut.infer(samples)
+        golden = opened.references.golden
+        expected = run_batch(golden, samples, sine.inputs[0]).outputs
+        np.testing.assert_array_equal(answered.outputs, expected)
+        stats = opened.dut.link.stats
+    assert 0 < answered.retries <= stats.retries
+    assert stats.retries <= stats.timeouts + stats.refused_frames + stats.bad_frames
+
+
+@pytest.mark.parametrize(
+    ("fault", "culprit"), [("wrong_output=1", Culprit.KERNEL), ("wrong_output=7", Culprit.BOARD)]
+)
+def test_wrong_outputs_are_attributed(sine, fault, culprit):
+    with open_board(
+        REGISTRY["virtual"], sine, PROJECT, RigOptions(port=f"virtual:?{fault}")
+    ) as opened:
+        compared = opened.comparison
+    assert compared.verdict is Verdict.MISMATCH
+    assert compared.culprit is culprit
+    assert {item.first for item in compared.differences} >= {"board virtual", "staged"}
+
+
+def test_a_library_that_ignores_all_scales_but_the_first_is_caught_and_its_kernels_blamed(
+    sine, tmp_path
+):
+    path = tmp_path / "dense.tflite"
+    path.write_bytes(per_channel(sine.content))
+    dense = inspect_model(path)
+    assert dense.per_channel_dense
+    ignoring = replace(dense, content=first_scales_only(dense.content))
+    inputs = checks_for(sine).inputs
+    golden, board = (
+        run_batch(TflmInterpreter(model), inputs, dense.inputs[0]).reading
+        for model in (dense, ignoring)
+    )
+    compared = compare(spec=dense.outputs[0], board=board, golden=golden, repeated=(board, board))
+    assert compared.verdict is Verdict.MISMATCH and compared.culprit is Culprit.KERNEL
+    assert compared.mismatches > 200
+
+
+def test_a_runtime_the_board_lacks_is_named_with_those_it_has(sine):
+    with (
+        pytest.raises(UnknownName, match="'tvm'; known: aot, tflm"),
+        open_board(REGISTRY["qemu-m4"], sine, PROJECT, RigOptions(runtime="tvm")),
+    ):
+        raise AssertionError("opened")
+
+
+@pytest.mark.parametrize(
+    ("macs", "side", "sent", "expected"),
+    [
+        (288, 1, True, 300),  # the sine: all
+        (6_000_000, 1, False, 16),  # 60 ms each: as many as fit into a second
+        (300_000_000, 1, False, 4),  # 3 s each: the least
+        (0, 100, True, 4),  # 10000 bytes, of 25 us each
+        (0, 100, False, 300),
+    ],
+)
+def test_slow_models_are_asked_for_fewer_invokes(sine, macs, side, sent, expected):
+    spec = replace(sine.inputs[0], shape=(1, side, side))
+    model = replace(sine, macs=macs, inputs=(spec,))
+    assert affordable(model, 300, sent=sent) == expected
+    assert affordable(model, 3, sent=sent) == 3
+
+
+def test_large_pictures_are_compared_on_the_first_goldens_only(sine):
+    whole = checks_for(sine)
+    assert len(whole.inputs) == len(whole.goldens.inputs) == 256
+    horse = resolve_model("horse_or_human", PROJECT.artifacts, "aot")
+    few = checks_for(horse)
+    assert len(few.inputs) == len(few.goldens.outputs) == len(few.goldens.labels) == 32
+    np.testing.assert_array_equal(few.inputs, horse.goldens.inputs[:32])
+
+
+def test_picture_larger_than_a_frame_takes_one_invoke_and_its_transfer_is_apart(tmp_path):
+    horse = resolve_model("horse_or_human", PROJECT.artifacts)
+    board = REGISTRY["virtual"]
+    with open_board(board, horse, PROJECT, RigOptions()) as opened:
+        dut = opened.dut
+        assert dut.input.size_bytes == 96 * 96 * 3 > dut.hello.max_payload
+        assert not dut.hello.capabilities & Capability.INFER
+        answered = dut.infer(horse.goldens.inputs[:2])
+        assert len(answered.ticks) == 2
+        np.testing.assert_array_equal(answered.outputs, horse.goldens.outputs[:2])
+        measured = dut.measure(horse.goldens.inputs[:1], 3)
+        assert len(measured.ticks) == 3 and measured.link_us > 0
