@@ -16,9 +16,9 @@ from harness.board import load_registry
 from harness.build import Builder
 from harness.project import find_project
 from harness.reference import resolve_model
-from harness.report import table
 from harness.rig import RigOptions, checks_for, open_board
 from harness.rows import median_instructions
+from harness.text import table
 
 BOARD = "qemu-m4"
 REPEATS = 1000

@@ -22,7 +22,6 @@ from harness import codegen, codegen_aot, codegen_tflm, operators
 from harness.arena import ArenaPlan, plan_arena
 from harness.artifact import Artifact
 from harness.board import Board
-from harness.buildlog import run_logged
 from harness.codegen_aot import generate_aot
 from harness.codegen_tflm import generate_tflm
 from harness.errors import (
@@ -46,6 +45,7 @@ from harness.library import (
 )
 from harness.memory import elf_areas, memory_by_owner
 from harness.operators import Step, steps_of, steps_text
+from harness.process import run_logged
 from harness.progress import Progress, unseen
 from harness.project import Project
 from harness.support import refuse_unsupported

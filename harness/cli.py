@@ -28,7 +28,6 @@ from harness.cli_report import register as register_report
 from harness.cli_report import report_to
 from harness.cli_rig import register as register_rig
 from harness.cli_rig import rig_file, rig_option
-from harness.console import progress_on, say
 from harness.errors import HilError, ModelError, ReportError, TensorError, UnknownName
 from harness.faults import Faults, parse_faults
 from harness.footprint import memory_rows
@@ -36,11 +35,11 @@ from harness.gate import Verdict
 from harness.memory import has_symbols, memory_parts
 from harness.outcome import Outcome, of_error, worst
 from harness.profiling import DEFAULT_RUNS, append_profile
-from harness.project import find_project
+from harness.project import find_project, git_commit
 from harness.ptyboard import serve
 from harness.record import Judge, Plan, judged_by, record
 from harness.reference import resolve_model
-from harness.report import LatencyRow, table
+from harness.report import LatencyRow
 from harness.rig import (
     DEFAULT_CSV,
     DEFAULT_LOCK_TIMEOUT_S,
@@ -49,11 +48,12 @@ from harness.rig import (
     FLASH,
     OpenBoard,
     RigOptions,
-    git_commit,
     open_board,
 )
 from harness.rigfile import RigFile
 from harness.summary import summary
+from harness.terminal import progress_on, say
+from harness.text import table
 
 EXIT_USAGE = 2
 EPILOG = """\

@@ -17,11 +17,11 @@ from harness.baseline import (
     newest,
     save,
 )
-from harness.console import Command, say
 from harness.errors import ReportError
 from harness.outcome import Outcome
-from harness.report import WIDTH, counted, table
 from harness.rig import DEFAULT_CSV
+from harness.terminal import Command, say
+from harness.text import WIDTH, counted, table
 from harness.versus import FORMATS, any_slower, as_csv, as_markdown, as_text, versus
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from harness.arena import plan_arena
 from harness.artifact import list_models
 from harness.board import load_registry
-from harness.console import Command
 from harness.errors import ModelError, RigError
 from harness.fit import shortage
 from harness.layers import save_pictures
 from harness.project import Project, find_project
 from harness.reference import resolve_model
-from harness.report import table
+from harness.terminal import Command
+from harness.text import table
 
 
 def models(options: argparse.Namespace) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from harness.console import say
 from harness.outcome import Outcome
 from harness.profile import profile_table
 from harness.profiling import first_difference, profile_board
 from harness.rig import OpenBoard
+from harness.terminal import say
 
 
 def show_profile(opened: OpenBoard, *, n: int, difference: bool) -> int:

@@ -8,10 +8,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from harness.board import load_registry
-from harness.console import Command, say
 from harness.page import write_report
 from harness.progress import Progress, unseen
 from harness.project import find_project
+from harness.terminal import Command, say
 
 
 def report(options: argparse.Namespace) -> int:

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 from harness.board import Board, Registry, load_registry
-from harness.console import Command, say
 from harness.doctor import examine
 from harness.outcome import Outcome
 from harness.ports import (
@@ -23,9 +22,10 @@ from harness.ports import (
     rig_lines,
 )
 from harness.project import find_project
-from harness.report import table
 from harness.rigcheck import examine_rig
 from harness.rigfile import Plugged, RigFile, job_matrix, load_rig
+from harness.terminal import Command, say
+from harness.text import table
 from harness.udev import udev_rules
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.operators import Operator
-from harness.report import shortened
+from harness.text import shortened
 
 SHOWN = 5
 LONGEST_NAME = 71

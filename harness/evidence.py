@@ -14,7 +14,8 @@ from harness.csvfile import beside, columns, read
 from harness.errors import ReportError
 from harness.footprint import MemoryRow
 from harness.profile import LayerRow
-from harness.report import RUN, LatencyRow, OutputRow, SampleRow, counted
+from harness.report import RUN, LatencyRow, OutputRow, SampleRow
+from harness.text import counted
 
 Row = TypeVar("Row")
 

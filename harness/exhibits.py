@@ -28,7 +28,6 @@ from harness.plots import (
     agreement_picture,
     confusion_picture,
     curve_pictures,
-    figure_text,
     latency_pictures,
     layer_pictures,
     memory_picture,
@@ -36,6 +35,7 @@ from harness.plots import (
     trend_picture,
 )
 from harness.report import LatencyRow, OutputRow, SampleRow
+from harness.text import figure_text
 from harness.training import find_trained, read_history
 
 COUNT, TIME = "instructions", "µs"

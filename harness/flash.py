@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Protocol
 
 from harness.board import Board
 from harness.build import Firmware, first_errors, pio_environment
 from harness.errors import FlashFailed, Where
 from harness.ports import Bench, Listing, SerialPort, again, in_bootloader
+from harness.process import run_group
 from harness.project import Project
 from harness.rigfile import Deadlines
 from harness.toolchain import seed_scons
@@ -154,80 +151,6 @@ def _upload_failed(board: Board, port: SerialPort, what: str, log: Path) -> Flas
         where=Where(board=board.id, port=port.path),
         hint=f"{said}\nFull log: {log}",
     )
-
-
-def run_group(
-    command: list[str] | str,
-    log: Path,
-    *,
-    timeout_s: float,
-    environment: Mapping[str, str] | None = None,
-) -> int:
-    """Run a command, or a shell's command line, and return its status; its output goes to `log`.
-
-    It runs in a process group of its own, out of Ctrl-C's reach. The whole group is killed when
-    time is up or the wait is interrupted.
-
-    Raises:
-        subprocess.TimeoutExpired: it took too long.
-    """
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            shell=isinstance(command, str),
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        return process.wait(timeout_s)
-    except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        raise
-
-
-def warn(text: str) -> None:
-    """A line on standard error, at once."""
-    print(text, file=sys.stderr, flush=True)
-
-
-@contextmanager
-def finished_first(what: str, say: Callable[[str], None] = warn) -> Iterator[None]:
-    """SIGINT and SIGTERM wait until the block has ended; a second SIGINT interrupts it.
-
-    A cancelled job would otherwise leave a board in its bootloader. A signal that the parent
-    process had ignored stays so, as under nohup. Does nothing in a thread, where Python delivers
-    no signals.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    pending: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if pending and number == signal.SIGINT:
-            pending.clear()
-            raise KeyboardInterrupt
-        pending.append(number)
-        say(f"interrupted: finishing {what} first; interrupt once more to kill it")
-
-    before = {
-        number: handler
-        for number in (signal.SIGINT, signal.SIGTERM)
-        if (handler := signal.getsignal(number)) != signal.SIG_IGN
-    }
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if pending:
-            signal.raise_signal(pending[0])
 
 
 class Flasher:

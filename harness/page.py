@@ -25,9 +25,9 @@ from harness.exhibits import (
 )
 from harness.featuremaps import Gallery, gallery
 from harness.files import write_whole
-from harness.plots import figure_text, size_text
 from harness.progress import Progress, unseen
 from harness.report import LatencyRow
+from harness.text import figure_text, size_text
 from harness.verdicts import Overall, Verdicts, judge, overall
 
 TEMPLATES = Path(__file__).with_name("templates")

@@ -27,7 +27,7 @@ from harness.canvas import (
     svg,
 )
 from harness.owners import OWNERS
-from harness.report import counted
+from harness.text import counted, figure_text, size_text
 
 BODY_PERCENT = 95
 SQUEEZED = 4.0
@@ -551,21 +551,6 @@ def _bars(
         drawn.set_xlabel(axis)
         picture = svg(drawn, name=name, label=f"Bar chart. {caption}")
     return Picture(title=title, caption=caption, svg=picture)
-
-
-def figure_text(value: float) -> str:
-    """A number as people read it: four digits that count, more before the point if there are."""
-    if abs(value) >= 1000 or value == int(value):
-        return f"{value:,.0f}"
-    return f"{value:.4g}"
-
-
-def size_text(count: float) -> str:
-    """Bytes as people say them: 812 B, 26.2 KB, 4.2 MB (powers of ten, as memory is sold)."""
-    for unit, size in (("MB", 1e6), ("KB", 1e3)):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return f"{count:.0f} B"
 
 
 def memory_picture(bars: Sequence[MemoryBar], *, memory: str, name: str) -> Picture:

@@ -18,7 +18,7 @@ from harness.board import Board, load_registry
 from harness.errors import HilError, ToolMissing
 from harness.limits import Limit, hold_to, refuse_unmeasured
 from harness.profiling import append_profile
-from harness.project import find_project
+from harness.project import find_project, git_commit
 from harness.protocol import Capability
 from harness.record import Plan, record, refuse_slower
 from harness.reference import References, resolve_model
@@ -32,7 +32,6 @@ from harness.rig import (
     FLASH,
     OpenBoard,
     RigOptions,
-    git_commit,
     open_board,
 )
 from harness.rigfile import load_rig

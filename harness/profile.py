@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from harness.errors import ModelError
 from harness.latency import Timer
 from harness.operators import Operator, Step
-from harness.report import shortened, table
+from harness.text import shortened, table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,3 +52,13 @@ def find_project() -> Project:
         f"no platformio.ini beside or inside {package}",
         hint="Work in a checkout, or install the package again.",
     )
+
+
+def git_commit(root: Path) -> str | None:
+    """Short hash of the checkout's HEAD, with `-dirty` if files differ; None outside git."""
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

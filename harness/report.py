@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-
-WIDTH = 80
-"""Columns of what is printed for people."""
 
 SESSION, RUN = "session", "run"
 """Scopes of a row: one start of a board, or all sessions of a run taken together."""
@@ -144,42 +139,6 @@ class OutputRow:
     label: int | None = None
 
 
-def table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """Aligned plain-text table: first column left, the others right.
-
-    A heading of several lines ends on the line above the rows.
-    """
-    grid = [*_stacked(headings), *rows]
-    widths = [max(len(row[column]) for row in grid) for column in range(len(headings))]
-    lines = []
-    for row in grid:
-        cells = [row[0].ljust(widths[0])]
-        cells += [text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
-
-
-def _stacked(headings: tuple[str, ...]) -> list[tuple[str, ...]]:
-    split = [heading.split("\n") for heading in headings]
-    height = max(len(parts) for parts in split)
-    return list(zip(*([""] * (height - len(parts)) + parts for parts in split), strict=True))
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 session`, `2 sessions`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def shortened(text: str, most: int) -> str:
-    """Text of at most `most` characters; two dots stand for what was cut."""
-    return text if len(text) <= most else f"{text[: max(0, most - 2)]}.."
-
-
 def time_text(when: datetime) -> str:
     """A time in UTC as the columns `time_utc` have it."""
     return when.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def wrapped(line: str, width: int = WIDTH) -> list[str]:
-    """A line of text as lines that fit a terminal; what follows the first is indented."""
-    return textwrap.wrap(line, width, subsequent_indent="    ", break_on_hyphens=False)

@@ -15,9 +15,7 @@ from typing import Any
 
 import pytest
 
-from harness.console import BELOW_THE_LINE, TerminalProgress, wants_progress
 from harness.csvfile import beside, read
-from harness.ending import Ending
 from harness.errors import (
     BoardError,
     BuildFailed,
@@ -28,12 +26,14 @@ from harness.errors import (
 )
 from harness.junit import LINK_LOG, OUTCOME, annotate
 from harness.outcome import Outcome, of_error, worst
+from harness.process import Ending
 from harness.profile import LayerRow, profile_from, profile_table
 from harness.rig import OpenBoard
 from harness.rigfile import Quarantine
 from harness.session import Broken, Rig, board_of, first_line, property_of, set_property, work_of
 from harness.summary import summary
 from harness.tally import BoardTally, Note
+from harness.terminal import BELOW_THE_LINE, TerminalProgress, wants_progress
 
 _NOTE = "hil_note"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -399,13 +398,3 @@ def _started(
     faults = parse_faults((port or "").removeprefix(VIRTUAL_SCHEME))
     where = replace(where, port=port or VIRTUAL_SCHEME)
     return virtual(artifact, faults, expected, where, options.patience)
-
-
-def git_commit(root: Path) -> str | None:
-    """Short hash of the checkout's HEAD, with `-dirty` if files differ; None outside git."""
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from harness.artifact import DEFAULT_DTYPE
 from harness.compare import Verdict
-from harness.grouped import Entry, grouped_table
-from harness.report import WIDTH, LatencyRow, wrapped
+from harness.report import LatencyRow
+from harness.text import WIDTH, Entry, duration, grouped_table, wrapped
 
 _HEADINGS = ("mismatches", "median", "p99", "against\nbaseline", "flash\nbytes", "arena\nbytes")
 _ABSENT = "-"
-_MS_FROM_US = 10_000
 _CLOCK_FAULTS = {"off": "is off", "unsteady": "does not run evenly"}
 _RATIO_SAYS_MORE = ("faster", "slower")
 _EXPLAINED = ("slower", "cannot tell")
@@ -51,13 +50,6 @@ def _figures(row: LatencyRow) -> tuple[str, ...]:
         _ABSENT if row.flash_bytes is None else str(row.flash_bytes),
         _ABSENT if row.arena_used_bytes is None else str(row.arena_used_bytes),
     )
-
-
-def duration(us: float | None) -> str:
-    """Microseconds to a tenth; milliseconds from 10 ms up; a dash where there was none."""
-    if us is None:
-        return _ABSENT
-    return f"{us:.1f} us" if us < _MS_FROM_US else f"{us / 1000:.2f} ms"
 
 
 def _against_baseline(row: LatencyRow) -> str:

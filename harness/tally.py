@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness.outcome import Outcome, worst
-from harness.report import LatencyRow, wrapped
+from harness.report import LatencyRow
+from harness.text import wrapped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from harness.compare import Verdict
-from harness.report import LatencyRow, counted
+from harness.report import LatencyRow
+from harness.text import counted
 
 
 class Mood(str, Enum):

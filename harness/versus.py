@@ -8,9 +8,7 @@ from dataclasses import dataclass, replace
 from harness.baseline import Baselines, Run, refusal
 from harness.csvfile import content_of
 from harness.gate import Sessions, Verdict, judge
-from harness.grouped import Entry, grouped_table
-from harness.report import wrapped
-from harness.summary import duration
+from harness.text import Entry, duration, grouped_table, wrapped
 
 ONLY_A, ONLY_B, REFUSED = "only in A", "only in B", "refused"
 FORMATS = ("text", "csv", "markdown")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.buildlog import run_logged
+from harness.process import run_logged
 from harness.progress import Advance
 
 

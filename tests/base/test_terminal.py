@@ -15,7 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.board import load_registry
-from harness.console import (
+from harness.progress import Advance, State, unseen
+from harness.project import find_project
+from harness.reference import resolve_model
+from harness.rig import RigOptions, open_board
+from harness.terminal import (
     BELOW_THE_LINE,
     DELAY_S,
     ON_THE_LINE,
@@ -25,10 +29,6 @@ from harness.console import (
     progress_on,
     wants_progress,
 )
-from harness.progress import Advance, State, unseen
-from harness.project import find_project
-from harness.reference import resolve_model
-from harness.rig import RigOptions, open_board
 
 SLOW = "virtual:?delay_ms=450"
 """Every answer is so late that comparing takes more than DELAY_S, however fast the machine."""

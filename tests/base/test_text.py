@@ -1,6 +1,7 @@
 from datetime import datetime, timezone
 
-from harness.report import WIDTH, counted, shortened, table, time_text, wrapped
+from harness.report import time_text
+from harness.text import WIDTH, counted, shortened, table, wrapped
 
 
 def test_table_aligns_the_first_column_left_and_the_others_right() -> None:

@@ -8,7 +8,7 @@ from fakes.pytests import SMALL, cases, properties, rows
 from harness.csvfile import read
 from harness.outcome import Outcome
 from harness.profile import LayerRow
-from harness.report import WIDTH
+from harness.text import WIDTH
 
 pytest_plugins = ["pytester"]
 

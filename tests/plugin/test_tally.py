@@ -5,8 +5,8 @@ from dataclasses import replace
 from fakes.described import row
 
 from harness.outcome import Outcome
-from harness.report import WIDTH
 from harness.tally import Note, Tally
+from harness.text import WIDTH
 
 ROW = row(p99_us=None, mismatches=3, emulated=True)
 SICK = Note(board="nano", outcome=Outcome.SICK, reason="no reply to INFER within 2 s")

@@ -21,15 +21,14 @@ from harness.plots import (
     confusion_picture,
     curve_pictures,
     empirical,
-    figure_text,
     latency_pictures,
     layer_pictures,
     memory_picture,
     shown_range,
-    size_text,
     training_pictures,
     trend_picture,
 )
+from harness.text import figure_text, size_text
 
 NOW = datetime(2026, 11, 21, tzinfo=timezone.utc)
 

@@ -8,8 +8,9 @@ from fakes.described import row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report import WIDTH, LatencyRow
-from harness.summary import duration, summary
+from harness.report import LatencyRow
+from harness.summary import summary
+from harness.text import WIDTH, duration
 
 CSV = Path("reports/latency.csv")
 SINE = {

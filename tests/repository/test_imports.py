@@ -1,4 +1,4 @@
-"""Imports go leftwards only: errors <- core <- edges <- runner <- attach <- rig <- plugin, cli."""
+"""Imports go one way: a package of the harness imports only those to its left."""
 
 from __future__ import annotations
 
@@ -6,37 +6,22 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CORE = """
-    artifact board clockcheck compare csvfile difference faults fit footprint gate grouped junit
-    latency limits mlperf operators outcome owners pictures profile progress protocol report
-    rigfile summary support tally tensor udev verdicts virtual
-"""
-EDGES = """
-    arena baseline build buildlog canvas codegen codegen_aot codegen_tflm console emulator ending
-    evidence exhibits featuremaps files flash layers library link lock memory page plots ports
-    project ptyboard reference toolchain training versus
-"""
-LAYERS = (
-    {"errors"},
-    set(CORE.split()),
-    set(EDGES.split()),
-    {"runner"},
-    {"recovery", "seat", "attach"},
-    {"rig"},
-    {"rows"},
-    {"record", "profiling"},
-    {"session", "schedule"},
-    {"doctor", "rigcheck"},
-    {"reporting", "cli_profile", "cli_baseline", "cli_report", "cli_models", "cli_rig"},
-    {"plugin", "cli"},
-)
-OUTSIDE_CORE = {"serial", "subprocess", "time", "pytest", "tensorflow"}
+PACKAGES = ("model", "measure", "link", "board", "firmware", "rig", "report", "plugin", "cli")
+"""In the order in which they may import; the single files of harness/ come before all."""
+
+BARRED = {
+    # Boards are data and ports; a report can be made where no rig is; two front ends of one rig.
+    "board": {"model", "measure", "link"},
+    "report": {"link", "firmware", "rig"},
+    "cli": {"plugin"},
+}
+EDGES = {"serial", "subprocess", "time", "pytest", "tensorflow"}
+"""What computes knows no wire, no process, no clock and no test runner."""
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -50,67 +35,68 @@ def imports(path: Path) -> Iterator[str]:
                 yield f"{node.module}.{alias.name}"
 
 
-def modules(package: str) -> dict[str, list[str]]:
-    files = (ROOT / package).glob("*.py")
-    return {path.stem: list(imports(path)) for path in files}
+def files(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
 
 
-HARNESS = modules("harness")
-INSIDE = {
-    name: {full.split(".")[1] for full in used if full.startswith("harness.")} & set(HARNESS)
-    for name, used in HARNESS.items()
-}
+def packages_imported(path: Path) -> set[str]:
+    return {name.split(".")[1] for name in imports(path) if name.startswith("harness.")}
 
 
-def layer(module: str) -> int:
-    return next(index for index, names in enumerate(LAYERS) if module in names)
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_leftwards_only(package: str) -> None:
+    barred = set(PACKAGES[PACKAGES.index(package) + 1 :]) | BARRED.get(package, set())
+    for path in files(f"harness/{package}"):
+        assert packages_imported(path) & barred == set(), path
 
 
-def test_every_module_has_its_layer() -> None:
-    assert set(HARNESS) - {"__init__", "__main__"} == set().union(*LAYERS)
+def test_single_files_import_no_package() -> None:
+    for path in (ROOT / "harness").glob("*.py"):
+        assert packages_imported(path) & set(PACKAGES) == set(), path
 
 
-@pytest.mark.parametrize("module", sorted(set().union(*LAYERS)))
-def test_module_imports_leftwards_only(module: str) -> None:
-    assert {name for name in INSIDE[module] if layer(name) > layer(module)} == set()
+@pytest.mark.parametrize("package", ("model", "measure"))
+def test_what_computes_has_no_wire_no_process_and_no_clock(package: str) -> None:
+    for path in files(f"harness/{package}"):
+        assert {name.split(".")[0] for name in imports(path)} & EDGES == set(), path
 
 
-def test_no_import_is_circular() -> None:
-    assert set(TopologicalSorter(INSIDE).static_order()) == set(HARNESS)
+def test_the_harness_imports_neither_models_nor_tensorflow() -> None:
+    for path in files("harness"):
+        used = {name.split(".")[0] for name in imports(path)}
+        assert used & {"models", "tensorflow", "keras"} == set(), path
 
 
-@pytest.mark.parametrize("module", sorted(LAYERS[0] | LAYERS[1]))
-def test_core_has_no_wire_no_process_and_no_clock(module: str) -> None:
-    assert {full.split(".")[0] for full in HARNESS[module]} & OUTSIDE_CORE == set()
+def test_models_import_of_the_harness_its_model_package_only() -> None:
+    for path in files("models"):
+        assert packages_imported(path) <= {"model", "errors"}, path
 
 
-def test_harness_and_models_know_nothing_of_each_other() -> None:
-    for package, barred in (
-        ("harness", {"models", "tensorflow", "keras"}),
-        ("models", {"harness"}),
-    ):
-        for module, used in modules(package).items():
-            assert {full.split(".")[0] for full in used} & barred == set(), f"{package}.{module}"
+def test_only_the_plugin_and_the_board_tests_know_pytest() -> None:
+    using = {
+        path.relative_to(ROOT / "harness").parts[0]
+        for path in files("harness")
+        if any(name.split(".")[0] in ("pytest", "_pytest") for name in imports(path))
+    }
+    assert using == {"plugin", "suite"}
 
 
-def test_only_the_plugin_and_its_parts_know_pytest() -> None:
-    using = {name for name, used in HARNESS.items() if any(f.startswith("pytest") for f in used)}
-    assert using <= {"plugin", "reporting", "schedule", "session"}
-
-
-def test_rig_and_runner_load_neither_tensorflow_nor_pandas() -> None:
-    code = "import sys, harness.rig, harness.runner; print(*sys.modules)"
+def loaded_by(*modules: str) -> set[str]:
+    """Top-level names that a fresh interpreter has loaded after importing modules."""
+    code = f"import sys, {', '.join(modules)}; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     loaded = {name.split(".")[0] for name in done.stdout.split()}
-    assert "harness" in loaded and loaded & {"tensorflow", "keras", "pandas"} == set()
+    assert "harness" in loaded
+    return loaded
+
+
+def test_a_board_run_loads_neither_tensorflow_nor_pandas() -> None:
+    loaded = loaded_by("harness.rig.open", "harness.link.dut")
+    assert loaded & {"tensorflow", "keras", "pandas"} == set()
 
 
 def test_command_line_and_plugin_load_no_drawing_before_a_report_is_asked_for() -> None:
-    code = "import sys, harness.cli, harness.plugin, harness.page; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    loaded = {name.split(".")[0] for name in done.stdout.split()}
-    assert "harness" in loaded and loaded & {"matplotlib", "jinja2", "scipy"} == set()
+    loaded = loaded_by("harness.cli", "harness.plugin", "harness.report.page")
+    assert loaded & {"matplotlib", "jinja2", "scipy"} == set()

@@ -17,8 +17,9 @@ from fakes.processes import alive, children_of
 
 from harness.build import Firmware
 from harness.errors import FlashFailed
-from harness.flash import PlatformioUploader, run_group, upload_command, upload_config
+from harness.flash import PlatformioUploader, upload_command, upload_config
 from harness.ports import SerialPort
+from harness.process import run_group
 from harness.project import Project, find_project
 
 ROOT = Path(__file__).parents[2]

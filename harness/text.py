@@ -1,12 +1,76 @@
-"""Figures of many models on several boards, as a table no wider than a terminal."""
+"""Tables and figures as text for people, no wider than a terminal."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from harness.report import WIDTH, table, wrapped
+WIDTH = 80
+"""Columns of what is printed for people."""
+
+
+def table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Aligned plain-text table: first column left, the others right.
+
+    A heading of several lines ends on the line above the rows.
+    """
+    grid = [*_stacked(headings), *rows]
+    widths = [max(len(row[column]) for row in grid) for column in range(len(headings))]
+    lines = []
+    for row in grid:
+        cells = [row[0].ljust(widths[0])]
+        cells += [text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _stacked(headings: tuple[str, ...]) -> list[tuple[str, ...]]:
+    split = [heading.split("\n") for heading in headings]
+    height = max(len(parts) for parts in split)
+    return list(zip(*([""] * (height - len(parts)) + parts for parts in split), strict=True))
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 session`, `2 sessions`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def shortened(text: str, most: int) -> str:
+    """Text of at most `most` characters; two dots stand for what was cut."""
+    return text if len(text) <= most else f"{text[: max(0, most - 2)]}.."
+
+
+def wrapped(line: str, width: int = WIDTH) -> list[str]:
+    """A line of text as lines that fit a terminal; what follows the first is indented."""
+    return textwrap.wrap(line, width, subsequent_indent="    ", break_on_hyphens=False)
+
+
+_MS_FROM_US = 10_000
+
+
+def duration(us: float | None) -> str:
+    """Microseconds to a tenth; milliseconds from 10 ms up; a dash where there was none."""
+    if us is None:
+        return "-"
+    return f"{us:.1f} us" if us < _MS_FROM_US else f"{us / 1000:.2f} ms"
+
+
+def figure_text(value: float) -> str:
+    """A number as people read it: four digits that count, more before the point if there are."""
+    if abs(value) >= 1000 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def size_text(count: float) -> str:
+    """Bytes as people say them: 812 B, 26.2 KB, 4.2 MB (powers of ten, as memory is sold)."""
+    for unit, size in (("MB", 1e6), ("KB", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count:.0f} B"
+
 
 _NAMES = "board, runtime\n  model"
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from harness.progress import Advance, Progress, State, Task, state, unseen
-from harness.report import shortened
+from harness.text import shortened
 
 DELAY_S = 2.0
 """Work shorter than this shows nothing."""
