@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 BEGIN = """
 import os, signal, sys
-from harness.ending import Ending
+from harness.process import Ending
 
 def terminate(): os.kill(os.getpid(), signal.SIGTERM)
 
