@@ -16,12 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.artifact import list_models
 from harness.board import load_registry
+from harness.model.artifact import list_models
+from harness.model.interpreters import TflmInterpreter, run_batch
+from harness.model.resolve import resolve_model
+from harness.model.tensor import quantize
 from harness.project import find_project
-from harness.reference import TflmInterpreter, resolve_model, run_batch
 from harness.rig import RigOptions, open_board
-from harness.tensor import quantize
 from models.images import fashion
 from models.recipe import Request
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.opened import opened
 from harness.link import LinkOptions
-from harness.reference import run_batch
+from harness.model.interpreters import run_batch
 
 PATIENT = LinkOptions(timeout_s=0.03, attempts=200, silent_attempts=200)
 

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 from harness.board import load_registry
 from harness.link import LinkOptions
+from harness.model.resolve import resolve_model
 from harness.project import find_project
-from harness.reference import resolve_model
 from harness.rig import OpenBoard, RigOptions, open_board
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from harness.board import load_registry
 from harness.build import Builder
+from harness.model.resolve import resolve_model
 from harness.project import find_project
-from harness.reference import resolve_model
 from harness.rig import RigOptions, checks_for, open_board
 from harness.rows import median_instructions
 from harness.text import table

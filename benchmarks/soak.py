@@ -17,8 +17,9 @@ from harness.build import Builder
 from harness.emulator import QemuProcess
 from harness.errors import Where
 from harness.link import Link, LinkOptions
+from harness.model.interpreters import TflmInterpreter
+from harness.model.resolve import resolve_model
 from harness.project import find_project
-from harness.reference import TflmInterpreter, resolve_model
 from harness.runner import Dut
 
 SECONDS = 4400

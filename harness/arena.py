@@ -7,8 +7,8 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from harness.artifact import Artifact
-from harness.reference import ARENA_HEADROOM, tflm_version
+from harness.model.artifact import Artifact
+from harness.model.interpreters import ARENA_HEADROOM, tflm_version
 
 MARGIN_BYTES = 1024
 """For what differs between libraries: 64-byte tensors where TF_LITE_STATIC_MEMORY is not defined,

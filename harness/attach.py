@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 
-from harness.artifact import Artifact
 from harness.board import Emulator
 from harness.build import Firmware
 from harness.emulator import QemuProcess
@@ -21,6 +20,7 @@ from harness.errors import (
 from harness.faults import Faults
 from harness.flash import FlashReport
 from harness.link import Link, LinkOptions, SerialStream, log_kept, open_serial
+from harness.model.artifact import Artifact
 from harness.protocol import Hello
 from harness.ptyboard import VirtualProcess
 from harness.recovery import PROBE, SILENT, Remedy, Step, recover

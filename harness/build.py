@@ -18,9 +18,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from harness import codegen, codegen_aot, codegen_tflm, operators
+from harness import codegen, codegen_aot, codegen_tflm
 from harness.arena import ArenaPlan, plan_arena
-from harness.artifact import Artifact
 from harness.board import Board
 from harness.codegen_aot import generate_aot
 from harness.codegen_tflm import generate_tflm
@@ -44,7 +43,9 @@ from harness.library import (
     write_override,
 )
 from harness.memory import elf_areas, memory_by_owner
-from harness.operators import Step, steps_of, steps_text
+from harness.model import graph
+from harness.model.artifact import Artifact
+from harness.model.graph import Step, steps_of, steps_text
 from harness.process import run_logged
 from harness.progress import Progress, unseen
 from harness.project import Project
@@ -162,7 +163,7 @@ def build_id(
     profile: bool = False,
 ) -> str:
     """Content hash, 16 bytes in hex, of everything that goes into the firmware."""
-    generators = (codegen, operators, codegen_tflm if runtime == "tflm" else codegen_aot)
+    generators = (codegen, graph, codegen_tflm if runtime == "tflm" else codegen_aot)
     parts = (
         _tree_digest(project.firmware),
         (project.root / "platformio.ini").read_text(),
@@ -432,8 +433,8 @@ class Builder:
     def _run_pio(self, job: Job, work: Path) -> None:
         environment = pio_environment(self._project, work, work / "model")
         if job.library and job.library.folder:
-            operators = codegen_tflm.distinct_operators(job.artifact)
-            override = write_override(job.env, job.library, operators, work)
+            graph = codegen_tflm.distinct_operators(job.artifact)
+            override = write_override(job.env, job.library, graph, work)
             environment["HIL_PIO_CONFIG"] = str(override)
         flags = ["-D HIL_PROFILE"] if job.profile else []
         if job.library:

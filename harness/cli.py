@@ -33,12 +33,12 @@ from harness.faults import Faults, parse_faults
 from harness.footprint import memory_rows
 from harness.gate import Verdict
 from harness.memory import has_symbols, memory_parts
+from harness.model.resolve import resolve_model
 from harness.outcome import Outcome, of_error, worst
 from harness.profiling import DEFAULT_RUNS, append_profile
 from harness.project import find_project, git_commit
 from harness.ptyboard import serve
 from harness.record import Judge, Plan, judged_by, record
-from harness.reference import resolve_model
 from harness.report import LatencyRow
 from harness.rig import (
     DEFAULT_CSV,

@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 from harness.arena import plan_arena
-from harness.artifact import list_models
 from harness.board import load_registry
 from harness.errors import ModelError, RigError
 from harness.fit import shortage
-from harness.layers import save_pictures
+from harness.model.artifact import list_models
+from harness.model.features import save_pictures
+from harness.model.resolve import resolve_model
 from harness.project import Project, find_project
-from harness.reference import resolve_model
 from harness.terminal import Command
 from harness.text import table
 

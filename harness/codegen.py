@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 
-from harness.protocol import DTYPE_NUMBERS
-from harness.tensor import TensorSpec
+from harness.model.tensor import DTYPE_NUMBERS, TensorSpec
 
 
 def c_bytes(raw: bytes) -> str:

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.artifact import Artifact
 from harness.board import Board
 from harness.codegen import c_bytes, c_specs, c_string
 from harness.errors import ModelError, Where
-from harness.operators import Operator, Step, read_operators
+from harness.model.artifact import Artifact
+from harness.model.graph import Operator, Step, read_operators
 
 AOT_VERSION = f"bakenn {importlib.metadata.version('bakenn')}"
 _MODEL = "model"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.artifact import Artifact
 from harness.codegen import c_bytes, c_specs, c_string
 from harness.errors import ModelError, Where
-from harness.operators import Step, one_step_each
+from harness.model.artifact import Artifact
+from harness.model.graph import Step, one_step_each
 
 MODEL_SOURCE = "model_tflm.cpp"
 OPERATORS_SOURCE = "operators_tflm.cpp"

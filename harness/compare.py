@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.tensor import TensorSpec, activate, dequantize
+from harness.model.goldens import Bounds, Reading
+from harness.model.tensor import TensorSpec, activate, dequantize
 
 
 class Verdict(str, Enum):
@@ -33,14 +34,6 @@ class Culprit(str, Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """Outputs of one source (a board, a host interpreter) for the same inputs: (k, ...)."""
-
-    source: str
-    outputs: NDArray[Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """How far two readings are apart: samples with any difference, largest element's in LSB."""
 
@@ -48,16 +41,6 @@ class Difference:
     second: str
     mismatches: int
     max_abs_lsb: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """Accuracy a model's manifest promises, in the output's unit; None where it promises none."""
-
-    mae_vs_float: float | None = None
-    max_abs_vs_float: float | None = None
-    mae_vs_truth: float | None = None
-    max_abs_vs_truth: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

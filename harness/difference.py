@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.operators import Operator
+from harness.model.graph import Operator
 from harness.text import shortened
 
 SHOWN = 5

@@ -13,8 +13,8 @@ from pathlib import Path
 from harness.emulator import QEMU
 from harness.errors import HilError
 from harness.lock import lock_folder
+from harness.model.interpreters import TFLM_WHEEL, tflm_version
 from harness.project import Project
-from harness.reference import TFLM_WHEEL, tflm_version
 from harness.toolchain import ARM_GCC, INSTALL_EMULATOR, arm_gcc_version
 
 

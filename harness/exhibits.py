@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.artifact import read_manifest
 from harness.baseline import least_delta_of
 from harness.board import Registry
 from harness.compare import top1
 from harness.errors import ModelError, UnknownName
 from harness.evidence import Measured, Subject
+from harness.model.artifact import read_manifest
+from harness.model.training import find_trained, read_history
 from harness.owners import OWNERS
 from harness.plots import (
     Curves,
@@ -36,7 +37,6 @@ from harness.plots import (
 )
 from harness.report import LatencyRow, OutputRow, SampleRow
 from harness.text import figure_text
-from harness.training import find_trained, read_history
 
 COUNT, TIME = "instructions", "µs"
 MOST_CLASSES = 20

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.artifact import load_artifact
 from harness.errors import HilError
-from harness.layers import SEEING, Layer, Seen, drawn_input, see
-from harness.pictures import grid, png
+from harness.model.artifact import load_artifact
+from harness.model.features import SEEING, Layer, Seen, drawn_input, see
+from harness.model.png import grid, png
+from harness.model.training import Trained, find_trained
 from harness.report import LatencyRow
-from harness.training import Trained, find_trained
 
 SAMPLE = 0
 """The golden input that is shown."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.errors import ModelError
 from harness.latency import Timer
-from harness.operators import Operator, Step
+from harness.model.graph import Operator, Step
 from harness.text import shortened, table
 
 

@@ -17,7 +17,7 @@ from cobs import cobs
 from numpy.typing import NDArray
 
 from harness.errors import ProtocolError, TensorError
-from harness.tensor import DTYPES, TensorSpec
+from harness.model.tensor import DTYPE_NUMBERS, DTYPES, TensorSpec
 
 VERSION = 1
 REPLY = 0x80
@@ -248,9 +248,6 @@ def _text_bytes(text: str) -> bytes:
     if len(raw) > MAX_STR:
         raise ProtocolError(f"string of {len(raw)} bytes does not fit: {text[:40]!r}")
     return bytes((len(raw),)) + raw
-
-
-DTYPE_NUMBERS = {name: number for number, name in DTYPES.items()}
 
 
 def _spec_bytes(spec: TensorSpec) -> bytes:

@@ -20,13 +20,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import harness
-from harness.artifact import Artifact
 from harness.errors import HilError, StartFailed, Where
 from harness.faults import Faults, FaultyBoard, Unplugged, parse_faults
 from harness.link import SerialStream, open_serial
+from harness.model.artifact import Artifact
+from harness.model.interpreters import TflmInterpreter, tflm_version
+from harness.model.resolve import resolve_model
+from harness.model.tensor import batch_from_bytes
 from harness.protocol import Capability, Hello
-from harness.reference import TflmInterpreter, resolve_model, tflm_version
-from harness.tensor import batch_from_bytes
 from harness.virtual import VirtualBoard
 
 BOARD_ID = "virtual"

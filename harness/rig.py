@@ -14,25 +14,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.artifact import Artifact, Goldens
 from harness.attach import Expected, Ready, at_port, emulated, plugged_in, virtual
 from harness.board import Board
 from harness.build import Builder, Firmware
-from harness.compare import Comparison, Reading, compare
+from harness.compare import Comparison, compare
 from harness.errors import HilError, ModelError, Where
 from harness.faults import parse_faults
 from harness.flash import PlatformioUploader, Uploader
 from harness.link import LinkOptions, log_kept
 from harness.lock import hold
+from harness.model.artifact import Artifact
+from harness.model.goldens import Goldens, Reading
+from harness.model.interpreters import HostRun, Interpreter, References, run_batch
+from harness.model.tensor import dequantize
 from harness.ports import THIS_MACHINE, Bench
 from harness.progress import Progress, unseen
 from harness.project import Project
 from harness.ptyboard import virtual_build_id
 from harness.recovery import Step, recover
-from harness.reference import HostRun, Interpreter, References, run_batch
 from harness.rigfile import Plugged
 from harness.seat import Seat
-from harness.tensor import dequantize
 
 VIRTUAL_SCHEME = "virtual:"
 DEFAULT_MODEL = "sine"

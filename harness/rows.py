@@ -17,11 +17,11 @@ from harness.errors import BoardRebooted
 from harness.footprint import MemoryRow
 from harness.latency import LatencySummary, summarize
 from harness.memory import memory_parts
+from harness.model.tensor import activate, dequantize
 from harness.protocol import BoardMemory
 from harness.report import RUN, SESSION, LatencyRow, OutputRow, SampleRow, time_text
 from harness.rig import OpenBoard
 from harness.runner import Measurement
-from harness.tensor import activate, dequantize
 
 MOST_OUTPUTS = 256
 MOST_ELEMENTS = 16

@@ -17,6 +17,7 @@ from harness.clockcheck import ClockStamp
 from harness.errors import BoardStatus, LinkTimeout, ProtocolError, StaleFirmware, Where, located
 from harness.latency import Timer, agree
 from harness.link import Link, LinkOptions
+from harness.model.tensor import TensorSpec, batch_bytes, batch_from_bytes, dequantize, quantize
 from harness.profile import StepTicks
 from harness.progress import Progress, unseen
 from harness.protocol import (
@@ -39,7 +40,6 @@ from harness.protocol import (
     profile_body,
     run_body,
 )
-from harness.tensor import TensorSpec, batch_bytes, batch_from_bytes, dequantize, quantize
 
 REQUEST_BUDGET_S = 1.0
 """Batches are cut so that one request keeps the board busy for about this long at most."""

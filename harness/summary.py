@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness.artifact import DEFAULT_DTYPE
 from harness.compare import Verdict
+from harness.model.artifact import DEFAULT_DTYPE
 from harness.report import LatencyRow
 from harness.text import WIDTH, Entry, duration, grouped_table, wrapped
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.artifact import Artifact
 from harness.board import Board
 from harness.errors import ModelError, Where
+from harness.model.artifact import Artifact
 
 PER_CHANNEL_DENSE = "per_channel_dense"
 """A library may lack it: Dense layers with a scale for each output channel."""

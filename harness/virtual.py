@@ -17,6 +17,7 @@ from cobs import cobs
 
 from harness.errors import ProtocolError
 from harness.mlperf import Mlperf
+from harness.model.tensor import batch_from_bytes, dequantize, quantize
 from harness.protocol import (
     MAX_STR,
     REPLY,
@@ -42,7 +43,6 @@ from harness.protocol import (
     pack_ticks,
     step_values_body,
 )
-from harness.tensor import batch_from_bytes, dequantize, quantize
 
 MAX_LINE = 255
 MAX_NUMBERS = 64

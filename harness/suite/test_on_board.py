@@ -5,9 +5,9 @@ import pytest
 
 from harness.compare import Verdict
 from harness.errors import BoardStatus
+from harness.model.tensor import activate
 from harness.protocol import Op
 from harness.rig import affordable, checks_for
-from harness.tensor import activate
 
 
 def test_hello_matches_what_was_built(dut, board, model):

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.board import load_registry
+from harness.model.resolve import resolve_model
 from harness.progress import Advance, State, unseen
 from harness.project import find_project
-from harness.reference import resolve_model
 from harness.rig import RigOptions, open_board
 from harness.terminal import (
     BELOW_THE_LINE,

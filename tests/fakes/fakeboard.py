@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 from fakes.described import hello
 
+from harness.model.tensor import TensorSpec
 from harness.protocol import BoardMemory, Capability, Status
-from harness.tensor import TensorSpec
 from harness.virtual import InvokeFailed, StepObserver, VirtualBoard
 
 HELLO = hello(

@@ -11,9 +11,9 @@ from fakes import described
 
 from harness.csvfile import append, beside
 from harness.footprint import MemoryRow
+from harness.model.resolve import resolve_model
 from harness.profile import LayerRow
 from harness.project import find_project
-from harness.reference import resolve_model
 from harness.report import RUN, LatencyRow, OutputRow, SampleRow
 
 HOSTILE = (

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.artifact import find_artifact, load_artifact
 from harness.board import load_registry
 from harness.codegen import c_bytes, c_spec
 from harness.codegen_aot import (
@@ -17,7 +16,8 @@ from harness.codegen_aot import (
     observed_source,
 )
 from harness.errors import ModelError
-from harness.operators import Operator
+from harness.model.artifact import find_artifact, load_artifact
+from harness.model.graph import Operator
 
 SINE = Path(__file__).parents[2] / "models" / "artifacts" / "sine"
 BOARD = load_registry()["qemu-m4"]

@@ -14,8 +14,8 @@ from harness.arena import (
     parse_allocations,
     plan_arena,
 )
-from harness.artifact import load_artifact
-from harness.reference import tflm_version
+from harness.model.artifact import load_artifact
+from harness.model.interpreters import tflm_version
 
 SINE = load_artifact(Path(__file__).parents[2] / "models" / "artifacts" / "sine")
 

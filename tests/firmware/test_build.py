@@ -10,8 +10,8 @@ from harness.board import load_registry
 from harness.build import Builder, Job, build_id, elf_sections, explain_failure, first_errors
 from harness.errors import BuildFailed, MissingKernel, ModelError, TooLarge, ToolMissing
 from harness.library import Library
+from harness.model.resolve import resolve_model
 from harness.project import Project, find_project
-from harness.reference import resolve_model
 
 QEMU_M4 = load_registry()["qemu-m4"]
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from harness.codegen import c_bytes, c_spec, c_string
-from harness.tensor import TensorSpec
+from harness.model.tensor import TensorSpec
 
 
 def test_bytes_become_an_initializer_list() -> None:

@@ -14,9 +14,9 @@ from harness.board import load_registry
 from harness.build import Builder, Firmware
 from harness.footprint import Area, MemoryByOwner
 from harness.memory import elf_areas, has_symbols, memory_by_owner, memory_parts, read_parts
+from harness.model.resolve import resolve_model
 from harness.owners import HARNESS, KERNELS, MODEL, OWNERS, REST, RUNTIME, owner_of
 from harness.project import Project, find_project
-from harness.reference import resolve_model
 
 PROJECT = find_project()
 QEMU_M4 = load_registry()["qemu-m4"]

@@ -10,8 +10,8 @@ from platformio.project.config import ProjectConfig
 
 from harness.board import Board, load_registry
 from harness.build import Builder
+from harness.model.resolve import resolve_model
 from harness.project import find_project
-from harness.reference import resolve_model
 
 PROJECT = find_project()
 CONFIG = ProjectConfig(str(PROJECT.root / "platformio.ini"))

@@ -9,8 +9,8 @@ from harness.build import Builder
 from harness.emulator import QemuProcess
 from harness.errors import Where
 from harness.link import StreamClosed
+from harness.model.resolve import resolve_model
 from harness.project import Project, find_project
-from harness.reference import resolve_model
 
 QEMU_M4 = load_registry()["qemu-m4"]
 FEED = "    board.Feed(chunk, size);\n"

@@ -7,8 +7,8 @@ import pytest
 
 from harness.board import load_registry
 from harness.build import Builder, Firmware
+from harness.model.resolve import resolve_model
 from harness.project import Project, find_project
-from harness.reference import resolve_model
 from harness.toolchain import ARM_GCC, arm_gcc_version
 
 PROJECT = find_project()

@@ -14,9 +14,9 @@ from harness.emulator import QemuProcess
 from harness.errors import Where
 from harness.link import Link
 from harness.memory import elf_areas
+from harness.model.resolve import resolve_model
 from harness.project import Project, find_project
 from harness.protocol import BoardMemory
-from harness.reference import resolve_model
 from harness.runner import Dut
 
 PROJECT = find_project()

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.artifact import Artifact
 from harness.board import parse_board
-from harness.compare import Bounds
 from harness.errors import ModelError
+from harness.model.artifact import Artifact
+from harness.model.goldens import Bounds
+from harness.model.tensor import TensorSpec
 from harness.support import AOT_OPERATORS, PER_CHANNEL_DENSE, refuse_unsupported
-from harness.tensor import TensorSpec
 
 TABLE = {"description": "", "attachment": "serial", "mcu": "", "clock_hz": 1}
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.artifact import Artifact, load_artifact
 from harness.codegen import c_bytes, c_spec
 from harness.codegen_tflm import (
     MODEL_SOURCE,
@@ -15,6 +14,7 @@ from harness.codegen_tflm import (
     resolver_method,
 )
 from harness.errors import ModelError
+from harness.model.artifact import Artifact, load_artifact
 
 SINE = load_artifact(Path(__file__).parents[2] / "models" / "artifacts" / "sine")
 

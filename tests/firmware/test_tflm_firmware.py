@@ -9,14 +9,14 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from fakes.rewritten import float_output, lsh_projection, of_schema, per_channel
 
-from harness.artifact import Artifact
 from harness.board import load_registry
 from harness.build import Builder
 from harness.compare import Culprit, Verdict
 from harness.errors import BoardStatus, MissingKernel, ModelError
 from harness.library import Library, find_library
+from harness.model.artifact import Artifact
+from harness.model.resolve import inspect_model, resolve_model
 from harness.project import find_project
-from harness.reference import inspect_model, resolve_model
 from harness.rig import RigOptions, open_board
 from harness.support import PER_CHANNEL_DENSE
 

@@ -17,9 +17,9 @@ from harness.errors import (
 )
 from harness.faults import Faults, Noise
 from harness.link import Link, LinkOptions
+from harness.model.tensor import TensorSpec
 from harness.protocol import BoardMemory, Capability, Hello, Status
 from harness.runner import MAX_WARMUP, Dut, check_identity
-from harness.tensor import TensorSpec
 from harness.virtual import VirtualBoard
 
 WHERE = Where(board="memory", port="none", model="negate")

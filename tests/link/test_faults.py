@@ -7,8 +7,8 @@ import pytest
 from benchmarks.faults import Campaign, faults_at
 from harness.errors import RigError, UnknownName
 from harness.faults import Faults, FaultyBoard, Noise, Unplugged, parse_faults
+from harness.model.resolve import resolve_model
 from harness.project import find_project
-from harness.reference import resolve_model
 
 DATA = bytes(range(256)) * 400
 

@@ -26,6 +26,7 @@ from harness.link import (
     connect_unix,
     open_serial,
 )
+from harness.model.tensor import TensorSpec
 from harness.protocol import (
     REPLY,
     ErrorReply,
@@ -40,7 +41,6 @@ from harness.protocol import (
     parse_hello,
     parse_infer,
 )
-from harness.tensor import TensorSpec
 from harness.virtual import VirtualBoard
 
 WHERE = Where(board="nano", port="/dev/ttyACM0", model="sine_int8")

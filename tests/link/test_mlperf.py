@@ -16,11 +16,12 @@ from harness.emulator import QEMU, QemuProcess, dies_with_parent, qemu_command
 from harness.errors import Where
 from harness.faults import Faults
 from harness.link import Link, connect_unix
+from harness.model.interpreters import TflmInterpreter
+from harness.model.resolve import resolve_model
+from harness.model.tensor import dequantize
 from harness.project import find_project
 from harness.ptyboard import VirtualProcess
-from harness.reference import TflmInterpreter, resolve_model
 from harness.runner import Dut
-from harness.tensor import dequantize
 
 WHERE = Where(board="any")
 HALVES = {

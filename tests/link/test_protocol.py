@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import ProtocolError
+from harness.model.tensor import DTYPES, TensorSpec
 from harness.protocol import (
     BoardMemory,
     Capability,
@@ -35,7 +36,6 @@ from harness.protocol import (
     parse_run,
     run_body,
 )
-from harness.tensor import DTYPES, TensorSpec
 
 # Deterministic, and not timed: a loaded machine is no reason to fail.
 settings.register_profile("exact", derandomize=True, deadline=None, database=None)

@@ -13,6 +13,7 @@ from fakes.described import hello
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.model.tensor import TensorSpec
 from harness.protocol import (
     REPLY,
     ErrorReply,
@@ -28,7 +29,6 @@ from harness.protocol import (
     parse_hello,
     run_body,
 )
-from harness.tensor import TensorSpec
 from harness.virtual import InvokeFailed, VirtualBoard
 
 HELLO = hello(timer_read_ticks=3)

@@ -5,9 +5,7 @@ import pytest
 
 from harness.compare import (
     Accuracy,
-    Bounds,
     Culprit,
-    Reading,
     Verdict,
     accuracy,
     classify,
@@ -16,7 +14,8 @@ from harness.compare import (
     differing,
     top1,
 )
-from harness.tensor import TensorSpec
+from harness.model.goldens import Bounds, Reading
+from harness.model.tensor import TensorSpec
 
 SPEC = TensorSpec(shape=(1, 1), dtype="int8", scale=0.5)
 

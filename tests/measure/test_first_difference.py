@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 
 from harness.difference import SHOWN, difference_at
-from harness.operators import Operator
+from harness.model.graph import Operator
 
 DENSE = Operator(
     index=4, kind="FULLY_CONNECTED", tensor=9, name="dense/Relu", dtype="int8", shape=(2, 5), macs=9

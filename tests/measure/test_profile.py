@@ -8,7 +8,7 @@ import pytest
 from harness.csvfile import append, read
 from harness.errors import ModelError
 from harness.latency import Timer
-from harness.operators import Operator, Step
+from harness.model.graph import Operator, Step
 from harness.profile import LayerRow, StepTicks, profile_of, profile_table, shape_text
 
 CONV = Operator(

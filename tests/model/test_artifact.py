@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.artifact import Probe, default_dtype, derive, find_artifact, list_models, load_artifact
-from harness.compare import Bounds
 from harness.errors import ModelError, UnknownName
+from harness.model.artifact import default_dtype, derive, find_artifact, list_models, load_artifact
+from harness.model.goldens import Bounds, Probe
 
 INPUTS = np.array([[-128], [0], [127]], dtype=np.int8)
 

@@ -1,4 +1,4 @@
-"""`harness.layers`: what a model's layers say on the host."""
+"""`harness.model.features`: what a model's layers say on the host."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from harness.errors import ModelError
-from harness.layers import drawn_input, layer_outputs, save_pictures, see
+from harness.model.features import drawn_input, layer_outputs, save_pictures, see
+from harness.model.resolve import resolve_model
 from harness.project import find_project
-from harness.reference import resolve_model
 
 ARTIFACTS = find_project().artifacts
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.artifact import list_models, load_artifact
 from harness.errors import ModelError
-from harness.operators import Step, one_step_each, read_operators, steps_of, steps_text
+from harness.model.artifact import list_models, load_artifact
+from harness.model.graph import Step, one_step_each, read_operators, steps_of, steps_text
 
 ARTIFACTS = Path(__file__).parents[2] / "models" / "artifacts"
 

@@ -7,18 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.artifact import load_artifact
 from harness.errors import ModelError, UnknownName
-from harness.operators import read_operators
-from harness.reference import (
+from harness.model.artifact import load_artifact
+from harness.model.graph import read_operators
+from harness.model.interpreters import (
     LiteRtInterpreter,
     References,
     TflmInterpreter,
-    inspect_model,
-    resolve_model,
     run_batch,
     tflm_version,
 )
+from harness.model.resolve import inspect_model, resolve_model
 
 ARTIFACTS = Path(__file__).parents[2] / "models" / "artifacts"
 SINE = load_artifact(ARTIFACTS / "sine")

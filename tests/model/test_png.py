@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.pictures import FRAME, LEAST_SIDE, grid, picture, png, shades
+from harness.model.png import FRAME, LEAST_SIDE, grid, picture, png, shades
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3), (4, 7, 3)])

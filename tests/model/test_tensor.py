@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.errors import TensorError
-from harness.tensor import (
+from harness.model.tensor import (
     TensorSpec,
     activate,
     batch_bytes,

@@ -1,4 +1,4 @@
-"""`harness.training`: which training made a model file, and what it recorded."""
+"""`harness.model.training`: which training made a model file, and what it recorded."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.artifact import list_models, load_artifact
 from harness.errors import ModelError
+from harness.model.artifact import list_models, load_artifact
+from harness.model.training import find_trained, read_history
 from harness.project import find_project
-from harness.training import find_trained, read_history
 
 ARTIFACTS = find_project().artifacts
 

@@ -318,7 +318,7 @@ def tiny_horses(folder: Path, **schedule: Any) -> Recipe:
 def test_pictures_become_two_int8_forms_and_goldens_of_both_classes(
     pictures: Path, tmp_path: Path
 ) -> None:
-    from harness.artifact import load_artifact
+    from harness.model.artifact import load_artifact
 
     folder, manifest = made(tiny_horses(pictures), tmp_path, variant="96", folder=pictures)
     assert manifest["dtypes"]["int8"]["operators"][-1] == "LOGISTIC"

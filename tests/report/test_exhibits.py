@@ -22,7 +22,7 @@ from harness.exhibits import (
     training_exhibits,
     trend_exhibit,
 )
-from harness.reference import resolve_model
+from harness.model.resolve import resolve_model
 from harness.report import OutputRow
 
 ROOTS = (nights.ARTIFACTS,)

@@ -13,8 +13,8 @@ import pytest
 from fakes import described, nights
 
 from harness.featuremaps import MOST_BYTES, MOST_MAPS, Gallery, Maps, View, fitted, gallery, shown
-from harness.layers import Layer, Seen
-from harness.reference import resolve_model
+from harness.model.features import Layer, Seen
+from harness.model.resolve import resolve_model
 
 ROOTS = (nights.ARTIFACTS,)
 

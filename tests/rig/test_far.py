@@ -14,9 +14,9 @@ from fakes.bench import NANO, BuiltBefore
 from harness.board import load_registry
 from harness.errors import PortLost, StaleFirmware, StartFailed, Where
 from harness.faults import Faults
+from harness.model.resolve import resolve_model
 from harness.project import find_project
 from harness.ptyboard import VirtualProcess
-from harness.reference import resolve_model
 from harness.rig import RigOptions, checks_for, open_board
 from harness.rigfile import Plugged
 

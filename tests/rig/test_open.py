@@ -17,9 +17,10 @@ from harness.emulator import QemuProcess
 from harness.errors import PortLost, UnknownName, Where
 from harness.link import Link, LinkOptions
 from harness.lock import hold
+from harness.model.interpreters import TflmInterpreter, run_batch
+from harness.model.resolve import inspect_model, resolve_model
 from harness.project import Project, find_project
 from harness.protocol import Capability
-from harness.reference import TflmInterpreter, inspect_model, resolve_model, run_batch
 from harness.rig import RigOptions, affordable, checks_for, open_board
 from harness.runner import Dut
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.artifact import Artifact, load_artifact
 from harness.errors import BoardRebooted, LinkTimeout, PortLost, StartFailed, Where
 from harness.faults import Faults
 from harness.link import Link, LinkOptions
+from harness.model.artifact import Artifact, load_artifact
+from harness.model.interpreters import tflm_version
 from harness.protocol import VERSION, Op, infer_body, parse_hello, parse_infer
 from harness.ptyboard import VirtualProcess, virtual_build_id
-from harness.reference import tflm_version
 
 pytestmark = pytest.mark.skipif(tflm_version() is None, reason="no tflite-micro wheel here")
 
@@ -125,7 +125,7 @@ def test_model_that_cannot_run_fails_the_start_with_the_reason(tmp_path: Path) -
 PARENT = """
 import sys, time
 from pathlib import Path
-from harness.artifact import load_artifact
+from harness.model.artifact import load_artifact
 from harness.errors import Where
 from harness.faults import Faults
 from harness.ptyboard import VirtualProcess

@@ -8,17 +8,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.artifact import MANIFEST, Artifact, find_artifact, load_artifact
-from harness.compare import Bounds, Reading
-from harness.errors import ModelError, TensorError, ToolMissing, Where
-from harness.operators import read_operators
-from harness.tensor import TensorSpec
+from harness.errors import ModelError, ToolMissing, Where
+from harness.model.artifact import Artifact
+from harness.model.goldens import Reading
+from harness.model.graph import read_operators
+from harness.model.tensor import TensorSpec
 
 ARENA_HEADROOM = 64 * 1024
 """The wheel's default arena, ten times the file, is too small for convolution networks."""
@@ -219,76 +218,6 @@ class References:
         return LiteRtInterpreter(
             self.artifact.content, name=self.artifact.name, default_delegates=True
         )
-
-
-def inspect_model(path: Path) -> Artifact:
-    """An Artifact for a `.tflite` file that has no manifest.
-
-    Raises:
-        ModelError: the file cannot be read, or is not a TFLite model with static shapes.
-    """
-    where = Where(model=path.stem)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror}", where=where) from error
-    litert = LiteRtInterpreter(content, name=str(path), default_delegates=False).details
-    try:
-        return _described(path, content, litert)
-    except (ValueError, IndexError, TensorError) as error:
-        # A file may pass LiteRT's checks and still hold names that are no text.
-        raise ModelError(f"cannot make sense of {path}: {error}", where=where) from error
-
-
-def _described(path: Path, content: bytes, litert: Any) -> Artifact:
-    nodes = [node for node in litert._get_ops_details() if node["op_name"] != "DELEGATE"]
-    inputs = tuple(tensor_spec(detail) for detail in litert.get_input_details())
-    return Artifact(
-        name=path.stem,
-        model=path.stem,
-        dtype=inputs[0].dtype,
-        path=path,
-        content=content,
-        inputs=inputs,
-        outputs=tuple(tensor_spec(detail) for detail in litert.get_output_details()),
-        operators=tuple(node["op_name"] for node in nodes),
-        per_channel_dense=_has_per_channel_dense(content),
-        bounds=Bounds(),
-    )
-
-
-def _has_per_channel_dense(content: bytes) -> bool:
-    """Read from the file itself: LiteRT, once allocated, reports a scale per channel for any."""
-    import tflite  # 0.05 s: only where a file is inspected
-
-    model = tflite.Model.GetRootAs(content)
-    graph = model.Subgraphs(0)
-    dense = tflite.BuiltinOperator.FULLY_CONNECTED
-    for index in range(graph.OperatorsLength()):
-        node = graph.Operators(index)
-        if model.OperatorCodes(node.OpcodeIndex()).BuiltinCode() == dense:
-            quantization = graph.Tensors(node.Inputs(1)).Quantization()
-            if quantization is not None and quantization.ScaleLength() > 1:
-                return True
-    return False
-
-
-def resolve_model(name: str, root: Path, runtime: str | None = None) -> Artifact:
-    """What a user may call a model: a name that `find_artifact` knows, or the path of a `.tflite`.
-
-    A file that lies in an artifact folder comes with its manifest and goldens. A model's name means
-    the form that the runtime runs.
-
-    Raises:
-        UnknownName, ModelError: as `find_artifact` and `inspect_model`.
-    """
-    path = Path(name)
-    if path.suffix != ".tflite":
-        return find_artifact(root, name, runtime)
-    if (path.parent / MANIFEST).is_file():
-        dtype = path.stem.removeprefix(f"{path.resolve().parent.name}_")
-        return load_artifact(path.resolve().parent, dtype)
-    return inspect_model(path)
 
 
 def tensor_spec(detail: dict[str, Any]) -> TensorSpec:

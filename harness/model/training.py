@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.artifact import list_models, read_manifest
 from harness.errors import ModelError, Where
+from harness.model.artifact import list_models, read_manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -148,3 +148,6 @@ def activate(real: NDArray[np.float32], activation: str | None) -> NDArray[np.fl
         small = np.exp(-np.abs(real))
         return np.asarray(np.where(real >= 0, 1, small) / (1 + small), dtype=np.float32)
     raise TensorError(f"unknown activation {activation!r}; known: softmax, sigmoid")
+
+
+DTYPE_NUMBERS = {name: number for number, name in DTYPES.items()}

@@ -8,9 +8,9 @@ import struct
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from harness.artifact import Artifact
 from harness.errors import ModelError, Where
-from harness.tensor import DTYPES
+from harness.model.artifact import Artifact
+from harness.model.tensor import DTYPES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.artifact import Artifact
 from harness.errors import ModelError, Where
-from harness.pictures import LEAST_SIDE, grid, picture, png
-from harness.reference import LiteRtInterpreter, tensor_spec
-from harness.tensor import dequantize
+from harness.model.artifact import Artifact
+from harness.model.interpreters import LiteRtInterpreter, tensor_spec
+from harness.model.png import LEAST_SIDE, grid, picture, png
+from harness.model.tensor import dequantize
 
 SEEING = frozenset(
     {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "MAX_POOL_2D", "AVERAGE_POOL_2D"}

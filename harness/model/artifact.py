@@ -6,58 +6,22 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.compare import Bounds
 from harness.errors import ModelError, TensorError, UnknownName, Where
-from harness.tensor import TensorSpec, dequantize
+from harness.model.goldens import Bounds, Goldens, Probe
+from harness.model.tensor import TensorSpec, dequantize
 
 MANIFEST = "manifest.json"
 SCHEMA = 2
 DEFAULT_DTYPE = "int8"
 LOGITS = "int8_logits"
 """The form that ends before the last softmax or sigmoid, for runtimes that have neither."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Goldens:
-    """Reference outputs for stated inputs.
-
-    `inputs` (k, ...) and `outputs` (k, ...) are the model's int8; `float_outputs` the float model's
-    reals and `truth` the true function's for the same inputs, None where there is none.
-    `in_domain` (k,) says which inputs lie where `truth` was trained for. `labels` (k,) are classes.
-    """
-
-    inputs: NDArray[np.int8]
-    outputs: NDArray[np.int8]
-    float_outputs: NDArray[np.float32] | None
-    truth: NDArray[np.float32] | None
-    in_domain: NDArray[np.bool_] | None
-    produced_by: str
-    labels: NDArray[np.int16] | None = None
-
-    def first(self, count: int) -> Goldens:
-        """The first `count` of them."""
-        arrays = ("inputs", "outputs", "float_outputs", "truth", "in_domain", "labels")
-        held = {name: getattr(self, name) for name in arrays}
-        return replace(
-            self, **{name: all_[:count] for name, all_ in held.items() if all_ is not None}
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
-    """An input whose output everybody knows, in the model's own unit: |output - y| <= within."""
-
-    what: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    within: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
