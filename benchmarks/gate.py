@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.sessions import SLOWDOWN, recorded
-from harness.gate import (
+from harness.measure.gate import (
     LEAST_DELTA,
     SHARED_LEAST_DELTA,
     SPREADS,

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.opened import opened
-from harness.csvfile import append, read
+from harness.measure.csvfile import append, read
 from harness.rig import OpenBoard
 
 FOLDER = Path(__file__).parent / "recorded"

@@ -18,7 +18,6 @@ from types import FrameType
 import numpy as np
 
 import harness
-from harness.baseline import load_baselines
 from harness.board import RUNTIMES
 from harness.build import Builder
 from harness.cli_baseline import register as register_baseline
@@ -31,7 +30,9 @@ from harness.cli_rig import rig_file, rig_option
 from harness.errors import HilError, ModelError, ReportError, TensorError, UnknownName
 from harness.faults import Faults, parse_faults
 from harness.footprint import memory_rows
-from harness.gate import Verdict
+from harness.measure.baseline import load_baselines
+from harness.measure.gate import Verdict
+from harness.measure.tables import LatencyRow
 from harness.memory import has_symbols, memory_parts
 from harness.model.resolve import resolve_model
 from harness.outcome import Outcome, of_error, worst
@@ -39,7 +40,6 @@ from harness.profiling import DEFAULT_RUNS, append_profile
 from harness.project import find_project, git_commit
 from harness.ptyboard import serve
 from harness.record import Judge, Plan, judged_by, record
-from harness.report import LatencyRow
 from harness.rig import (
     DEFAULT_CSV,
     DEFAULT_LOCK_TIMEOUT_S,

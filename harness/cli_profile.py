@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from harness.measure.profile import profile_table
 from harness.outcome import Outcome
-from harness.profile import profile_table
 from harness.profiling import first_difference, profile_board
 from harness.rig import OpenBoard
 from harness.terminal import say

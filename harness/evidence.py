@@ -10,11 +10,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.csvfile import beside, columns, read
 from harness.errors import ReportError
-from harness.footprint import MemoryRow
-from harness.profile import LayerRow
-from harness.report import RUN, LatencyRow, OutputRow, SampleRow
+from harness.measure.csvfile import beside, columns, read
+from harness.measure.tables import RUN, LatencyRow, LayerRow, MemoryRow, OutputRow, SampleRow
 from harness.text import counted
 
 Row = TypeVar("Row")

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.baseline import least_delta_of
 from harness.board import Registry
-from harness.compare import top1
 from harness.errors import ModelError, UnknownName
 from harness.evidence import Measured, Subject
+from harness.measure.compare import top1
+from harness.measure.runs import least_delta_of
+from harness.measure.tables import OWNERS, LatencyRow, OutputRow, SampleRow
 from harness.model.artifact import read_manifest
 from harness.model.training import find_trained, read_history
-from harness.owners import OWNERS
 from harness.plots import (
     Curves,
     LayerBar,
@@ -35,7 +35,6 @@ from harness.plots import (
     training_pictures,
     trend_picture,
 )
-from harness.report import LatencyRow, OutputRow, SampleRow
 from harness.text import figure_text
 
 COUNT, TIME = "instructions", "µs"

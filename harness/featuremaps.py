@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import HilError
+from harness.measure.tables import LatencyRow
 from harness.model.artifact import load_artifact
 from harness.model.features import SEEING, Layer, Seen, drawn_input, see
 from harness.model.png import grid, png
 from harness.model.training import Trained, find_trained
-from harness.report import LatencyRow
 
 SAMPLE = 0
 """The golden input that is shown."""

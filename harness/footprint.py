@@ -6,7 +6,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.owners import HARNESS, KERNELS, MODEL, OWNERS, REST, RUNTIME, owner_of
+from harness.measure.tables import HARNESS, KERNELS, MODEL, OWNERS, REST, RUNTIME
+from harness.owners import owner_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,23 +64,6 @@ class MemoryByOwner:
     ram_kernels_bytes: int
     ram_harness_bytes: int
     ram_rest_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryRow:
-    """A row of `memory.csv`: what one owner takes in one section of a firmware."""
-
-    run: str
-    time_utc: str
-    board: str
-    runtime: str
-    model: str
-    dtype: str
-    firmware_build: str
-    section: str
-    owner: str
-    flash_bytes: int
-    ram_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 
-MODEL, RUNTIME, KERNELS, HARNESS, REST = "model", "runtime", "kernels", "harness", "rest"
-OWNERS = (MODEL, RUNTIME, KERNELS, HARNESS, REST)
+from harness.measure.tables import HARNESS, KERNELS, MODEL, REST, RUNTIME
 
 _MODEL_FILES = {"model_aot.cpp", "model_tflm.cpp"}
 _OPERATORS_FILE = "operators_tflm.cpp"

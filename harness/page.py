@@ -25,8 +25,8 @@ from harness.exhibits import (
 )
 from harness.featuremaps import Gallery, gallery
 from harness.files import write_whole
+from harness.measure.tables import LatencyRow
 from harness.progress import Progress, unseen
-from harness.report import LatencyRow
 from harness.text import figure_text, size_text
 from harness.verdicts import Overall, Verdicts, judge, overall
 

@@ -26,7 +26,7 @@ from harness.canvas import (
     style,
     svg,
 )
-from harness.owners import OWNERS
+from harness.measure.tables import OWNERS
 from harness.text import counted, figure_text, size_text
 
 BODY_PERCENT = 95

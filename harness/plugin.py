@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from numpy.typing import NDArray
 
-from harness.baseline import load_baselines
 from harness.board import Board, load_registry
 from harness.errors import HilError, ToolMissing
-from harness.limits import Limit, hold_to, refuse_unmeasured
+from harness.measure.baseline import load_baselines
+from harness.measure.limits import Limit, hold_to, refuse_unmeasured
+from harness.measure.tables import LatencyRow
 from harness.model.artifact import Artifact
 from harness.model.interpreters import References
 from harness.model.resolve import resolve_model
@@ -23,7 +24,6 @@ from harness.profiling import append_profile
 from harness.project import find_project, git_commit
 from harness.protocol import Capability
 from harness.record import Plan, record, refuse_slower
-from harness.report import LatencyRow
 from harness.reporting import Reporting
 from harness.rig import (
     DEFAULT_CSV,

@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.board import Board
-from harness.csvfile import append, beside
-from harness.difference import Difference, difference_at
 from harness.errors import ModelError, Where
+from harness.measure.csvfile import append, beside
+from harness.measure.first_difference import Difference, difference_at
+from harness.measure.profile import Profile, profile_of, shape_text, step_name
+from harness.measure.tables import LayerRow, time_text
 from harness.model.artifact import Artifact
 from harness.model.graph import Operator, Step, read_operators
 from harness.model.interpreters import LiteRtInterpreter, TflmInterpreter
-from harness.profile import LayerRow, Profile, profile_of, shape_text, step_name
 from harness.project import Project
-from harness.report import time_text
 from harness.rig import OpenBoard, RigOptions, open_board
 
 DEFAULT_RUNS = 10

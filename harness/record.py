@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.baseline import Baselines, judge_row
-from harness.clockcheck import ClockStamp, clock_rate
-from harness.csvfile import append, beside
 from harness.errors import BoardRebooted, SlowerThanBaseline, Where
-from harness.gate import Verdict
-from harness.report import LatencyRow
+from harness.measure.baseline import judge_row
+from harness.measure.clock import ClockStamp, clock_rate
+from harness.measure.csvfile import append, beside
+from harness.measure.gate import Verdict
+from harness.measure.runs import Baselines
+from harness.measure.tables import LatencyRow
 from harness.rig import OpenBoard
 from harness.rows import (
     Session,

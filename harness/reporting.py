@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from harness.csvfile import beside, read
 from harness.errors import (
     BoardError,
     BuildFailed,
@@ -25,9 +24,11 @@ from harness.errors import (
     StaleFirmware,
 )
 from harness.junit import LINK_LOG, OUTCOME, annotate
+from harness.measure.csvfile import beside, read
+from harness.measure.profile import profile_from, profile_table
+from harness.measure.tables import LayerRow
 from harness.outcome import Outcome, of_error, worst
 from harness.process import Ending
-from harness.profile import LayerRow, profile_from, profile_table
 from harness.rig import OpenBoard
 from harness.rigfile import Quarantine
 from harness.session import Broken, Rig, board_of, first_line, property_of, set_property, work_of

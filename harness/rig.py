@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from harness.attach import Expected, Ready, at_port, emulated, plugged_in, virtual
 from harness.board import Board
 from harness.build import Builder, Firmware
-from harness.compare import Comparison, compare
 from harness.errors import HilError, ModelError, Where
 from harness.faults import parse_faults
 from harness.flash import PlatformioUploader, Uploader
 from harness.link import LinkOptions, log_kept
 from harness.lock import hold
+from harness.measure.compare import Comparison, compare
 from harness.model.artifact import Artifact
 from harness.model.goldens import Goldens, Reading
 from harness.model.interpreters import HostRun, Interpreter, References, run_batch

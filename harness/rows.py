@@ -12,14 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 import harness
-from harness.clockcheck import SKIPPED, ClockRate, judge_clock
 from harness.errors import BoardRebooted
-from harness.footprint import MemoryRow
-from harness.latency import LatencySummary, summarize
+from harness.measure.clock import SKIPPED, ClockRate, judge_clock
+from harness.measure.latency import LatencySummary, summarize
+from harness.measure.tables import (
+    RUN,
+    SESSION,
+    LatencyRow,
+    MemoryRow,
+    OutputRow,
+    SampleRow,
+    time_text,
+)
 from harness.memory import memory_parts
 from harness.model.tensor import activate, dequantize
 from harness.protocol import BoardMemory
-from harness.report import RUN, SESSION, LatencyRow, OutputRow, SampleRow, time_text
 from harness.rig import OpenBoard
 from harness.runner import Measurement
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.clockcheck import ClockStamp
 from harness.errors import BoardStatus, LinkTimeout, ProtocolError, StaleFirmware, Where, located
-from harness.latency import Timer, agree
 from harness.link import Link, LinkOptions
+from harness.measure.clock import ClockStamp
+from harness.measure.latency import Timer, agree
+from harness.measure.profile import StepTicks
 from harness.model.tensor import TensorSpec, batch_bytes, batch_from_bytes, dequantize, quantize
-from harness.profile import StepTicks
 from harness.progress import Progress, unseen
 from harness.protocol import (
     VERSION,

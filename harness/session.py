@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from harness.baseline import Baselines
 from harness.board import Registry
-from harness.limits import Limit
+from harness.measure.limits import Limit
+from harness.measure.runs import Baselines
+from harness.measure.tables import LatencyRow
 from harness.progress import Progress, unseen
 from harness.project import Project
 from harness.record import Judge, judged_by
-from harness.report import LatencyRow
 from harness.rig import OpenBoard, RigOptions
 from harness.rigfile import Quarantine, RigFile
 from harness.tally import Tally

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness.compare import Verdict
+from harness.measure.compare import Verdict
+from harness.measure.tables import LatencyRow
 from harness.model.artifact import DEFAULT_DTYPE
-from harness.report import LatencyRow
 from harness.text import WIDTH, Entry, duration, grouped_table, wrapped
 
 _HEADINGS = ("mismatches", "median", "p99", "against\nbaseline", "flash\nbytes", "arena\nbytes")

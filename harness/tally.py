@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from harness.measure.tables import LatencyRow
 from harness.outcome import Outcome, worst
-from harness.report import LatencyRow
 from harness.text import wrapped
 
 

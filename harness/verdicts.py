@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from harness.compare import Verdict
-from harness.report import LatencyRow
+from harness.measure.compare import Verdict
+from harness.measure.tables import LatencyRow
 from harness.text import counted
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from harness.compare import Verdict
 from harness.errors import BoardStatus
+from harness.measure.compare import Verdict
 from harness.model.tensor import activate
 from harness.protocol import Op
 from harness.rig import affordable, checks_for

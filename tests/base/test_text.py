@@ -1,6 +1,6 @@
 from datetime import datetime, timezone
 
-from harness.report import time_text
+from harness.measure.tables import time_text
 from harness.text import WIDTH, counted, shortened, table, wrapped
 
 

@@ -6,7 +6,7 @@ import pytest
 from fakes.measured import QUIET, rows
 
 from harness.cli import main
-from harness.csvfile import append
+from harness.measure.csvfile import append
 
 SLOWER = [1.05 * time for time in QUIET]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from fakes import described
 
-from harness.baseline import Run, runs_of
-from harness.report import RUN, SESSION, LatencyRow
+from harness.measure.runs import Run, runs_of
+from harness.measure.tables import RUN, SESSION, LatencyRow
 
 QUIET = (100.0, 100.1, 99.9, 100.2, 99.8)
 """Medians of five sessions that differ by 0.15 %."""

@@ -9,12 +9,10 @@ from pathlib import Path
 import numpy as np
 from fakes import described
 
-from harness.csvfile import append, beside
-from harness.footprint import MemoryRow
+from harness.measure.csvfile import append, beside
+from harness.measure.tables import RUN, LatencyRow, LayerRow, MemoryRow, OutputRow, SampleRow
 from harness.model.resolve import resolve_model
-from harness.profile import LayerRow
 from harness.project import find_project
-from harness.report import RUN, LatencyRow, OutputRow, SampleRow
 
 HOSTILE = (
     "<script>alert(1)</script> \"><img src=x onerror=alert(1)> </style><b> {{ 7*7 }} & '" + "W" * 99

@@ -13,9 +13,10 @@ from elftools.elf.elffile import ELFFile
 from harness.board import load_registry
 from harness.build import Builder, Firmware
 from harness.footprint import Area, MemoryByOwner
+from harness.measure.tables import HARNESS, KERNELS, MODEL, OWNERS, REST, RUNTIME
 from harness.memory import elf_areas, has_symbols, memory_by_owner, memory_parts, read_parts
 from harness.model.resolve import resolve_model
-from harness.owners import HARNESS, KERNELS, MODEL, OWNERS, REST, RUNTIME, owner_of
+from harness.owners import owner_of
 from harness.project import Project, find_project
 
 PROJECT = find_project()

@@ -14,7 +14,7 @@ from harness.footprint import (
     memory_rows,
     summed,
 )
-from harness.owners import HARNESS, KERNELS, MODEL, OWNERS, REST, RUNTIME
+from harness.measure.tables import HARNESS, KERNELS, MODEL, OWNERS, REST, RUNTIME
 
 TEXT = Area(name=".text", address=0x1000, size_bytes=100, in_flash=True, in_ram=False)
 DATA = Area(name=".data", address=0x2000, size_bytes=40, in_flash=True, in_ram=True)

@@ -11,9 +11,9 @@ from fakes.rewritten import float_output, lsh_projection, of_schema, per_channel
 
 from harness.board import load_registry
 from harness.build import Builder
-from harness.compare import Culprit, Verdict
 from harness.errors import BoardStatus, MissingKernel, ModelError
 from harness.library import Library, find_library
+from harness.measure.compare import Culprit, Verdict
 from harness.model.artifact import Artifact
 from harness.model.resolve import inspect_model, resolve_model
 from harness.project import find_project

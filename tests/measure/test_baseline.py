@@ -9,21 +9,11 @@ import pytest
 from fakes import described
 from fakes.measured import QUIET, a_run, rows
 
-from harness.baseline import (
-    Baselines,
-    Run,
-    find,
-    flag_changes,
-    judge_row,
-    load_baselines,
-    load_runs,
-    newest,
-    runs_of,
-    save,
-)
-from harness.csvfile import append
 from harness.errors import ReportError
-from harness.gate import Verdict
+from harness.measure.baseline import find, flag_changes, judge_row, load_baselines, save
+from harness.measure.csvfile import append
+from harness.measure.gate import Verdict
+from harness.measure.runs import Baselines, Run, load_runs, newest, runs_of
 
 
 def kept(*runs: Run) -> Baselines:

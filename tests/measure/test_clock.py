@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.clockcheck import ClockRate, ClockStamp, clock_rate, judge_clock
+from harness.measure.clock import ClockRate, ClockStamp, clock_rate, judge_clock
 
 
 def stamp(at_s: float, *, ppm: float = 0.0, width_s: float = 0.001, where: float = 0.5):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.compare import (
+from harness.measure.compare import (
     Accuracy,
     Culprit,
     Verdict,

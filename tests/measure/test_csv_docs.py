@@ -5,10 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.csvfile import columns
-from harness.footprint import MemoryRow
-from harness.profile import LayerRow
-from harness.report import LatencyRow, OutputRow, SampleRow
+from harness.measure.csvfile import columns
+from harness.measure.tables import LatencyRow, LayerRow, MemoryRow, OutputRow, SampleRow
 
 TEXT = (Path(__file__).parents[2] / "docs" / "csv.md").read_text()
 TABLES = {

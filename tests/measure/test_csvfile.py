@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from fakes import described
 
-from harness.csvfile import Loaded, append, beside, cell, columns, read
 from harness.errors import ReportError
-from harness.report import LatencyRow
+from harness.measure.csvfile import Loaded, append, beside, cell, columns, read
+from harness.measure.tables import LatencyRow
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,8 +96,8 @@ WRITER = f"""
 import sys
 from dataclasses import replace
 from pathlib import Path
-from harness.csvfile import append
-from harness.report import LatencyRow
+from harness.measure.csvfile import append
+from harness.measure.tables import LatencyRow
 
 row = {ROW!r}
 for index in range(int(sys.argv[3])):

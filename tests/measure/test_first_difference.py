@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness.difference import SHOWN, difference_at
+from harness.measure.first_difference import SHOWN, difference_at
 from harness.model.graph import Operator
 
 DENSE = Operator(

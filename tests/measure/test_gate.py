@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import gate as simulation
-from harness.gate import (
+from harness.measure.gate import (
     SHARED_LEAST_DELTA,
     Sessions,
     Verdict,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from harness.latency import Timer, agree, summarize
+from harness.measure.latency import Timer, agree, summarize
 
 
 def summary(*samples: float):

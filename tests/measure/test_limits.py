@@ -6,7 +6,7 @@ import pytest
 from fakes.described import row
 
 from harness.errors import TooSlow
-from harness.limits import Limit, hold_to, refuse_unmeasured
+from harness.measure.limits import Limit, hold_to, refuse_unmeasured
 
 ROW = row(board="nano", port="/dev/ttyACM0", model="sine", p50_us=53.0)
 

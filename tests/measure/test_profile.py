@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.csvfile import append, read
 from harness.errors import ModelError
-from harness.latency import Timer
+from harness.measure.csvfile import append, read
+from harness.measure.latency import Timer
+from harness.measure.profile import StepTicks, profile_of, profile_table, shape_text
+from harness.measure.tables import LayerRow
 from harness.model.graph import Operator, Step
-from harness.profile import LayerRow, StepTicks, profile_of, profile_table, shape_text
 
 CONV = Operator(
     index=0, kind="CONV_2D", tensor=3, name="conv", dtype="int8", shape=(1, 4, 4, 2), macs=288

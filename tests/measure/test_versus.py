@@ -6,8 +6,8 @@ import io
 import pytest
 from fakes.measured import QUIET, a_run
 
-from harness.baseline import Baselines, Run
-from harness.versus import VersusRow, any_slower, as_csv, as_markdown, as_text, versus
+from harness.measure.runs import Baselines, Run
+from harness.measure.versus import VersusRow, any_slower, as_csv, as_markdown, as_text, versus
 
 SLOWER = [1.05 * time for time in QUIET]
 

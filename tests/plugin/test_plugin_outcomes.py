@@ -5,9 +5,9 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from fakes.pytests import SMALL, cases, properties, rows
 
-from harness.csvfile import read
+from harness.measure.csvfile import read
+from harness.measure.tables import LayerRow
 from harness.outcome import Outcome
-from harness.profile import LayerRow
 from harness.text import WIDTH
 
 pytest_plugins = ["pytester"]

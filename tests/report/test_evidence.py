@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from fakes import described, nights
 
-from harness.csvfile import append
 from harness.errors import ReportError
 from harness.evidence import gather, moment
+from harness.measure.csvfile import append
 
 
 def test_file_is_read_with_the_tables_beside_it(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from harness.exhibits import (
     training_exhibits,
     trend_exhibit,
 )
+from harness.measure.tables import OutputRow
 from harness.model.resolve import resolve_model
-from harness.report import OutputRow
 
 ROOTS = (nights.ARTIFACTS,)
 

@@ -18,11 +18,11 @@ import pytest
 from fakes import described, nights
 
 from harness.board import load_registry
-from harness.csvfile import append
 from harness.errors import ReportError
+from harness.measure.csvfile import append
+from harness.measure.tables import LatencyRow
 from harness.page import COLUMNS, write_report
 from harness.progress import Advance
-from harness.report import LatencyRow
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 21, 12, 30, tzinfo=timezone.utc)

@@ -14,7 +14,7 @@ from fakes import nights
 from fakes.browser import Tab, find_browser, opened
 
 from harness.board import load_registry
-from harness.csvfile import append
+from harness.measure.csvfile import append
 from harness.page import write_report
 
 PHONE, DESK = 360, 1280

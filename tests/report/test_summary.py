@@ -8,7 +8,7 @@ from fakes.described import row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report import LatencyRow
+from harness.measure.tables import LatencyRow
 from harness.summary import summary
 from harness.text import WIDTH, duration
 

@@ -20,9 +20,9 @@ import pytest
 from fakes.processes import alive, children_of
 from ruamel.yaml import YAML
 
-from harness import csvfile
 from harness.lock import hold
-from harness.report import LatencyRow
+from harness.measure import csvfile
+from harness.measure.tables import LatencyRow
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

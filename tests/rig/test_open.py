@@ -12,11 +12,11 @@ from fakes.rewritten import first_scales_only, per_channel
 
 from harness.board import load_registry
 from harness.build import Builder
-from harness.compare import Culprit, Verdict, compare
 from harness.emulator import QemuProcess
 from harness.errors import PortLost, UnknownName, Where
 from harness.link import Link, LinkOptions
 from harness.lock import hold
+from harness.measure.compare import Culprit, Verdict, compare
 from harness.model.interpreters import TflmInterpreter, run_batch
 from harness.model.resolve import inspect_model, resolve_model
 from harness.project import Project, find_project

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from harness.board import load_registry
-from harness.csvfile import read
 from harness.errors import BoardRebooted
-from harness.footprint import MemoryRow
+from harness.measure.csvfile import read
+from harness.measure.tables import RUN, SESSION, LatencyRow, MemoryRow, OutputRow, SampleRow
 from harness.model.resolve import resolve_model
 from harness.project import find_project
 from harness.record import Plan, record
-from harness.report import RUN, SESSION, LatencyRow, OutputRow, SampleRow
 from harness.rig import RigOptions, open_board
 from harness.summary import summary
 

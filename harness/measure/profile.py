@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import ModelError
-from harness.latency import Timer
+from harness.measure.latency import Timer
+from harness.measure.tables import LayerRow
 from harness.model.graph import Operator, Step
 from harness.text import shortened, table
 
@@ -77,45 +78,6 @@ class Profile:
     between: Cost
     observing: Cost
     n: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerRow:
-    """A row of `layers.csv`: one step of one profiled run. None is an empty cell.
-
-    Statistics are medians over `n` observed invokes. `whole_us`, `between_us` and `observing_us`
-    are the run's, repeated in each row, as instructions where an emulator counts them.
-    """
-
-    run: str
-    time_utc: str
-    board: str
-    emulated: bool
-    clock_hz: int
-    runtime: str
-    runtime_version: str
-    model: str
-    dtype: str
-    model_sha256: str
-    firmware_build: str
-    index: int
-    operator: str
-    name: str
-    shape: str
-    macs: int
-    n: int
-    p50_ticks: float
-    p50_us: float
-    instructions_p50: int | None
-    macs_per_cycle: float | None
-    macs_per_instruction: float | None
-    share: float
-    whole_us: float
-    between_us: float
-    observing_us: float
-    whole_instructions: int | None
-    between_instructions: int | None
-    observing_instructions: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

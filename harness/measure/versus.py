@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from harness.baseline import Baselines, Run, refusal
-from harness.csvfile import content_of
-from harness.gate import Sessions, Verdict, judge
+from harness.measure.baseline import refusal
+from harness.measure.csvfile import content_of
+from harness.measure.gate import Sessions, Verdict, judge
+from harness.measure.runs import Baselines, Run
 from harness.text import Entry, duration, grouped_table, wrapped
 
 ONLY_A, ONLY_B, REFUSED = "only in A", "only in B", "refused"

@@ -142,3 +142,65 @@ class OutputRow:
 def time_text(when: datetime) -> str:
     """A time in UTC as the columns `time_utc` have it."""
     return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryRow:
+    """A row of `memory.csv`: what one owner takes in one section of a firmware."""
+
+    run: str
+    time_utc: str
+    board: str
+    runtime: str
+    model: str
+    dtype: str
+    firmware_build: str
+    section: str
+    owner: str
+    flash_bytes: int
+    ram_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRow:
+    """A row of `layers.csv`: one step of one profiled run. None is an empty cell.
+
+    Statistics are medians over `n` observed invokes. `whole_us`, `between_us` and `observing_us`
+    are the run's, repeated in each row, as instructions where an emulator counts them.
+    """
+
+    run: str
+    time_utc: str
+    board: str
+    emulated: bool
+    clock_hz: int
+    runtime: str
+    runtime_version: str
+    model: str
+    dtype: str
+    model_sha256: str
+    firmware_build: str
+    index: int
+    operator: str
+    name: str
+    shape: str
+    macs: int
+    n: int
+    p50_ticks: float
+    p50_us: float
+    instructions_p50: int | None
+    macs_per_cycle: float | None
+    macs_per_instruction: float | None
+    share: float
+    whole_us: float
+    between_us: float
+    observing_us: float
+    whole_instructions: int | None
+    between_instructions: int | None
+    observing_instructions: int | None
+
+
+MODEL, RUNTIME, KERNELS, HARNESS, REST = "model", "runtime", "kernels", "harness", "rest"
+
+
+OWNERS = (MODEL, RUNTIME, KERNELS, HARNESS, REST)

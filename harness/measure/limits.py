@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.errors import TooSlow, Where
-from harness.report import LatencyRow
+from harness.measure.tables import LatencyRow
 
 UNITS = {"us": "p50_us", "instructions": "instructions_p50"}
 """What a limit is counted in, and the median that it holds for."""

@@ -1,0 +1,1 @@
+"""What was measured: the CSV tables, statistics, comparisons, baselines and the gate."""
