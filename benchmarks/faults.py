@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from harness.errors import BoardRebooted, LinkTimeout, StaleFirmware, Where
-from harness.faults import Faults, FaultyBoard
-from harness.link import Link, LinkOptions, LinkStats
+from harness.link.dut import Dut, check_identity
+from harness.link.faults import Faults, FaultyBoard
+from harness.link.link import Link, LinkOptions, LinkStats
+from harness.link.protocol import Op, infer_body, parse_infer, parse_run, run_body
+from harness.link.virtual import VirtualBoard
 from harness.model.artifact import Artifact
 from harness.model.interpreters import TflmInterpreter
 from harness.model.resolve import resolve_model
 from harness.project import find_project
-from harness.protocol import Op, infer_body, parse_infer, parse_run, run_body
 from harness.ptyboard import TflmModel, virtual_build_id, virtual_hello
-from harness.runner import Dut, check_identity
-from harness.virtual import VirtualBoard
 
 RATES = (0.001, 0.01)
 LATE_MS = 3000.0

@@ -9,7 +9,7 @@ number, op, count and the head of the ticks. The last column is what ticks of fo
 import numpy as np
 
 from benchmarks.opened import opened
-from harness.protocol import pack_ticks
+from harness.link.protocol import pack_ticks
 
 BAUD = 115_200
 BITS_PER_BYTE = 10  # 8N1

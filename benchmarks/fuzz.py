@@ -21,7 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 from harness.errors import ProtocolError
-from harness.protocol import (
+from harness.link.protocol import (
     FrameSplitter,
     decode_frame,
     parse_error,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from harness.link import ByteStream
+from harness.link.streams import ByteStream
 
 
 class MlperfClient:

@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from benchmarks.opened import opened
-from harness.link import LinkOptions
+from harness.link.link import LinkOptions
 from harness.model.interpreters import run_batch
 
 PATIENT = LinkOptions(timeout_s=0.03, attempts=200, silent_attempts=200)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from harness.board import load_registry
-from harness.link import LinkOptions
+from harness.link.link import LinkOptions
 from harness.model.resolve import resolve_model
 from harness.project import find_project
 from harness.rig import OpenBoard, RigOptions, open_board

@@ -16,11 +16,11 @@ from harness.board import load_registry
 from harness.build import Builder
 from harness.emulator import QemuProcess
 from harness.errors import Where
-from harness.link import Link, LinkOptions
+from harness.link.dut import Dut
+from harness.link.link import Link, LinkOptions
 from harness.model.interpreters import TflmInterpreter
 from harness.model.resolve import resolve_model
 from harness.project import find_project
-from harness.runner import Dut
 
 SECONDS = 4400
 NS_PER_INSTRUCTION_LOG2 = 10

@@ -17,14 +17,15 @@ from harness.errors import (
     StaleFirmware,
     Where,
 )
-from harness.faults import Faults
 from harness.flash import FlashReport
-from harness.link import Link, LinkOptions, SerialStream, log_kept, open_serial
+from harness.link.dut import Dut, check_identity
+from harness.link.faults import Faults
+from harness.link.link import Link, LinkOptions, log_kept
+from harness.link.protocol import Hello
+from harness.link.streams import SerialStream, open_serial
 from harness.model.artifact import Artifact
-from harness.protocol import Hello
 from harness.ptyboard import VirtualProcess
 from harness.recovery import PROBE, SILENT, Remedy, Step, recover
-from harness.runner import Dut, check_identity
 from harness.seat import Seat
 
 

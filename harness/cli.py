@@ -28,8 +28,8 @@ from harness.cli_report import report_to
 from harness.cli_rig import register as register_rig
 from harness.cli_rig import rig_file, rig_option
 from harness.errors import HilError, ModelError, ReportError, TensorError, UnknownName
-from harness.faults import Faults, parse_faults
 from harness.footprint import memory_rows
+from harness.link.faults import Faults, parse_faults
 from harness.measure.baseline import load_baselines
 from harness.measure.gate import Verdict
 from harness.measure.tables import LatencyRow

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.board import Emulator
 from harness.errors import StartFailed, ToolMissing, Where
-from harness.link import SocketStream, connect_unix
+from harness.link.streams import SocketStream, connect_unix
 
 QEMU = "qemu-system-arm"
 START_S = 10.0

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from harness.board import Board, load_registry
 from harness.errors import HilError, ToolMissing
+from harness.link.dut import Dut
+from harness.link.protocol import Capability
 from harness.measure.baseline import load_baselines
 from harness.measure.limits import Limit, hold_to, refuse_unmeasured
 from harness.measure.tables import LatencyRow
@@ -22,7 +24,6 @@ from harness.model.interpreters import References
 from harness.model.resolve import resolve_model
 from harness.profiling import append_profile
 from harness.project import find_project, git_commit
-from harness.protocol import Capability
 from harness.record import Plan, record, refuse_slower
 from harness.reporting import Reporting
 from harness.rig import (
@@ -36,7 +37,6 @@ from harness.rig import (
     open_board,
 )
 from harness.rigfile import load_rig
-from harness.runner import Dut
 from harness.session import (
     BOARD_ID,
     MODEL_NAME,

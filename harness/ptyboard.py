@@ -21,14 +21,14 @@ from pathlib import Path
 
 import harness
 from harness.errors import HilError, StartFailed, Where
-from harness.faults import Faults, FaultyBoard, Unplugged, parse_faults
-from harness.link import SerialStream, open_serial
+from harness.link.faults import Faults, FaultyBoard, Unplugged, parse_faults
+from harness.link.protocol import Capability, Hello
+from harness.link.streams import SerialStream, open_serial
+from harness.link.virtual import VirtualBoard
 from harness.model.artifact import Artifact
 from harness.model.interpreters import TflmInterpreter, tflm_version
 from harness.model.resolve import resolve_model
 from harness.model.tensor import batch_from_bytes
-from harness.protocol import Capability, Hello
-from harness.virtual import VirtualBoard
 
 BOARD_ID = "virtual"
 MAX_PAYLOAD = 4096

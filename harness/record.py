@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import BoardRebooted, SlowerThanBaseline, Where
+from harness.link.dut import Dut
 from harness.measure.baseline import judge_row
 from harness.measure.clock import ClockStamp, clock_rate
 from harness.measure.csvfile import append, beside
@@ -35,7 +36,6 @@ from harness.rows import (
     sample_rows,
     session_row,
 )
-from harness.runner import Dut
 
 STAMPS = 5
 """Readings of the board's clock at either end of a session: the quickest ones count most."""

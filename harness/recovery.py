@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.errors import BoardSilent, HilError, LinkTimeout, PortLost, ProtocolError
-from harness.link import Link, LinkOptions
-from harness.protocol import Op
-from harness.runner import Dut
+from harness.link.dut import Dut
+from harness.link.link import Link, LinkOptions
+from harness.link.protocol import Op
 
 PROBE = LinkOptions(timeout_s=0.5, attempts=8, silent_attempts=8)
 """Opening a port resets many a board: ask HELLO again soon, for 4 s."""

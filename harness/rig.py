@@ -18,9 +18,9 @@ from harness.attach import Expected, Ready, at_port, emulated, plugged_in, virtu
 from harness.board import Board
 from harness.build import Builder, Firmware
 from harness.errors import HilError, ModelError, Where
-from harness.faults import parse_faults
 from harness.flash import PlatformioUploader, Uploader
-from harness.link import LinkOptions, log_kept
+from harness.link.faults import parse_faults
+from harness.link.link import LinkOptions, log_kept
 from harness.lock import hold
 from harness.measure.compare import Comparison, compare
 from harness.model.artifact import Artifact

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 import harness
 from harness.errors import BoardRebooted
+from harness.link.dut import Measurement
+from harness.link.protocol import BoardMemory
 from harness.measure.clock import SKIPPED, ClockRate, judge_clock
 from harness.measure.latency import LatencySummary, summarize
 from harness.measure.tables import (
@@ -26,9 +28,7 @@ from harness.measure.tables import (
 )
 from harness.memory import memory_parts
 from harness.model.tensor import activate, dequantize
-from harness.protocol import BoardMemory
 from harness.rig import OpenBoard
-from harness.runner import Measurement
 
 MOST_OUTPUTS = 256
 MOST_ELEMENTS = 16

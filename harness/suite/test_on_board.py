@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from harness.errors import BoardStatus
+from harness.link.protocol import Op
 from harness.measure.compare import Verdict
 from harness.model.tensor import activate
-from harness.protocol import Op
 from harness.rig import affordable, checks_for
 
 

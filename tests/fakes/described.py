@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+from harness.link.protocol import Capability, Hello
 from harness.measure.tables import LatencyRow
 from harness.model.tensor import TensorSpec
-from harness.protocol import Capability, Hello
 
 PAIR = TensorSpec(shape=(1, 2), dtype="int8", scale=0.5)
 SINGLE = TensorSpec(shape=(1, 1), dtype="int8", scale=0.25)

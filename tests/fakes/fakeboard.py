@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 from fakes.described import hello
 
+from harness.link.protocol import BoardMemory, Capability, Status
+from harness.link.virtual import InvokeFailed, StepObserver, VirtualBoard
 from harness.model.tensor import TensorSpec
-from harness.protocol import BoardMemory, Capability, Status
-from harness.virtual import InvokeFailed, StepObserver, VirtualBoard
 
 HELLO = hello(
     capabilities=Capability.INFER | Capability.TENSORS | Capability.RESET | Capability.MEMORY,

@@ -8,7 +8,7 @@ from harness.board import load_registry
 from harness.build import Builder
 from harness.emulator import QemuProcess
 from harness.errors import Where
-from harness.link import StreamClosed
+from harness.link.streams import StreamClosed
 from harness.model.resolve import resolve_model
 from harness.project import Project, find_project
 

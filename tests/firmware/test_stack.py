@@ -12,12 +12,12 @@ from harness.board import load_registry
 from harness.build import Builder, Firmware
 from harness.emulator import QemuProcess
 from harness.errors import Where
-from harness.link import Link
+from harness.link.dut import Dut
+from harness.link.link import Link
+from harness.link.protocol import BoardMemory
 from harness.memory import elf_areas
 from harness.model.resolve import resolve_model
 from harness.project import Project, find_project
-from harness.protocol import BoardMemory
-from harness.runner import Dut
 
 PROJECT = find_project()
 BOARD = load_registry()["qemu-m4"]

@@ -15,12 +15,12 @@ from harness.errors import (
     TensorError,
     Where,
 )
-from harness.faults import Faults, Noise
-from harness.link import Link, LinkOptions
+from harness.link.dut import MAX_WARMUP, Dut, check_identity
+from harness.link.faults import Faults, Noise
+from harness.link.link import Link, LinkOptions
+from harness.link.protocol import BoardMemory, Capability, Hello, Status
+from harness.link.virtual import VirtualBoard
 from harness.model.tensor import TensorSpec
-from harness.protocol import BoardMemory, Capability, Hello, Status
-from harness.runner import MAX_WARMUP, Dut, check_identity
-from harness.virtual import VirtualBoard
 
 WHERE = Where(board="memory", port="none", model="negate")
 

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.faults import Campaign, faults_at
 from harness.errors import RigError, UnknownName
-from harness.faults import Faults, FaultyBoard, Noise, Unplugged, parse_faults
+from harness.link.faults import Faults, FaultyBoard, Noise, Unplugged, parse_faults
 from harness.model.resolve import resolve_model
 from harness.project import find_project
 

@@ -17,17 +17,8 @@ from harness.errors import (
     StartFailed,
     Where,
 )
-from harness.link import (
-    Link,
-    LinkLog,
-    LinkOptions,
-    LinkStats,
-    StreamClosed,
-    connect_unix,
-    open_serial,
-)
-from harness.model.tensor import TensorSpec
-from harness.protocol import (
+from harness.link.link import Link, LinkLog, LinkOptions, LinkStats
+from harness.link.protocol import (
     REPLY,
     ErrorReply,
     FrameSplitter,
@@ -41,7 +32,9 @@ from harness.protocol import (
     parse_hello,
     parse_infer,
 )
-from harness.virtual import VirtualBoard
+from harness.link.streams import StreamClosed, connect_unix, open_serial
+from harness.link.virtual import VirtualBoard
+from harness.model.tensor import TensorSpec
 
 WHERE = Where(board="nano", port="/dev/ttyACM0", model="sine_int8")
 PLACE = "(board nano, port /dev/ttyACM0, model sine_int8)"

@@ -14,14 +14,15 @@ from harness.board import load_registry
 from harness.build import Builder
 from harness.emulator import QEMU, QemuProcess, dies_with_parent, qemu_command
 from harness.errors import Where
-from harness.faults import Faults
-from harness.link import Link, connect_unix
+from harness.link.dut import Dut
+from harness.link.faults import Faults
+from harness.link.link import Link
+from harness.link.streams import connect_unix
 from harness.model.interpreters import TflmInterpreter
 from harness.model.resolve import resolve_model
 from harness.model.tensor import dequantize
 from harness.project import find_project
 from harness.ptyboard import VirtualProcess
-from harness.runner import Dut
 
 WHERE = Where(board="any")
 HALVES = {

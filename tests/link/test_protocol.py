@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import ProtocolError
-from harness.model.tensor import DTYPES, TensorSpec
-from harness.protocol import (
+from harness.link.protocol import (
     BoardMemory,
     Capability,
     ErrorReply,
@@ -36,6 +35,7 @@ from harness.protocol import (
     parse_run,
     run_body,
 )
+from harness.model.tensor import DTYPES, TensorSpec
 
 # Deterministic, and not timed: a loaded machine is no reason to fail.
 settings.register_profile("exact", derandomize=True, deadline=None, database=None)

@@ -13,8 +13,7 @@ from fakes.described import hello
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.model.tensor import TensorSpec
-from harness.protocol import (
+from harness.link.protocol import (
     REPLY,
     ErrorReply,
     FrameSplitter,
@@ -29,7 +28,8 @@ from harness.protocol import (
     parse_hello,
     run_body,
 )
-from harness.virtual import InvokeFailed, VirtualBoard
+from harness.link.virtual import InvokeFailed, VirtualBoard
+from harness.model.tensor import TensorSpec
 
 HELLO = hello(timer_read_ticks=3)
 

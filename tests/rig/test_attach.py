@@ -27,18 +27,18 @@ from harness.errors import (
     StartFailed,
     Where,
 )
-from harness.faults import Faults, FaultyBoard
-from harness.link import LinkOptions
+from harness.link.faults import Faults, FaultyBoard
+from harness.link.link import LinkOptions
+from harness.link.protocol import Status
+from harness.link.virtual import VirtualBoard
 from harness.lock import hold, hold_uploads
 from harness.model.resolve import resolve_model
 from harness.outcome import Outcome
 from harness.ports import SerialPort
 from harness.project import find_project
-from harness.protocol import Status
 from harness.ptyboard import Server, VirtualProcess, virtual_build_id, virtual_hello
 from harness.rig import RigOptions, open_board
 from harness.rigfile import Deadlines, Plugged
-from harness.virtual import VirtualBoard
 
 PROJECT = find_project()
 SINE = resolve_model("sine", PROJECT.artifacts)

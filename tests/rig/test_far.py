@@ -13,7 +13,7 @@ from fakes.bench import NANO, BuiltBefore
 
 from harness.board import load_registry
 from harness.errors import PortLost, StaleFirmware, StartFailed, Where
-from harness.faults import Faults
+from harness.link.faults import Faults
 from harness.model.resolve import resolve_model
 from harness.project import find_project
 from harness.ptyboard import VirtualProcess

@@ -14,15 +14,15 @@ from harness.board import load_registry
 from harness.build import Builder
 from harness.emulator import QemuProcess
 from harness.errors import PortLost, UnknownName, Where
-from harness.link import Link, LinkOptions
+from harness.link.dut import Dut
+from harness.link.link import Link, LinkOptions
+from harness.link.protocol import Capability
 from harness.lock import hold
 from harness.measure.compare import Culprit, Verdict, compare
 from harness.model.interpreters import TflmInterpreter, run_batch
 from harness.model.resolve import inspect_model, resolve_model
 from harness.project import Project, find_project
-from harness.protocol import Capability
 from harness.rig import RigOptions, affordable, checks_for, open_board
-from harness.runner import Dut
 
 PROJECT = find_project()
 REGISTRY = load_registry()

@@ -16,6 +16,7 @@ from harness.build import Builder
 from harness.cli_profile import show_profile
 from harness.errors import BoardStatus, ModelError
 from harness.library import find_library
+from harness.link.protocol import Capability
 from harness.model.artifact import Artifact
 from harness.model.graph import Step, read_operators
 from harness.model.interpreters import TflmInterpreter
@@ -23,7 +24,6 @@ from harness.model.resolve import inspect_model, resolve_model
 from harness.outcome import Outcome
 from harness.profiling import first_difference, profile_board, record_profile
 from harness.project import find_project
-from harness.protocol import Capability
 from harness.rig import RigOptions, open_board
 from harness.support import PER_CHANNEL_DENSE
 

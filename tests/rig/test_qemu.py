@@ -10,7 +10,7 @@ import pytest
 from harness.board import Emulator
 from harness.emulator import QEMU, QemuProcess, dies_with_parent, qemu_command
 from harness.errors import StartFailed, ToolMissing, Where
-from harness.link import StreamClosed
+from harness.link.streams import StreamClosed
 
 EMULATOR = Emulator(machine="mps2-an386", icount_shift=7)
 WHERE = Where(board="qemu-m4", port="qemu:mps2-an386", model="sine_int8")

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from harness.errors import BoardRebooted, LinkTimeout, PortLost, StartFailed, Where
-from harness.faults import Faults
-from harness.link import Link, LinkOptions
+from harness.link.faults import Faults
+from harness.link.link import Link, LinkOptions
+from harness.link.protocol import VERSION, Op, infer_body, parse_hello, parse_infer
 from harness.model.artifact import Artifact, load_artifact
 from harness.model.interpreters import tflm_version
-from harness.protocol import VERSION, Op, infer_body, parse_hello, parse_infer
 from harness.ptyboard import VirtualProcess, virtual_build_id
 
 pytestmark = pytest.mark.skipif(tflm_version() is None, reason="no tflite-micro wheel here")
@@ -127,7 +127,7 @@ import sys, time
 from pathlib import Path
 from harness.model.artifact import load_artifact
 from harness.errors import Where
-from harness.faults import Faults
+from harness.link.faults import Faults
 from harness.ptyboard import VirtualProcess
 
 with VirtualProcess(load_artifact(Path(sys.argv[1])), Faults(), where=Where()) as process:

@@ -14,13 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import BoardStatus, LinkTimeout, ProtocolError, StaleFirmware, Where, located
-from harness.link import Link, LinkOptions
-from harness.measure.clock import ClockStamp
-from harness.measure.latency import Timer, agree
-from harness.measure.profile import StepTicks
-from harness.model.tensor import TensorSpec, batch_bytes, batch_from_bytes, dequantize, quantize
-from harness.progress import Progress, unseen
-from harness.protocol import (
+from harness.link.link import Link, LinkOptions
+from harness.link.protocol import (
     VERSION,
     BoardMemory,
     Capability,
@@ -40,6 +35,11 @@ from harness.protocol import (
     profile_body,
     run_body,
 )
+from harness.measure.clock import ClockStamp
+from harness.measure.latency import Timer, agree
+from harness.measure.profile import StepTicks
+from harness.model.tensor import TensorSpec, batch_bytes, batch_from_bytes, dequantize, quantize
+from harness.progress import Progress, unseen
 
 REQUEST_BUDGET_S = 1.0
 """Batches are cut so that one request keeps the board busy for about this long at most."""

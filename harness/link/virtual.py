@@ -16,9 +16,8 @@ import numpy as np
 from cobs import cobs
 
 from harness.errors import ProtocolError
-from harness.mlperf import Mlperf
-from harness.model.tensor import batch_from_bytes, dequantize, quantize
-from harness.protocol import (
+from harness.link.mlperf import Mlperf
+from harness.link.protocol import (
     MAX_STR,
     REPLY,
     SILENCE_S,
@@ -43,6 +42,7 @@ from harness.protocol import (
     pack_ticks,
     step_values_body,
 )
+from harness.model.tensor import batch_from_bytes, dequantize, quantize
 
 MAX_LINE = 255
 MAX_NUMBERS = 64

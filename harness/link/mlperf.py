@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from harness.link.protocol import Hello, Status
 from harness.model.tensor import batch_from_bytes, dequantize
-from harness.protocol import Hello, Status
 
 MAX_INVOKES = 1_000_000
 _DEFAULT_WARMUP = 10

@@ -1,0 +1,169 @@
+"""Sockets and serial ports as streams of bytes."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import serial
+
+from harness.errors import (
+    StartFailed,
+    Where,
+)
+
+CHUNK = 65536
+
+
+POLL_S = 0.01
+
+
+WRITE_S = 2.0
+"""A local port that takes no bytes for this long is lost."""
+
+
+class StreamClosed(Exception):
+    """The other end of a byte stream went away."""
+
+
+class ByteStream(Protocol):
+    """The bytes below a link. Both calls raise StreamClosed when the other end is gone."""
+
+    def read(self, timeout_s: float) -> bytes:
+        """What has arrived, waiting at most `timeout_s` for the first byte; b"" if none did."""
+
+    def write(self, data: bytes) -> None:
+        """Queue all bytes."""
+
+    def close(self) -> None:
+        """Let go of the port. Idempotent."""
+
+
+class SocketStream:
+    """A connected stream socket, such as an emulator's UART.
+
+    Args:
+        last_words: asked when the other end has closed, for what is known of the reason.
+    """
+
+    def __init__(self, connection: socket.socket, last_words: Callable[[], str] = str) -> None:
+        self._socket = connection
+        self._last_words = last_words
+        self._socket.setblocking(True)
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
+
+    def read(self, timeout_s: float) -> bytes:
+        try:
+            if not self._poll.poll(max(0.0, timeout_s) * 1000):
+                return b""
+            data = self._socket.recv(CHUNK)
+        except OSError as error:
+            raise StreamClosed(self._last_words() or str(error)) from error
+        if not data:
+            raise StreamClosed(self._last_words() or "closed by the other end")
+        return data
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            raise StreamClosed(self._last_words() or str(error)) from error
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class SerialStream:
+    """A pyserial port, opened by name or URL with a time-out of POLL_S for each of its reads.
+
+    The time-out is never changed: over RFC 2217 that negotiates the port anew and takes 100 ms.
+    """
+
+    def __init__(
+        self, port: serial.SerialBase, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._port = port
+        self._clock = clock
+
+    def read(self, timeout_s: float) -> bytes:
+        deadline = self._clock() + timeout_s
+        try:
+            while True:
+                data: bytes = self._port.read(self._port.in_waiting or 1)
+                if data or self._clock() >= deadline:
+                    rest: bytes = self._port.read(self._port.in_waiting)
+                    return data + rest
+        except (OSError, TypeError) as error:
+            # pyserial's SerialException is an OSError; a port closed under it raises TypeError.
+            raise StreamClosed(str(error)) from error
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._port.write(data)
+        except (OSError, TypeError) as error:
+            raise StreamClosed(str(error)) from error
+
+    def pulse_reset(self, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Reset a board whose reset pin hangs on DTR or RTS, without starting its bootloader.
+
+        On an ESP32, RTS alone pulls EN low and DTR alone pulls GPIO0 low, as esptool does it; on
+        an AVR the falling DTR resets. Both lines end as opening the port left them.
+
+        Raises:
+            StreamClosed: the port is gone, or has no such lines.
+        """
+        try:
+            self._port.dtr, self._port.rts = False, True
+            sleep(0.1)
+            self._port.rts = False
+            sleep(0.05)
+            self._port.dtr, self._port.rts = True, True
+        except (OSError, TypeError) as error:
+            raise StreamClosed(str(error)) from error
+
+    def close(self) -> None:
+        # pyserial forgets to close a socket that the other end has closed.
+        connection = getattr(self._port, "_socket", None)
+        self._port.close()
+        if connection is not None:
+            connection.close()
+
+
+def open_serial(port: str, *, where: Where, baud: int = 115200) -> SerialStream:
+    """Open a serial port by path or pyserial URL, for this process alone.
+
+    Raises:
+        StartFailed: the port is absent, busy or not a serial port.
+    """
+    # pyserial's RFC 2217 client knows neither of these.
+    local = {} if "://" in port else {"exclusive": True, "write_timeout": WRITE_S}
+    try:
+        with warnings.catch_warnings():
+            # pyserial starts its RFC 2217 reader in ways that Python has deprecated.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            opened = serial.serial_for_url(port, baudrate=baud, timeout=POLL_S, **local)
+        return SerialStream(opened)
+    except (OSError, ValueError) as error:
+        raise StartFailed(
+            f"cannot open the port: {error}",
+            where=replace(where, port=port),
+            hint="Is it plugged in, is your user in its group, does another program hold it?",
+        ) from error
+
+
+def connect_unix(path: Path, *, last_words: Callable[[], str] = str) -> SocketStream:
+    """Connect to a unix socket; raises OSError while nobody listens."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(str(path))
+    except OSError:
+        connection.close()
+        raise
+    return SocketStream(connection, last_words)
