@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.board import load_registry
+from harness.board.registry import load_registry
 from harness.model.artifact import list_models
 from harness.model.interpreters import TflmInterpreter, run_batch
 from harness.model.resolve import resolve_model

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from harness.board import load_registry
+from harness.board.registry import load_registry
 from harness.link.link import LinkOptions
 from harness.model.resolve import resolve_model
 from harness.project import find_project

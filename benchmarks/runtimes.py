@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.board import load_registry
+from harness.board.registry import load_registry
 from harness.build import Builder
 from harness.model.resolve import resolve_model
 from harness.project import find_project

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.mlperf_client import MlperfClient
-from harness.board import load_registry
+from harness.board.registry import load_registry
 from harness.build import Builder
 from harness.emulator import QemuProcess
 from harness.errors import Where

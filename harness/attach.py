@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 
-from harness.board import Emulator
+from harness.board.registry import Emulator
 from harness.build import Firmware
 from harness.emulator import QemuProcess
 from harness.errors import (

@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from harness import codegen, codegen_aot, codegen_tflm
 from harness.arena import ArenaPlan, plan_arena
-from harness.board import Board
+from harness.board.registry import Board
 from harness.codegen_aot import generate_aot
 from harness.codegen_tflm import generate_tflm
 from harness.errors import (

@@ -18,7 +18,8 @@ from types import FrameType
 import numpy as np
 
 import harness
-from harness.board import RUNTIMES
+from harness.board.registry import RUNTIMES
+from harness.board.rigfile import RigFile
 from harness.build import Builder
 from harness.cli_baseline import register as register_baseline
 from harness.cli_models import register as register_models
@@ -50,7 +51,6 @@ from harness.rig import (
     RigOptions,
     open_board,
 )
-from harness.rigfile import RigFile
 from harness.summary import summary
 from harness.terminal import progress_on, say
 from harness.text import table

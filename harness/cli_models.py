@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from harness.arena import plan_arena
-from harness.board import load_registry
+from harness.board.registry import load_registry
 from harness.errors import ModelError, RigError
 from harness.fit import shortage
 from harness.model.artifact import list_models

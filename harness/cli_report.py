@@ -7,7 +7,7 @@ from collections.abc import Collection
 from datetime import datetime, timezone
 from pathlib import Path
 
-from harness.board import load_registry
+from harness.board.registry import load_registry
 from harness.page import write_report
 from harness.progress import Progress, unseen
 from harness.project import find_project

@@ -7,10 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from harness.board import Board, Registry, load_registry
-from harness.doctor import examine
-from harness.outcome import Outcome
-from harness.ports import (
+from harness.board.ports import (
     WATCH_S,
     Listing,
     SerialPort,
@@ -21,12 +18,15 @@ from harness.ports import (
     list_serial_ports,
     rig_lines,
 )
+from harness.board.registry import Board, Registry, load_registry
+from harness.board.rigfile import Plugged, RigFile, job_matrix, load_rig
+from harness.board.udev import udev_rules
+from harness.doctor import examine
+from harness.outcome import Outcome
 from harness.project import find_project
 from harness.rigcheck import examine_rig
-from harness.rigfile import Plugged, RigFile, job_matrix, load_rig
 from harness.terminal import Command, say
 from harness.text import table
-from harness.udev import udev_rules
 
 
 def rig_option(sub: argparse.ArgumentParser) -> None:

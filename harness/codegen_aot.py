@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.board import Board
+from harness.board.registry import Board
 from harness.codegen import c_bytes, c_specs, c_string
 from harness.errors import ModelError, Where
 from harness.model.artifact import Artifact

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.board.lock import lock_folder
 from harness.emulator import QEMU
 from harness.errors import HilError
-from harness.lock import lock_folder
 from harness.model.interpreters import TFLM_WHEEL, tflm_version
 from harness.project import Project
 from harness.toolchain import ARM_GCC, INSTALL_EMULATOR, arm_gcc_version

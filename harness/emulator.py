@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.board import Emulator
+from harness.board.registry import Emulator
 from harness.errors import StartFailed, ToolMissing, Where
 from harness.link.streams import SocketStream, connect_unix
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.board import Registry
+from harness.board.registry import Registry
 from harness.errors import ModelError, UnknownName
 from harness.evidence import Measured, Subject
 from harness.measure.compare import top1

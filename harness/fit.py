@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.board import Board
+from harness.board.registry import Board
 
 FIRMWARE_FLASH_BYTES = 125_000
 """Set aside for core, runtime and harness: a Nano 33 BLE takes so much with TFLM, others less."""

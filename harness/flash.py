@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from harness.board import Board
+from harness.board.ports import Bench, Listing, SerialPort, again, in_bootloader
+from harness.board.registry import Board
+from harness.board.rigfile import Deadlines
 from harness.build import Firmware, first_errors, pio_environment
 from harness.errors import FlashFailed, Where
-from harness.ports import Bench, Listing, SerialPort, again, in_bootloader
 from harness.process import run_group
 from harness.project import Project
-from harness.rigfile import Deadlines
 from harness.toolchain import seed_scons
 
 RETRIES = 1

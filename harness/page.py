@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import harness
-from harness.board import Registry
+from harness.board.registry import Registry
 from harness.errors import ReportError
 from harness.evidence import Evidence, Measured, gather
 from harness.exhibits import (

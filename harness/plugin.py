@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from numpy.typing import NDArray
 
-from harness.board import Board, load_registry
+from harness.board.registry import Board, load_registry
+from harness.board.rigfile import load_rig
 from harness.errors import HilError, ToolMissing
 from harness.link.dut import Dut
 from harness.link.protocol import Capability
@@ -36,7 +37,6 @@ from harness.rig import (
     RigOptions,
     open_board,
 )
-from harness.rigfile import load_rig
 from harness.session import (
     BOARD_ID,
     MODEL_NAME,

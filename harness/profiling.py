@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.board import Board
+from harness.board.registry import Board
 from harness.errors import ModelError, Where
 from harness.measure.csvfile import append, beside
 from harness.measure.first_difference import Difference, difference_at

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from harness.board.rigfile import Quarantine
 from harness.errors import (
     BoardError,
     BuildFailed,
@@ -30,7 +31,6 @@ from harness.measure.tables import LayerRow
 from harness.outcome import Outcome, of_error, worst
 from harness.process import Ending
 from harness.rig import OpenBoard
-from harness.rigfile import Quarantine
 from harness.session import Broken, Rig, board_of, first_line, property_of, set_property, work_of
 from harness.summary import summary
 from harness.tally import BoardTally, Note

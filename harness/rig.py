@@ -15,24 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.attach import Expected, Ready, at_port, emulated, plugged_in, virtual
-from harness.board import Board
+from harness.board.lock import hold
+from harness.board.ports import THIS_MACHINE, Bench
+from harness.board.registry import Board
+from harness.board.rigfile import Plugged
 from harness.build import Builder, Firmware
 from harness.errors import HilError, ModelError, Where
 from harness.flash import PlatformioUploader, Uploader
 from harness.link.faults import parse_faults
 from harness.link.link import LinkOptions, log_kept
-from harness.lock import hold
 from harness.measure.compare import Comparison, compare
 from harness.model.artifact import Artifact
 from harness.model.goldens import Goldens, Reading
 from harness.model.interpreters import HostRun, Interpreter, References, run_batch
 from harness.model.tensor import dequantize
-from harness.ports import THIS_MACHINE, Bench
 from harness.progress import Progress, unseen
 from harness.project import Project
 from harness.ptyboard import virtual_build_id
 from harness.recovery import Step, recover
-from harness.rigfile import Plugged
 from harness.seat import Seat
 
 VIRTUAL_SCHEME = "virtual:"

@@ -19,14 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from harness.board import Board, Registry
+from harness.board.ports import Listing, find, in_bootloader, list_serial_ports
+from harness.board.registry import Board, Registry
+from harness.board.rigfile import Plugged, RigFile, load_rig
+from harness.board.udev import INSTALL_RULES, RULES_FILE, SERIAL_GROUP, udev_rules
 from harness.build import pio_environment
 from harness.doctor import Finding
 from harness.errors import BoardNotFound, RigError
-from harness.ports import Listing, find, in_bootloader, list_serial_ports
 from harness.project import Project
-from harness.rigfile import Plugged, RigFile, load_rig
-from harness.udev import INSTALL_RULES, RULES_FILE, SERIAL_GROUP, udev_rules
 
 RIG_FILE_VARIABLE = "HIL_RIG"
 _MODEM_MANAGER = "ModemManager"

@@ -9,19 +9,19 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from harness.board import Board
+from harness.board.lock import hold_uploads
+from harness.board.ports import POLL_S, Bench, SerialPort, again, find, in_bootloader
+from harness.board.registry import Board
+from harness.board.rigfile import Plugged
 from harness.build import Firmware
 from harness.errors import BoardNotFound, FlashFailed, RigError, StartFailed, Where
 from harness.flash import Flasher, FlashReport, Uploader
 from harness.link.dut import Dut
 from harness.link.link import Link, LinkOptions
 from harness.link.streams import SerialStream, StreamClosed, open_serial
-from harness.lock import hold_uploads
-from harness.ports import POLL_S, Bench, SerialPort, again, find, in_bootloader
 from harness.process import finished_first, run_group, warn
 from harness.progress import Progress, unseen
 from harness.recovery import Remedy, Step, reopen, request_reset
-from harness.rigfile import Plugged
 
 
 class Seat:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.board import Registry
+from harness.board.registry import Registry
+from harness.board.rigfile import Quarantine, RigFile
 from harness.measure.limits import Limit
 from harness.measure.runs import Baselines
 from harness.measure.tables import LatencyRow
@@ -17,7 +18,6 @@ from harness.progress import Progress, unseen
 from harness.project import Project
 from harness.record import Judge, judged_by
 from harness.rig import OpenBoard, RigOptions
-from harness.rigfile import Quarantine, RigFile
 from harness.tally import Tally
 
 BOARD_ID = "_hil_board_id"

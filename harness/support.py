@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.board import Board
+from harness.board.registry import Board
 from harness.errors import ModelError, Where
 from harness.model.artifact import Artifact
 

@@ -14,7 +14,7 @@ from fakes.terminals import LINES, Terminal, opened, run_on_terminal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.board import load_registry
+from harness.board.registry import load_registry
 from harness.model.resolve import resolve_model
 from harness.progress import Advance, State, unseen
 from harness.project import find_project

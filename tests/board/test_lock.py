@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from harness.board.lock import hold, hold_uploads, lock_folder
 from harness.errors import BoardBusy, RigError
-from harness.lock import hold, hold_uploads, lock_folder
 
 ROOT = Path(__file__).parents[2]
 
 HOLDER = """
 import sys
 from pathlib import Path
-from harness.lock import hold
+from harness.board.lock import hold
 
 with hold("nano", timeout_s=10, folder=Path(sys.argv[1])):
     print("held", flush=True)

@@ -9,8 +9,7 @@ import pytest
 from fakes.bench import NANO
 from serial.tools import list_ports_common
 
-from harness.errors import BoardNotFound
-from harness.ports import (
+from harness.board.ports import (
     Bench,
     SerialPort,
     again,
@@ -22,7 +21,8 @@ from harness.ports import (
     rig_lines,
     same_serial,
 )
-from harness.rigfile import Plugged
+from harness.board.rigfile import Plugged
+from harness.errors import BoardNotFound
 
 APPLICATION = SerialPort(
     path="/dev/ttyACM0",
@@ -162,7 +162,7 @@ def test_this_machines_ports_come_with_their_links(
     info.vid, info.pid, info.serial_number, info.product = 0x2341, 0x805A, "0A1B", "Nano"
     info.apply_usb_info()
     bare = list_ports_common.ListPortInfo(str(tmp_path / "ttyS0"))
-    monkeypatch.setattr("harness.ports.list_ports.comports", lambda: [bare, info])
+    monkeypatch.setattr("harness.board.ports.list_ports.comports", lambda: [bare, info])
     assert list_serial_ports(tmp_path / "serial") == (
         SerialPort(
             path=str(device),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.board import Emulator, load_registry, parse_board
+from harness.board.registry import Emulator, load_registry, parse_board
 from harness.errors import RigError, UnknownName
 
 TABLE = {

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.board import Registry, load_registry
+from harness.board.registry import Registry, load_registry
+from harness.board.rigfile import Deadlines, RigFile, load_rig, parse_rig
 from harness.errors import RigError
-from harness.rigfile import Deadlines, RigFile, load_rig, parse_rig
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.board import Registry, load_registry
-from harness.udev import RULES_FILE, udev_rules
+from harness.board.registry import Registry, load_registry
+from harness.board.udev import RULES_FILE, udev_rules
 
 # udev(7): keys of a match or an assignment, each followed by an operator and a quoted value.
 _PAIR = re.compile(

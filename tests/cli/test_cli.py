@@ -12,12 +12,12 @@ import pytest
 from fakes.bench import NANO
 from fakes.processes import alive, children_of, name_of
 
-from harness.board import Registry
+from harness.board.ports import SerialPort
+from harness.board.registry import Registry
+from harness.board.rigfile import Plugged, RigFile
 from harness.cli import EXIT_USAGE
 from harness.cli_rig import watch, whereabouts
 from harness.outcome import Outcome
-from harness.ports import SerialPort
-from harness.rigfile import Plugged, RigFile
 
 ROOT = Path(__file__).parents[2]
 

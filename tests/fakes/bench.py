@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.board import Board, load_registry
+from harness.board.ports import Bench, Listing, SerialPort
+from harness.board.registry import Board, load_registry
 from harness.build import Firmware
 from harness.errors import FlashFailed, Where
 from harness.model.artifact import Artifact
-from harness.ports import Bench, Listing, SerialPort
 from harness.project import Project
 from harness.ptyboard import virtual_build_id
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.board import load_registry
+from harness.board.registry import load_registry
 from harness.codegen import c_bytes, c_spec
 from harness.codegen_aot import (
     AOT_VERSION,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.board import load_registry
+from harness.board.registry import load_registry
 from harness.build import Builder, Job, build_id, elf_sections, explain_failure, first_errors
 from harness.errors import BuildFailed, MissingKernel, ModelError, TooLarge, ToolMissing
 from harness.library import Library

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from harness.board import load_registry
+from harness.board.registry import load_registry
 from harness.build import Builder, Firmware
 from harness.footprint import Area, MemoryByOwner
 from harness.measure.tables import HARNESS, KERNELS, MODEL, OWNERS, REST, RUNTIME

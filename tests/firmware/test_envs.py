@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from platformio.project.config import ProjectConfig
 
-from harness.board import Board, load_registry
+from harness.board.registry import Board, load_registry
 from harness.build import Builder
 from harness.model.resolve import resolve_model
 from harness.project import find_project

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from harness.board import load_registry
+from harness.board.registry import load_registry
 from harness.build import Builder
 from harness.emulator import QemuProcess
 from harness.errors import Where

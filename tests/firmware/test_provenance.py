@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.board import load_registry
+from harness.board.registry import load_registry
 from harness.build import Builder, Firmware
 from harness.model.resolve import resolve_model
 from harness.project import Project, find_project

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.board import load_registry
+from harness.board.registry import load_registry
 from harness.build import Builder, Firmware
 from harness.emulator import QemuProcess
 from harness.errors import Where

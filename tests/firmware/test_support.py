@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.board import parse_board
+from harness.board.registry import parse_board
 from harness.errors import ModelError
 from harness.model.artifact import Artifact
 from harness.model.goldens import Bounds

@@ -9,7 +9,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from fakes.rewritten import float_output, lsh_projection, of_schema, per_channel
 
-from harness.board import load_registry
+from harness.board.registry import load_registry
 from harness.build import Builder
 from harness.errors import BoardStatus, MissingKernel, ModelError
 from harness.library import Library, find_library

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.mlperf_client import MlperfClient
 from benchmarks.soak import soak
-from harness.board import load_registry
+from harness.board.registry import load_registry
 from harness.build import Builder
 from harness.emulator import QEMU, QemuProcess, dies_with_parent, qemu_command
 from harness.errors import Where

@@ -207,7 +207,7 @@ def test_a_second_run_waits_for_the_board_and_then_names_its_holder(run):
 HOLD = """
 import sys, time
 from pathlib import Path
-from harness.lock import hold
+from harness.board.lock import hold
 with hold("virtual", timeout_s=1, folder=Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fakes import described, nights
 
-from harness.board import load_registry
+from harness.board.registry import load_registry
 from harness.evidence import Measured
 from harness.exhibits import (
     Exhibit,

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from fakes import described, nights
 
-from harness.board import load_registry
+from harness.board.registry import load_registry
 from harness.errors import ReportError
 from harness.measure.csvfile import append
 from harness.measure.tables import LatencyRow

@@ -13,7 +13,7 @@ import pytest
 from fakes import nights
 from fakes.browser import Tab, find_browser, opened
 
-from harness.board import load_registry
+from harness.board.registry import load_registry
 from harness.measure.csvfile import append
 from harness.page import write_report
 

@@ -20,7 +20,7 @@ import pytest
 from fakes.processes import alive, children_of
 from ruamel.yaml import YAML
 
-from harness.lock import hold
+from harness.board.lock import hold
 from harness.measure import csvfile
 from harness.measure.tables import LatencyRow
 

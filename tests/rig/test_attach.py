@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 from fakes.bench import NANO, BuiltBefore, Device, Machine
 
-from harness.board import Registry, load_registry
+from harness.board.lock import hold, hold_uploads
+from harness.board.ports import SerialPort
+from harness.board.registry import Registry, load_registry
+from harness.board.rigfile import Deadlines, Plugged
 from harness.build import Builder
 from harness.cli import main
 from harness.errors import (
@@ -31,14 +34,11 @@ from harness.link.faults import Faults, FaultyBoard
 from harness.link.link import LinkOptions
 from harness.link.protocol import Status
 from harness.link.virtual import VirtualBoard
-from harness.lock import hold, hold_uploads
 from harness.model.resolve import resolve_model
 from harness.outcome import Outcome
-from harness.ports import SerialPort
 from harness.project import find_project
 from harness.ptyboard import Server, VirtualProcess, virtual_build_id, virtual_hello
 from harness.rig import RigOptions, open_board
-from harness.rigfile import Deadlines, Plugged
 
 PROJECT = find_project()
 SINE = resolve_model("sine", PROJECT.artifacts)

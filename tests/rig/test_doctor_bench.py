@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from harness.board import Board, Registry, load_registry
+from harness.board.ports import SerialPort
+from harness.board.registry import Board, Registry, load_registry
+from harness.board.rigfile import parse_rig
+from harness.board.udev import udev_rules
 from harness.doctor import Finding, examine
-from harness.ports import SerialPort
 from harness.project import Project, find_project
 from harness.rigcheck import (
     Fleet,
@@ -23,8 +25,6 @@ from harness.rigcheck import (
     find_tflm,
     judge,
 )
-from harness.rigfile import parse_rig
-from harness.udev import udev_rules
 
 GUIDE = Path(__file__).parents[2] / "docs" / "rig.md"
 APPLICATION, BOOTLOADER, BRIDGE = "1209:805a", "1209:005a", "1209:ea60"

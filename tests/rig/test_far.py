@@ -11,14 +11,14 @@ import serial
 import serial.rfc2217
 from fakes.bench import NANO, BuiltBefore
 
-from harness.board import load_registry
+from harness.board.registry import load_registry
+from harness.board.rigfile import Plugged
 from harness.errors import PortLost, StaleFirmware, StartFailed, Where
 from harness.link.faults import Faults
 from harness.model.resolve import resolve_model
 from harness.project import find_project
 from harness.ptyboard import VirtualProcess
 from harness.rig import RigOptions, checks_for, open_board
-from harness.rigfile import Plugged
 
 PROJECT = find_project()
 SINE = resolve_model("sine", PROJECT.artifacts)

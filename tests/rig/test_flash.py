@@ -15,10 +15,10 @@ import pytest
 from fakes.bench import NANO
 from fakes.processes import alive, children_of
 
+from harness.board.ports import SerialPort
 from harness.build import Firmware
 from harness.errors import FlashFailed
 from harness.flash import PlatformioUploader, upload_command, upload_config
-from harness.ports import SerialPort
 from harness.process import run_group
 from harness.project import Project, find_project
 

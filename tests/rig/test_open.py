@@ -10,14 +10,14 @@ import pytest
 from fakes.processes import children_of
 from fakes.rewritten import first_scales_only, per_channel
 
-from harness.board import load_registry
+from harness.board.lock import hold
+from harness.board.registry import load_registry
 from harness.build import Builder
 from harness.emulator import QemuProcess
 from harness.errors import PortLost, UnknownName, Where
 from harness.link.dut import Dut
 from harness.link.link import Link, LinkOptions
 from harness.link.protocol import Capability
-from harness.lock import hold
 from harness.measure.compare import Culprit, Verdict, compare
 from harness.model.interpreters import TflmInterpreter, run_batch
 from harness.model.resolve import inspect_model, resolve_model

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from fakes.rewritten import of_bias, per_channel
 
-from harness.board import load_registry
+from harness.board.registry import load_registry
 from harness.build import Builder
 from harness.cli_profile import show_profile
 from harness.errors import BoardStatus, ModelError

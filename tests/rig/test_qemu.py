@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.board import Emulator
+from harness.board.registry import Emulator
 from harness.emulator import QEMU, QemuProcess, dies_with_parent, qemu_command
 from harness.errors import StartFailed, ToolMissing, Where
 from harness.link.streams import StreamClosed

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.board import load_registry
+from harness.board.registry import load_registry
 from harness.errors import BoardRebooted
 from harness.measure.csvfile import read
 from harness.measure.tables import RUN, SESSION, LatencyRow, MemoryRow, OutputRow, SampleRow

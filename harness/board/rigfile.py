@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.board import Registry
+from harness.board.registry import Registry
 from harness.errors import RigError
 
 if sys.version_info >= (3, 11):

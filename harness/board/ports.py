@@ -11,9 +11,9 @@ from pathlib import Path
 import serial
 from serial.tools import list_ports
 
-from harness.board import Board
+from harness.board.registry import Board
+from harness.board.rigfile import Plugged
 from harness.errors import BoardNotFound, Where
-from harness.rigfile import Plugged
 
 LINKS = Path("/dev/serial")
 POLL_S = 0.25

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.board import Registry
+from harness.board.registry import Registry
 
 # Before 73-seat-late.rules, which turns the tag `uaccess` into access: in a file behind it, such
 # as the customary 99-, the tag does nothing.
