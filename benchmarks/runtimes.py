@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.board.registry import load_registry
-from harness.build import Builder
+from harness.firmware.build import Builder
 from harness.model.resolve import resolve_model
 from harness.project import find_project
 from harness.rig import RigOptions, checks_for, open_board

@@ -13,9 +13,9 @@ import numpy as np
 
 from benchmarks.mlperf_client import MlperfClient
 from harness.board.registry import load_registry
-from harness.build import Builder
 from harness.emulator import QemuProcess
 from harness.errors import Where
+from harness.firmware.build import Builder
 from harness.link.dut import Dut
 from harness.link.link import Link, LinkOptions
 from harness.model.interpreters import TflmInterpreter

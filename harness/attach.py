@@ -7,7 +7,6 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 
 from harness.board.registry import Emulator
-from harness.build import Firmware
 from harness.emulator import QemuProcess
 from harness.errors import (
     BoardStatus,
@@ -17,6 +16,7 @@ from harness.errors import (
     StaleFirmware,
     Where,
 )
+from harness.firmware.build import Firmware
 from harness.flash import FlashReport
 from harness.link.dut import Dut, check_identity
 from harness.link.faults import Faults

@@ -20,7 +20,6 @@ import numpy as np
 import harness
 from harness.board.registry import RUNTIMES
 from harness.board.rigfile import RigFile
-from harness.build import Builder
 from harness.cli_baseline import register as register_baseline
 from harness.cli_models import register as register_models
 from harness.cli_profile import show_profile
@@ -29,12 +28,13 @@ from harness.cli_report import report_to
 from harness.cli_rig import register as register_rig
 from harness.cli_rig import rig_file, rig_option
 from harness.errors import HilError, ModelError, ReportError, TensorError, UnknownName
-from harness.footprint import memory_rows
+from harness.firmware.build import Builder
+from harness.firmware.elf import has_symbols, memory_parts
+from harness.firmware.memory import memory_rows
 from harness.link.faults import Faults, parse_faults
 from harness.measure.baseline import load_baselines
 from harness.measure.gate import Verdict
 from harness.measure.tables import LatencyRow
-from harness.memory import has_symbols, memory_parts
 from harness.model.resolve import resolve_model
 from harness.outcome import Outcome, of_error, worst
 from harness.profiling import DEFAULT_RUNS, append_profile

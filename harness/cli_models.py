@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.arena import plan_arena
 from harness.board.registry import load_registry
 from harness.errors import ModelError, RigError
-from harness.fit import shortage
+from harness.firmware.arena import plan_arena
+from harness.firmware.support import shortage
 from harness.model.artifact import list_models
 from harness.model.features import save_pictures
 from harness.model.resolve import resolve_model

@@ -15,11 +15,13 @@ from typing import Protocol
 from harness.board.ports import Bench, Listing, SerialPort, again, in_bootloader
 from harness.board.registry import Board
 from harness.board.rigfile import Deadlines
-from harness.build import Firmware, first_errors, pio_environment
 from harness.errors import FlashFailed, Where
+from harness.firmware.build import Firmware
+from harness.firmware.failure import first_errors
+from harness.firmware.platformio import pio_environment
+from harness.firmware.toolchain import seed_scons
 from harness.process import run_group
 from harness.project import Project
-from harness.toolchain import seed_scons
 
 RETRIES = 1
 SETTLE_S = 0.4

@@ -19,8 +19,8 @@ from harness.board.lock import hold
 from harness.board.ports import THIS_MACHINE, Bench
 from harness.board.registry import Board
 from harness.board.rigfile import Plugged
-from harness.build import Builder, Firmware
 from harness.errors import HilError, ModelError, Where
+from harness.firmware.build import Builder, Firmware
 from harness.flash import PlatformioUploader, Uploader
 from harness.link.faults import parse_faults
 from harness.link.link import LinkOptions, log_kept

@@ -23,9 +23,9 @@ from harness.board.ports import Listing, find, in_bootloader, list_serial_ports
 from harness.board.registry import Board, Registry
 from harness.board.rigfile import Plugged, RigFile, load_rig
 from harness.board.udev import INSTALL_RULES, RULES_FILE, SERIAL_GROUP, udev_rules
-from harness.build import pio_environment
 from harness.doctor import Finding
 from harness.errors import BoardNotFound, RigError
+from harness.firmware.platformio import pio_environment
 from harness.project import Project
 
 RIG_FILE_VARIABLE = "HIL_RIG"

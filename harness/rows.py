@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import harness
 from harness.errors import BoardRebooted
+from harness.firmware.elf import memory_parts
 from harness.link.dut import Measurement
 from harness.link.protocol import BoardMemory
 from harness.measure.clock import SKIPPED, ClockRate, judge_clock
@@ -26,7 +27,6 @@ from harness.measure.tables import (
     SampleRow,
     time_text,
 )
-from harness.memory import memory_parts
 from harness.model.tensor import activate, dequantize
 from harness.rig import OpenBoard
 

@@ -13,8 +13,8 @@ from harness.board.lock import hold_uploads
 from harness.board.ports import POLL_S, Bench, SerialPort, again, find, in_bootloader
 from harness.board.registry import Board
 from harness.board.rigfile import Plugged
-from harness.build import Firmware
 from harness.errors import BoardNotFound, FlashFailed, RigError, StartFailed, Where
+from harness.firmware.build import Firmware
 from harness.flash import Flasher, FlashReport, Uploader
 from harness.link.dut import Dut
 from harness.link.link import Link, LinkOptions

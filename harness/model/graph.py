@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import struct
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import ModelError, Where
@@ -108,15 +107,3 @@ def _macs(graph: Any, node: Any, kind: str) -> int:
 def one_step_each(count: int) -> tuple[Step, ...]:
     """The steps of an interpreter, which runs operator after operator."""
     return tuple(Step(operators=(index,), output=index) for index in range(count))
-
-
-def steps_text(steps: tuple[Step, ...]) -> str:
-    """Steps as JSON."""
-    return json.dumps([asdict(step) for step in steps])
-
-
-def steps_of(text: str) -> tuple[Step, ...]:
-    """Steps out of such JSON."""
-    return tuple(
-        Step(operators=tuple(item["operators"]), output=item["output"]) for item in json.loads(text)
-    )

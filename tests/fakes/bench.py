@@ -11,8 +11,8 @@ from pathlib import Path
 
 from harness.board.ports import Bench, Listing, SerialPort
 from harness.board.registry import Board, load_registry
-from harness.build import Firmware
 from harness.errors import FlashFailed, Where
+from harness.firmware.build import Firmware
 from harness.model.artifact import Artifact
 from harness.project import Project
 from harness.ptyboard import virtual_build_id

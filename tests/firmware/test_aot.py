@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from harness.board.registry import load_registry
-from harness.codegen import c_bytes, c_spec
-from harness.codegen_aot import (
+from harness.errors import ModelError
+from harness.firmware.aot import (
     AOT_VERSION,
     generate_aot,
     kernel_names,
     model_steps,
     observed_source,
 )
-from harness.errors import ModelError
+from harness.firmware.c_source import c_bytes, c_spec
 from harness.model.artifact import find_artifact, load_artifact
 from harness.model.graph import Operator
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fakes.rewritten import lsh_projection
 
-from harness.arena import (
+from harness.firmware.arena import (
     MARGIN_BYTES,
     PLAN_BYTES,
     Allocations,

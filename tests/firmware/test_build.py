@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from harness.board.registry import load_registry
-from harness.build import Builder, Job, build_id, elf_sections, explain_failure, first_errors
 from harness.errors import BuildFailed, MissingKernel, ModelError, TooLarge, ToolMissing
-from harness.library import Library
+from harness.firmware.build import Builder, build_id
+from harness.firmware.elf import elf_sections
+from harness.firmware.failure import explain_failure, first_errors
+from harness.firmware.platformio import Job
+from harness.firmware.tflm_library import Library
 from harness.model.resolve import resolve_model
 from harness.project import Project, find_project
 
@@ -188,7 +191,7 @@ def test_first_errors_falls_back_to_the_last_lines():
 
 
 def test_a_missing_compiler_is_named_with_its_packages(project, sine, monkeypatch, tmp_path):
-    from harness.toolchain import arm_gcc_version
+    from harness.firmware.toolchain import arm_gcc_version
 
     arm_gcc_version.cache_clear()
     monkeypatch.setenv("PATH", str(tmp_path))

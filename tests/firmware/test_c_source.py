@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.codegen import c_bytes, c_spec, c_string
+from harness.firmware.c_source import c_bytes, c_spec, c_string
 from harness.model.tensor import TensorSpec
 
 

@@ -1,4 +1,4 @@
-"""Memory of real builds: the rules of harness/owners.py against the objects the compiler made."""
+"""Memory of real builds: the rules of owners.py against the objects the compiler made."""
 
 import os
 import shutil
@@ -11,12 +11,12 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from harness.board.registry import load_registry
-from harness.build import Builder, Firmware
-from harness.footprint import Area, MemoryByOwner
+from harness.firmware.build import Builder, Firmware
+from harness.firmware.elf import elf_areas, has_symbols, memory_by_owner, memory_parts, read_parts
+from harness.firmware.memory import Area, MemoryByOwner
+from harness.firmware.owners import owner_of
 from harness.measure.tables import HARNESS, KERNELS, MODEL, OWNERS, REST, RUNTIME
-from harness.memory import elf_areas, has_symbols, memory_by_owner, memory_parts, read_parts
 from harness.model.resolve import resolve_model
-from harness.owners import owner_of
 from harness.project import Project, find_project
 
 PROJECT = find_project()
@@ -72,7 +72,7 @@ class Named:
 
 
 def named(path: Path) -> Iterator[Named]:
-    """By pyelftools, where harness/memory.py reads by hand."""
+    """By pyelftools, where harness/firmware/elf.py reads by hand."""
     with path.open("rb") as stream:
         file = ""
         for symbol in ELFFile(stream).get_section_by_name(".symtab").iter_symbols():

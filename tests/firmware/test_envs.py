@@ -9,7 +9,7 @@ import pytest
 from platformio.project.config import ProjectConfig
 
 from harness.board.registry import Board, load_registry
-from harness.build import Builder
+from harness.firmware.build import Builder
 from harness.model.resolve import resolve_model
 from harness.project import find_project
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from harness.board.registry import Board, parse_board
-from harness.fit import FIRMWARE_FLASH_BYTES, FIRMWARE_RAM_BYTES, shortage
+from harness.firmware.support import FIRMWARE_FLASH_BYTES, FIRMWARE_RAM_BYTES, shortage
 
 TABLE = {"description": "", "attachment": "serial", "mcu": "", "clock_hz": 1, "runtimes": ["tflm"]}
 

@@ -5,9 +5,9 @@ import shutil
 import pytest
 
 from harness.board.registry import load_registry
-from harness.build import Builder
 from harness.emulator import QemuProcess
 from harness.errors import Where
+from harness.firmware.build import Builder
 from harness.link.streams import StreamClosed
 from harness.model.resolve import resolve_model
 from harness.project import Project, find_project

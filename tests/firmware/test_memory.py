@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.footprint import (
+from harness.firmware.memory import (
     Area,
     Part,
     Pointer,

@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
+from harness.firmware.owners import owner_of, scope_names
 from harness.measure.tables import HARNESS, KERNELS, MODEL, OWNERS, REST, RUNTIME
-from harness.owners import owner_of, scope_names
 
 FUNCTIONS = [
     ("_ZN3app5SetupEv", "", HARNESS),

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from harness.board.registry import load_registry
-from harness.build import Builder, Firmware
+from harness.firmware.build import Builder, Firmware
+from harness.firmware.toolchain import ARM_GCC, arm_gcc_version
 from harness.model.resolve import resolve_model
 from harness.project import Project, find_project
-from harness.toolchain import ARM_GCC, arm_gcc_version
 
 PROJECT = find_project()
 QEMU_M4 = load_registry()["qemu-m4"]

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from harness.board.registry import load_registry
-from harness.build import Builder, Firmware
 from harness.emulator import QemuProcess
 from harness.errors import Where
+from harness.firmware.build import Builder, Firmware
+from harness.firmware.elf import elf_areas
 from harness.link.dut import Dut
 from harness.link.link import Link
 from harness.link.protocol import BoardMemory
-from harness.memory import elf_areas
 from harness.model.resolve import resolve_model
 from harness.project import Project, find_project
 

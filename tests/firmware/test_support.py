@@ -9,10 +9,10 @@ import pytest
 
 from harness.board.registry import parse_board
 from harness.errors import ModelError
+from harness.firmware.support import AOT_OPERATORS, PER_CHANNEL_DENSE, refuse_unsupported
 from harness.model.artifact import Artifact
 from harness.model.goldens import Bounds
 from harness.model.tensor import TensorSpec
-from harness.support import AOT_OPERATORS, PER_CHANNEL_DENSE, refuse_unsupported
 
 TABLE = {"description": "", "attachment": "serial", "mcu": "", "clock_hz": 1}
 

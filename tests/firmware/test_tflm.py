@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.codegen import c_bytes, c_spec
-from harness.codegen_tflm import (
+from harness.errors import ModelError
+from harness.firmware.c_source import c_bytes, c_spec
+from harness.firmware.tflm import (
     MODEL_SOURCE,
     OPERATORS_SOURCE,
     distinct_operators,
     generate_tflm,
     resolver_method,
 )
-from harness.errors import ModelError
 from harness.model.artifact import Artifact, load_artifact
 
 SINE = load_artifact(Path(__file__).parents[2] / "models" / "artifacts" / "sine")

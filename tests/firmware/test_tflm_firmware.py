@@ -10,15 +10,15 @@ from elftools.elf.elffile import ELFFile
 from fakes.rewritten import float_output, lsh_projection, of_schema, per_channel
 
 from harness.board.registry import load_registry
-from harness.build import Builder
 from harness.errors import BoardStatus, MissingKernel, ModelError
-from harness.library import Library, find_library
+from harness.firmware.build import Builder
+from harness.firmware.support import PER_CHANNEL_DENSE
+from harness.firmware.tflm_library import Library, find_library
 from harness.measure.compare import Culprit, Verdict
 from harness.model.artifact import Artifact
 from harness.model.resolve import inspect_model, resolve_model
 from harness.project import find_project
 from harness.rig import RigOptions, open_board
-from harness.support import PER_CHANNEL_DENSE
 
 PROJECT = find_project()
 BOARD = load_registry()["qemu-m4"]

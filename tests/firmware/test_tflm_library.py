@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RigError
-from harness.library import (
+from harness.firmware.support import PER_CHANNEL_DENSE
+from harness.firmware.tflm_library import (
     find_library,
     is_bare,
     pinned_library,
@@ -15,7 +16,6 @@ from harness.library import (
     write_override,
 )
 from harness.project import find_project
-from harness.support import PER_CHANNEL_DENSE
 
 KERNELS = "tensorflow/lite/micro/kernels"
 SOURCES = {

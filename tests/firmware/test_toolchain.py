@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ToolMissing
-from harness.toolchain import arm_gcc_version, scons_package_version, seed_scons
+from harness.firmware.toolchain import arm_gcc_version, scons_package_version, seed_scons
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import pytest
 from benchmarks.mlperf_client import MlperfClient
 from benchmarks.soak import soak
 from harness.board.registry import load_registry
-from harness.build import Builder
 from harness.emulator import QEMU, QemuProcess, dies_with_parent, qemu_command
 from harness.errors import Where
+from harness.firmware.build import Builder
 from harness.link.dut import Dut
 from harness.link.faults import Faults
 from harness.link.link import Link

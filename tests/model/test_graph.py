@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ModelError
+from harness.firmware.steps import steps_of, steps_text
 from harness.model.artifact import list_models, load_artifact
-from harness.model.graph import Step, one_step_each, read_operators, steps_of, steps_text
+from harness.model.graph import Step, one_step_each, read_operators
 
 ARTIFACTS = Path(__file__).parents[2] / "models" / "artifacts"
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.fit import FIRMWARE_FLASH_BYTES, FIRMWARE_RAM_BYTES
-from harness.support import AOT_OPERATORS
+from harness.firmware.support import AOT_OPERATORS, FIRMWARE_FLASH_BYTES, FIRMWARE_RAM_BYTES
 from models.catalogue import recipes
 
 ROOT = Path(__file__).parents[2]

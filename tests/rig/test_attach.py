@@ -17,7 +17,6 @@ from harness.board.lock import hold, hold_uploads
 from harness.board.ports import SerialPort
 from harness.board.registry import Registry, load_registry
 from harness.board.rigfile import Deadlines, Plugged
-from harness.build import Builder
 from harness.cli import main
 from harness.errors import (
     BoardBusy,
@@ -30,6 +29,7 @@ from harness.errors import (
     StartFailed,
     Where,
 )
+from harness.firmware.build import Builder
 from harness.link.faults import Faults, FaultyBoard
 from harness.link.link import LinkOptions
 from harness.link.protocol import Status

@@ -16,8 +16,8 @@ from fakes.bench import NANO
 from fakes.processes import alive, children_of
 
 from harness.board.ports import SerialPort
-from harness.build import Firmware
 from harness.errors import FlashFailed
+from harness.firmware.build import Firmware
 from harness.flash import PlatformioUploader, upload_command, upload_config
 from harness.process import run_group
 from harness.project import Project, find_project

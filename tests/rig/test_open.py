@@ -12,9 +12,9 @@ from fakes.rewritten import first_scales_only, per_channel
 
 from harness.board.lock import hold
 from harness.board.registry import load_registry
-from harness.build import Builder
 from harness.emulator import QemuProcess
 from harness.errors import PortLost, UnknownName, Where
+from harness.firmware.build import Builder
 from harness.link.dut import Dut
 from harness.link.link import Link, LinkOptions
 from harness.link.protocol import Capability

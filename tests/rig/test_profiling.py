@@ -12,10 +12,11 @@ import pytest
 from fakes.rewritten import of_bias, per_channel
 
 from harness.board.registry import load_registry
-from harness.build import Builder
 from harness.cli_profile import show_profile
 from harness.errors import BoardStatus, ModelError
-from harness.library import find_library
+from harness.firmware.build import Builder
+from harness.firmware.support import PER_CHANNEL_DENSE
+from harness.firmware.tflm_library import find_library
 from harness.link.protocol import Capability
 from harness.model.artifact import Artifact
 from harness.model.graph import Step, read_operators
@@ -25,7 +26,6 @@ from harness.outcome import Outcome
 from harness.profiling import first_difference, profile_board, record_profile
 from harness.project import find_project
 from harness.rig import RigOptions, open_board
-from harness.support import PER_CHANNEL_DENSE
 
 PROJECT = find_project()
 REGISTRY = load_registry()

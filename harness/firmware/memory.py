@@ -6,8 +6,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from harness.firmware.owners import owner_of
 from harness.measure.tables import HARNESS, KERNELS, MODEL, OWNERS, REST, RUNTIME
-from harness.owners import owner_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.board.registry import Board
-from harness.codegen import c_bytes, c_specs, c_string
 from harness.errors import ModelError, Where
+from harness.firmware.c_source import c_bytes, c_specs, c_string
 from harness.model.artifact import Artifact
 from harness.model.graph import Operator, Step, read_operators
 
@@ -22,7 +22,7 @@ _MODEL = "model"
 _STEP_NAME = re.compile(r"tflite_(\d+)_")
 
 _TEMPLATE = """\
-// Generated for {name} by harness/codegen_aot.py.
+// Generated for {name} by harness/firmware/aot.py.
 extern "C" {{
 #include "bknn_model.h"
 }}

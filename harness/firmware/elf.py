@@ -7,7 +7,7 @@ import inspect
 import json
 import struct
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from typing import Any
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
-from harness import footprint as footprint_module
-from harness import owners as owners_module
 from harness.files import write_whole
-from harness.footprint import Area, MemoryByOwner, Part, Pointer, Symbol, footprint, summed
+from harness.firmware import memory as footprint_module
+from harness.firmware import owners as owners_module
+from harness.firmware.memory import Area, MemoryByOwner, Part, Pointer, Symbol, footprint, summed
 
 _LOCAL = 0
 _OBJECT, _FUNCTION, _FILE = 1, 2, 4
@@ -164,3 +164,36 @@ def _pointers(
             chosen &= literal[np.searchsorted(edges, places, side="right")]
         for place, word in zip(places[chosen], words[chosen], strict=True):
             yield Pointer(address=int(place), target=int(word))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A section of the ELF that takes memory; `in_flash` and `in_ram` are both true for .data."""
+
+    name: str
+    size_bytes: int
+    in_flash: bool
+    in_ram: bool
+
+
+def flash_bytes(sections: tuple[Section, ...]) -> int:
+    """Size of what is in flash."""
+    return sum(section.size_bytes for section in sections if section.in_flash)
+
+
+def ram_bytes(sections: tuple[Section, ...]) -> int:
+    """Size of what is in RAM."""
+    return sum(section.size_bytes for section in sections if section.in_ram)
+
+
+def elf_sections(elf: Path) -> tuple[Section, ...]:
+    """Allocated sections of an ELF file, in file order."""
+    return tuple(
+        Section(
+            name=area.name,
+            size_bytes=area.size_bytes,
+            in_flash=area.in_flash,
+            in_ram=area.in_ram,
+        )
+        for area in elf_areas(elf)
+    )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import RigError
-from harness.support import PER_CHANNEL_DENSE
+from harness.firmware.support import PER_CHANNEL_DENSE
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -66,7 +66,7 @@ class Library:
 
     `folder` is None where PlatformIO fetches what platformio.ini pins. `root` holds `tensorflow/`.
     `digest` is of all its sources, empty for a pinned one. `cannot` lists what it gets wrong: see
-    `harness.support`. `arduino`: it counts on macros of the Arduino core.
+    `harness.firmware.support`. `arduino`: it counts on macros of the Arduino core.
     """
 
     name: str

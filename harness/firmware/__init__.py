@@ -1,0 +1,1 @@
+"""From a model to a firmware image: generated source, builds, and what the ELF file holds."""

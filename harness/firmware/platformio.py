@@ -1,0 +1,74 @@
+"""PlatformIO: what it is to build, in which environment and folders."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.board.registry import Board
+from harness.errors import (
+    Where,
+)
+from harness.firmware.arena import ArenaPlan
+from harness.firmware.tflm_library import (
+    Library,
+    work_name,
+)
+from harness.model.artifact import Artifact
+from harness.project import Project
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Job:
+    """A firmware to be built. `library` and `arena` are for the `tflm` runtime."""
+
+    board: Board
+    runtime: str
+    artifact: Artifact
+    library: Library | None = None
+    arena: ArenaPlan | None = None
+    profile: bool = False
+
+    @property
+    def env(self) -> str:
+        """PlatformIO's environment."""
+        return self.board.env[self.runtime]
+
+    @property
+    def work_name(self) -> str:
+        """Of the working folder: PlatformIO wipes it when libraries or flags change."""
+        name = work_name(self.env, self.library)
+        return f"{name}-profile" if self.profile else name
+
+    @property
+    def where(self) -> Where:
+        """For errors."""
+        return Where(board=self.board.id, model=self.artifact.name)
+
+
+def pio_environment(project: Project, work: Path, model_dir: Path) -> dict[str, str]:
+    """Environment of a PlatformIO run in folders of the project's own, never the user's."""
+    core_dir = project.state / "platformio"
+    return {
+        **os.environ,
+        "PLATFORMIO_CORE_DIR": str(core_dir),
+        "PLATFORMIO_WORKSPACE_DIR": str(work / "pio"),
+        "PLATFORMIO_BUILD_DIR": str(work / "pio" / "build"),
+        "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
+        "PLATFORMIO_NO_ANSI": "true",
+        "HIL_MODEL_DIR": str(model_dir),
+    }
+
+
+def sync(source: Path, target: Path) -> None:
+    """Make `target` equal to `source`, leaving files alone that are the same already."""
+    wanted = {path.relative_to(source) for path in source.rglob("*") if path.is_file()}
+    for path in list(target.rglob("*")) if target.is_dir() else []:
+        if path.is_file() and path.relative_to(target) not in wanted:
+            path.unlink()
+    for name in sorted(wanted):
+        content = (source / name).read_bytes()
+        if not (target / name).is_file() or (target / name).read_bytes() != content:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).write_bytes(content)

@@ -1,0 +1,20 @@
+"""Steps of a model, kept as a file beside a build that tells their times."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from harness.model.graph import Step
+
+
+def steps_text(steps: tuple[Step, ...]) -> str:
+    """Steps as JSON."""
+    return json.dumps([asdict(step) for step in steps])
+
+
+def steps_of(text: str) -> tuple[Step, ...]:
+    """Steps out of such JSON."""
+    return tuple(
+        Step(operators=tuple(item["operators"]), output=item["output"]) for item in json.loads(text)
+    )
