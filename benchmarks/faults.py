@@ -23,7 +23,7 @@ from harness.model.artifact import Artifact
 from harness.model.interpreters import TflmInterpreter
 from harness.model.resolve import resolve_model
 from harness.project import find_project
-from harness.ptyboard import TflmModel, virtual_build_id, virtual_hello
+from harness.rig.virtual import TflmModel, virtual_build_id, virtual_hello
 
 RATES = (0.001, 0.01)
 LATE_MS = 3000.0

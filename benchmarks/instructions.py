@@ -6,7 +6,7 @@ python -m benchmarks.instructions
 import numpy as np
 
 from benchmarks.opened import opened
-from harness.rig import checks_for
+from harness.rig.checks import checks_for
 
 REPEATS = 1000
 STARTS = 10

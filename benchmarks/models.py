@@ -22,7 +22,7 @@ from harness.model.interpreters import TflmInterpreter, run_batch
 from harness.model.resolve import resolve_model
 from harness.model.tensor import quantize
 from harness.project import find_project
-from harness.rig import RigOptions, open_board
+from harness.rig.open import RigOptions, open_board
 from models.images import fashion
 from models.recipe import Request
 

@@ -7,7 +7,7 @@ from harness.board.registry import load_registry
 from harness.link.link import LinkOptions
 from harness.model.resolve import resolve_model
 from harness.project import find_project
-from harness.rig import OpenBoard, RigOptions, open_board
+from harness.rig.open import OpenBoard, RigOptions, open_board
 
 
 @contextmanager

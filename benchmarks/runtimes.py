@@ -16,8 +16,9 @@ from harness.board.registry import load_registry
 from harness.firmware.build import Builder
 from harness.model.resolve import resolve_model
 from harness.project import find_project
-from harness.rig import RigOptions, checks_for, open_board
-from harness.rows import median_instructions
+from harness.rig.checks import checks_for
+from harness.rig.open import RigOptions, open_board
+from harness.rig.rows import median_instructions
 from harness.text import table
 
 BOARD = "qemu-m4"

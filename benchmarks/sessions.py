@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.opened import opened
 from harness.measure.csvfile import append, read
-from harness.rig import OpenBoard
+from harness.rig.open import OpenBoard
 
 FOLDER = Path(__file__).parent / "recorded"
 SLOWDOWN = 1.03

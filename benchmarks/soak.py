@@ -13,7 +13,6 @@ import numpy as np
 
 from benchmarks.mlperf_client import MlperfClient
 from harness.board.registry import load_registry
-from harness.emulator import QemuProcess
 from harness.errors import Where
 from harness.firmware.build import Builder
 from harness.link.dut import Dut
@@ -21,6 +20,7 @@ from harness.link.link import Link, LinkOptions
 from harness.model.interpreters import TflmInterpreter
 from harness.model.resolve import resolve_model
 from harness.project import find_project
+from harness.rig.qemu import QemuProcess
 
 SECONDS = 4400
 NS_PER_INSTRUCTION_LOG2 = 10

@@ -1,4 +1,4 @@
-"""PlatformIO `pre:` script of uploads by harness/flash.py, which run with `nobuild`.
+"""PlatformIO `pre:` script of uploads by harness/rig/flash.py, which run with `nobuild`.
 
 The harness has put this very board into its bootloader and found its port. PlatformIO would touch
 it once more, and then take the first new port that it sees, which can be another board's.

@@ -37,11 +37,8 @@ from harness.measure.gate import Verdict
 from harness.measure.tables import LatencyRow
 from harness.model.resolve import resolve_model
 from harness.outcome import Outcome, of_error, worst
-from harness.profiling import DEFAULT_RUNS, append_profile
 from harness.project import find_project, git_commit
-from harness.ptyboard import serve
-from harness.record import Judge, Plan, judged_by, record
-from harness.rig import (
+from harness.rig.open import (
     DEFAULT_CSV,
     DEFAULT_LOCK_TIMEOUT_S,
     DEFAULT_MODEL,
@@ -51,6 +48,9 @@ from harness.rig import (
     RigOptions,
     open_board,
 )
+from harness.rig.profiling import DEFAULT_RUNS, append_profile
+from harness.rig.sessions import Judge, Plan, judged_by, record
+from harness.rig.virtual import serve
 from harness.summary import summary
 from harness.terminal import progress_on, say
 from harness.text import table

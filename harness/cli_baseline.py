@@ -12,7 +12,7 @@ from harness.measure.baseline import DEFAULT_BASELINES, load_baselines, save
 from harness.measure.runs import Baselines, Key, Run, load_runs, newest
 from harness.measure.versus import FORMATS, any_slower, as_csv, as_markdown, as_text, versus
 from harness.outcome import Outcome
-from harness.rig import DEFAULT_CSV
+from harness.rig.open import DEFAULT_CSV
 from harness.terminal import Command, say
 from harness.text import WIDTH, counted, table
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from harness.measure.profile import profile_table
 from harness.outcome import Outcome
-from harness.profiling import first_difference, profile_board
-from harness.rig import OpenBoard
+from harness.rig.open import OpenBoard
+from harness.rig.profiling import first_difference, profile_board
 from harness.terminal import say
 
 

@@ -21,10 +21,10 @@ from harness.board.ports import (
 from harness.board.registry import Board, Registry, load_registry
 from harness.board.rigfile import Plugged, RigFile, job_matrix, load_rig
 from harness.board.udev import udev_rules
-from harness.doctor import examine
 from harness.outcome import Outcome
 from harness.project import find_project
-from harness.rigcheck import examine_rig
+from harness.rig.doctor import examine
+from harness.rig.doctor_bench import examine_rig
 from harness.terminal import Command, say
 from harness.text import table
 

@@ -1,4 +1,4 @@
-"""pytest plugin: `pytest --board ID`. Parses options once and delegates to `harness.rig`."""
+"""pytest plugin: `pytest --board ID`. Parses options once and delegates to `harness.rig.open`."""
 
 from __future__ import annotations
 
@@ -23,11 +23,9 @@ from harness.measure.tables import LatencyRow
 from harness.model.artifact import Artifact
 from harness.model.interpreters import References
 from harness.model.resolve import resolve_model
-from harness.profiling import append_profile
 from harness.project import find_project, git_commit
-from harness.record import Plan, record, refuse_slower
 from harness.reporting import Reporting
-from harness.rig import (
+from harness.rig.open import (
     DEFAULT_CSV,
     DEFAULT_LOCK_TIMEOUT_S,
     DEFAULT_MODEL,
@@ -37,6 +35,8 @@ from harness.rig import (
     RigOptions,
     open_board,
 )
+from harness.rig.profiling import append_profile
+from harness.rig.sessions import Plan, record, refuse_slower
 from harness.session import (
     BOARD_ID,
     MODEL_NAME,

@@ -30,7 +30,7 @@ from harness.measure.profile import profile_from, profile_table
 from harness.measure.tables import LayerRow
 from harness.outcome import Outcome, of_error, worst
 from harness.process import Ending
-from harness.rig import OpenBoard
+from harness.rig.open import OpenBoard
 from harness.session import Broken, Rig, board_of, first_line, property_of, set_property, work_of
 from harness.summary import summary
 from harness.tally import BoardTally, Note

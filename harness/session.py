@@ -16,8 +16,8 @@ from harness.measure.runs import Baselines
 from harness.measure.tables import LatencyRow
 from harness.progress import Progress, unseen
 from harness.project import Project
-from harness.record import Judge, judged_by
-from harness.rig import OpenBoard, RigOptions
+from harness.rig.open import OpenBoard, RigOptions
+from harness.rig.sessions import Judge, judged_by
 from harness.tally import Tally
 
 BOARD_ID = "_hil_board_id"

@@ -33,7 +33,7 @@ from harness.firmware.elf import (
 )
 from harness.firmware.failure import explain_failure, too_large
 from harness.firmware.memory import MemoryByOwner
-from harness.firmware.platformio import Job, sync, pio_environment
+from harness.firmware.platformio import Job, pio_environment, sync
 from harness.firmware.steps import steps_of, steps_text
 from harness.firmware.support import refuse_unsupported
 from harness.firmware.tflm import generate_tflm

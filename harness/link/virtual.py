@@ -1,6 +1,6 @@
 """The virtual board: the firmware's side of docs/protocol.md in Python, bytes in and bytes out.
 
-`harness.ptyboard` runs it as a process on a pty; tests drive it directly.
+`harness.rig.virtual` runs it as a process on a pty; tests drive it directly.
 """
 
 from __future__ import annotations

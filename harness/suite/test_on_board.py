@@ -7,7 +7,7 @@ from harness.errors import BoardStatus
 from harness.link.protocol import Op
 from harness.measure.compare import Verdict
 from harness.model.tensor import activate
-from harness.rig import affordable, checks_for
+from harness.rig.checks import affordable, checks_for
 
 
 def test_hello_matches_what_was_built(dut, board, model):

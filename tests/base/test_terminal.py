@@ -18,7 +18,7 @@ from harness.board.registry import load_registry
 from harness.model.resolve import resolve_model
 from harness.progress import Advance, State, unseen
 from harness.project import find_project
-from harness.rig import RigOptions, open_board
+from harness.rig.open import RigOptions, open_board
 from harness.terminal import (
     BELOW_THE_LINE,
     DELAY_S,

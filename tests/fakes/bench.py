@@ -15,7 +15,7 @@ from harness.errors import FlashFailed, Where
 from harness.firmware.build import Firmware
 from harness.model.artifact import Artifact
 from harness.project import Project
-from harness.ptyboard import virtual_build_id
+from harness.rig.virtual import virtual_build_id
 
 NANO = replace(
     load_registry()["virtual"],

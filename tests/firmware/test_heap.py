@@ -5,12 +5,12 @@ import shutil
 import pytest
 
 from harness.board.registry import load_registry
-from harness.emulator import QemuProcess
 from harness.errors import Where
 from harness.firmware.build import Builder
 from harness.link.streams import StreamClosed
 from harness.model.resolve import resolve_model
 from harness.project import Project, find_project
+from harness.rig.qemu import QemuProcess
 
 QEMU_M4 = load_registry()["qemu-m4"]
 FEED = "    board.Feed(chunk, size);\n"

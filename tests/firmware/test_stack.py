@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from harness.board.registry import load_registry
-from harness.emulator import QemuProcess
 from harness.errors import Where
 from harness.firmware.build import Builder, Firmware
 from harness.firmware.elf import elf_areas
@@ -18,6 +17,7 @@ from harness.link.link import Link
 from harness.link.protocol import BoardMemory
 from harness.model.resolve import resolve_model
 from harness.project import Project, find_project
+from harness.rig.qemu import QemuProcess
 
 PROJECT = find_project()
 BOARD = load_registry()["qemu-m4"]

@@ -18,7 +18,7 @@ from harness.measure.compare import Culprit, Verdict
 from harness.model.artifact import Artifact
 from harness.model.resolve import inspect_model, resolve_model
 from harness.project import find_project
-from harness.rig import RigOptions, open_board
+from harness.rig.open import RigOptions, open_board
 
 PROJECT = find_project()
 BOARD = load_registry()["qemu-m4"]

@@ -11,7 +11,6 @@ import pytest
 from benchmarks.mlperf_client import MlperfClient
 from benchmarks.soak import soak
 from harness.board.registry import load_registry
-from harness.emulator import QEMU, QemuProcess, dies_with_parent, qemu_command
 from harness.errors import Where
 from harness.firmware.build import Builder
 from harness.link.dut import Dut
@@ -22,7 +21,8 @@ from harness.model.interpreters import TflmInterpreter
 from harness.model.resolve import resolve_model
 from harness.model.tensor import dequantize
 from harness.project import find_project
-from harness.ptyboard import VirtualProcess
+from harness.rig.qemu import QEMU, QemuProcess, dies_with_parent, qemu_command
+from harness.rig.virtual import VirtualProcess
 
 WHERE = Where(board="any")
 HALVES = {

@@ -37,8 +37,8 @@ from harness.link.virtual import VirtualBoard
 from harness.model.resolve import resolve_model
 from harness.outcome import Outcome
 from harness.project import find_project
-from harness.ptyboard import Server, VirtualProcess, virtual_build_id, virtual_hello
-from harness.rig import RigOptions, open_board
+from harness.rig.open import RigOptions, open_board
+from harness.rig.virtual import Server, VirtualProcess, virtual_build_id, virtual_hello
 
 PROJECT = find_project()
 SINE = resolve_model("sine", PROJECT.artifacts)
@@ -104,8 +104,8 @@ def own_rig(monkeypatch, tmp_path):
     monkeypatch.setenv("HIL_LOCK_DIR", str(tmp_path / "locks"))
     monkeypatch.setattr("harness.rig.Builder", BuiltBefore)
     quick = LinkOptions(timeout_s=0.1, attempts=8, silent_attempts=3)
-    monkeypatch.setattr("harness.attach.PROBE", quick)
-    monkeypatch.setattr("harness.recovery.PROBE", quick)
+    monkeypatch.setattr("harness.rig.attach.PROBE", quick)
+    monkeypatch.setattr("harness.rig.recovery.PROBE", quick)
 
 
 @pytest.fixture

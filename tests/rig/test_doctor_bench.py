@@ -14,9 +14,9 @@ from harness.board.ports import SerialPort
 from harness.board.registry import Board, Registry, load_registry
 from harness.board.rigfile import parse_rig
 from harness.board.udev import udev_rules
-from harness.doctor import Finding, examine
 from harness.project import Project, find_project
-from harness.rigcheck import (
+from harness.rig.doctor import Finding, examine
+from harness.rig.doctor_bench import (
     Fleet,
     Machine,
     answers,

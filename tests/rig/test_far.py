@@ -17,8 +17,9 @@ from harness.errors import PortLost, StaleFirmware, StartFailed, Where
 from harness.link.faults import Faults
 from harness.model.resolve import resolve_model
 from harness.project import find_project
-from harness.ptyboard import VirtualProcess
-from harness.rig import RigOptions, checks_for, open_board
+from harness.rig.checks import checks_for
+from harness.rig.open import RigOptions, open_board
+from harness.rig.virtual import VirtualProcess
 
 PROJECT = find_project()
 SINE = resolve_model("sine", PROJECT.artifacts)

@@ -18,9 +18,9 @@ from fakes.processes import alive, children_of
 from harness.board.ports import SerialPort
 from harness.errors import FlashFailed
 from harness.firmware.build import Firmware
-from harness.flash import PlatformioUploader, upload_command, upload_config
 from harness.process import run_group
 from harness.project import Project, find_project
+from harness.rig.flash import PlatformioUploader, upload_command, upload_config
 
 ROOT = Path(__file__).parents[2]
 PORT = SerialPort(path="/dev/ttyACM7", usb="2341:005a", serial_number="0A1B")
@@ -165,7 +165,7 @@ def test_run_group_ends_when_the_command_does_not_when_its_children_do(tmp_path)
 INTERRUPTED = """
 import sys
 from pathlib import Path
-from harness.flash import finished_first, run_group
+from harness.rig.flash import finished_first, run_group
 
 try:
     with finished_first("the upload"):

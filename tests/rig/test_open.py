@@ -12,7 +12,6 @@ from fakes.rewritten import first_scales_only, per_channel
 
 from harness.board.lock import hold
 from harness.board.registry import load_registry
-from harness.emulator import QemuProcess
 from harness.errors import PortLost, UnknownName, Where
 from harness.firmware.build import Builder
 from harness.link.dut import Dut
@@ -22,7 +21,9 @@ from harness.measure.compare import Culprit, Verdict, compare
 from harness.model.interpreters import TflmInterpreter, run_batch
 from harness.model.resolve import inspect_model, resolve_model
 from harness.project import Project, find_project
-from harness.rig import RigOptions, affordable, checks_for, open_board
+from harness.rig.checks import affordable, checks_for
+from harness.rig.open import RigOptions, open_board
+from harness.rig.qemu import QemuProcess
 
 PROJECT = find_project()
 REGISTRY = load_registry()

@@ -23,9 +23,9 @@ from harness.model.graph import Step, read_operators
 from harness.model.interpreters import TflmInterpreter
 from harness.model.resolve import inspect_model, resolve_model
 from harness.outcome import Outcome
-from harness.profiling import first_difference, profile_board, record_profile
 from harness.project import find_project
-from harness.rig import RigOptions, open_board
+from harness.rig.open import RigOptions, open_board
+from harness.rig.profiling import first_difference, profile_board, record_profile
 
 PROJECT = find_project()
 REGISTRY = load_registry()

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness.board.registry import Emulator
-from harness.emulator import QEMU, QemuProcess, dies_with_parent, qemu_command
 from harness.errors import StartFailed, ToolMissing, Where
 from harness.link.streams import StreamClosed
+from harness.rig.qemu import QEMU, QemuProcess, dies_with_parent, qemu_command
 
 EMULATOR = Emulator(machine="mps2-an386", icount_shift=7)
 WHERE = Where(board="qemu-m4", port="qemu:mps2-an386", model="sine_int8")

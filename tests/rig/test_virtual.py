@@ -19,7 +19,7 @@ from harness.link.link import Link, LinkOptions
 from harness.link.protocol import VERSION, Op, infer_body, parse_hello, parse_infer
 from harness.model.artifact import Artifact, load_artifact
 from harness.model.interpreters import tflm_version
-from harness.ptyboard import VirtualProcess, virtual_build_id
+from harness.rig.virtual import VirtualProcess, virtual_build_id
 
 pytestmark = pytest.mark.skipif(tflm_version() is None, reason="no tflite-micro wheel here")
 
@@ -128,7 +128,7 @@ from pathlib import Path
 from harness.model.artifact import load_artifact
 from harness.errors import Where
 from harness.link.faults import Faults
-from harness.ptyboard import VirtualProcess
+from harness.rig.virtual import VirtualProcess
 
 with VirtualProcess(load_artifact(Path(sys.argv[1])), Faults(), where=Where()) as process:
     print(process.pid, flush=True)

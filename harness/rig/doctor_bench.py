@@ -23,10 +23,10 @@ from harness.board.ports import Listing, find, in_bootloader, list_serial_ports
 from harness.board.registry import Board, Registry
 from harness.board.rigfile import Plugged, RigFile, load_rig
 from harness.board.udev import INSTALL_RULES, RULES_FILE, SERIAL_GROUP, udev_rules
-from harness.doctor import Finding
 from harness.errors import BoardNotFound, RigError
 from harness.firmware.platformio import pio_environment
 from harness.project import Project
+from harness.rig.doctor import Finding
 
 RIG_FILE_VARIABLE = "HIL_RIG"
 _MODEM_MANAGER = "ModemManager"

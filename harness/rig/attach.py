@@ -7,7 +7,6 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 
 from harness.board.registry import Emulator
-from harness.emulator import QemuProcess
 from harness.errors import (
     BoardStatus,
     HilError,
@@ -17,16 +16,17 @@ from harness.errors import (
     Where,
 )
 from harness.firmware.build import Firmware
-from harness.flash import FlashReport
 from harness.link.dut import Dut, check_identity
 from harness.link.faults import Faults
 from harness.link.link import Link, LinkOptions, log_kept
 from harness.link.protocol import Hello
 from harness.link.streams import SerialStream, open_serial
 from harness.model.artifact import Artifact
-from harness.ptyboard import VirtualProcess
-from harness.recovery import PROBE, SILENT, Remedy, Step, recover
-from harness.seat import Seat
+from harness.rig.flash import FlashReport
+from harness.rig.qemu import QemuProcess
+from harness.rig.real import Seat
+from harness.rig.recovery import PROBE, SILENT, Remedy, Step, recover
+from harness.rig.virtual import VirtualProcess
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

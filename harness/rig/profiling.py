@@ -22,7 +22,7 @@ from harness.model.artifact import Artifact
 from harness.model.graph import Operator, Step, read_operators
 from harness.model.interpreters import LiteRtInterpreter, TflmInterpreter
 from harness.project import Project
-from harness.rig import OpenBoard, RigOptions, open_board
+from harness.rig.open import OpenBoard, RigOptions, open_board
 
 DEFAULT_RUNS = 10
 

@@ -15,13 +15,13 @@ from harness.board.registry import Board
 from harness.board.rigfile import Plugged
 from harness.errors import BoardNotFound, FlashFailed, RigError, StartFailed, Where
 from harness.firmware.build import Firmware
-from harness.flash import Flasher, FlashReport, Uploader
 from harness.link.dut import Dut
 from harness.link.link import Link, LinkOptions
 from harness.link.streams import SerialStream, StreamClosed, open_serial
 from harness.process import finished_first, run_group, warn
 from harness.progress import Progress, unseen
-from harness.recovery import Remedy, Step, reopen, request_reset
+from harness.rig.flash import Flasher, FlashReport, Uploader
+from harness.rig.recovery import Remedy, Step, reopen, request_reset
 
 
 class Seat:

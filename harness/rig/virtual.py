@@ -1,6 +1,6 @@
 """The virtual board as a process on a pty, over the official TFLM interpreter.
 
-    python -m harness.ptyboard MODEL [--faults 'flip=0.01&hang_after=20']
+    python -m harness.rig.virtual MODEL [--faults 'flip=0.01&hang_after=20']
 
 prints the path of its port and serves it until its standard input closes or it is interrupted.
 """
@@ -159,7 +159,7 @@ class VirtualProcess:
 
     def __enter__(self) -> VirtualProcess:
         pairs = (f"{name}={_plain(getattr(self._faults, name))}" for name in Faults.__slots__)
-        command = [sys.executable, "-m", "harness.ptyboard", str(self._artifact.path)]
+        command = [sys.executable, "-m", "harness.rig.virtual", str(self._artifact.path)]
         self._process = subprocess.Popen(
             [*command, "--faults", "&".join(pairs)],
             stdin=subprocess.PIPE,
@@ -240,8 +240,8 @@ def _import_path() -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line of `python -m harness.ptyboard`."""
-    parser = argparse.ArgumentParser(prog="python -m harness.ptyboard", description=__doc__)
+    """Command line of `python -m harness.rig.virtual`."""
+    parser = argparse.ArgumentParser(prog="python -m harness.rig.virtual", description=__doc__)
     parser.add_argument("model", help="a .tflite file")
     parser.add_argument("--faults", default="", help="such as flip=0.01&hang_after=20")
     options = parser.parse_args(arguments)

@@ -26,8 +26,8 @@ from harness.measure.csvfile import append, beside
 from harness.measure.gate import Verdict
 from harness.measure.runs import Baselines
 from harness.measure.tables import LatencyRow
-from harness.rig import OpenBoard
-from harness.rows import (
+from harness.rig.open import OpenBoard
+from harness.rig.rows import (
     Session,
     blank_row,
     memory_rows,

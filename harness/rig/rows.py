@@ -28,7 +28,7 @@ from harness.measure.tables import (
     time_text,
 )
 from harness.model.tensor import activate, dequantize
-from harness.rig import OpenBoard
+from harness.rig.open import OpenBoard
 
 MOST_OUTPUTS = 256
 MOST_ELEMENTS = 16

@@ -1,0 +1,1 @@
+"""Boards at work: started or found, flashed, opened, measured, and brought back."""

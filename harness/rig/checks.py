@@ -1,0 +1,86 @@
+"""Inputs to compare a board on, and how many of them a slow model affords."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.measure.compare import Comparison
+from harness.model.artifact import Artifact
+from harness.model.goldens import Goldens, Reading
+
+COMPARED_S = 8.0
+
+
+LEAST_COMPARED = 32
+
+
+FOREIGN_SAMPLES = 256
+
+
+FOREIGN_SEED = 20261121
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Checks:
+    """Inputs (k, ...) to compare a board on, and what is known of their outputs."""
+
+    inputs: NDArray[Any]
+    goldens: Goldens | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Compared:
+    """A comparison, and the outputs (k, ...) that it is of; those of the float model are reals."""
+
+    result: Comparison
+    board: Reading
+    golden: Reading
+    float_outputs: NDArray[Any] | None
+
+
+SECONDS_PER_MAC = 1e-8
+
+
+SECONDS_PER_BYTE = 2.5e-5
+
+
+def affordable(
+    artifact: Artifact, most: int, *, budget_s: float = 1.0, least: int = 4, sent: bool = True
+) -> int:
+    """How many invokes of a model to ask for, so that slow models do not hold up a test run.
+
+    All of `most` where they take less than about `budget_s` on the emulated Cortex-M4, whose speed
+    on a busy machine SECONDS_PER_MAC and SECONDS_PER_BYTE describe; else fewer, `least` at least.
+    The emulated UART takes a context switch for every byte.
+
+    Args:
+        sent: input and output cross the link with each invoke.
+    """
+    specs = (*artifact.inputs, *artifact.outputs)
+    transfer_s = SECONDS_PER_BYTE * sum(spec.size_bytes for spec in specs) if sent else 0.0
+    each_s = SECONDS_PER_MAC * (artifact.macs or 0) + transfer_s
+    return most if most * each_s <= budget_s else min(most, max(least, int(budget_s / each_s)))
+
+
+def checks_for(artifact: Artifact) -> Checks:
+    """The stored golden inputs; for a file without goldens, random inputs of a fixed seed.
+
+    Of a slow model with large inputs only the first goldens, as many as are `affordable`.
+    """
+    if artifact.goldens is not None:
+        stored = len(artifact.goldens.inputs)
+        count = affordable(artifact, stored, budget_s=COMPARED_S, least=LEAST_COMPARED)
+        goldens = artifact.goldens.first(count)
+        return Checks(inputs=goldens.inputs, goldens=goldens)
+    spec = artifact.inputs[0]
+    shape = (FOREIGN_SAMPLES, *spec.shape[1:])
+    random = np.random.default_rng(FOREIGN_SEED)
+    if spec.dtype == "float32":
+        return Checks(inputs=random.uniform(0, 1, shape).astype(np.float32), goldens=None)
+    limits = np.iinfo(spec.dtype)
+    inputs = random.integers(limits.min, limits.max, shape, dtype=spec.dtype, endpoint=True)
+    return Checks(inputs=inputs, goldens=None)
