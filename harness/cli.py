@@ -38,6 +38,7 @@ from harness.measure.tables import LatencyRow
 from harness.model.resolve import resolve_model
 from harness.outcome import Outcome, of_error, worst
 from harness.project import find_project, git_commit
+from harness.report.summary import summary
 from harness.rig.open import (
     DEFAULT_CSV,
     DEFAULT_LOCK_TIMEOUT_S,
@@ -51,7 +52,6 @@ from harness.rig.open import (
 from harness.rig.profiling import DEFAULT_RUNS, append_profile
 from harness.rig.sessions import Judge, Plan, judged_by, record
 from harness.rig.virtual import serve
-from harness.summary import summary
 from harness.terminal import progress_on, say
 from harness.text import table
 

@@ -8,9 +8,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from harness.board.registry import load_registry
-from harness.page import write_report
 from harness.progress import Progress, unseen
 from harness.project import find_project
+from harness.report.page import write_report
 from harness.terminal import Command, say
 
 

@@ -30,9 +30,9 @@ from harness.measure.profile import profile_from, profile_table
 from harness.measure.tables import LayerRow
 from harness.outcome import Outcome, of_error, worst
 from harness.process import Ending
+from harness.report.summary import summary
 from harness.rig.open import OpenBoard
 from harness.session import Broken, Rig, board_of, first_line, property_of, set_property, work_of
-from harness.summary import summary
 from harness.tally import BoardTally, Note
 from harness.terminal import BELOW_THE_LINE, TerminalProgress, wants_progress
 
@@ -181,7 +181,7 @@ class Reporting:
         Raises:
             ReportError: it cannot be made.
         """
-        from harness.page import write_report  # jinja2 and matplotlib: 0.5 s
+        from harness.report.page import write_report  # jinja2 and matplotlib: 0.5 s
 
         rig = self._rig
         runs = {row.run for row in rig.tally.rows if row.run is not None}

@@ -1,4 +1,4 @@
-"""`harness.evidence`: CSV files become measurements, and nothing unreadable goes unsaid."""
+"""`harness.report.evidence`: CSV files become measurements, and nothing unreadable goes unsaid."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from fakes import described, nights
 
 from harness.errors import ReportError
-from harness.evidence import gather, moment
 from harness.measure.csvfile import append
+from harness.report.evidence import gather, moment
 
 
 def test_file_is_read_with_the_tables_beside_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`harness.page` and `hil report`: one file that says what was measured and loads nothing."""
+"""The HTML page and `hil report`: one file that says what was measured and loads nothing."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from harness.board.registry import load_registry
 from harness.errors import ReportError
 from harness.measure.csvfile import append
 from harness.measure.tables import LatencyRow
-from harness.page import COLUMNS, write_report
 from harness.progress import Advance
+from harness.report.page import COLUMNS, write_report
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 21, 12, 30, tzinfo=timezone.utc)

@@ -15,7 +15,7 @@ from fakes.browser import Tab, find_browser, opened
 
 from harness.board.registry import load_registry
 from harness.measure.csvfile import append
-from harness.page import write_report
+from harness.report.page import write_report
 
 PHONE, DESK = 360, 1280
 A4_POINTS = (595, 842)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.measure.tables import LatencyRow
-from harness.summary import summary
+from harness.report.summary import summary
 from harness.text import WIDTH, duration
 
 CSV = Path("reports/latency.csv")

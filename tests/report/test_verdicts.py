@@ -1,4 +1,4 @@
-"""`harness.verdicts`: what a report says before it shows a number."""
+"""`harness.report.verdicts`: what a report says before it shows a number."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from fakes import described
 
-from harness.verdicts import (
+from harness.report.verdicts import (
     Mood,
     baseline_badge,
     clock_badge,

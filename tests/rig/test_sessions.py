@@ -13,9 +13,9 @@ from harness.measure.csvfile import read
 from harness.measure.tables import RUN, SESSION, LatencyRow, MemoryRow, OutputRow, SampleRow
 from harness.model.resolve import resolve_model
 from harness.project import find_project
+from harness.report.summary import summary
 from harness.rig.open import RigOptions, open_board
 from harness.rig.sessions import Plan, record
-from harness.summary import summary
 
 PROJECT = find_project()
 REGISTRY = load_registry()

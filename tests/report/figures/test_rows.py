@@ -1,4 +1,4 @@
-"""`harness.exhibits`: which picture a measurement gets, and what is said where there is none."""
+"""From rows to figures: which picture a measurement gets, and what is said where there is none."""
 
 from __future__ import annotations
 
@@ -11,19 +11,16 @@ import pytest
 from fakes import described, nights
 
 from harness.board.registry import load_registry
-from harness.evidence import Measured
-from harness.exhibits import (
-    Exhibit,
-    label_of,
-    latency_exhibit,
-    layers_exhibit,
-    memory_exhibit,
-    outputs_exhibit,
-    training_exhibits,
-    trend_exhibit,
-)
 from harness.measure.tables import OutputRow
 from harness.model.resolve import resolve_model
+from harness.report.evidence import Measured, label_of
+from harness.report.exhibit import Exhibit
+from harness.report.figures.latency import latency_exhibit
+from harness.report.figures.memory import memory_exhibit
+from harness.report.figures.operators import layers_exhibit
+from harness.report.figures.outputs import outputs_exhibit
+from harness.report.figures.training import training_exhibits
+from harness.report.figures.trend import trend_exhibit
 
 ROOTS = (nights.ARTIFACTS,)
 

@@ -130,3 +130,27 @@ def _rename(root: ElementTree.Element, name: str) -> None:
         held = element.attrib.pop("id", None)
         if held in used:
             element.set("id", f"{name}-{held}")
+
+
+MOST_LETTERS = 30
+"""Of a name beside a bar: a longer one would leave the bar no room."""
+
+
+def _line(order: int) -> dict[str, Any]:
+    """Colour and dashes of the line of this order, from 0."""
+    return {
+        "color": COLOURS[order % len(COLOURS)],
+        "linestyle": DASHES[order // len(COLOURS) % len(DASHES)],
+    }
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _legend(drawn: Axes, entries: int, loc: str = "best") -> None:
+    if entries > 1:
+        drawn.legend(loc=loc, ncols=2 if entries > COLOURS_IN_A_COLUMN else 1)
+
+
+COLOURS_IN_A_COLUMN = 5

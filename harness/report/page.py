@@ -10,25 +10,20 @@ from pathlib import Path
 import harness
 from harness.board.registry import Registry
 from harness.errors import ReportError
-from harness.evidence import Evidence, Measured, gather
-from harness.exhibits import (
-    Exhibit,
-    label_of,
-    latency_exhibit,
-    latency_unit,
-    layers_exhibit,
-    median_of,
-    memory_exhibit,
-    outputs_exhibit,
-    training_exhibits,
-    trend_exhibit,
-)
-from harness.featuremaps import Gallery, gallery
 from harness.files import write_whole
 from harness.measure.tables import LatencyRow
 from harness.progress import Progress, unseen
+from harness.report.evidence import Evidence, Measured, gather, label_of, latency_unit, median_of
+from harness.report.exhibit import Exhibit
+from harness.report.figures.features import Gallery, gallery
+from harness.report.figures.latency import latency_exhibit
+from harness.report.figures.memory import memory_exhibit
+from harness.report.figures.operators import layers_exhibit
+from harness.report.figures.outputs import outputs_exhibit
+from harness.report.figures.training import training_exhibits
+from harness.report.figures.trend import trend_exhibit
+from harness.report.verdicts import Overall, Verdicts, judge, overall
 from harness.text import figure_text, size_text
-from harness.verdicts import Overall, Verdicts, judge, overall
 
 TEMPLATES = Path(__file__).with_name("templates")
 ABSENT = "–"

@@ -1,4 +1,4 @@
-"""`harness.featuremaps`: what layers see, as pictures that are small enough for a page."""
+"""Feature maps: what layers see, as pictures that are small enough for a page."""
 
 from __future__ import annotations
 
@@ -12,9 +12,18 @@ import numpy as np
 import pytest
 from fakes import described, nights
 
-from harness.featuremaps import MOST_BYTES, MOST_MAPS, Gallery, Maps, View, fitted, gallery, shown
 from harness.model.features import Layer, Seen
 from harness.model.resolve import resolve_model
+from harness.report.figures.features import (
+    MOST_BYTES,
+    MOST_MAPS,
+    Gallery,
+    Maps,
+    View,
+    fitted,
+    gallery,
+    shown,
+)
 
 ROOTS = (nights.ARTIFACTS,)
 

@@ -1,4 +1,4 @@
-"""`harness.plots`: the pictures, and the numbers that they are drawn from."""
+"""Pictures, and the numbers that they are drawn from."""
 
 from __future__ import annotations
 
@@ -8,26 +8,24 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from harness.plots import (
+from harness.report.exhibit import Picture
+from harness.report.figures.latency import (
     MOST_BINS,
-    MOST_LAYERS,
-    Curves,
-    LayerBar,
-    MemoryBar,
-    Picture,
-    TrendPoint,
-    agreement_picture,
     bin_edges,
-    confusion_picture,
-    curve_pictures,
     empirical,
     latency_pictures,
-    layer_pictures,
-    memory_picture,
     shown_range,
-    training_pictures,
-    trend_picture,
 )
+from harness.report.figures.memory import MemoryBar, memory_picture
+from harness.report.figures.operators import MOST_LAYERS, LayerBar, layer_pictures
+from harness.report.figures.outputs import (
+    Curves,
+    agreement_picture,
+    confusion_picture,
+    curve_pictures,
+)
+from harness.report.figures.training import training_pictures
+from harness.report.figures.trend import TrendPoint, trend_picture
 from harness.text import figure_text, size_text
 
 NOW = datetime(2026, 11, 21, tzinfo=timezone.utc)

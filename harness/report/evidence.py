@@ -12,7 +12,14 @@ from typing import Any, TypeVar
 
 from harness.errors import ReportError
 from harness.measure.csvfile import beside, columns, read
-from harness.measure.tables import RUN, LatencyRow, LayerRow, MemoryRow, OutputRow, SampleRow
+from harness.measure.tables import (
+    RUN,
+    LatencyRow,
+    LayerRow,
+    MemoryRow,
+    OutputRow,
+    SampleRow,
+)
 from harness.text import counted
 
 Row = TypeVar("Row")
@@ -284,3 +291,24 @@ def _age(item: Measured) -> tuple[bool, str]:
 def _place(item: Measured) -> tuple[str, str, str, str]:
     board, runtime, model, dtype = item.subject
     return model, dtype, board, runtime
+
+
+COUNT, TIME = "instructions", "µs"
+
+
+def label_of(subject: Subject) -> str:
+    """A subject as it is called in pictures and headings."""
+    board, runtime, model, dtype = subject
+    return f"{model} {dtype} on {board}, {runtime}"
+
+
+def latency_unit(row: LatencyRow) -> str:
+    """Exact instructions where they are known, else microseconds."""
+    return TIME if row.instructions_p50 is None else COUNT
+
+
+def median_of(row: LatencyRow) -> float | None:
+    """What baselines and trends compare, in `latency_unit(row)`."""
+    if row.instructions_p50 is not None:
+        return float(row.instructions_p50)
+    return row.p50_us if row.session_p50_us is None else row.session_p50_us

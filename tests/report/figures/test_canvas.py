@@ -1,4 +1,4 @@
-"""`harness.canvas`: matplotlib's SVG made fit to stand in a page."""
+"""Matplotlib's SVG made fit to stand in a page."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 import matplotlib
 import pytest
 
-from harness.canvas import axes, style, svg
+from harness.report.figures.canvas import axes, style, svg
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HOSTILE = "<script>alert(1)</script> \"><img src=x onerror=alert(1)> ' & $x^2$"
 
 

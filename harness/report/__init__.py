@@ -1,0 +1,1 @@
+"""Reports: the summary on a terminal and the HTML page, from records."""

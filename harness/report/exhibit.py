@@ -1,0 +1,23 @@
+"""What a report shows under one heading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A drawn picture: `svg` is an element for an HTML page, `caption` says what it shows."""
+
+    title: str
+    caption: str
+    svg: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exhibit:
+    """Pictures under a title, and sentences for what no picture shows."""
+
+    title: str
+    pictures: tuple[Picture, ...] = ()
+    says: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""Figures of the HTML report, one file for each kind: rows, arrays, picture."""

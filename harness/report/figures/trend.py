@@ -1,0 +1,210 @@
+"""Trend: medians of runs over time, and the baseline they were judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from harness.measure.runs import least_delta_of
+from harness.measure.tables import LatencyRow
+from harness.report.evidence import (
+    COUNT,
+    Measured,
+    label_of,
+    latency_unit,
+    median_of,
+)
+from harness.report.exhibit import Exhibit, Picture
+from harness.report.figures.canvas import (
+    BLUE,
+    FAINT,
+    GREEN,
+    PURPLE,
+    SKY,
+    VERMILION,
+    Axes,
+    axes,
+    style,
+    svg,
+)
+from harness.text import counted, figure_text
+
+WIDEST_ZONE = 0.2
+"""A wider zone around the baseline is said instead of drawn: it would flatten the line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrendPoint:
+    """One run: its median, and the baseline it was judged by with the ratio's interval."""
+
+    when: datetime
+    median: float
+    verdict: str | None = None
+    baseline: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+_MARKS = {
+    "slower": ("^", VERMILION, "slower"),
+    "faster": ("v", GREEN, "faster"),
+    "same": ("o", BLUE, "same"),
+    "cannot tell": ("s", PURPLE, "cannot tell"),
+}
+
+
+_UNJUDGED = ("o", FAINT, "not judged")
+
+
+def trend_picture(
+    points: Sequence[TrendPoint], *, unit: str, title: str, tolerance: float, name: str
+) -> Picture:
+    """Medians of runs over time, with the zone around the baseline in which nothing is decided.
+
+    Args:
+        points: at least two, in the order of time.
+        tolerance: half the zone's height as a share of the baseline; 0 where counts are exact.
+    """
+    with style():
+        drawn = axes(3.0)
+        whens: Any = [point.when for point in points]
+        _draw_baseline(drawn, points, tolerance)
+        drawn.plot(whens, [point.median for point in points], color=FAINT, linewidth=1)
+        for mark, colour, label in dict.fromkeys(_mark(point) for point in points):
+            held = [point for point in points if _mark(point) == (mark, colour, label)]
+            drawn.plot(
+                [point.when for point in held],
+                [point.median for point in held],
+                mark,
+                color=colour,
+                markersize=6,
+                label=label,
+            )
+        _draw_intervals(drawn, points)
+        _trend_axes(drawn, points, unit)
+        first, last = points[0].median, points[-1].median
+        change = f"{last / first - 1:+.2%} against" if first and first != last else "as much as"
+        said = (
+            f"{counted(len(points), 'run')}; the last one's median is {figure_text(last)} {unit}, "
+            f"{change} the first."
+        )
+        if not any(point.baseline for point in points):
+            said += " None was compared with a baseline."
+        elif tolerance > WIDEST_ZONE:
+            said += f" Only changes by more than {tolerance:.0%} count: the clock is a busy host's."
+        picture = svg(
+            drawn,
+            name=name,
+            label=f"Trend of {title}. {said}",
+        )
+    return Picture(title=title, caption=said, svg=picture)
+
+
+def _mark(point: TrendPoint) -> tuple[str, str, str]:
+    return _MARKS.get(point.verdict or "", _UNJUDGED)
+
+
+def _draw_baseline(drawn: Axes, points: Sequence[TrendPoint], tolerance: float) -> None:
+    held = [point for point in points if point.baseline]
+    if not held:
+        return
+    whens: Any = [point.when for point in held]
+    base = np.array([point.baseline for point in held], dtype=float)
+    if len(held) == 1:
+        whens, base = [points[0].when, points[-1].when], np.repeat(base, 2)
+    if 0 < tolerance <= WIDEST_ZONE:
+        drawn.fill_between(
+            whens,
+            base * (1 - tolerance),
+            base * (1 + tolerance),
+            color=SKY,
+            alpha=0.25,
+            linewidth=0,
+            label=f"baseline ±{tolerance:.0%}",
+        )
+    drawn.plot(whens, base, color=BLUE, linestyle="dashed", linewidth=1, label="baseline")
+
+
+def _draw_intervals(drawn: Axes, points: Sequence[TrendPoint]) -> None:
+    for point in points:
+        if point.baseline and point.low and point.high:
+            ends = [point.low * point.baseline, point.high * point.baseline]
+            when: Any = [point.when] * 2
+            drawn.plot(when, ends, color=_mark(point)[1], linewidth=1)
+
+
+def _trend_axes(drawn: Axes, points: Sequence[TrendPoint], unit: str) -> None:
+    from matplotlib import dates
+
+    untyped: Any = dates
+    locator = untyped.AutoDateLocator(minticks=3, maxticks=6)
+    drawn.xaxis.set_major_locator(locator)
+    drawn.xaxis.set_major_formatter(untyped.ConciseDateFormatter(locator))
+    # On the right stands the date that all tick labels share.
+    drawn.set_xlabel("time of the run (UTC)", loc="left")
+    drawn.set_ylabel(f"median ({unit})")
+    low, high = drawn.get_ylim()
+    # A range of a thousandth filling the whole height would make noise look like news.
+    middle = (low + high) / 2
+    if high - low < 0.02 * middle:
+        drawn.set_ylim(middle * 0.99, middle * 1.01)
+    # Below, or it would lie on the line it explains.
+    drawn.figure.legend(loc="outside lower center", ncols=3, handlelength=1.5)
+
+
+def trend_exhibit(histories: Sequence[Sequence[Measured]], *, title: str, name: str) -> Exhibit:
+    """Medians over time, one picture for each subject with two runs or more.
+
+    Args:
+        histories: of each subject, its measurements in the order of time.
+    """
+    pictures, single = [], []
+    for order, items in enumerate(histories):
+        last = items[-1].summary
+        unit = latency_unit(last)
+        points = [
+            point
+            for item in items
+            if latency_unit(item.summary) == unit and (point := _trend_point(item)) is not None
+        ]
+        if len(points) < 2:
+            single.append(label_of(items[-1].subject))
+            continue
+        pictures.append(
+            trend_picture(
+                points,
+                unit=unit,
+                title=label_of(items[-1].subject),
+                tolerance=_tolerance(last),
+                name=f"{name}-{order}",
+            )
+        )
+    says = (f"Measured once, so no trend yet: {'; '.join(single)}.",) if single else ()
+    return Exhibit(title=title, pictures=tuple(pictures), says=says)
+
+
+def _tolerance(row: LatencyRow) -> float:
+    """Share of the baseline by which a median may be off without any consequence."""
+    if latency_unit(row) == COUNT:
+        return 0.0
+    return least_delta_of(row)
+
+
+def _trend_point(item: Measured) -> TrendPoint | None:
+    row = item.summary
+    median, when = median_of(row), item.when
+    if median is None or when is None:
+        return None
+    ratio = row.baseline_ratio
+    return TrendPoint(
+        when=when,
+        median=median,
+        verdict=row.baseline_verdict,
+        baseline=median / ratio if ratio else None,
+        low=row.baseline_low,
+        high=row.baseline_high,
+    )
