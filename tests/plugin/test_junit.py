@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element, fromstring
 
-from harness.junit import annotate
+from harness.plugin.junit import annotate
 
 # As pytest 9 writes it, with less in it.
 WRITTEN = b"""<?xml version="1.0" encoding="utf-8"?><testsuites><testsuite name="pytest">

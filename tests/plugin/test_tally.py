@@ -5,7 +5,7 @@ from dataclasses import replace
 from fakes.described import row
 
 from harness.outcome import Outcome
-from harness.tally import Note, Tally
+from harness.plugin.tally import Note, Tally
 from harness.text import WIDTH
 
 ROW = row(p99_us=None, mismatches=3, emulated=True)

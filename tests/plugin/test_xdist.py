@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("xdist")
 
-from harness.schedule import board_of
+from harness.plugin.xdist import board_of
 
 BOARDS = ("nano", "nano-2", "qemu-m4")
 

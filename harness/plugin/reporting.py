@@ -24,16 +24,24 @@ from harness.errors import (
     RigError,
     StaleFirmware,
 )
-from harness.junit import LINK_LOG, OUTCOME, annotate
 from harness.measure.csvfile import beside, read
 from harness.measure.profile import profile_from, profile_table
 from harness.measure.tables import LayerRow
 from harness.outcome import Outcome, of_error, worst
+from harness.plugin.junit import LINK_LOG, OUTCOME, annotate
+from harness.plugin.state import (
+    Broken,
+    Rig,
+    board_of,
+    first_line,
+    property_of,
+    set_property,
+    work_of,
+)
+from harness.plugin.tally import BoardTally, Note
 from harness.process import Ending
 from harness.report.summary import summary
 from harness.rig.open import OpenBoard
-from harness.session import Broken, Rig, board_of, first_line, property_of, set_property, work_of
-from harness.tally import BoardTally, Note
 from harness.terminal import BELOW_THE_LINE, TerminalProgress, wants_progress
 
 _NOTE = "hil_note"

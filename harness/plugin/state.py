@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +13,12 @@ from harness.board.rigfile import Quarantine, RigFile
 from harness.measure.limits import Limit
 from harness.measure.runs import Baselines
 from harness.measure.tables import LatencyRow
+from harness.plugin.options import Options
+from harness.plugin.tally import Tally
 from harness.progress import Progress, unseen
 from harness.project import Project
 from harness.rig.open import OpenBoard, RigOptions
 from harness.rig.sessions import Judge, judged_by
-from harness.tally import Tally
 
 BOARD_ID = "_hil_board_id"
 MODEL_NAME = "_hil_model_name"
@@ -26,30 +26,6 @@ RUNTIME = "_hil_runtime"
 
 Work = tuple[str | None, str | None]
 """Model and runtime of a test; a runtime of None is the board's own."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """The plugin's options, parsed once. `asked` says that boards were named by the user.
-
-    `runtimes` is empty where each board's own is meant.
-    """
-
-    boards: tuple[str, ...]
-    asked: bool
-    models: tuple[str, ...]
-    runtimes: tuple[str, ...]
-    samples: int
-    sessions: int
-    csv: Path
-    missing: str
-    ports: dict[str, str]
-    rig_file: Path | None
-    rig: RigOptions
-    baseline: Path | None = None
-    track: bool = False
-    report: Path | None = None
-    profile: bool = False
 
 
 @dataclass(slots=True)
