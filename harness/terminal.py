@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import threading
@@ -25,10 +24,6 @@ _LEAST_SHARE = 0.03
 _FALLBACK_COLUMNS = 80
 _TIME_COLUMNS, _BAR_COLUMNS = 10, 45
 """What is kept for a time, and for a bar and times, when a name is long."""
-
-Run = Callable[[argparse.Namespace], int]
-Command = Callable[[Run], argparse.ArgumentParser]
-"""Makes a command of a function: its name, its docstring as help; it returns the exit status."""
 
 
 def say(text: str) -> None:

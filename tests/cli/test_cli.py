@@ -16,7 +16,7 @@ from harness.board.ports import SerialPort
 from harness.board.registry import Registry
 from harness.board.rigfile import Plugged, RigFile
 from harness.cli import EXIT_USAGE
-from harness.cli_rig import watch, whereabouts
+from harness.cli.rig import watch, whereabouts
 from harness.outcome import Outcome
 
 ROOT = Path(__file__).parents[2]
@@ -205,8 +205,8 @@ def test_what_is_plugged_in_is_shown_with_lines_to_paste(monkeypatch, capsys):
         except StopIteration:
             raise KeyboardInterrupt from None
 
-    monkeypatch.setattr("harness.cli_rig.list_serial_ports", listed)
-    monkeypatch.setattr("harness.cli_rig.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("harness.cli.rig.list_serial_ports", listed)
+    monkeypatch.setattr("harness.cli.rig.time.sleep", lambda seconds: None)
     with pytest.raises(KeyboardInterrupt):
         watch(registry)
     assert capsys.readouterr().out.splitlines() == [

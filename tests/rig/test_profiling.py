@@ -12,7 +12,7 @@ import pytest
 from fakes.rewritten import of_bias, per_channel
 
 from harness.board.registry import load_registry
-from harness.cli_profile import show_profile
+from harness.cli.profile import show_profile
 from harness.errors import BoardStatus, ModelError
 from harness.firmware.build import Builder
 from harness.firmware.support import PER_CHANNEL_DENSE

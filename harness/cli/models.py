@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from harness.board.registry import load_registry
+from harness.cli.command import Command
 from harness.errors import ModelError, RigError
 from harness.firmware.arena import plan_arena
 from harness.firmware.support import shortage
@@ -15,7 +16,6 @@ from harness.model.artifact import list_models
 from harness.model.features import save_pictures
 from harness.model.resolve import resolve_model
 from harness.project import Project, find_project
-from harness.terminal import Command
 from harness.text import table
 
 

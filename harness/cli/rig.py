@@ -21,11 +21,12 @@ from harness.board.ports import (
 from harness.board.registry import Board, Registry, load_registry
 from harness.board.rigfile import Plugged, RigFile, job_matrix, load_rig
 from harness.board.udev import udev_rules
+from harness.cli.command import Command
 from harness.outcome import Outcome
 from harness.project import find_project
 from harness.rig.doctor import examine
 from harness.rig.doctor_bench import examine_rig
-from harness.terminal import Command, say
+from harness.terminal import say
 from harness.text import table
 
 

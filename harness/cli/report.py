@@ -8,10 +8,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from harness.board.registry import load_registry
+from harness.cli.command import Command
 from harness.progress import Progress, unseen
 from harness.project import find_project
 from harness.report.page import write_report
-from harness.terminal import Command, say
+from harness.terminal import say
 
 
 def report(options: argparse.Namespace) -> int:

@@ -7,13 +7,14 @@ import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
+from harness.cli.command import Command
 from harness.errors import ReportError
 from harness.measure.baseline import DEFAULT_BASELINES, load_baselines, save
 from harness.measure.runs import Baselines, Key, Run, load_runs, newest
 from harness.measure.versus import FORMATS, any_slower, as_csv, as_markdown, as_text, versus
 from harness.outcome import Outcome
 from harness.rig.open import DEFAULT_CSV
-from harness.terminal import Command, say
+from harness.terminal import say
 from harness.text import WIDTH, counted, table
 
 
