@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.opened import opened
 from harness.link.link import LinkOptions
-from harness.model.interpreters import run_batch
+from harness.rig.checks import run_batch
 
 PATIENT = LinkOptions(timeout_s=0.03, attempts=200, silent_attempts=200)
 

@@ -6,55 +6,31 @@ import argparse
 import os
 import signal
 import sys
-import textwrap
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from itertools import product
 from pathlib import Path
 from types import FrameType
 
-import numpy as np
-
 import harness
 from harness.board.registry import RUNTIMES
-from harness.board.rigfile import RigFile
 from harness.cli.baseline import register as register_baseline
 from harness.cli.board import bench, build, flash, infer, profile, virtual
 from harness.cli.models import register as register_models
-from harness.cli.profile import show_profile
 from harness.cli.report import register as register_report
-from harness.cli.report import report_to
 from harness.cli.rig import register as register_rig
-from harness.cli.rig import rig_file, rig_option
+from harness.cli.rig import rig_option
 from harness.errors import HilError, ModelError, ReportError, TensorError, UnknownName
-from harness.firmware.build import Builder
-from harness.firmware.elf import has_symbols, memory_parts
-from harness.firmware.memory import memory_rows
-from harness.link.faults import Faults, parse_faults
-from harness.measure.baseline import load_baselines
-from harness.measure.gate import Verdict
-from harness.measure.tables import LatencyRow
-from harness.model.resolve import resolve_model
-from harness.outcome import Outcome, of_error, worst
-from harness.project import find_project, git_commit
-from harness.report.summary import summary
+from harness.link.faults import Faults
+from harness.outcome import of_error
 from harness.rig.open import (
     DEFAULT_CSV,
     DEFAULT_LOCK_TIMEOUT_S,
     DEFAULT_MODEL,
     DEFAULT_SAMPLES,
     FLASH,
-    OpenBoard,
-    RigOptions,
-    open_board,
 )
-from harness.rig.profiling import DEFAULT_RUNS, append_profile
-from harness.rig.sessions import Judge, Plan, judged_by, record
-from harness.rig.virtual import serve
-from harness.terminal import progress_on, say
-from harness.text import table
+from harness.rig.profiling import DEFAULT_RUNS
+from harness.terminal import progress_on
 
 EXIT_USAGE = 2
 EPILOG = """\
@@ -192,4 +168,3 @@ def _exit_status(error: HilError) -> int:
     if isinstance(error, UnknownName | ModelError | TensorError | ReportError):
         return EXIT_USAGE
     return of_error(error, on_board=True).exit_status
-

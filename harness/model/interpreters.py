@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -15,7 +12,6 @@ from numpy.typing import NDArray
 
 from harness.errors import ModelError, ToolMissing, Where
 from harness.model.artifact import Artifact
-from harness.model.goldens import Reading
 from harness.model.graph import read_operators
 from harness.model.tensor import TensorSpec
 
@@ -147,43 +143,6 @@ class LiteRtInterpreter:
     def details(self) -> Any:
         """The underlying interpreter, for inspection."""
         return self._interpreter
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class HostRun:
-    """Outputs (k, ...) of a batch on the host, and microseconds of each invoke (k,)."""
-
-    source: str
-    outputs: NDArray[Any]
-    latency_us: NDArray[np.float64]
-
-    @property
-    def reading(self) -> Reading:
-        """The outputs alone, to be compared."""
-        return Reading(source=self.source, outputs=self.outputs)
-
-
-def run_batch(
-    interpreter: Interpreter,
-    batch: NDArray[Any],
-    spec: TensorSpec,
-    clock: Callable[[], float] = time.perf_counter,
-) -> HostRun:
-    """Run every sample of a batch.
-
-    Args:
-        batch: shape (k, ...): k inputs of `spec`.
-    """
-    outputs, times = [], []
-    for sample in batch:
-        shaped = sample.reshape(spec.shape)
-        start = clock()
-        output = interpreter.run(shaped)
-        times.append(clock() - start)
-        outputs.append(output[0])
-    return HostRun(
-        source=interpreter.source, outputs=np.array(outputs), latency_us=np.array(times) * 1e6
-    )
 
 
 class References:

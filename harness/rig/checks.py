@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +13,8 @@ from numpy.typing import NDArray
 from harness.measure.compare import Comparison
 from harness.model.artifact import Artifact
 from harness.model.goldens import Goldens, Reading
+from harness.model.interpreters import Interpreter
+from harness.model.tensor import TensorSpec
 
 COMPARED_S = 8.0
 
@@ -84,3 +88,40 @@ def checks_for(artifact: Artifact) -> Checks:
     limits = np.iinfo(spec.dtype)
     inputs = random.integers(limits.min, limits.max, shape, dtype=spec.dtype, endpoint=True)
     return Checks(inputs=inputs, goldens=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HostRun:
+    """Outputs (k, ...) of a batch on the host, and microseconds of each invoke (k,)."""
+
+    source: str
+    outputs: NDArray[Any]
+    latency_us: NDArray[np.float64]
+
+    @property
+    def reading(self) -> Reading:
+        """The outputs alone, to be compared."""
+        return Reading(source=self.source, outputs=self.outputs)
+
+
+def run_batch(
+    interpreter: Interpreter,
+    batch: NDArray[Any],
+    spec: TensorSpec,
+    clock: Callable[[], float] = time.perf_counter,
+) -> HostRun:
+    """Run every sample of a batch.
+
+    Args:
+        batch: shape (k, ...): k inputs of `spec`.
+    """
+    outputs, times = [], []
+    for sample in batch:
+        shaped = sample.reshape(spec.shape)
+        start = clock()
+        output = interpreter.run(shaped)
+        times.append(clock() - start)
+        outputs.append(output[0])
+    return HostRun(
+        source=interpreter.source, outputs=np.array(outputs), latency_us=np.array(times) * 1e6
+    )

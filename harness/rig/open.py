@@ -23,12 +23,12 @@ from harness.link.link import LinkOptions, log_kept
 from harness.measure.compare import Comparison, compare
 from harness.model.artifact import Artifact
 from harness.model.goldens import Reading
-from harness.model.interpreters import HostRun, Interpreter, References, run_batch
+from harness.model.interpreters import Interpreter, References
 from harness.model.tensor import dequantize
 from harness.progress import Progress, unseen
 from harness.project import Project
 from harness.rig.attach import Expected, Ready, at_port, emulated, plugged_in, virtual
-from harness.rig.checks import Checks, Compared, checks_for
+from harness.rig.checks import Checks, Compared, HostRun, checks_for, run_batch
 from harness.rig.flash import PlatformioUploader, Uploader
 from harness.rig.real import Seat
 from harness.rig.recovery import Step, recover

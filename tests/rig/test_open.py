@@ -18,10 +18,10 @@ from harness.link.dut import Dut
 from harness.link.link import Link, LinkOptions
 from harness.link.protocol import Capability
 from harness.measure.compare import Culprit, Verdict, compare
-from harness.model.interpreters import TflmInterpreter, run_batch
+from harness.model.interpreters import TflmInterpreter
 from harness.model.resolve import inspect_model, resolve_model
 from harness.project import Project, find_project
-from harness.rig.checks import affordable, checks_for
+from harness.rig.checks import affordable, checks_for, run_batch
 from harness.rig.open import RigOptions, open_board
 from harness.rig.qemu import QemuProcess
 
