@@ -21,9 +21,9 @@ from harness.measure.gate import (
     LEAST_DELTA,
     SHARED_LEAST_DELTA,
     SPREADS,
-    Evidence,
+    LatencyVerdict,
+    RatioEstimate,
     Sessions,
-    Verdict,
     bootstrap,
     judge,
     session_sd,
@@ -136,17 +136,17 @@ def pairs(
         yield noise.runs(random, size, sessions), noise.runs(random, size, sessions)
 
 
-def joined(parts: list[Evidence]) -> Evidence:
+def joined(parts: list[RatioEstimate]) -> RatioEstimate:
     names = ("ratio", "low", "high", "delta", "floor", "least")
-    return Evidence(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
+    return RatioEstimate(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
 
 
-def weighed(noise: Noise, count: int, sessions: int = SESSIONS) -> Evidence:
+def weighed(noise: Noise, count: int, sessions: int = SESSIONS) -> RatioEstimate:
     """Evidence of A/A pairs."""
     return joined([weigh(base, new) for base, new in pairs(noise, count, sessions)])
 
 
-def slowed(evidence: Evidence, factor: float) -> Evidence:
+def slowed(evidence: RatioEstimate, factor: float) -> RatioEstimate:
     """The evidence of the same pairs had the new firmware been slower: all in it scales."""
     return replace(
         evidence,
@@ -156,16 +156,16 @@ def slowed(evidence: Evidence, factor: float) -> Evidence:
     )
 
 
-def plain(base: Floats, new: Floats) -> Evidence:
+def plain(base: Floats, new: Floats) -> RatioEstimate:
     """The rule without what was added to it: no fence, and the spread is that of sessions."""
     low, high = bootstrap(base, new)
     ratio = np.median(new, axis=-1) / np.median(base, axis=-1)
     least = np.full_like(ratio, LEAST_DELTA)
     delta = np.maximum(least, SPREADS * session_sd(base, new))
-    return Evidence(ratio=ratio, low=low, high=high, delta=delta, floor=least, least=least)
+    return RatioEstimate(ratio=ratio, low=low, high=high, delta=delta, floor=least, least=least)
 
 
-def plainly(noise: Noise, count: int) -> Evidence:
+def plainly(noise: Noise, count: int) -> RatioEstimate:
     return joined([plain(base, new) for base, new in pairs(noise, count)])
 
 
@@ -261,7 +261,9 @@ def print_exact() -> None:
             ).verdict
             for at in range(SESSIONS, len(counts), SESSIONS)
         ]
-        wanted = {0: Verdict.SAME, 1: Verdict.SLOWER, -1: Verdict.FASTER}[change]
+        wanted = {0: LatencyVerdict.SAME, 1: LatencyVerdict.SLOWER, -1: LatencyVerdict.FASTER}[
+            change
+        ]
         verdicts.append(f"{change:+d} {wanted.value} {later.count(wanted)} of {len(later)}")
     print(f"\nqemu-m4: {len(counts)} sessions, counts {sorted(set(counts))}: {', '.join(verdicts)}")
 

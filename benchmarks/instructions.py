@@ -17,7 +17,7 @@ def main() -> None:
     for start in range(1, STARTS + 1):
         with opened("qemu-m4") as board:
             measured = board.dut.measure(checks_for(board.artifact).inputs[:1], REPEATS)
-            shift = board.board.emulator.icount_shift
+            shift = board.declared.emulator.icount_shift
             counts = measured.timer.instructions(measured.ticks, shift)
             raw = np.unique(measured.ticks)
             seen |= set(counts.tolist())

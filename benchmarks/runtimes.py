@@ -33,7 +33,7 @@ def measured(runtime: str, tflm: Path | None) -> tuple[str, ...]:
     options = RigOptions(runtime=runtime, tflm=tflm)
     with open_board(load_registry()[BOARD], sine, project, options) as opened:
         repeats = opened.dut.measure(checks_for(sine).inputs[:1], REPEATS)
-        compared, hello, firmware = opened.comparison, opened.dut.hello, opened.firmware
+        compared, hello, firmware = opened.comparison(), opened.dut.hello, opened.firmware
         assert firmware is not None
         stack = sum(item.size_bytes for item in firmware.sections if item.name == ".stack")
         return (

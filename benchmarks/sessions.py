@@ -41,7 +41,7 @@ def session_medians(
     board: OpenBoard, *, run: int, sessions: int, samples: int, slow: float
 ) -> Iterator[SessionMedian]:
     sample = board.checks.inputs[:1]
-    emulator = board.board.emulator
+    emulator = board.declared.emulator
     for session in range(1, sessions + 1):
         if session > 1:
             board.dut.reset()

@@ -73,7 +73,7 @@ def _read_count(path: Path) -> int | None:
         return None
 
 
-class Ending:
+class GracefulShutdown:
     """Turns the first SIGTERM into a KeyboardInterrupt, so that whatever is open is closed.
 
     Later ones are ignored: they would cut the closing short. A handler that somebody else has
@@ -148,7 +148,7 @@ def warn(text: str) -> None:
 
 
 @contextmanager
-def finished_first(what: str, say: Callable[[str], None] = warn) -> Iterator[None]:
+def defer_signals(what: str, say: Callable[[str], None] = warn) -> Iterator[None]:
     """SIGINT and SIGTERM wait until the block has ended; a second SIGINT interrupts it.
 
     A cancelled job would otherwise leave a board in its bootloader. A signal that the parent

@@ -24,7 +24,7 @@ class Progress(Protocol):
 
 
 @contextmanager
-def unseen(what: str, total: int | None = None) -> Iterator[Advance]:
+def no_progress(what: str, total: int | None = None) -> Iterator[Advance]:
     """Progress that nobody looks at."""
     yield lambda count: None
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
-from harness.progress import Advance, Progress, State, Task, state, unseen
+from harness.progress import Advance, Progress, State, Task, no_progress, state
 from harness.text import shortened
 
 DELAY_S = 2.0
@@ -59,7 +59,7 @@ def wants_progress(stream: TextIO, environment: Mapping[str, str] = os.environ) 
 def progress_on(stream: TextIO, place: Place = ON_THE_LINE) -> Iterator[Progress]:
     """Progress shown on a stream if it is a terminal, and not a byte written to any other."""
     if not wants_progress(stream):
-        yield unseen
+        yield no_progress
         return
     with TerminalProgress(stream, place=place) as shown:
         yield shown

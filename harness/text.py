@@ -76,7 +76,7 @@ _NAMES = "board, runtime\n  model"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class TableEntry:
     """A line of the table: figures of `name`, which stands under a line for its `group`."""
 
     group: str
@@ -84,7 +84,7 @@ class Entry:
     figures: tuple[str, ...]
 
 
-def grouped_table(headings: tuple[str, ...], entries: Sequence[Entry]) -> list[str]:
+def grouped_table(headings: tuple[str, ...], entries: Sequence[TableEntry]) -> list[str]:
     """Lines of a table of entries, those of one group in a row under a line that names it.
 
     No line is wider than WIDTH and no name is cut: one that leaves no room for the figures stands
@@ -99,21 +99,21 @@ def grouped_table(headings: tuple[str, ...], entries: Sequence[Entry]) -> list[s
     return list(_listed(headings, entries))
 
 
-def _beside(headings: tuple[str, ...], entries: Sequence[Entry]) -> list[str]:
+def _beside(headings: tuple[str, ...], entries: Sequence[TableEntry]) -> list[str]:
     """Figures on the line of their name."""
     cells = [(f"  {entry.name}", *entry.figures) for entry in entries]
     heading, body = _drawn((_NAMES, *headings), cells)
     return [*heading, *_grouped(entries, ([line] for line in body))]
 
 
-def _beneath(headings: tuple[str, ...], entries: Sequence[Entry]) -> list[str]:
+def _beneath(headings: tuple[str, ...], entries: Sequence[TableEntry]) -> list[str]:
     """Figures on the line after their name's."""
     heading, body = _drawn(("", *headings), [("", *entry.figures) for entry in entries])
     below = ([*_indented(entry.name), line] for entry, line in zip(entries, body, strict=True))
     return [*heading, *_grouped(entries, below)]
 
 
-def _listed(headings: tuple[str, ...], entries: Sequence[Entry]) -> Iterator[str]:
+def _listed(headings: tuple[str, ...], entries: Sequence[TableEntry]) -> Iterator[str]:
     """No table: every figure after its name."""
     names = [heading.replace("\n", " ") for heading in headings]
 
@@ -133,7 +133,7 @@ def _drawn(
     return lines[: -len(cells)], lines[-len(cells) :]
 
 
-def _grouped(entries: Sequence[Entry], drawn: Iterable[list[str]]) -> Iterator[str]:
+def _grouped(entries: Sequence[TableEntry], drawn: Iterable[list[str]]) -> Iterator[str]:
     pairs = zip(entries, drawn, strict=True)
     for group, members in groupby(pairs, key=lambda pair: pair[0].group):
         yield from wrapped(group)

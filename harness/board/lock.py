@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from harness.errors import BoardBusy, RigError, Where
-from harness.progress import Progress, unseen
+from harness.progress import Progress, no_progress
 
 # Not a board id that TOML allows without quotes, so that nobody has a board of this name.
 _UPLOADS = "all uploads"
@@ -62,7 +62,7 @@ def _describe_holder(path: Path) -> str:
 
 @contextmanager
 def hold(
-    board_id: str, *, timeout_s: float, folder: Path | None = None, progress: Progress = unseen
+    board_id: str, *, timeout_s: float, folder: Path | None = None, progress: Progress = no_progress
 ) -> Iterator[None]:
     """Hold the board for the length of a `with` block.
 
@@ -76,7 +76,7 @@ def hold(
 
 @contextmanager
 def hold_uploads(
-    board_id: str, *, timeout_s: float, folder: Path | None = None, progress: Progress = unseen
+    board_id: str, *, timeout_s: float, folder: Path | None = None, progress: Progress = no_progress
 ) -> Iterator[None]:
     """Be the only one on this machine who uploads: a port that appears could be anyone's board.
 

@@ -101,7 +101,7 @@ def _same_device(one: SerialPort, other: SerialPort) -> bool:
     return one.path == other.path
 
 
-def find(
+def find_port(
     board: Board,
     plugged: Plugged,
     listing: Listing,

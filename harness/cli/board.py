@@ -18,10 +18,10 @@ from harness.cli.rig import rig_file
 from harness.errors import TensorError
 from harness.firmware.build import Builder
 from harness.firmware.elf import has_symbols, memory_parts
-from harness.firmware.memory import memory_rows
+from harness.firmware.memory import memory_table_rows
 from harness.link.faults import parse_faults
 from harness.measure.baseline import load_baselines
-from harness.measure.gate import Verdict
+from harness.measure.gate import LatencyVerdict
 from harness.measure.tables import LatencyRow
 from harness.model.resolve import resolve_model
 from harness.outcome import Outcome, worst
@@ -33,7 +33,7 @@ from harness.rig.open import (
     open_board,
 )
 from harness.rig.profiling import append_profile
-from harness.rig.sessions import Judge, Plan, judged_by, record
+from harness.rig.sessions import Judging, Plan, judged_by, measure_board
 from harness.rig.virtual import serve
 from harness.terminal import say
 from harness.text import table
@@ -56,9 +56,9 @@ def _rig_options(options: argparse.Namespace, file: RigFile, board_id: str) -> R
 
 def _say_what_it_took(opened: OpenBoard) -> None:
     if opened.flash is not None:
-        say(f"{opened.board.id}: {opened.flash}")
+        say(f"{opened.declared.id}: {opened.flash}")
     for step in opened.escalations:
-        say(f"{opened.board.id}: {step}")
+        say(f"{opened.declared.id}: {step}")
 
 
 def build(options: argparse.Namespace) -> int:
@@ -90,7 +90,7 @@ def build(options: argparse.Namespace) -> int:
 
 def memory_table(elf: Path) -> str:
     """What each owner takes, by section; a section in flash and RAM counts in both sums."""
-    headings, rows = memory_rows(memory_parts(elf))
+    headings, rows = memory_table_rows(memory_parts(elf))
     note = "" if has_symbols(elf) else "\nthe ELF file has no symbols: nothing is known of owners"
     return table(headings, rows) + note
 
@@ -153,10 +153,10 @@ def bench(options: argparse.Namespace) -> int:
         chosen = replace(_rig_options(options, file, board_id), runtime=runtime)
         with open_board(board, artifact, project, chosen) as opened:
             _say_what_it_took(opened)
-            row = record(opened, plan).run
+            row = measure_board(opened, plan).run
             rows.append(row)
             if row.verdict != "pass":
-                say(str(opened.comparison))
+                say(str(opened.comparison()))
         if options.profile and board.attachment != "virtual" and row.run is not None:
             say(f"{board_id}, {runtime}: build to be profiled")
             append_profile(board, artifact, project, chosen, run=row.run, csv=options.csv)
@@ -167,7 +167,7 @@ def bench(options: argparse.Namespace) -> int:
     return worst(_outcome(row) for row in rows).exit_status
 
 
-def _judge(options: argparse.Namespace) -> Judge | None:
+def _judge(options: argparse.Namespace) -> Judging | None:
     if options.baseline is None:
         return None
     baselines = load_baselines(options.baseline)
@@ -179,7 +179,7 @@ def _judge(options: argparse.Namespace) -> Judge | None:
 def _outcome(row: LatencyRow) -> Outcome:
     if row.verdict != "pass":
         return Outcome.WRONG
-    return Outcome.SLOW if row.baseline_verdict == Verdict.SLOWER.value else Outcome.PASSED
+    return Outcome.SLOW if row.baseline_verdict == LatencyVerdict.SLOWER.value else Outcome.PASSED
 
 
 def profile(options: argparse.Namespace) -> int:

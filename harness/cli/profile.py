@@ -20,9 +20,11 @@ def show_profile(opened: OpenBoard, *, n: int, difference: bool) -> int:
     """
     profile = profile_board(opened, n=n)
     hello = opened.dut.hello
-    print(f"{opened.artifact.name} on {opened.board.id}: {hello.runtime}, {hello.runtime_version}")
+    print(
+        f"{opened.artifact.name} on {opened.declared.id}: {hello.runtime}, {hello.runtime_version}"
+    )
     print(profile_table(profile))
-    if opened.board.emulated:
+    if opened.declared.emulated:
         say("emulated board: instructions, not time on silicon")
     if not difference:
         return Outcome.PASSED.exit_status

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.board.registry import load_registry
 from harness.cli.command import Command
-from harness.progress import Progress, unseen
+from harness.progress import Progress, no_progress
 from harness.project import find_project
 from harness.report.page import write_report
 from harness.terminal import say
@@ -25,7 +25,7 @@ def report_to(
     output: Path,
     source: Path,
     runs: Collection[str] | None = None,
-    progress: Progress = unseen,
+    progress: Progress = no_progress,
 ) -> None:
     """Write the page of a CSV or folder, of all that is newest there or of certain runs."""
     project = find_project()

@@ -20,7 +20,7 @@ from harness.board.registry import Board
 from harness.errors import (
     RigError,
 )
-from harness.files import write_whole
+from harness.files import write_atomic
 from harness.firmware import aot, c_source, tflm
 from harness.firmware.aot import generate_aot
 from harness.firmware.arena import ArenaPlan, plan_arena
@@ -49,7 +49,7 @@ from harness.model import graph
 from harness.model.artifact import Artifact
 from harness.model.graph import Step
 from harness.process import run_logged
-from harness.progress import Progress, unseen
+from harness.progress import Progress, no_progress
 from harness.project import Project
 
 PROVENANCE = "provenance.json"
@@ -158,7 +158,7 @@ class Builder:
         tflm: Path | None = None,
         arena_bytes: int | None = None,
         check_support: bool = True,
-        progress: Progress = unseen,
+        progress: Progress = no_progress,
         profile: bool = False,
     ) -> None:
         self._project = project
@@ -255,7 +255,7 @@ class Builder:
         (kept / STEPS).write_text(steps_text(steps))
         # Written last: its presence says that the folder is whole.
         listed = json.dumps([asdict(section) for section in sections], indent=1)
-        write_whole(kept / "firmware.json", listed.encode())
+        write_atomic(kept / "firmware.json", listed.encode())
 
     def _run_pio(self, job: Job, work: Path) -> None:
         environment = pio_environment(self._project, work, work / "model")

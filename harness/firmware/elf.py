@@ -15,7 +15,7 @@ from typing import Any
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
-from harness.files import write_whole
+from harness.files import write_atomic
 from harness.firmware import memory as footprint_module
 from harness.firmware import owners as owners_module
 from harness.firmware.memory import Area, MemoryByOwner, Part, Pointer, Symbol, footprint, summed
@@ -50,7 +50,7 @@ def memory_parts(elf: Path) -> tuple[Part, ...]:
             return tuple(Part(**part) for part in known["parts"])
     parts = read_parts(elf)
     found = {"key": key, "parts": [asdict(part) for part in parts]}
-    write_whole(kept, json.dumps(found).encode())
+    write_atomic(kept, json.dumps(found).encode())
     return parts
 
 

@@ -150,7 +150,7 @@ SECTION_WIDTH = 16
 """Longer names are cut in the middle, so that a table of them fits 80 columns."""
 
 
-def memory_rows(parts: Sequence[Part]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def memory_table_rows(parts: Sequence[Part]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Headings and lines of a table: sections by owners in bytes, then flash and RAM in all."""
     lines: list[tuple[str, ...]] = []
     for section in dict.fromkeys(part.section for part in parts):

@@ -39,7 +39,7 @@ from harness.measure.clock import ClockStamp
 from harness.measure.latency import Timer, agree
 from harness.measure.profile import StepTicks
 from harness.model.tensor import TensorSpec, batch_bytes, batch_from_bytes, dequantize, quantize
-from harness.progress import Progress, unseen
+from harness.progress import Progress, no_progress
 
 REQUEST_BUDGET_S = 1.0
 """Batches are cut so that one request keeps the board busy for about this long at most."""
@@ -115,7 +115,7 @@ class Dut:
         self._hello: Hello | None = None
         self._invoke_s = 0.0
         self._batch = 0
-        self.progress: Progress = unseen
+        self.progress: Progress = no_progress
         """Told of inference on many samples and of timed invokes."""
 
     @property

@@ -97,7 +97,7 @@ class Noise:
         return probability > 0 and self._random.random() < probability
 
 
-class Board(Protocol):
+class BytePeer(Protocol):
     """Bytes in, bytes out."""
 
     def feed(self, data: bytes) -> bytes:
@@ -114,7 +114,7 @@ class Unplugged(Exception):
 class FaultyBoard:
     """A board and a line to it on which things go wrong. It counts what it did: see `struck`."""
 
-    def __init__(self, board: Board, faults: Faults) -> None:
+    def __init__(self, board: BytePeer, faults: Faults) -> None:
         self.noise = Noise(faults)
         self.struck: Counter[str] = Counter()
         self._board = board

@@ -331,7 +331,7 @@ class Link:
 
 
 @contextmanager
-def log_kept(link: Link) -> Iterator[None]:
+def attach_link_log(link: Link) -> Iterator[None]:
     """Errors that leave the block carry what passed on the link."""
     try:
         yield

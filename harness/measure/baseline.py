@@ -15,11 +15,11 @@ from pathlib import Path
 from filelock import FileLock
 
 from harness.errors import ReportError
-from harness.files import write_whole
+from harness.files import write_atomic
 from harness.measure.csvfile import cell, columns
 from harness.measure.gate import (
     Judgement,
-    Verdict,
+    LatencyVerdict,
     judge,
 )
 from harness.measure.runs import (
@@ -99,7 +99,7 @@ def refusal(key: Key, base: Key, *, any_version: bool = False) -> str | None:
     return None
 
 
-def find(baselines: Baselines, run: Run, *, track: bool) -> Run | str:
+def find_baseline(baselines: Baselines, run: Run, *, track: bool) -> Run | str:
     """The newest baseline of a run, or the reason why there is none.
 
     Args:
@@ -147,9 +147,9 @@ def judge_row(
     good = tuple(row for row in session_rows if _measured(row))
     sessions = good if session_rows else tuple(row for row in (run_row,) if _measured(row))
     run = Run(row=run_row, sessions=sessions, lost=len(session_rows) - len(good))
-    base = find(baselines, run, track=track)
+    base = find_baseline(baselines, run, track=track)
     if isinstance(base, str):
-        return Against(judgement=Judgement(verdict=Verdict.CANNOT_TELL, rule=base))
+        return Against(judgement=Judgement(verdict=LatencyVerdict.CANNOT_TELL, rule=base))
     return against(base, run)
 
 
@@ -247,4 +247,4 @@ def _copy_aside(path: Path) -> Path:
 def _write(path: Path, grid: Sequence[Sequence[str]]) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(grid)
-    write_whole(path, text.getvalue().encode())
+    write_atomic(path, text.getvalue().encode())

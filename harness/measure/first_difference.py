@@ -26,7 +26,7 @@ class Element:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class FirstDifference:
     """The first operator at which a board and the golden part.
 
     `kind` names all operators that the board's step stands for; `index`, `name`, `dtype` and
@@ -72,7 +72,7 @@ def difference_at(
     *,
     source: str,
     second: NDArray[Any] | None = None,
-) -> Difference:
+) -> FirstDifference:
     """What differs at an operator. NaNs of the same bits are equal.
 
     Args:
@@ -84,7 +84,7 @@ def difference_at(
     wrong = _unlike(board, golden)
     places = np.argwhere(wrong)
     apart = np.abs(board.astype(np.float64) - golden.astype(np.float64))[wrong]
-    return Difference(
+    return FirstDifference(
         index=operator.index,
         kind=kind,
         name=operator.name,

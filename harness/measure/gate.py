@@ -38,7 +38,7 @@ Floats = NDArray[np.float64]
 Truths = NDArray[np.bool_]
 
 
-class Verdict(Enum):
+class LatencyVerdict(Enum):
     """What two runs say of each other; the value is the word that every report uses."""
 
     FASTER = "faster"
@@ -78,7 +78,7 @@ class Judgement:
     Absent where nothing could be computed.
     """
 
-    verdict: Verdict
+    verdict: LatencyVerdict
     rule: str
     ratio: float | None = None
     low: float | None = None
@@ -87,7 +87,7 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Evidence:
+class RatioEstimate:
     """Ratios, their intervals and deltas, for many pairs of runs at once; all of one shape.
 
     `floor` is the smallest delta there can be, whatever the spread, and `least` what it is for a
@@ -151,7 +151,7 @@ def aa_spread(sd: Floats, n: int, m: int) -> Floats:
 
 def weigh(
     base: Floats, new: Floats, *, step_us: float = 0.0, least_delta: float = LEAST_DELTA
-) -> Evidence:
+) -> RatioEstimate:
     """Everything the verdict rests on, for many pairs of runs at once.
 
     The interval is the percentile bootstrap of the ratio of medians, over sessions. Medians of so
@@ -170,7 +170,7 @@ def weigh(
     middle = _median(base)[..., 0]
     least = np.maximum(LEAST_DELTA, step_us / middle)
     floor = np.maximum(least_delta, least)
-    return Evidence(
+    return RatioEstimate(
         ratio=_median(new)[..., 0] / middle,
         low=low,
         high=high,
@@ -253,10 +253,13 @@ def judge(base: Sessions, new: Sessions) -> Judgement:
     """
     if not base.figures or not new.figures:
         lacking = "the baseline" if not base.figures else "this run"
-        return Judgement(verdict=Verdict.CANNOT_TELL, rule=f"{lacking} has no measured session")
+        return Judgement(
+            verdict=LatencyVerdict.CANNOT_TELL, rule=f"{lacking} has no measured session"
+        )
     if base.exact != new.exact:
         return Judgement(
-            verdict=Verdict.CANNOT_TELL, rule="one side counts instructions, the other measures us"
+            verdict=LatencyVerdict.CANNOT_TELL,
+            rule="one side counts instructions, the other measures us",
         )
     return _judge_counts(base, new) if base.exact else _judge_times(base, new)
 
@@ -265,17 +268,23 @@ def _judge_counts(base: Sessions, new: Sessions) -> Judgement:
     ratio = new.median / base.median
     before, after = _counted(base.figures), _counted(new.figures)
     if min(new.figures) > max(base.figures):
-        verdict, how = Verdict.SLOWER, f"{after} instructions against {before}: exact, so one more"
+        verdict, how = (
+            LatencyVerdict.SLOWER,
+            f"{after} instructions against {before}: exact, so one more",
+        )
     elif max(new.figures) < min(base.figures):
-        verdict, how = Verdict.FASTER, f"{after} instructions against {before}: exact, so one less"
+        verdict, how = (
+            LatencyVerdict.FASTER,
+            f"{after} instructions against {before}: exact, so one less",
+        )
     elif len({*base.figures, *new.figures}) == 1:
         same = f"{after} instructions, as before: exact"
         return Judgement(
-            verdict=Verdict.SAME, rule=same, ratio=ratio, low=ratio, high=ratio, delta=0.0
+            verdict=LatencyVerdict.SAME, rule=same, ratio=ratio, low=ratio, high=ratio, delta=0.0
         )
     else:
         apart = f"counts of one firmware differ: {after} instructions against {before}"
-        return Judgement(verdict=Verdict.CANNOT_TELL, rule=apart, ratio=ratio)
+        return Judgement(verdict=LatencyVerdict.CANNOT_TELL, rule=apart, ratio=ratio)
     low = min(new.figures) / max(base.figures)
     high = max(new.figures) / min(base.figures)
     return Judgement(
@@ -292,7 +301,7 @@ def _judge_times(base: Sessions, new: Sessions) -> Judgement:
     n, m = len(base.figures), len(new.figures)
     if min(n, m) < LEAST_SESSIONS:
         return Judgement(
-            verdict=Verdict.CANNOT_TELL,
+            verdict=LatencyVerdict.CANNOT_TELL,
             rule=f"{_against(m, n)}: {LEAST_SESSIONS} on each side say how sessions differ, "
             "fewer do not",
             ratio=new.median / base.median,
@@ -313,19 +322,19 @@ def _judge_times(base: Sessions, new: Sessions) -> Judgement:
     )
 
 
-def _verdict(evidence: Evidence) -> Verdict:
+def _verdict(evidence: RatioEstimate) -> LatencyVerdict:
     if evidence.slower:
-        return Verdict.SLOWER
+        return LatencyVerdict.SLOWER
     if evidence.faster:
-        return Verdict.FASTER
-    return Verdict.SAME if evidence.same else Verdict.CANNOT_TELL
+        return LatencyVerdict.FASTER
+    return LatencyVerdict.SAME if evidence.same else LatencyVerdict.CANNOT_TELL
 
 
 def _against(new: int, base: int) -> str:
     return f"{new} session{'s' * (new > 1)} against {base}"
 
 
-def _sentence(verdict: Verdict, evidence: Evidence, sessions: str) -> str:
+def _sentence(verdict: LatencyVerdict, evidence: RatioEstimate, sessions: str) -> str:
     delta, least = 100 * float(evidence.delta), 100 * float(evidence.least)
     figures = (
         f"ratio {float(evidence.ratio):.4f}, 95 % interval {float(evidence.low):.4f} to "
@@ -333,10 +342,10 @@ def _sentence(verdict: Verdict, evidence: Evidence, sessions: str) -> str:
     )
     floor = 100 * float(evidence.floor)
     widened = "three A/A spreads" if delta > floor else "the least that counts here"
-    if verdict in (Verdict.SLOWER, Verdict.FASTER):
-        side = "above" if verdict is Verdict.SLOWER else "below"
+    if verdict in (LatencyVerdict.SLOWER, LatencyVerdict.FASTER):
+        side = "above" if verdict is LatencyVerdict.SLOWER else "below"
         return f"{figures}: {side} 1 by more than {delta:.3g} % ({widened}), all of it {side} 1"
-    if verdict is Verdict.SAME:
+    if verdict is LatencyVerdict.SAME:
         return f"{figures}: all of it within {least:.3g} % of 1"
     return (
         f"{figures}: not beyond {delta:.3g} % ({widened}) with all of it on one side of 1, "

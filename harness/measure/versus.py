@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from harness.measure.baseline import refusal
 from harness.measure.csvfile import content_of
-from harness.measure.gate import Sessions, Verdict, judge
+from harness.measure.gate import LatencyVerdict, Sessions, judge
 from harness.measure.runs import Baselines, Run
-from harness.text import Entry, duration, grouped_table, wrapped
+from harness.text import TableEntry, duration, grouped_table, wrapped
 
 ONLY_A, ONLY_B, REFUSED = "only in A", "only in B", "refused"
 FORMATS = ("text", "csv", "markdown")
@@ -157,13 +157,13 @@ def _median(figures: Sessions) -> float | None:
 
 def any_slower(rows: Iterable[VersusRow]) -> bool:
     """Whether the gate should close."""
-    return any(row.verdict == Verdict.SLOWER.value for row in rows)
+    return any(row.verdict == LatencyVerdict.SLOWER.value for row in rows)
 
 
 def as_text(rows: Sequence[VersusRow]) -> str:
     """A table and, for whatever is not simply the same, the reason; at most 80 columns."""
     entries = [
-        Entry(
+        TableEntry(
             group=f"{row.board}, {row.runtime}",
             name=f"{row.model}_{row.dtype}",
             figures=(_amount(row, row.a), _amount(row, row.b), *_ratios(row)),
@@ -172,7 +172,7 @@ def as_text(rows: Sequence[VersusRow]) -> str:
     ]
     lines = grouped_table(("A", "B", *_HEADINGS), entries)
     for row in rows:
-        if row.verdict != Verdict.SAME.value:
+        if row.verdict != LatencyVerdict.SAME.value:
             said = f"{row.board}, {row.runtime}, {row.model}_{row.dtype}: {row.reason}"
             lines += wrapped(said)
     return "\n".join(lines)
@@ -205,7 +205,7 @@ def as_markdown(rows: Sequence[VersusRow]) -> str:
         names = (row.board, row.runtime, f"{row.model}_{row.dtype}")
         figures = (_amount(row, row.a), _amount(row, row.b), *_ratios(row))
         cells = [_escaped(text) for text in (*names, *figures)]
-        if row.verdict == Verdict.SLOWER.value:
+        if row.verdict == LatencyVerdict.SLOWER.value:
             cells[-1] = f"**{cells[-1]}**"
         lines.append("| " + " | ".join(cells) + " |")
     lines += ["", "<details><summary>Why</summary>", ""]

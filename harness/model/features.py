@@ -39,7 +39,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Seen:
+class SeenLayers:
     """A golden input and what each convolution and pooling makes of it, as far as it is a picture.
 
     `sample` (height, width, channels) is in real numbers, None where inputs are no pictures;
@@ -83,7 +83,7 @@ def _outputs(interpreter: LiteRtInterpreter) -> tuple[Layer, ...]:
     )
 
 
-def see(artifact: Artifact, number: int) -> Seen:
+def see(artifact: Artifact, number: int) -> SeenLayers:
     """Run golden input `number`, counted from 0; `layers` is empty where none is a picture.
 
     Raises:
@@ -101,7 +101,7 @@ def see(artifact: Artifact, number: int) -> Seen:
         )
     interpreter = _run(artifact, goldens.inputs[number])
     shown = (layer for layer in _outputs(interpreter) if layer.operator in SEEING)
-    return Seen(
+    return SeenLayers(
         source=interpreter.source,
         sample=_image(dequantize(goldens.inputs[number], artifact.inputs[0])),
         label=_label(artifact, number),

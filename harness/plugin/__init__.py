@@ -29,7 +29,7 @@ from harness.plugin.state import (
     BOARD_ID,
     MODEL_NAME,
     RUNTIME,
-    Rig,
+    RunState,
     board_of,
     first_line,
     set_property,
@@ -39,7 +39,7 @@ from harness.plugin.tally import Tally
 from harness.project import find_project, git_commit
 from harness.rig.open import OpenBoard, open_board
 from harness.rig.profiling import append_profile
-from harness.rig.sessions import Plan, record, refuse_slower
+from harness.rig.sessions import Plan, measure_board, refuse_slower
 
 __all__ = ["pytest_addoption"]
 
@@ -63,10 +63,10 @@ _PROPERTIES = (
 )
 """Columns of a run's row that JUnit has of the test as well."""
 
-_RIG = pytest.StashKey[Rig]()
+_RIG = pytest.StashKey[RunState]()
 
 
-def _rig_of(config: pytest.Config) -> Rig:
+def _rig_of(config: pytest.Config) -> RunState:
     """The run's state, made when it is first asked for.
 
     Raises:
@@ -77,7 +77,7 @@ def _rig_of(config: pytest.Config) -> Rig:
     return config.stash[_RIG]
 
 
-def _new_rig(options: Options) -> Rig:
+def _new_rig(options: Options) -> RunState:
     try:
         registry = load_registry()
         file = load_rig(options.rig_file, registry)
@@ -92,7 +92,7 @@ def _new_rig(options: Options) -> Rig:
         baselines = load_baselines(options.baseline) if options.baseline else None
     except HilError as error:
         raise pytest.UsageError(str(error)) from error
-    return Rig(
+    return RunState(
         options=options,
         registry=registry,
         file=file,
@@ -226,7 +226,7 @@ def pytest_runtest_teardown(
 
 
 @pytest.fixture(scope="session")
-def rig(request: pytest.FixtureRequest) -> Rig:
+def rig(request: pytest.FixtureRequest) -> RunState:
     """This run's options, registry and results."""
     state = request.config.stash[_RIG]
     if state.commit is None:
@@ -245,12 +245,14 @@ def _model_name(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture(scope="session", name=RUNTIME)
-def _runtime(request: pytest.FixtureRequest, rig: Rig) -> Any:
+def _runtime(request: pytest.FixtureRequest, rig: RunState) -> Any:
     return getattr(request, "param", next(iter(rig.options.runtimes), None))
 
 
 @pytest.fixture(scope="session")
-def model(rig: Rig, _hil_model_name: str, _hil_board_id: str, _hil_runtime: str | None) -> Artifact:
+def model(
+    rig: RunState, _hil_model_name: str, _hil_board_id: str, _hil_runtime: str | None
+) -> Artifact:
     """The model under test (`--hil-model`), in the form that the board's runtime runs."""
     runtime = rig.registry[_hil_board_id].runtime(_hil_runtime)
     return resolve_model(_hil_model_name, rig.project.artifacts, runtime)
@@ -258,7 +260,7 @@ def model(rig: Rig, _hil_model_name: str, _hil_board_id: str, _hil_runtime: str 
 
 @pytest.fixture(scope="session")
 def board(
-    rig: Rig, _hil_board_id: str, _hil_runtime: str | None, model: Artifact
+    rig: RunState, _hil_board_id: str, _hil_runtime: str | None, model: Artifact
 ) -> Iterator[OpenBoard]:
     """A board, locked, built for, started and greeted; once per board, model and runtime."""
     declared: Board = rig.registry[_hil_board_id]
@@ -286,7 +288,7 @@ def dut(request: pytest.FixtureRequest, board: OpenBoard) -> Dut:
     marker = request.node.get_closest_marker("hil_requires")
     for feature in marker.args if marker else ():
         if feature not in features(board):
-            pytest.skip(f"board {board.board.id} with {board.runtime} has no {feature}")
+            pytest.skip(f"board {board.declared.id} with {board.runtime} has no {feature}")
     board.dut.link.log.clear()
     board.dut.resync()
     return board.dut
@@ -299,15 +301,15 @@ def features(board: OpenBoard) -> set[str]:
         for capability in Capability
         if board.dut.hello.capabilities & capability
     }
-    real = set() if board.board.emulated else {"real"}
-    return {board.board.attachment, board.runtime} | capabilities | real
+    real = set() if board.declared.emulated else {"real"}
+    return {board.declared.attachment, board.runtime} | capabilities | real
 
 
 @pytest.fixture(scope="session")
 def firmware(board: OpenBoard) -> Any:
     """What was built for the board; skips for a board that runs none."""
     if board.firmware is None:
-        pytest.skip(f"board {board.board.id} runs no firmware")
+        pytest.skip(f"board {board.declared.id} runs no firmware")
     return board.firmware
 
 
@@ -319,7 +321,7 @@ def reference(board: OpenBoard) -> References:
 
 @pytest.fixture
 def latency(
-    request: pytest.FixtureRequest, rig: Rig, board: OpenBoard, dut: Dut
+    request: pytest.FixtureRequest, rig: RunState, board: OpenBoard, dut: Dut
 ) -> Callable[..., LatencyRow]:
     """Measure in sessions, append their rows to the CSV at once, hold the run's to its limits.
 
@@ -346,7 +348,7 @@ def latency(
             for rule, most in asked.items()
             if most is not None
         ] + rig.limits_for(board)
-        refuse_unmeasured(limits, board=board.board.id, attachment=board.board.attachment)
+        refuse_unmeasured(limits, board=board.declared.id, attachment=board.declared.attachment)
         plan = Plan(
             samples=n or rig.options.samples,
             sessions=rig.options.sessions,
@@ -354,7 +356,7 @@ def latency(
             commit=rig.commit,
             judge=rig.judge,
         )
-        row = record(board, plan, sample).run
+        row = measure_board(board, plan, sample).run
         rig.rows.append(row)
         rig.measured = row.run
         for name in _PROPERTIES:

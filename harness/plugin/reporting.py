@@ -31,7 +31,7 @@ from harness.outcome import Outcome, of_error, worst
 from harness.plugin.junit import LINK_LOG, OUTCOME, annotate
 from harness.plugin.state import (
     Broken,
-    Rig,
+    RunState,
     board_of,
     first_line,
     property_of,
@@ -39,7 +39,7 @@ from harness.plugin.state import (
     work_of,
 )
 from harness.plugin.tally import BoardTally, Note
-from harness.process import Ending
+from harness.process import GracefulShutdown
 from harness.report.summary import summary
 from harness.rig.open import OpenBoard
 from harness.terminal import BELOW_THE_LINE, TerminalProgress, wants_progress
@@ -65,9 +65,9 @@ def note_of(report: object) -> Note | None:
 class Reporting:
     """The hooks through which a run of the plugin speaks."""
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: RunState) -> None:
         self._rig = rig
-        self._ending = Ending()
+        self._ending = GracefulShutdown()
         self._workers: list[Any] = []
         self._said: tuple[str, ...] = ()
         self._terminal = ExitStack()

@@ -15,10 +15,10 @@ from harness.measure.runs import Baselines
 from harness.measure.tables import LatencyRow
 from harness.plugin.options import Options
 from harness.plugin.tally import Tally
-from harness.progress import Progress, unseen
+from harness.progress import Progress, no_progress
 from harness.project import Project
 from harness.rig.open import OpenBoard, RigOptions
-from harness.rig.sessions import Judge, judged_by
+from harness.rig.sessions import Judging, judged_by
 
 BOARD_ID = "_hil_board_id"
 MODEL_NAME = "_hil_model_name"
@@ -37,7 +37,7 @@ class Broken:
 
 
 @dataclass(slots=True)
-class Rig:
+class RunState:
     """State of one run: what was asked for, the board that is open, what came of it so far.
 
     `broken` is by board and work; a work of None stands for all. `release` closes the board that
@@ -57,7 +57,7 @@ class Rig:
     retries_seen: int = 0
     rows: list[LatencyRow] = field(default_factory=list)
     commit: str | None = None
-    progress: Progress = unseen
+    progress: Progress = no_progress
     baselines: Baselines | None = None
     measured: str | None = None
 
@@ -74,7 +74,7 @@ class Rig:
 
     def limits_for(self, opened: OpenBoard) -> list[Limit]:
         """The rig file's limits for the model on the board."""
-        plugged = self.file.plugged(opened.board.id)
+        plugged = self.file.plugged(opened.declared.id)
         budgets: Mapping[str, float] = plugged.budget_us if plugged else {}
         names = dict.fromkeys((opened.artifact.name, opened.artifact.model))
         return [
@@ -84,7 +84,7 @@ class Rig:
         ]
 
     @property
-    def judge(self) -> Judge | None:
+    def judge(self) -> Judging | None:
         """What compares a run with its baseline, if one was asked for."""
         if self.baselines is None:
             return None

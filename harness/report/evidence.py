@@ -80,7 +80,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class ReportData:
     """Everything read of `source`. `notes` say what was left out, one line each."""
 
     source: Path
@@ -118,7 +118,7 @@ def moment(text: str) -> datetime | None:
     return when if when.tzinfo else when.replace(tzinfo=timezone.utc)
 
 
-def gather(source: Path) -> Evidence:
+def gather(source: Path) -> ReportData:
     """Read a `latency.csv` with the tables beside it, or every CSV under a folder.
 
     Files set aside (`latency.1.csv`) are read too; a row found twice counts once.
@@ -137,7 +137,7 @@ def gather(source: Path) -> Evidence:
             f"{source} holds no measurement",
             hint="\n".join(tables.notes) or "Measure first: hil bench, or pytest --board ID",
         )
-    return Evidence(source=source, measured=measured, notes=tuple(tables.notes))
+    return ReportData(source=source, measured=measured, notes=tuple(tables.notes))
 
 
 class _Tables:

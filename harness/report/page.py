@@ -10,19 +10,19 @@ from pathlib import Path
 import harness
 from harness.board.registry import Registry
 from harness.errors import ReportError
-from harness.files import write_whole
+from harness.files import write_atomic
 from harness.measure.tables import LatencyRow
-from harness.progress import Progress, unseen
-from harness.report.evidence import Evidence, Measured, gather, label_of, latency_unit, median_of
+from harness.progress import Progress, no_progress
+from harness.report.evidence import Measured, ReportData, gather, label_of, latency_unit, median_of
 from harness.report.exhibit import Exhibit
-from harness.report.figures.features import Gallery, gallery
+from harness.report.figures.features import FeatureMapSection, feature_maps
 from harness.report.figures.latency import latency_exhibit
 from harness.report.figures.memory import memory_exhibit
 from harness.report.figures.operators import layers_exhibit
 from harness.report.figures.outputs import outputs_exhibit
 from harness.report.figures.training import training_exhibits
 from harness.report.figures.trend import trend_exhibit
-from harness.report.verdicts import Overall, Verdicts, judge, overall
+from harness.report.verdicts import Overall, Verdicts, overall, verdicts_of
 from harness.text import figure_text, size_text
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -44,7 +44,7 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Section:
     """All that the page says of one measurement; `anchor` is where on the page."""
 
     anchor: str
@@ -71,13 +71,13 @@ class Page:
     version: str
     overall: Overall
     notes: tuple[str, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[Section, ...]
     shared: tuple[tuple[str, str], ...]
     differing: tuple[Grid, ...]
     numbers: tuple[Grid, ...]
     absent: tuple[str, ...]
     memory: Exhibit
-    layers: Gallery
+    layers: FeatureMapSection
     training: tuple[Exhibit, ...]
     trends: tuple[Exhibit, ...]
     emulated: bool
@@ -91,7 +91,7 @@ def write_report(
     artifacts: Sequence[Path],
     registry: Registry,
     runs: Collection[str] | None = None,
-    progress: Progress = unseen,
+    progress: Progress = no_progress,
 ) -> tuple[str, ...]:
     """Read CSV files and write the page; a reader never sees half of it.
 
@@ -121,13 +121,13 @@ def write_report(
 
 
 def compose(
-    evidence: Evidence,
+    evidence: ReportData,
     chosen: Sequence[Measured],
     *,
     now: datetime,
     artifacts: Sequence[Path],
     registry: Registry,
-    progress: Progress = unseen,
+    progress: Progress = no_progress,
 ) -> Page:
     """The page about these measurements out of all that was read."""
     entries = []
@@ -151,7 +151,7 @@ def compose(
         numbers=_numbers(chosen),
         absent=_absent(chosen),
         memory=memory_exhibit(chosen, registry),
-        layers=gallery([item.summary for item in chosen], artifacts),
+        layers=feature_maps([item.summary for item in chosen], artifacts),
         training=training_exhibits([item.summary for item in chosen], artifacts, name="t"),
         trends=_trends(evidence, chosen),
         emulated=any(item.summary.emulated for item in chosen),
@@ -176,19 +176,19 @@ def _write(output: Path, text: str) -> None:
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         # A path may hold bytes that are no text.
-        write_whole(output, text.encode(errors="replace"))
+        write_atomic(output, text.encode(errors="replace"))
     except OSError as error:
         raise ReportError(f"cannot write {output}: {error.strerror}") from error
 
 
-def _entry(item: Measured, anchor: str, artifacts: Sequence[Path]) -> Entry:
+def _entry(item: Measured, anchor: str, artifacts: Sequence[Path]) -> Section:
     row = item.summary
     exhibits = [
         latency_exhibit(item, name=anchor),
         outputs_exhibit(item, artifacts, name=anchor),
         layers_exhibit(item, name=anchor),
     ]
-    return Entry(
+    return Section(
         anchor=anchor,
         board=row.board,
         runtime=row.runtime,
@@ -196,7 +196,7 @@ def _entry(item: Measured, anchor: str, artifacts: Sequence[Path]) -> Entry:
         kind=_kind(row),
         median=_figure(median_of(row)),
         unit=latency_unit(row),
-        verdicts=judge(row, item.sessions, cut_short=item.cut_short),
+        verdicts=verdicts_of(row, item.sessions, cut_short=item.cut_short),
         exhibits=tuple(exhibit for exhibit in exhibits if exhibit is not None),
         tables=(_sessions(item), *_sections(item)),
     )
@@ -412,7 +412,7 @@ def _sections(item: Measured) -> tuple[Grid, ...]:
     return (Grid(caption="Memory by section and owner", headings=headings, rows=rows),)
 
 
-def _trends(evidence: Evidence, chosen: Sequence[Measured]) -> tuple[Exhibit, ...]:
+def _trends(evidence: ReportData, chosen: Sequence[Measured]) -> tuple[Exhibit, ...]:
     """Emulated and real boards apart: a count of instructions is no time on silicon."""
     history = evidence.history()
     exhibits = []

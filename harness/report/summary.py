@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.measure.compare import Verdict
 from harness.measure.tables import LatencyRow
 from harness.model.artifact import DEFAULT_DTYPE
-from harness.text import WIDTH, Entry, duration, grouped_table, wrapped
+from harness.text import WIDTH, TableEntry, duration, grouped_table, wrapped
 
 _HEADINGS = ("mismatches", "median", "p99", "against\nbaseline", "flash\nbytes", "arena\nbytes")
 _ABSENT = "-"
@@ -23,7 +23,7 @@ def summary(rows: Sequence[LatencyRow], csv: Path) -> str:
     A path that is longer than a line stays whole, to be copied.
     """
     entries = [
-        Entry(group=f"{row.board}, {row.runtime}", name=_model(row), figures=_figures(row))
+        TableEntry(group=f"{row.board}, {row.runtime}", name=_model(row), figures=_figures(row))
         for row in rows
     ]
     notes = [piece for note in _notes(rows) for piece in wrapped(note)]

@@ -50,7 +50,7 @@ class Verdicts:
         return Mood.NEUTRAL
 
 
-def judge(
+def verdicts_of(
     summary: LatencyRow, sessions: Sequence[LatencyRow], *, cut_short: bool = False
 ) -> Verdicts:
     """Verdicts on a measurement: on the row of its run, and on those of its sessions."""

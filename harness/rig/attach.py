@@ -18,14 +18,14 @@ from harness.errors import (
 from harness.firmware.build import Firmware
 from harness.link.dut import Dut, check_identity
 from harness.link.faults import Faults
-from harness.link.link import Link, LinkOptions, log_kept
+from harness.link.link import Link, LinkOptions, attach_link_log
 from harness.link.protocol import Hello
 from harness.link.streams import SerialStream, open_serial
 from harness.model.artifact import Artifact
 from harness.rig.flash import FlashReport
 from harness.rig.qemu import QemuProcess
-from harness.rig.real import Seat
-from harness.rig.recovery import PROBE, SILENT, Remedy, Step, recover
+from harness.rig.real import RealBoard
+from harness.rig.recovery import PROBE, SILENT, Attempt, Remedy, recover
 from harness.rig.virtual import VirtualProcess
 
 
@@ -59,7 +59,7 @@ class Ready:
     expected: Expected
     remedies: tuple[Remedy, ...] = ()
     flash: FlashReport | None = None
-    escalations: tuple[Step, ...] = ()
+    escalations: tuple[Attempt, ...] = ()
     fresh: bool = False
 
     @property
@@ -107,7 +107,7 @@ def at_port(port: str, expected: Expected, where: Where, options: LinkOptions) -
 
 @contextmanager
 def plugged_in(
-    seat: Seat,
+    seat: RealBoard,
     expected: Expected,
     flash: Callable[[], FlashReport],
     *,
@@ -136,8 +136,8 @@ def _greet(
     silent: tuple[type[HilError], ...] = (LinkTimeout, ProtocolError),
 ) -> Ready:
     """Greet a board, bring it back if it is silent, and see that it is the one expected."""
-    steps: tuple[Step, ...] = ()
-    with log_kept(dut.link):
+    steps: tuple[Attempt, ...] = ()
+    with attach_link_log(dut.link):
         try:
             dut.greet(patience)
         except silent as error:
@@ -149,7 +149,7 @@ def _greet(
 
 
 def _make_ready(
-    seat: Seat,
+    seat: RealBoard,
     expected: Expected,
     flash: Callable[[], FlashReport],
     policy: str,
@@ -180,7 +180,7 @@ def _advice(cure: str) -> Iterator[None]:
         raise
 
 
-def _if_current(seat: Seat, expected: Expected, options: LinkOptions) -> Dut | None:
+def _if_current(seat: RealBoard, expected: Expected, options: LinkOptions) -> Dut | None:
     """A greeted board that runs the firmware expected; None where an upload may cure it."""
     if seat.in_bootloader:
         return None
@@ -209,7 +209,7 @@ def _runs(dut: Dut, expected: Expected) -> bool:
 
 
 def _as_it_is(
-    seat: Seat, expected: Expected, options: LinkOptions, patience_s: float = 0.0
+    seat: RealBoard, expected: Expected, options: LinkOptions, patience_s: float = 0.0
 ) -> Ready:
     if seat.in_bootloader:
         raise StaleFirmware(

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from harness.board.ports import Listing, find, in_bootloader, list_serial_ports
+from harness.board.ports import Listing, find_port, in_bootloader, list_serial_ports
 from harness.board.registry import Board, Registry
 from harness.board.rigfile import Plugged, RigFile, load_rig
 from harness.board.udev import INSTALL_RULES, RULES_FILE, SERIAL_GROUP, udev_rules
@@ -258,7 +258,7 @@ def _board(fleet: Fleet, plugged: Plugged, board: Board, machine: Machine) -> Fi
     """Whether a board is there now, as the rig file describes it."""
     point = f"board {board.id}"
     try:
-        port = find(board, plugged, machine.ports, neighbours=fleet.file.neighbours(board.id))
+        port = find_port(board, plugged, machine.ports, neighbours=fleet.file.neighbours(board.id))
     except BoardNotFound as error:
         cure = f"{error.hint}\nOr plug it in: hil boards --watch shows what appears"
         return Finding(point=point, ok=False, detail=error.what, cure=cure)
@@ -270,7 +270,7 @@ def _board(fleet: Fleet, plugged: Plugged, board: Board, machine: Machine) -> Fi
     return Finding(point=point, ok=True, detail=port.path)
 
 
-def judge(fleet: Fleet, machine: Machine) -> list[Finding]:
+def judge_machine(fleet: Fleet, machine: Machine) -> list[Finding]:
     """Every point of a rig; what only real boards need is needed if the rig file has some."""
     return [
         _serial_permission(fleet, machine),
@@ -352,7 +352,7 @@ def find_tflm(given: Path | None, project: Project) -> str | None:
 
 
 def look(fleet: Fleet, project: Project, tflm: Path | None) -> Machine:
-    """See what `judge` judges; changes nothing."""
+    """See what `judge_machine` judges; changes nothing."""
     absent, online = find_packages(project, fleet.envs)
     named = {board.port for board in fleet.file.boards if board.port}
     listing = list_serial_ports()
@@ -383,5 +383,5 @@ def examine_rig(
         broken = [Finding(point="rig file", ok=False, detail=error.what, cure=cure)]
         file = RigFile()
     fleet = Fleet(file=file, registry=registry)
-    findings = judge(fleet, look(fleet, project, tflm))
+    findings = judge_machine(fleet, look(fleet, project, tflm))
     return [item for item in findings if not broken or item.point != "rig file"] + broken

@@ -19,19 +19,19 @@ from harness.board.rigfile import Plugged
 from harness.errors import HilError, ModelError, Where
 from harness.firmware.build import Builder, Firmware
 from harness.link.faults import parse_faults
-from harness.link.link import LinkOptions, log_kept
+from harness.link.link import LinkOptions, attach_link_log
 from harness.measure.compare import Comparison, compare
 from harness.model.artifact import Artifact
 from harness.model.goldens import Reading
 from harness.model.interpreters import Interpreter, References
 from harness.model.tensor import dequantize
-from harness.progress import Progress, unseen
+from harness.progress import Progress, no_progress
 from harness.project import Project
 from harness.rig.attach import Expected, Ready, at_port, emulated, plugged_in, virtual
 from harness.rig.checks import Checks, Compared, HostRun, checks_for, run_batch
 from harness.rig.flash import PlatformioUploader, Uploader
-from harness.rig.real import Seat
-from harness.rig.recovery import Step, recover
+from harness.rig.real import RealBoard
+from harness.rig.recovery import Attempt, recover
 from harness.rig.virtual import virtual_build_id
 
 VIRTUAL_SCHEME = "virtual:"
@@ -66,7 +66,7 @@ class RigOptions:
     tflm: Path | None = None
     arena_bytes: int | None = None
     check_support: bool = True
-    progress: Progress = unseen
+    progress: Progress = no_progress
     profile: bool = False
 
     @property
@@ -93,14 +93,14 @@ class OpenBoard:
     def __init__(
         self,
         *,
-        board: Board,
+        declared: Board,
         artifact: Artifact,
         runtime: str,
         firmware: Firmware | None,
         ready: Ready,
         cold_ticks: int | None,
     ) -> None:
-        self.board = board
+        self.declared = declared
         self.artifact = artifact
         self.runtime = runtime
         self.firmware = firmware
@@ -117,7 +117,7 @@ class OpenBoard:
         """Where it was last."""
         return self._ready.port
 
-    def recover(self, error: HilError) -> tuple[Step, ...]:
+    def recover(self, error: HilError) -> tuple[Attempt, ...]:
         """Bring the board back after an error of the link in mid-run.
 
         Raises:
@@ -148,17 +148,22 @@ class OpenBoard:
         """What the board is compared on."""
         return checks_for(self.artifact)
 
-    @property
     def comparison(self) -> Comparison:
-        """Every check input on the board against the golden; asked again where it differs."""
-        return self.compared.result
+        """Every check input on the board against the golden; asked again where it differs.
+
+        The board is asked the first time only, which takes it seconds for a slow model.
+        """
+        return self.compared().result
+
+    def compared(self) -> Compared:
+        """The comparison and what was compared; the board is asked the first time only."""
+        return self._compared
 
     @cached_property
-    def compared(self) -> Compared:
-        """The comparison and what was compared."""
+    def _compared(self) -> Compared:
         checks = self.checks
         answered = Reading(
-            source=f"board {self.board.id}", outputs=self.dut.infer(checks.inputs).outputs
+            source=f"board {self.declared.id}", outputs=self.dut.infer(checks.inputs).outputs
         )
         judge, stored = self._judges()
         repeated: tuple[Reading, ...] = ()
@@ -207,7 +212,7 @@ class OpenBoard:
         return None if golden is None else self._host_run(golden)
 
     def _host_run(self, interpreter: Interpreter) -> HostRun:
-        with self.dut.progress(f"{self.board.id}: the same on this machine"):
+        with self.dut.progress(f"{self.declared.id}: the same on this machine"):
             return run_batch(interpreter, self.checks.inputs, self.artifact.inputs[0])
 
     def _judges(self) -> tuple[Reading, Reading | None]:
@@ -221,7 +226,7 @@ class OpenBoard:
             raise ModelError(
                 "nothing to compare with: the file has no stored goldens, and there is no "
                 "tflite-micro wheel on this machine",
-                where=Where(board=self.board.id, model=self.artifact.name),
+                where=Where(board=self.declared.id, model=self.artifact.name),
             )
         return stored, None
 
@@ -274,10 +279,10 @@ def open_board(
             road = _started(board, firmware, artifact, expected, where, options)
         ready = stack.enter_context(road)
         ready.dut.progress = options.progress
-        with log_kept(ready.dut.link):
+        with attach_link_log(ready.dut.link):
             first = ready.dut.infer(checks_for(artifact).inputs[:1])
         yield OpenBoard(
-            board=board,
+            declared=board,
             artifact=artifact,
             runtime=runtime,
             firmware=firmware,
@@ -295,7 +300,7 @@ def _real(
     bench: Bench,
     upload: Uploader,
 ) -> AbstractContextManager[Ready]:
-    seat = Seat(
+    seat = RealBoard(
         board,
         port=options.port,
         plugged=options.plugged,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from harness.board.registry import Board
 from harness.errors import ModelError, Where
 from harness.measure.csvfile import append, beside
-from harness.measure.first_difference import Difference, difference_at
+from harness.measure.first_difference import FirstDifference, difference_at
 from harness.measure.profile import Profile, profile_of, shape_text, step_name
 from harness.measure.tables import LayerRow, time_text
 from harness.model.artifact import Artifact
@@ -41,12 +41,12 @@ def profile_board(
     """
     chosen = opened.checks.inputs[:1] if sample is None else sample
     raw = opened.dut.profile(chosen, n)
-    emulator = opened.board.emulator
+    emulator = opened.declared.emulator
     return profile_of(
         raw,
         _steps(opened),
         read_operators(opened.artifact),
-        clock_hz=opened.board.clock_hz,
+        clock_hz=opened.declared.clock_hz,
         icount_shift=emulator.icount_shift if emulator else None,
     )
 
@@ -93,9 +93,9 @@ def layer_rows(
         LayerRow(
             run=run,
             time_utc=time_utc,
-            board=opened.board.id,
-            emulated=opened.board.emulated,
-            clock_hz=opened.board.clock_hz,
+            board=opened.declared.id,
+            emulated=opened.declared.emulated,
+            clock_hz=opened.declared.clock_hz,
             runtime=hello.runtime,
             runtime_version=hello.runtime_version,
             model=opened.artifact.model,
@@ -131,7 +131,7 @@ def _steps(opened: OpenBoard) -> tuple[Step, ...]:
 
 def first_difference(
     opened: OpenBoard, *, sample: NDArray[Any] | None = None, golden: Artifact | None = None
-) -> Difference | None:
+) -> FirstDifference | None:
     """The first operator whose output on the board is not the golden's; None if all are.
 
     In the model's order, step by step: errors can cancel out further down, so that no search may
@@ -165,7 +165,7 @@ def first_difference(
             raise ModelError(
                 f"operator {operator.index} writes {len(wrong)} bytes on the board, "
                 f"{right.nbytes} on the host",
-                where=Where(board=opened.board.id, model=model.name),
+                where=Where(board=opened.declared.id, model=model.name),
             )
         return difference_at(
             operator,

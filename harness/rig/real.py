@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.board.lock import hold_uploads
-from harness.board.ports import POLL_S, Bench, SerialPort, again, find, in_bootloader
+from harness.board.ports import POLL_S, Bench, SerialPort, again, find_port, in_bootloader
 from harness.board.registry import Board
 from harness.board.rigfile import Plugged
 from harness.errors import BoardNotFound, FlashFailed, RigError, StartFailed, Where
@@ -18,13 +18,13 @@ from harness.firmware.build import Firmware
 from harness.link.dut import Dut
 from harness.link.link import Link, LinkOptions
 from harness.link.streams import SerialStream, StreamClosed, open_serial
-from harness.process import finished_first, run_group, warn
-from harness.progress import Progress, unseen
+from harness.process import defer_signals, run_group, warn
+from harness.progress import Progress, no_progress
 from harness.rig.flash import Flasher, FlashReport, Uploader
-from harness.rig.recovery import Remedy, Step, reopen, request_reset
+from harness.rig.recovery import Attempt, Remedy, reopen, request_reset
 
 
-class Seat:
+class RealBoard:
     """Where a real board is plugged in: by what it is found, and what can be done to it there.
 
     Args:
@@ -51,7 +51,7 @@ class Seat:
         self._bench = bench
         self._port: SerialPort | None = None
         self._stream: SerialStream | None = None
-        self.steps: tuple[Step, ...] = ()
+        self.steps: tuple[Attempt, ...] = ()
         """What it took to find it."""
 
     @property
@@ -164,7 +164,7 @@ class Seat:
         upload: Uploader,
         *,
         lock_timeout_s: float,
-        progress: Progress = unseen,
+        progress: Progress = no_progress,
     ) -> FlashReport:
         """Bring a firmware onto the board, alone on this machine.
 
@@ -189,7 +189,7 @@ class Seat:
         )
         with (
             hold_uploads(self.board.id, timeout_s=lock_timeout_s, progress=progress),
-            finished_first(f"the upload to {self.board.id}"),
+            defer_signals(f"the upload to {self.board.id}"),
             progress(f"{self.board.id}: uploading"),
         ):
             try:
@@ -202,7 +202,7 @@ class Seat:
     def _find(self) -> SerialPort:
         def look() -> SerialPort:
             listing = self._bench.ports()
-            return find(self.board, self.plugged, listing, neighbours=self._neighbours)
+            return find_port(self.board, self.plugged, listing, neighbours=self._neighbours)
 
         try:
             return look()
@@ -216,8 +216,10 @@ class Seat:
             try:
                 found = look()
                 self.steps = (
-                    Step(action="look for its port", result="not there"),
-                    Step(action=f"power cycle ({self.plugged.power_cycle})", result="it appeared"),
+                    Attempt(action="look for its port", result="not there"),
+                    Attempt(
+                        action=f"power cycle ({self.plugged.power_cycle})", result="it appeared"
+                    ),
                 )
                 return found
             except BoardNotFound as error:

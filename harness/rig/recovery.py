@@ -19,7 +19,7 @@ SILENT = (LinkTimeout, PortLost, ProtocolError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Attempt:
     """One thing that was done to a silent board, and what it brought."""
 
     action: str
@@ -37,7 +37,7 @@ class Remedy:
     act: Callable[[Link], None]
 
 
-def recover(dut: Dut, error: HilError, remedies: Sequence[Remedy]) -> tuple[Step, ...]:
+def recover(dut: Dut, error: HilError, remedies: Sequence[Remedy]) -> tuple[Attempt, ...]:
     """Bring back a board that did not answer: each remedy in turn, until it says HELLO.
 
     Args:
@@ -50,21 +50,21 @@ def recover(dut: Dut, error: HilError, remedies: Sequence[Remedy]) -> tuple[Step
         BoardSilent: nothing helped.
         BoardStatus: it answers again, but its setup failed.
     """
-    steps = [Step(action="resync and HELLO", result=error.what)]
+    steps = [Attempt(action="resync and HELLO", result=error.what)]
     last = error
     for remedy in remedies:
         try:
             remedy.act(dut.link)
         except HilError as failure:
-            steps.append(Step(action=remedy.name, result=f"failed: {failure.what}"))
+            steps.append(Attempt(action=remedy.name, result=f"failed: {failure.what}"))
             continue
         try:
             dut.greet(PROBE)
         except SILENT as failure:
-            steps.append(Step(action=remedy.name, result=failure.what))
+            steps.append(Attempt(action=remedy.name, result=failure.what))
             last = failure
             continue
-        return (*steps, Step(action=remedy.name, result="it answers"))
+        return (*steps, Attempt(action=remedy.name, result="it answers"))
     raise BoardSilent(where=dut.link.where, steps=tuple(map(str, steps))) from last
 
 

@@ -54,18 +54,18 @@ class Session:
 
 def blank_row(opened: OpenBoard, *, run: str, commit: str | None, now: datetime) -> LatencyRow:
     """A row with all that is known without a measurement."""
-    hello, compared, firmware = opened.dut.hello, opened.comparison, opened.firmware
+    hello, compared, firmware = opened.dut.hello, opened.comparison(), opened.firmware
     classes = compared.classes
     row = LatencyRow(
         time_utc=time_text(now),
         git_commit=commit,
         session=opened.session,
-        board=opened.board.id,
+        board=opened.declared.id,
         board_uid=hello.board_uid or None,
         port=opened.port,
-        mcu=opened.board.mcu,
-        clock_hz=opened.board.clock_hz,
-        emulated=opened.board.emulated,
+        mcu=opened.declared.mcu,
+        clock_hz=opened.declared.clock_hz,
+        emulated=opened.declared.emulated,
         runtime=hello.runtime,
         runtime_version=hello.runtime_version,
         model=opened.artifact.model,
@@ -124,7 +124,7 @@ def _with_stack(row: LatencyRow, memory: BoardMemory | None) -> LatencyRow:
 
 def _instructions(opened: OpenBoard, measured: Measurement, ticks: NDArray[Any]) -> Any:
     """Exact instructions of each invoke under QEMU; None on any other board."""
-    emulator = opened.board.emulator
+    emulator = opened.declared.emulator
     return None if emulator is None else measured.timer.instructions(ticks, emulator.icount_shift)
 
 
@@ -139,13 +139,13 @@ def median_instructions(opened: OpenBoard, measured: Measurement) -> int | None:
 
 
 def _clock_columns(row: LatencyRow, opened: OpenBoard, rate: ClockRate | None) -> LatencyRow:
-    if opened.board.emulated:
+    if opened.declared.emulated:
         return replace(row, clock_check=SKIPPED)
     return replace(
         row,
         clock_ppm=rate.ppm if rate else None,
         clock_ppm_error=rate.error_ppm if rate else None,
-        clock_check=judge_clock(rate, opened.board.clock_tolerance_ppm),
+        clock_check=judge_clock(rate, opened.declared.clock_tolerance_ppm),
     )
 
 
@@ -230,7 +230,7 @@ def sample_rows(opened: OpenBoard, session: Session, run: str) -> list[SampleRow
         SampleRow(
             run=run,
             session_number=session.number,
-            board=opened.board.id,
+            board=opened.declared.id,
             runtime=opened.runtime,
             model=opened.artifact.model,
             dtype=opened.artifact.dtype,
@@ -270,7 +270,7 @@ def output_rows(opened: OpenBoard, run: str) -> list[OutputRow]:
     if spec.elements > MOST_ELEMENTS:
         return []
     count = min(len(checks.inputs), MOST_OUTPUTS)
-    compared = opened.compared
+    compared = opened.compared()
     board = compared.board.outputs[:count].reshape(count, -1)
     golden = compared.golden.outputs[:count].reshape(count, -1)
     reals = [
@@ -287,7 +287,7 @@ def output_rows(opened: OpenBoard, run: str) -> list[OutputRow]:
     return [
         OutputRow(
             run=run,
-            board=opened.board.id,
+            board=opened.declared.id,
             runtime=opened.runtime,
             model=artifact.model,
             dtype=artifact.dtype,

@@ -23,7 +23,7 @@ from harness.link.dut import Dut
 from harness.measure.baseline import judge_row
 from harness.measure.clock import ClockStamp, clock_rate
 from harness.measure.csvfile import append, beside
-from harness.measure.gate import Verdict
+from harness.measure.gate import LatencyVerdict
 from harness.measure.runs import Baselines
 from harness.measure.tables import LatencyRow
 from harness.rig.open import OpenBoard
@@ -45,7 +45,7 @@ CLOCK_SPAN_S = 10.0
 
 CLOCK_PAUSE_S = 0.5
 
-Judge = Callable[[LatencyRow, Sequence[LatencyRow]], LatencyRow]
+Judging = Callable[[LatencyRow, Sequence[LatencyRow]], LatencyRow]
 """Completes the row of a run, given with those of its sessions."""
 
 
@@ -67,12 +67,12 @@ class Plan:
     csv: Path
     commit: str | None
     sessions: int = 1
-    judge: Judge | None = None
+    judge: Judging | None = None
     now: Callable[[], datetime] = field(default=lambda: datetime.now(timezone.utc))
     sleep: Callable[[float], None] = time.sleep
 
 
-def judged_by(baselines: Baselines, *, track: bool) -> Judge:
+def judged_by(baselines: Baselines, *, track: bool) -> Judging:
     """The judge of a Plan: completes a run's row with what it is against its baseline.
 
     Args:
@@ -97,7 +97,7 @@ def judged_by(baselines: Baselines, *, track: bool) -> Judge:
 
 def refuse_slower(row: LatencyRow) -> None:
     """Raise SlowerThanBaseline for a run that was judged so."""
-    if row.baseline_verdict == Verdict.SLOWER.value and row.baseline_ratio is not None:
+    if row.baseline_verdict == LatencyVerdict.SLOWER.value and row.baseline_ratio is not None:
         raise SlowerThanBaseline(
             where=Where(board=row.board, port=row.port, model=row.model),
             ratio=row.baseline_ratio,
@@ -130,14 +130,14 @@ def measure_session(
         elif plan.sessions > 1:
             opened.reset()
             began = "reset"
-        stamps = [] if opened.board.emulated else _stamps(dut)
+        stamps = [] if opened.declared.emulated else _stamps(dut)
         measured = dut.measure(sample, plan.samples, cold=began == "reset")
         memory = dut.memory()
-        if not opened.board.emulated:
+        if not opened.declared.emulated:
             stamps += _stamps(dut)
             patient = last and plan.sessions > 1
             if patient:
-                _look_longer(dut, stamps, opened.board.clock_tolerance_ppm, plan.sleep)
+                _look_longer(dut, stamps, opened.declared.clock_tolerance_ppm, plan.sleep)
     except BoardRebooted as error:
         dut.greet()
         return Session(number=number, began=began, id=session, error=error)
@@ -176,7 +176,7 @@ class Recorded:
     sessions: tuple[LatencyRow, ...]
 
 
-def record(opened: OpenBoard, plan: Plan, sample: NDArray[Any] | None = None) -> Recorded:
+def measure_board(opened: OpenBoard, plan: Plan, sample: NDArray[Any] | None = None) -> Recorded:
     """Measure a board in sessions; append each to the CSV files at once, at last the whole run.
 
     A session in which the board rebooted is appended with its error and without statistics; the
@@ -197,8 +197,8 @@ def record(opened: OpenBoard, plan: Plan, sample: NDArray[Any] | None = None) ->
         return blank_row(opened, run=run, commit=plan.commit, now=plan.now())
 
     # Compared before, so that sessions take equally long and the time left is right.
-    _ = opened.comparison
-    with opened.dut.progress(f"{opened.board.id}: session", plan.sessions) as advance:
+    opened.comparison()
+    with opened.dut.progress(f"{opened.declared.id}: session", plan.sessions) as advance:
         for number in range(1, plan.sessions + 1):
             session = measure_session(opened, chosen, number, plan, last=number == plan.sessions)
             rows.append(session_row(opened, session, blank()))

@@ -13,7 +13,7 @@ from harness.rig.checks import affordable, checks_for
 def test_hello_matches_what_was_built(dut, board, model):
     hello = dut.hello
     assert hello.model_sha256.hex() == model.sha256
-    assert hello.board == board.board.kind
+    assert hello.board == board.declared.kind
     assert hello.runtime == board.runtime
     assert hello.runtime_version
     assert hello.tick_hz > 0 and hello.timer_step_ticks > 0
@@ -38,18 +38,18 @@ def test_the_stack_holds_the_model_with_room_to_spare(dut, model):
 
 
 def test_every_golden_input_gives_the_golden_output(dut, board):
-    compared = board.comparison
+    compared = board.comparison()
     assert compared.samples >= 32
     assert compared.verdict is not Verdict.MISMATCH, str(compared)
 
 
 def test_accuracy_holds_the_manifests_bounds(dut, board):
-    compared = board.comparison
+    compared = board.comparison()
     assert not compared.broken_bounds, str(compared)
 
 
 def test_classes_are_as_often_right_as_on_the_host(dut, board):
-    compared = board.comparison
+    compared = board.comparison()
     if compared.classes is None:
         pytest.skip(f"{board.artifact.name} is no classifier")
     labels = board.checks.goldens.labels
@@ -126,7 +126,7 @@ def test_latency_is_measured_and_recorded(latency, rig, board):
     assert row.link_us > 0
     assert row.min_us <= row.p50_us <= row.p95_us <= row.max_us
     assert row.min_us > 0
-    assert row.emulated == board.board.emulated
+    assert row.emulated == board.declared.emulated
     last = rig.options.csv.read_text().splitlines()[-1]
     assert row.session in last and row.board in last
 
@@ -135,7 +135,7 @@ def test_latency_is_measured_and_recorded(latency, rig, board):
 def test_instruction_counts_are_identical_over_many_repeats(dut, model, board):
     repeats = affordable(model, 1000, least=20, sent=False)
     measured = dut.measure(checks_for(model).inputs[:1], repeats)
-    counts = measured.timer.instructions(measured.ticks, board.board.emulator.icount_shift)
+    counts = measured.timer.instructions(measured.ticks, board.declared.emulator.icount_shift)
     assert len(counts) == repeats
     assert len(set(counts.tolist())) == 1
     assert counts[0] > 100
@@ -146,8 +146,8 @@ def test_arena_and_memories_are_within_the_boards_limits(dut, board, firmware):
     # A single layer needs none in the aot runtime: it works between input and output.
     assert (hello.arena_used > 0) == (hello.arena_capacity > 0)
     assert hello.arena_used <= hello.arena_capacity
-    assert 0 < firmware.flash_bytes <= board.board.flash_bytes
-    assert 0 < firmware.ram_bytes <= board.board.ram_bytes
+    assert 0 < firmware.flash_bytes <= board.declared.flash_bytes
+    assert 0 < firmware.ram_bytes <= board.declared.ram_bytes
 
 
 def test_a_refused_request_leaves_the_board_answering(dut, model):

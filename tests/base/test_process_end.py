@@ -11,11 +11,11 @@ ROOT = Path(__file__).parents[2]
 
 BEGIN = """
 import os, signal, sys
-from harness.process import Ending
+from harness.process import GracefulShutdown
 
 def terminate(): os.kill(os.getpid(), signal.SIGTERM)
 
-ending = Ending()
+ending = GracefulShutdown()
 """
 
 

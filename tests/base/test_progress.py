@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from harness.progress import Task, state, unseen
+from harness.progress import Task, no_progress, state
 
 
 def test_work_that_nobody_looks_at_goes_on_all_the_same() -> None:
-    with unseen("nano: timing", 3) as advance:
+    with no_progress("nano: timing", 3) as advance:
         assert advance(2) is None
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from harness.board.registry import load_registry
 from harness.model.resolve import resolve_model
-from harness.progress import Advance, State, unseen
+from harness.progress import Advance, State, no_progress
 from harness.project import find_project
 from harness.rig.open import RigOptions, open_board
 from harness.terminal import (
@@ -166,7 +166,7 @@ def test_the_thread_ends_with_the_block() -> None:
 def test_a_pipe_gets_nothing() -> None:
     reading, writing = os.pipe()
     with open(writing, "w") as stream, progress_on(stream) as progress:
-        assert progress is unseen
+        assert progress is no_progress
     with open(reading) as pipe:
         assert pipe.read() == ""
 

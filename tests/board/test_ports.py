@@ -14,7 +14,7 @@ from harness.board.ports import (
     SerialPort,
     again,
     changes,
-    find,
+    find_port,
     in_bootloader,
     kind_of,
     list_serial_ports,
@@ -66,33 +66,33 @@ def test_serial_numbers_are_compared_by_their_last_digits(
 
 def test_a_board_is_found_by_its_serial_number_in_application_and_bootloader() -> None:
     plugged = replace(ANYWHERE, serial_number="0a1b2c3d4e5f6071")
-    assert find(NANO, plugged, (TWIN, APPLICATION)) == APPLICATION
-    found = find(NANO, plugged, (TWIN, BOOTLOADER))
+    assert find_port(NANO, plugged, (TWIN, APPLICATION)) == APPLICATION
+    found = find_port(NANO, plugged, (TWIN, BOOTLOADER))
     assert found == BOOTLOADER and in_bootloader(NANO, found)
 
 
 def test_usb_ids_are_only_a_hint() -> None:
-    assert find(NANO, ANYWHERE, (APPLICATION, NAMELESS)) == APPLICATION
+    assert find_port(NANO, ANYWHERE, (APPLICATION, NAMELESS)) == APPLICATION
     with pytest.raises(BoardNotFound, match="2 ports have the USB id 2341:805a or 2341:005a"):
-        find(NANO, ANYWHERE, (APPLICATION, TWIN))
+        find_port(NANO, ANYWHERE, (APPLICATION, TWIN))
     neighbour = Plugged(id="right", kind="nano", serial_number="0a1b2c3d4e5f6072")
-    assert find(NANO, ANYWHERE, (APPLICATION, TWIN), neighbours=(neighbour,)) == APPLICATION
+    assert find_port(NANO, ANYWHERE, (APPLICATION, TWIN), neighbours=(neighbour,)) == APPLICATION
     neighbour = Plugged(id="right", kind="nano", port=APPLICATION.links[1])
-    assert find(NANO, ANYWHERE, (APPLICATION, TWIN), neighbours=(neighbour,)) == TWIN
+    assert find_port(NANO, ANYWHERE, (APPLICATION, TWIN), neighbours=(neighbour,)) == TWIN
     with pytest.raises(BoardNotFound, match="this kind of board, which is not known"):
-        find(replace(NANO, usb=(), bootloader_usb=()), ANYWHERE, (APPLICATION,))
+        find_port(replace(NANO, usb=(), bootloader_usb=()), ANYWHERE, (APPLICATION,))
 
 
 def test_paths_links_and_urls_name_a_port() -> None:
     for name in (APPLICATION.path, *APPLICATION.links):
-        assert find(NANO, replace(ANYWHERE, port=name), (TWIN, APPLICATION)) == APPLICATION
+        assert find_port(NANO, replace(ANYWHERE, port=name), (TWIN, APPLICATION)) == APPLICATION
     for name in ("rfc2217://bench:4000", "/dev/nano"):
-        assert find(NANO, replace(ANYWHERE, port=name), (TWIN,)) == SerialPort(path=name)
+        assert find_port(NANO, replace(ANYWHERE, port=name), (TWIN,)) == SerialPort(path=name)
 
 
 def test_nothing_plugged_in_says_so() -> None:
     with pytest.raises(BoardNotFound, match="No serial port is there at all"):
-        find(NANO, ANYWHERE, ())
+        find_port(NANO, ANYWHERE, ())
 
 
 def test_a_port_is_known_again_by_serial_number_then_by_socket() -> None:

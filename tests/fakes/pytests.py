@@ -14,7 +14,7 @@ def test_measured(latency): latency(n=50)
 def test_long(dut):
     for _ in range(300): dut.infer(np.zeros(1, np.int8))
 def test_after(dut): assert dut.infer(np.zeros(1, np.int8)).outputs.shape == (1, 1)
-def test_last(board): assert board.comparison.mismatches == 0
+def test_last(board): assert board.comparison().mismatches == 0
 """
 
 

@@ -11,7 +11,7 @@ from harness.firmware.memory import (
     Symbol,
     folded,
     footprint,
-    memory_rows,
+    memory_table_rows,
     summed,
 )
 from harness.measure.tables import HARNESS, KERNELS, MODEL, OWNERS, REST, RUNTIME
@@ -161,7 +161,7 @@ def test_the_table_names_places_and_sums() -> None:
     parts = footprint(
         [replace(TEXT, name=".a_very_long_section_name"), DATA, BSS], [symbol(MODEL, 0x2000, 10)]
     )
-    headings, rows = memory_rows(parts)
+    headings, rows = memory_table_rows(parts)
     assert headings == ("section", "in", "model", "runtime", "kernels", "harness", "rest", "sum")
     assert rows == [
         (".a_very~ion_name", "flash", "", "", "", "", "100", "100"),

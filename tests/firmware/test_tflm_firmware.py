@@ -61,7 +61,7 @@ def dense(tmp_path: Path) -> Artifact:
 def test_every_output_equals_the_wheels(options, library, name: str) -> None:
     model = resolve_model(name, PROJECT.artifacts)
     with open_board(BOARD, model, PROJECT, options) as opened:
-        compared = opened.comparison
+        compared = opened.comparison()
         assert compared.verdict is Verdict.PASS, str(compared)
         assert (compared.samples, compared.mismatches) == (256, 0)
         assert compared.reference.startswith("tflm ")
@@ -102,7 +102,7 @@ def test_per_channel_dense_is_right_or_refused_and_then_caught(options, library,
     unchecked = replace(options, check_support=False)
     with open_board(BOARD, dense, PROJECT, unchecked) as opened:
         opened.checks.inputs[:] = np.arange(-128, 128, dtype=np.int8).reshape(256, 1)
-        compared = opened.comparison
+        compared = opened.comparison()
     if PER_CHANNEL_DENSE in library.cannot:
         assert compared.verdict is Verdict.MISMATCH and compared.culprit is Culprit.KERNEL
         assert compared.mismatches > 200, str(compared)

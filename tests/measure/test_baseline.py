@@ -10,9 +10,9 @@ from fakes import described
 from fakes.measured import QUIET, a_run, rows
 
 from harness.errors import ReportError
-from harness.measure.baseline import find, flag_changes, judge_row, load_baselines, save
+from harness.measure.baseline import find_baseline, flag_changes, judge_row, load_baselines, save
 from harness.measure.csvfile import append
-from harness.measure.gate import Verdict
+from harness.measure.gate import LatencyVerdict
 from harness.measure.runs import Baselines, Run, load_runs, newest, runs_of
 
 
@@ -84,24 +84,24 @@ def test_host_is_part_of_the_key_only_where_the_clock_is_the_hosts() -> None:
     ],
 )
 def test_missing_or_foreign_baseline_is_named(changes: dict[str, Any], reason: str) -> None:
-    assert find(kept(a_run("r1", mcu="M4")), a_run("r2", mcu="M4", **changes), track=False) == (
-        reason
-    )
+    assert find_baseline(
+        kept(a_run("r1", mcu="M4")), a_run("r2", mcu="M4", **changes), track=False
+    ) == (reason)
 
 
 def test_no_file_is_named_with_what_makes_one(tmp_path: Path) -> None:
-    found = find(load_baselines(tmp_path / "b.csv"), a_run("r1"), track=False)
+    found = find_baseline(load_baselines(tmp_path / "b.csv"), a_run("r1"), track=False)
     assert found == f"no baseline file {tmp_path}/b.csv: hil baseline save makes one"
 
 
 def test_other_flags_are_named() -> None:
     run = a_run("r2")
     other = replace(run, row=replace(run.row, flags="-O3 -mcpu=cortex-m4"))
-    assert find(kept(a_run("r1")), other, track=False) == (
+    assert find_baseline(kept(a_run("r1")), other, track=False) == (
         "refused: other compiler flags: -O3 only in this run, -Os only in the baseline"
     )
     silent = replace(run, row=replace(run.row, flags=None))
-    assert find(kept(silent), a_run("r3"), track=False) == (
+    assert find_baseline(kept(silent), a_run("r3"), track=False) == (
         "refused: the baseline does not say its compiler flags"
     )
     assert flag_changes("-a -b", "-b -a") == "the same in another order"
@@ -112,33 +112,33 @@ def test_another_host_is_refused_for_a_board_of_its_clock() -> None:
         a_run(host, host=host, mcu="host", emulated=True, board="virtual")
         for host in ("here", "there")
     )
-    assert find(kept(here), there, track=False) == (
+    assert find_baseline(kept(here), there, track=False) == (
         "refused: other host, and the clock is the host's: there, baseline here"
     )
 
 
 def test_tracking_takes_a_retrained_model_of_the_same_name() -> None:
     base, run = a_run("r1"), a_run("r2", model_sha256="ff")
-    assert find(kept(base), run, track=True) is base
+    assert find_baseline(kept(base), run, track=True) is base
 
 
 def test_a_run_is_not_its_own_baseline() -> None:
     run = a_run("r1")
-    assert isinstance(find(kept(run), run, track=False), str)
+    assert isinstance(find_baseline(kept(run), run, track=False), str)
 
 
 def test_slower_run_is_judged_against_the_newest_baseline() -> None:
     *sessions, whole = rows("r3", [1.05 * time for time in QUIET])
     baselines = kept(a_run("r1"), a_run("r2", git_commit="abc"))
     found = judge_row(whole, sessions, baselines)
-    assert found.judgement.verdict is Verdict.SLOWER
+    assert found.judgement.verdict is LatencyVerdict.SLOWER
     assert (found.baseline_run, found.baseline_commit, found.refused) == ("r2", "abc", False)
 
 
 def test_without_a_baseline_the_verdict_is_cannot_tell_and_says_why() -> None:
     *sessions, whole = rows("r1")
     found = judge_row(whole, sessions, Baselines(source="b.csv", exists=False))
-    assert found.refused and found.judgement.verdict is Verdict.CANNOT_TELL
+    assert found.refused and found.judgement.verdict is LatencyVerdict.CANNOT_TELL
     assert "no baseline file b.csv" in found.judgement.rule
 
 
@@ -146,7 +146,7 @@ def test_instruction_counts_are_judged_exactly() -> None:
     exact = {"emulated": True, "mcu": "Cortex-M4F"}
     *sessions, whole = rows("r2", [380.0], instructions_p50=2968, **exact)
     base = a_run("r1", [380.0], instructions_p50=2967, **exact)
-    assert judge_row(whole, sessions, kept(base)).judgement.verdict is Verdict.SLOWER
+    assert judge_row(whole, sessions, kept(base)).judgement.verdict is LatencyVerdict.SLOWER
 
 
 def ids(path: Path) -> list[str]:

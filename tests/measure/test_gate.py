@@ -6,8 +6,8 @@ import pytest
 from benchmarks import gate as simulation
 from harness.measure.gate import (
     SHARED_LEAST_DELTA,
+    LatencyVerdict,
     Sessions,
-    Verdict,
     bootstrap,
     judge,
     session_sd,
@@ -40,7 +40,10 @@ def test_verdict_on_quiet_sessions(factor: float, verdict: str) -> None:
 
 @pytest.mark.parametrize("factor", [0.9, 0.97, 1.0, 1.015, 1.03, 1.1])
 def test_exchanging_the_sides_mirrors_the_verdict(factor: float) -> None:
-    mirror = {Verdict.SLOWER: Verdict.FASTER, Verdict.FASTER: Verdict.SLOWER}
+    mirror = {
+        LatencyVerdict.SLOWER: LatencyVerdict.FASTER,
+        LatencyVerdict.FASTER: LatencyVerdict.SLOWER,
+    }
     ahead = judge(times(*QUIET), by(factor)).verdict
     back = judge(by(factor), times(*QUIET)).verdict
     assert back is mirror.get(ahead, ahead)
@@ -58,7 +61,7 @@ def test_rule_of_a_slowdown_has_its_figures_in_words() -> None:
 @pytest.mark.parametrize("sessions", [1, 2])
 def test_under_three_sessions_nothing_can_be_told_however_large_the_ratio(sessions: int) -> None:
     found = judge(times(*QUIET), times(*[300.0] * sessions))
-    assert (found.verdict, found.ratio) == (Verdict.CANNOT_TELL, 3.0)
+    assert (found.verdict, found.ratio) == (LatencyVerdict.CANNOT_TELL, 3.0)
     assert found.low is None and found.rule.startswith(f"{sessions} session")
 
 
@@ -67,38 +70,38 @@ def test_nothing_measured_is_named(
     base: tuple[float, ...], new: tuple[float, ...], lacking: str
 ) -> None:
     found = judge(times(*base), times(*new))
-    assert found.verdict is Verdict.CANNOT_TELL
+    assert found.verdict is LatencyVerdict.CANNOT_TELL
     assert lacking in found.rule and found.ratio is None
 
 
 def test_noise_widens_delta_and_calls_nothing_the_same() -> None:
     noisy = (100.0, 108.0, 93.0, 104.0, 96.0)
     found = judge(times(*noisy), times(*(1.1 * figure for figure in noisy)))
-    assert found.verdict is Verdict.CANNOT_TELL
+    assert found.verdict is LatencyVerdict.CANNOT_TELL
     assert found.delta is not None and found.delta > 0.1 and "three A/A spreads" in found.rule
-    assert judge(times(*noisy), times(*noisy)).verdict is Verdict.CANNOT_TELL
+    assert judge(times(*noisy), times(*noisy)).verdict is LatencyVerdict.CANNOT_TELL
 
 
 def test_one_bad_session_on_each_side_hides_no_slowdown() -> None:
     base, new = (*QUIET[:4], 130.0), (*(1.03 * figure for figure in QUIET[:4]), 125.0)
-    assert judge(times(*base), times(*new)).verdict is Verdict.SLOWER
+    assert judge(times(*base), times(*new)).verdict is LatencyVerdict.SLOWER
 
 
 def test_three_bad_sessions_among_good_ones_are_no_slowdown() -> None:
     found = judge(times(*QUIET), times(160.0, 100.0, 161.0, 100.1, 159.0))
-    assert found.verdict is Verdict.CANNOT_TELL and found.ratio == pytest.approx(1.59)
+    assert found.verdict is LatencyVerdict.CANNOT_TELL and found.ratio == pytest.approx(1.59)
 
 
 def test_change_within_one_step_of_the_counter_is_none() -> None:
     base, new = [48.0] * 5, [52.0] * 5
-    assert judge(times(*base, step_us=4.0), times(*new, step_us=4.0)).verdict is Verdict.SAME
-    assert judge(times(*base), times(*new)).verdict is Verdict.SLOWER
+    assert judge(times(*base, step_us=4.0), times(*new, step_us=4.0)).verdict is LatencyVerdict.SAME
+    assert judge(times(*base), times(*new)).verdict is LatencyVerdict.SLOWER
 
 
 def test_on_a_shared_clock_less_than_twice_is_no_slowdown() -> None:
     shared = Sessions(figures=QUIET, least_delta=SHARED_LEAST_DELTA)
-    assert judge(shared, by(1.9)).verdict is Verdict.CANNOT_TELL
-    assert judge(shared, by(2.1)).verdict is Verdict.SLOWER
+    assert judge(shared, by(1.9)).verdict is LatencyVerdict.CANNOT_TELL
+    assert judge(shared, by(2.1)).verdict is LatencyVerdict.SLOWER
 
 
 @pytest.mark.parametrize(
@@ -114,12 +117,12 @@ def test_exact_counts_differ_by_one(new: float, verdict: str) -> None:
 def test_counts_that_differ_between_sessions_of_one_firmware_decide_nothing() -> None:
     base = Sessions(figures=(2967.0, 2969.0), exact=True)
     found = judge(base, Sessions(figures=(2968.0,), exact=True))
-    assert found.verdict is Verdict.CANNOT_TELL and "2967 to 2969" in found.rule
+    assert found.verdict is LatencyVerdict.CANNOT_TELL and "2967 to 2969" in found.rule
 
 
 def test_counts_are_not_compared_with_times() -> None:
     found = judge(Sessions(figures=(2967.0,), exact=True), times(*QUIET))
-    assert found.verdict is Verdict.CANNOT_TELL and found.ratio is None
+    assert found.verdict is LatencyVerdict.CANNOT_TELL and found.ratio is None
 
 
 @pytest.mark.parametrize("figure", [0.0, -1.0, float("nan"), float("inf")])

@@ -66,7 +66,7 @@ def test_wrong_numbers_are_a_failure_with_the_odd_one_out_and_the_link_log(run):
     result = run(
         *("--board", "virtual", "--hil-port", "virtual:?wrong_output=7", "--junitxml=junit.xml"),
         tests="def test_golden(dut, board):\n"
-        "    assert board.comparison.mismatches == 0, str(board.comparison)",
+        "    assert board.comparison().mismatches == 0, str(board.comparison())",
     )  # fmt: skip
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*36 of 256 samples differ*", "*odd one out: board*"])
@@ -130,7 +130,7 @@ def test_tensorflow_and_pandas_are_never_imported(run):
 import sys
 def test_it(latency): latency(n=10)
 def test_modules(board):
-    assert board.comparison.mismatches == 0
+    assert board.comparison().mismatches == 0
     assert not {"tensorflow", "keras", "pandas"} & set(sys.modules)
 """
     run("--board", "virtual", tests=check).assert_outcomes(passed=2)

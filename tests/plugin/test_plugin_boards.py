@@ -35,9 +35,9 @@ def note(what, board):
 @pytest.fixture(scope="session", autouse=True)
 def _trace(): yield
 
-def test_a(board): note("a", board.board.id)
-def test_b(board): note("b", board.board.id)
-def test_c(board, latency): latency(n=5); note("c", board.board.id)
+def test_a(board): note("a", board.declared.id)
+def test_b(board): note("b", board.declared.id)
+def test_c(board, latency): latency(n=5); note("c", board.declared.id)
 @pytest.mark.parametrize("n", range(8))
 def test_free(n): note("free", None)
 """
@@ -132,7 +132,7 @@ def test_locks_keep_a_board_to_one_process_however_tests_are_dealt_out(several, 
 
 
 def test_boards_are_tested_one_after_the_other_each_model_once(several):
-    tests = TRACED.replace("board.board.id", "board.board.id + board.artifact.model")
+    tests = TRACED.replace("board.declared.id", "board.declared.id + board.artifact.model")
     assert several("--hil-model", "sine,sine-1-16-1", boards="two,one", tests=tests).ret == 0
     ran = [on for _, on, _ in trace(several.path)]
     order = list(dict.fromkeys(ran))

@@ -13,7 +13,7 @@ from harness.text import WIDTH
 pytest_plugins = ["pytester"]
 
 GOLDEN = """
-def test_golden(dut, board): assert board.comparison.mismatches == 0, str(board.comparison)
+def test_golden(dut, board): assert board.comparison().mismatches == 0, str(board.comparison())
 """
 FAST = "def test_fast(latency): latency(n=20, at_most_us={most})\n"
 JUNIT = "--junitxml=junit.xml"

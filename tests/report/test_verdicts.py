@@ -11,11 +11,11 @@ from harness.report.verdicts import (
     Mood,
     baseline_badge,
     clock_badge,
-    judge,
     outputs_badge,
     overall,
     retries_badge,
     sessions_badge,
+    verdicts_of,
 )
 
 RIGHT = described.row(verdict="pass", samples=256, mismatches=0, session_number=1)
@@ -81,10 +81,10 @@ def test_lost_sessions_are_named_with_their_reason() -> None:
 
 
 def test_headline_is_that_of_the_worst_and_names_it() -> None:
-    right = judge(RIGHT, [RIGHT])
-    wrong = judge(replace(RIGHT, verdict="mismatch", mismatches=1), [RIGHT])
-    slower = judge(replace(RIGHT, baseline_verdict="slower", baseline_ratio=1.05), [RIGHT])
-    sick = judge(RIGHT, [RIGHT, replace(RIGHT, error="gone")])
+    right = verdicts_of(RIGHT, [RIGHT])
+    wrong = verdicts_of(replace(RIGHT, verdict="mismatch", mismatches=1), [RIGHT])
+    slower = verdicts_of(replace(RIGHT, baseline_verdict="slower", baseline_ratio=1.05), [RIGHT])
+    sick = verdicts_of(RIGHT, [RIGHT, replace(RIGHT, error="gone")])
 
     def said(*judged: object) -> tuple[str, tuple[str, ...]]:
         result = overall([(f"board {order}", one) for order, one in enumerate(judged)])  # type: ignore[misc]
@@ -108,21 +108,21 @@ def test_headline_is_that_of_the_worst_and_names_it() -> None:
 
 def test_nothing_compared_is_not_called_right() -> None:
     blank = replace(RIGHT, verdict=None)
-    result = overall([("a board", judge(blank, [blank]))])
+    result = overall([("a board", verdicts_of(blank, [blank]))])
     assert (result.mood, result.headline) == (Mood.NEUTRAL, "Measured, not compared")
 
 
 def test_good_baselines_are_part_of_the_headline() -> None:
     same = replace(RIGHT, baseline_verdict="same", baseline_ratio=1.0)
-    result = overall([("a board", judge(same, [same]))])
+    result = overall([("a board", verdicts_of(same, [same]))])
     assert result.headline == "All outputs are right, and nothing got slower"
     doubtful = replace(RIGHT, baseline_verdict="cannot tell")
-    result = overall([("a", judge(same, [same])), ("b", judge(doubtful, [doubtful]))])
+    result = overall([("a", verdicts_of(same, [same])), ("b", verdicts_of(doubtful, [doubtful]))])
     assert result.headline == "All outputs are right"
     assert "Cannot tell against the baseline: b" in result.points
 
 
 def test_worst_of_a_measurement_is_its_mood() -> None:
-    assert judge(RIGHT, [RIGHT]).mood is Mood.GOOD
-    assert judge(replace(RIGHT, retries=1), [RIGHT]).mood is Mood.DOUBTFUL
-    assert judge(replace(RIGHT, clock_check="off", retries=1), [RIGHT]).mood is Mood.BAD
+    assert verdicts_of(RIGHT, [RIGHT]).mood is Mood.GOOD
+    assert verdicts_of(replace(RIGHT, retries=1), [RIGHT]).mood is Mood.DOUBTFUL
+    assert verdicts_of(replace(RIGHT, clock_check="off", retries=1), [RIGHT]).mood is Mood.BAD

@@ -131,7 +131,7 @@ def opened_on(machine, *, board=NANO, upload=None, **options):
 def test_the_very_build_is_not_uploaded_again(machine, current):
     board = Device(machine, LEFT, "ttyACM0", current)
     with opened_on(machine, plugged=by_serial()) as opened:
-        assert opened.comparison.mismatches == 0
+        assert opened.comparison().mismatches == 0
         assert opened.flash is None and opened.cold_ticks is None and opened.escalations == ()
     assert machine.touched == [] and board.firmware is None
 
@@ -139,7 +139,7 @@ def test_the_very_build_is_not_uploaded_again(machine, current):
 def test_other_firmware_is_replaced_and_every_phase_is_timed(machine, current, other):
     Device(machine, LEFT, "ttyACM0", other, flashed=current)
     with opened_on(machine, plugged=by_serial()) as opened:
-        assert opened.comparison.mismatches == 0
+        assert opened.comparison().mismatches == 0
         assert Path(opened.port).name == "ttyBack"
         assert opened.cold_ticks is not None
         report = opened.flash
@@ -175,7 +175,7 @@ def test_two_identical_boards_one_plugged_in_during_the_flash(machine, current, 
     rights = []
     left.on_touch = lambda: rights.append(Device(machine, RIGHT, "ttyACM1", other))
     with opened_on(machine, plugged=by_serial()) as opened:
-        assert opened.comparison.mismatches == 0
+        assert opened.comparison().mismatches == 0
         assert opened.port == left.port.path
     (right,) = rights
     assert left.firmware is not None and right.firmware is None
@@ -204,7 +204,7 @@ def test_a_port_away_for_8_seconds_is_found_under_any_name(machine, current, oth
     Device(machine, LEFT, "ttyACM0", other, flashed=current, back_name=name, back_s=8.0)
     with opened_on(machine, plugged=by_serial()) as opened:
         assert Path(opened.port).name == name
-        assert opened.comparison.mismatches == 0
+        assert opened.comparison().mismatches == 0
         assert opened.flash.phases[-1].seconds == pytest.approx(8.0, abs=0.5)
 
 
@@ -260,7 +260,7 @@ def test_an_upload_killed_by_kill_9_is_made_good_by_the_next_run(machine, curren
         raise AssertionError("opened")
     assert [Path(port.path).name for port in machine.listing()] == ["ttyBoot"]
     with opened_on(machine, plugged=by_serial()) as opened:
-        assert opened.comparison.mismatches == 0
+        assert opened.comparison().mismatches == 0
     assert machine.touched == ["ttyACM0"]
 
 
@@ -361,7 +361,7 @@ def test_a_link_of_dev_serial_is_resolved_before_anything_uploads(machine, curre
         machine.upload(board, firmware, port, timeout_s)
 
     with opened_on(machine, port=link, upload=upload) as opened:
-        assert opened.comparison.mismatches == 0
+        assert opened.comparison().mismatches == 0
     assert uploaded == ["ttyBoot"]
 
 
@@ -375,7 +375,7 @@ def test_a_bootloader_without_a_port_is_uploaded_to_once_the_port_is_gone(machin
         assert [phase.name for phase in opened.flash.phases] == [
             *("touch", "bootloader", "upload", "port")
         ]
-        assert opened.comparison.mismatches == 0
+        assert opened.comparison().mismatches == 0
 
 
 def test_a_touch_without_effect_is_told_where_the_bootloader_has_no_port(machine, other):
@@ -428,7 +428,7 @@ def test_a_lost_port_is_found_again_under_another_name_in_mid_run(machine, curre
         machine.unplug(opened.port)
         machine.after(4.0, lambda: machine.plug(moved, current))
         opened.dut.link._stream.close()
-        assert opened.comparison.mismatches == 0
+        assert opened.comparison().mismatches == 0
         assert opened.dut.link.stats.reconnects == 1
         assert Path(opened.port).name == "ttyACM5"
 
@@ -442,7 +442,7 @@ def test_a_silent_board_is_power_cycled_and_every_step_is_told(machine, current,
     path = shlex.quote(device.port.path)
     command = f"ln -sfn {current} {path}"
     with opened_on(machine, plugged=power(machine, command), flash="never") as opened:
-        assert opened.comparison.mismatches == 0
+        assert opened.comparison().mismatches == 0
         steps = [str(step) for step in opened.escalations]
     assert [step.partition(":")[0] for step in steps] == [
         "resync and HELLO",
@@ -492,7 +492,7 @@ def test_a_board_that_breaks_in_mid_run_is_brought_back_by_the_same_steps(machin
             opened.dut.greet(LinkOptions(timeout_s=0.1, silent_attempts=1))
         steps = opened.recover(broken.value)
         assert steps[-1].action.startswith("power cycle") and opened.escalations == steps
-        assert opened.comparison.mismatches == 0
+        assert opened.comparison().mismatches == 0
 
 
 def test_an_emulated_board_is_reset_as_a_whole(monkeypatch):
@@ -502,7 +502,7 @@ def test_an_emulated_board_is_reset_as_a_whole(monkeypatch):
         error = LinkTimeout(where=where, in_flight="INFER", timeout_s=1, attempts=1, received=b"")
         steps = opened.recover(error)
         assert [step.action for step in steps] == ["resync and HELLO", "system_reset of QEMU"]
-        assert opened.comparison.mismatches == 0
+        assert opened.comparison().mismatches == 0
 
 
 def test_a_board_that_dropped_off_the_bus_is_power_cycled_once(machine, current, tmp_path):
@@ -510,7 +510,7 @@ def test_a_board_that_dropped_off_the_bus_is_power_cycled_once(machine, current,
     machine.after(2.0, lambda: Device(machine, LEFT, "ttyACM0", current))
     plugged = power(machine, f"echo cycled >> {marker}")
     with opened_on(machine, plugged=plugged, flash="never") as opened:
-        assert opened.comparison.mismatches == 0
+        assert opened.comparison().mismatches == 0
         assert str(opened.escalations[-1]).endswith("it appeared")
     assert marker.read_text() == "cycled\n"
 

@@ -23,7 +23,7 @@ from harness.rig.doctor_bench import (
     examine_rig,
     find_packages,
     find_tflm,
-    judge,
+    judge_machine,
 )
 
 GUIDE = Path(__file__).parents[2] / "docs" / "rig.md"
@@ -76,12 +76,12 @@ HEALTHY = Machine(
 
 def finding(point: str, fleet: Fleet = FLEET, **changes: Any) -> Finding:
     """What is said of one point, on the healthy machine with these changes."""
-    (found,) = (f for f in judge(fleet, replace(HEALTHY, **changes)) if f.point == point)
+    (found,) = (f for f in judge_machine(fleet, replace(HEALTHY, **changes)) if f.point == point)
     return found
 
 
 def test_a_healthy_rig_has_nothing_to_cure() -> None:
-    findings = judge(FLEET, HEALTHY)
+    findings = judge_machine(FLEET, HEALTHY)
     assert [item for item in findings if not item.ok] == []
     assert {"board nano", "board esp", "board far"} <= {item.point for item in findings}
 
@@ -138,7 +138,7 @@ def test_what_no_board_needs_is_absent_not_missing() -> None:
         processes=frozenset({"ModemManager"}),
         tflm=None,
     )
-    absent = [item for item in judge(NO_RIG, bare) if not item.ok]
+    absent = [item for item in judge_machine(NO_RIG, bare) if not item.ok]
     assert {item.point for item in absent} >= {"serial permission", "udev rules", "ModemManager"}
     assert [item.point for item in absent if item.needed] == []
 
@@ -201,7 +201,7 @@ def test_tflm_is_found_in_the_folder_given_or_where_a_build_put_it(tmp_path: Pat
 def test_every_point_that_the_guide_promises_is_checked_and_the_other_way_round() -> None:
     told = re.findall(r"Doctor: (.*?)\.(?:\n|$)", GUIDE.read_text(), re.DOTALL)
     promised = {name for names in told for name in re.findall(r"\*\*(.+?)\*\*", names)}
-    checked = {item.point for item in [*examine(find_project()), *judge(FLEET, HEALTHY)]}
+    checked = {item.point for item in [*examine(find_project()), *judge_machine(FLEET, HEALTHY)]}
     boards = {name for name in checked if name.startswith("board ")}
     # A rig trains nothing.
     assert promised == checked - boards - {"tensorflow"} | {"board ID"}

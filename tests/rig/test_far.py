@@ -135,8 +135,8 @@ def test_a_far_board_answers_as_a_near_one(scheme):
         far_board(scheme) as (_, url),
         open_board(VIRTUAL, SINE, PROJECT, RigOptions(port=url)) as opened,
     ):
-        assert opened.comparison.mismatches == 0
-        assert opened.comparison.samples == 256
+        assert opened.comparison().mismatches == 0
+        assert opened.comparison().samples == 256
         assert opened.port == url
         measured = opened.dut.measure(checks_for(SINE).inputs[:1], 500)
         assert len(measured.ticks) == 500
@@ -168,7 +168,7 @@ def test_a_real_far_board_with_the_very_build_is_used_as_it_is(scheme, monkeypat
         far_board(scheme) as (_, url),
         open_board(NANO, SINE, PROJECT, real_at(url)) as opened,
     ):
-        assert opened.comparison.mismatches == 0
+        assert opened.comparison().mismatches == 0
         assert opened.port == url and opened.flash is None
 
 

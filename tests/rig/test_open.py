@@ -108,7 +108,7 @@ def test_instruction_counts_are_equal_over_starts(sine):
     for _ in range(3):
         with open_board(REGISTRY["qemu-m4"], sine, PROJECT, RigOptions()) as opened:
             measured = opened.dut.measure(checks_for(sine).inputs[:1], 100)
-            shift = opened.board.emulator.icount_shift
+            shift = opened.declared.emulator.icount_shift
             counts |= set(measured.timer.instructions(measured.ticks, shift).tolist())
     assert len(counts) == 1
 
@@ -135,7 +135,7 @@ def test_wrong_outputs_are_attributed(sine, fault, culprit):
     with open_board(
         REGISTRY["virtual"], sine, PROJECT, RigOptions(port=f"virtual:?{fault}")
     ) as opened:
-        compared = opened.comparison
+        compared = opened.comparison()
     assert compared.verdict is Verdict.MISMATCH
     assert compared.culprit is culprit
     assert {item.first for item in compared.differences} >= {"board virtual", "staged"}

@@ -132,7 +132,7 @@ def test_rows_say_what_was_profiled(opened) -> None:
 
 def test_inference_goes_on_as_ever_in_firmware_to_be_profiled(opened) -> None:
     profile_board(opened, n=1)
-    assert opened.comparison.mismatches == 0
+    assert opened.comparison().mismatches == 0
 
 
 def wrong_bias(artifact: Artifact, operator: int, folder: Path) -> Artifact:

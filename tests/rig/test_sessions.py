@@ -15,7 +15,7 @@ from harness.model.resolve import resolve_model
 from harness.project import find_project
 from harness.report.summary import summary
 from harness.rig.open import RigOptions, open_board
-from harness.rig.sessions import Plan, record
+from harness.rig.sessions import Plan, measure_board
 
 PROJECT = find_project()
 REGISTRY = load_registry()
@@ -35,7 +35,7 @@ def plan(tmp_path) -> Plan:
 
 def measured(board_id: str, plan: Plan, model=SINE, **options):
     with open_board(REGISTRY[board_id], model, PROJECT, RigOptions(**options)) as opened:
-        return record(opened, plan)
+        return measure_board(opened, plan)
 
 
 def latency_rows(plan: Plan) -> list[LatencyRow]:
@@ -144,7 +144,7 @@ def test_a_run_without_a_whole_session_is_an_error_and_its_rows_stay(plan):
 
 def test_a_second_measurement_does_not_claim_the_first_ones_cold_invoke(plan):
     with open_board(REGISTRY["virtual"], SINE, PROJECT, RigOptions()) as opened:
-        first, second = (record(opened, plan).sessions[0] for _ in range(2))
+        first, second = (measure_board(opened, plan).sessions[0] for _ in range(2))
     assert (first.began, second.began) == ("start", "running")
     assert first.cold_us > 0 and second.cold_us is None
 
@@ -167,8 +167,8 @@ def real(board_id: str):
 
 def test_the_clock_of_a_real_board_is_checked(plan):
     with open_board(REGISTRY["virtual"], SINE, PROJECT, RigOptions()) as opened:
-        opened.board = real("virtual")
-        row = record(opened, replace(plan, sessions=2)).run
+        opened.declared = real("virtual")
+        row = measure_board(opened, replace(plan, sessions=2)).run
     assert abs(row.clock_ppm) <= row.clock_ppm_error + 1
     assert row.clock_check in ("ok", "cannot tell")
 
@@ -176,15 +176,15 @@ def test_the_clock_of_a_real_board_is_checked(plan):
 def test_a_clock_that_runs_fast_is_off(plan):
     options = RigOptions(port="virtual:?slow=1.05")
     with open_board(REGISTRY["virtual"], SINE, PROJECT, options) as opened:
-        opened.board = real("virtual")
-        row = record(opened, replace(plan, sessions=2)).run
+        opened.declared = real("virtual")
+        row = measure_board(opened, replace(plan, sessions=2)).run
     assert row.clock_check == "off"
     assert abs(row.clock_ppm - 50_000) <= row.clock_ppm_error
 
 
 def test_a_row_holds_the_boards_own_words(plan):
     with open_board(REGISTRY["qemu-m4"], SINE, PROJECT, RigOptions()) as opened:
-        row = record(opened, replace(plan, samples=150)).run
+        row = measure_board(opened, replace(plan, samples=150)).run
         hello = opened.dut.hello
     assert (row.board, row.emulated, row.runtime) == ("qemu-m4", True, "aot")
     assert row.firmware_build == hello.build_id.hex()

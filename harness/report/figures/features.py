@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from harness.errors import HilError
 from harness.measure.tables import LatencyRow
 from harness.model.artifact import load_artifact
-from harness.model.features import SEEING, Layer, Seen, drawn_input, see
+from harness.model.features import SEEING, Layer, SeenLayers, drawn_input, see
 from harness.model.png import grid, png
 from harness.model.training import Trained, find_trained
 
@@ -30,7 +30,7 @@ SHOWN_PX = 340
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class MapPicture:
     """One picture: `uri` holds a PNG file; `width` and `height` in CSS pixels."""
 
     title: str
@@ -42,21 +42,21 @@ class View:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class FeatureMaps:
     """What the layers of a model see; `models` are files of which all pictures are the same."""
 
     models: tuple[str, ...]
-    views: tuple[View, ...]
+    pictures: tuple[MapPicture, ...]
     says: tuple[str, ...]
     """What was left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gallery:
+class FeatureMapSection:
     """Sights of several models, and sentences on all of them."""
 
     says: tuple[str, ...] = ()
-    sights: tuple[Sight, ...] = ()
+    maps_of_models: tuple[FeatureMaps, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,9 +78,9 @@ class Drawing:
     content: bytes
 
 
-def gallery(rows: Iterable[LatencyRow], roots: Sequence[Path]) -> Gallery:
+def feature_maps(rows: Iterable[LatencyRow], roots: Sequence[Path]) -> FeatureMapSection:
     """What the models of these rows see, as far as their files are here and have such layers."""
-    alike: dict[tuple[tuple[View, ...], tuple[str, ...]], list[str]] = {}
+    alike: dict[tuple[tuple[MapPicture, ...], tuple[str, ...]], list[str]] = {}
     absent: defaultdict[str, list[str]] = defaultdict(list)
     sources: dict[str, None] = {}
     for found in _files(rows, roots):
@@ -103,10 +103,11 @@ def gallery(rows: Iterable[LatencyRow], roots: Sequence[Path]) -> Gallery:
     if alike:
         says.append("A map is one channel of a layer's output; those of one layer share shades.")
     says += [f"No pictures of {', '.join(names)}: {why}." for why, names in absent.items()]
-    sights = (
-        Sight(models=tuple(names), views=views, says=left) for (views, left), names in alike.items()
+    maps_of_models = (
+        FeatureMaps(models=tuple(names), pictures=pictures, says=left)
+        for (pictures, left), names in alike.items()
     )
-    return Gallery(says=tuple(says), sights=tuple(sights))
+    return FeatureMapSection(says=tuple(says), maps_of_models=tuple(maps_of_models))
 
 
 def _files(rows: Iterable[LatencyRow], roots: Sequence[Path]) -> Iterable[Trained]:
@@ -114,7 +115,9 @@ def _files(rows: Iterable[LatencyRow], roots: Sequence[Path]) -> Iterable[Traine
     return (found for sha256 in hashes if (found := find_trained(sha256, roots)) is not None)
 
 
-def shown(seen: Seen, most_bytes: int = MOST_BYTES) -> tuple[tuple[View, ...], tuple[str, ...]]:
+def shown(
+    seen: SeenLayers, most_bytes: int = MOST_BYTES
+) -> tuple[tuple[MapPicture, ...], tuple[str, ...]]:
     """Pictures in the order of the layers, and what was left out to keep the page small."""
     everything = [*_input(seen), *(_layer(layer) for layer in seen.layers)]
     drawings = fitted(everything, most_bytes)
@@ -124,7 +127,7 @@ def shown(seen: Seen, most_bytes: int = MOST_BYTES) -> tuple[tuple[View, ...], t
     return tuple(_view(maps, made) for maps, made in pairs if made is not None), says
 
 
-def _input(seen: Seen) -> tuple[Maps, ...]:
+def _input(seen: SeenLayers) -> tuple[Maps, ...]:
     if seen.sample is None:
         return ()
     title = f"Golden input {SAMPLE}" + (f": {seen.label}" if seen.label else "")
@@ -168,10 +171,10 @@ def _drawing(maps: Maps, most: int) -> Drawing:
     return Drawing(count=count, width=width, height=height, content=png(pixels))
 
 
-def _view(maps: Maps, drawing: Drawing) -> View:
+def _view(maps: Maps, drawing: Drawing) -> MapPicture:
     values = maps.values[..., : drawing.count]
     factor = max(1.0, SHOWN_PX / max(drawing.width, drawing.height))
-    return View(
+    return MapPicture(
         title=maps.title,
         caption=f"{_caption(maps, drawing)}; {_range(values)}",
         alt=_alt(maps, drawing),

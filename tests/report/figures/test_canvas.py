@@ -53,7 +53,7 @@ def test_picture_scales_with_the_page_and_brings_no_style_for_it() -> None:
 
 def test_same_numbers_are_the_same_picture_in_any_process() -> None:
     code = "import test_canvas; print(test_canvas.drawn())"
-    path = os.pathsep.join((str(ROOT), str(ROOT / "tests")))
+    path = os.pathsep.join((str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)))
     done = [
         subprocess.run(
             [sys.executable, "-c", code],
