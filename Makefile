@@ -32,7 +32,7 @@ test: setup
 
 fuzz: setup
 	@.ci/install_packages.sh clang libclang-rt-dev
-	$(BIN)/python -m benchmarks.fuzz
+	$(BIN)/python -m benchmarks.link.fuzz
 
 setup: packages $(VENV)/.installed
 

@@ -68,7 +68,7 @@ def test_firmware_and_virtual_board_answer_random_streams_alike(program: Path) -
 
 @pytest.mark.skipif(shutil.which("clang++-14") is None, reason="clang-14 is not installed")
 def test_guided_fuzzing_finds_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from benchmarks.fuzz import guided  # which takes the compiler's command from this module
+    from benchmarks.link.fuzz import guided  # which takes the compiler's command from this module
 
     guided(10_000, keep=False, folder=tmp_path)
     assert capsys.readouterr().out.count("stat::number_of_executed_units") >= 1

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.faults import Campaign, faults_at
+from benchmarks.link.faults import Campaign, faults_at
 from harness.errors import RigError, UnknownName
 from harness.link.faults import Faults, FaultyBoard, Noise, Unplugged, parse_faults
 from harness.model.resolve import resolve_model

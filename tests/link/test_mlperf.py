@@ -8,8 +8,8 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from benchmarks.mlperf_client import MlperfClient
-from benchmarks.soak import soak
+from benchmarks.link.mlperf_client import MlperfClient
+from benchmarks.link.soak import soak
 from harness.board.registry import load_registry
 from harness.errors import Where
 from harness.firmware.build import Builder

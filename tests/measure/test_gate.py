@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks import gate as simulation
+from benchmarks.latency import gate as simulation
 from harness.measure.gate import (
     SHARED_LEAST_DELTA,
     LatencyVerdict,

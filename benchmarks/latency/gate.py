@@ -1,7 +1,7 @@
 """False alarms and catches of the gate, on simulated and on recorded sessions.
 
-python -m benchmarks.gate                 # the figures of docs/gate.md
-python -m benchmarks.gate --plots docs    # and its curves
+python -m benchmarks.latency.gate                 # the figures of docs/gate.md
+python -m benchmarks.latency.gate --plots docs    # and its curves
 
 Every pair is two runs of 5 sessions unless said otherwise. Seeds are fixed: figures repeat exactly.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.sessions import SLOWDOWN, recorded
+from benchmarks.latency.sessions import SLOWDOWN, recorded
 from harness.measure.gate import (
     LEAST_DELTA,
     SHARED_LEAST_DELTA,

@@ -1,6 +1,6 @@
 """How much of a UART's bytes is payload: arithmetic, and bytes counted on the wire.
 
-    python -m benchmarks.framing
+    python -m benchmarks.link.framing
 
 Payload is inputs, outputs and each sample's ticks as packed; the rest is delimiters, COBS, CRC,
 number, op, count and the head of the ticks. The last column is what ticks of four bytes would take.

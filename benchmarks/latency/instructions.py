@@ -1,6 +1,6 @@
 """Exact instruction counts: 1000 repeats of one input, over ten starts of the emulator.
 
-python -m benchmarks.instructions
+python -m benchmarks.latency.instructions
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """Fuzzing of both sides of the protocol; `make fuzz`.
 
-python -m benchmarks.fuzz [--runs N] [--streams N] [--decodes N] [--keep]
+python -m benchmarks.link.fuzz [--runs N] [--streams N] [--decodes N] [--keep]
 
 1. The firmware's code under clang's libFuzzer, ASan and UBSan: N lives of a board,
    each lived twice.
@@ -32,12 +32,12 @@ from harness.link.protocol import (
     parse_step_values,
 )
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 NATIVE = ROOT / "tests" / "native"
 CORPUS = NATIVE / "corpus.txt"
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "firmware")]
 
-from streams import fake_answers, native_answers, random_streams, sealed  # noqa: E402
+from fakes.streams import fake_answers, native_answers, random_streams, sealed  # noqa: E402
 from test_native import SOURCE, compile_command  # noqa: E402
 
 CLANG = "clang++-14", "clang++"

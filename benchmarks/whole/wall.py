@@ -1,6 +1,6 @@
 """Wall time of whole commands, warm: pytest on qemu-m4, and a new model to its first answer.
 
-python -m benchmarks.wall
+python -m benchmarks.whole.wall
 """
 
 import json

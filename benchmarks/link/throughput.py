@@ -1,6 +1,6 @@
 """Inferences per second through the public API on qemu-m4: batches against one sample per line.
 
-python -m benchmarks.throughput
+python -m benchmarks.link.throughput
 """
 
 import time

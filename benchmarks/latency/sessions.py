@@ -1,7 +1,7 @@
 """Record session medians of one board, run after run, for the figures on the gate.
 
-python -m benchmarks.sessions virtual --runs 400
-python -m benchmarks.sessions qemu-m4 --runs 4
+python -m benchmarks.latency.sessions virtual --runs 400
+python -m benchmarks.latency.sessions qemu-m4 --runs 4
 
 A run opens the board anew; its sessions begin with a reset, as those of `--hil-sessions`. Every
 other run of the virtual board has its clock stretched by 3 %: a slowdown through the whole harness.

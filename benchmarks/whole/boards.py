@@ -1,6 +1,6 @@
 """Wall time of a whole pytest run on four emulated boards, against two. Firmware is built before.
 
-python -m benchmarks.boards
+python -m benchmarks.whole.boards
 """
 
 import os

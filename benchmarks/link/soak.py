@@ -2,7 +2,7 @@
 
 That is 2^32 microseconds, with a turn of its 32 bits of ticks every 172 s.
 
-python -m benchmarks.soak [BOARD_SECONDS]
+python -m benchmarks.link.soak [BOARD_SECONDS]
 """
 
 import sys
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.mlperf_client import MlperfClient
+from benchmarks.link.mlperf_client import MlperfClient
 from harness.board.registry import load_registry
 from harness.errors import Where
 from harness.firmware.build import Builder

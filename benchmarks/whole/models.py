@@ -1,6 +1,6 @@
 """Course models: training, Fashion-MNIST through the emulated board, the whole board suite.
 
-python -m benchmarks.models [train] [images] [suite] [goldens]
+python -m benchmarks.whole.models [train] [images] [suite] [goldens]
 
 Without arguments the first three. `goldens` compares every stored golden of every model, where the
 board suite takes fewer of slow models.
@@ -27,7 +27,7 @@ from harness.rig.open import RigOptions, open_board
 from models.images import fashion
 from models.recipe import Request
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PROJECT = find_project()
 BOARD = load_registry()["qemu-m4"]
 TRAINED = {

@@ -1,6 +1,6 @@
 """Both runtimes on the emulated M4: flash, RAM, instructions, and a warm rebuild with a new model.
 
-python -m benchmarks.runtimes [--tflm DIR]
+python -m benchmarks.whole.runtimes [--tflm DIR]
 """
 
 import argparse

@@ -1,0 +1,1 @@
+"""Measurements of what latency rests on: instruction counts, sessions and the gate."""

@@ -1,0 +1,1 @@
+"""Measurements of the link: framing, throughput, faults, fuzzing and a soak."""

@@ -1,0 +1,1 @@
+"""Measurements of whole runs: wall time, boards, runtimes, models, training."""
