@@ -142,8 +142,8 @@ def aa_spread(sd: Floats, n: int, m: int) -> Floats:
 
     The standard error of the ratio of two medians, sd * sqrt(pi/2 * (1/n + 1/m)), times
     1 + 60 / (n + m - 2)**2, since so few sessions know their own spread badly. That factor was
-    found by simulation (benchmarks/latency/gate.py): with it three spreads are exceeded by chance less
-    than once in 1000 for 3 to 20 normal or heavy-tailed sessions, however large their spread.
+    found by simulation (benchmarks/latency/gate.py): with it three spreads are exceeded by chance
+    less than once in 1000 for 3 to 20 normal or heavy-tailed sessions, however large their spread.
     """
     widening = 1 + _WIDENING / (n + m - 2) ** 2
     return np.asarray(sd * _MEDIAN_EFFICIENCY * math.sqrt(1 / n + 1 / m) * widening)
