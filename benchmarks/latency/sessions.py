@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.opened import opened
-from harness.measure.csvfile import append, read
+from harness.measure.csvfile import append, read_rows
 from harness.rig.open import OpenBoard
 
 FOLDER = Path(__file__).parent / "recorded"
@@ -64,7 +64,7 @@ def session_medians(
 def recorded(board: str) -> dict[float, dict[int, list[SessionMedian]]]:
     """The sessions of a committed recording, by factor and run."""
     rows: dict[float, dict[int, list[SessionMedian]]] = {}
-    for row in read(FOLDER / f"{board}.csv", SessionMedian).rows:
+    for row in read_rows(FOLDER / f"{board}.csv", SessionMedian).rows:
         rows.setdefault(row.slow, {}).setdefault(row.run, []).append(row)
     return rows
 

@@ -46,7 +46,7 @@ def columns(kind: type[Any]) -> tuple[str, ...]:
 def cell(value: object) -> str:
     """Text of one cell: empty for None, six significant digits for a float, lower-case booleans.
 
-    Text that a spreadsheet would take for a formula gets an apostrophe in front, which `read` takes
+    Text that a spreadsheet would take for a formula gets an apostrophe in front, which `read_rows` takes
     away again; characters that cannot be printed are replaced, line ends among them.
     """
     if value is None:
@@ -116,7 +116,7 @@ def _layout(kind: type[Any]) -> dict[str, _Column]:
     return {item.name: _column(item, hints[item.name]) for item in fields(kind)}
 
 
-def read(path: Path, kind: type[Row]) -> Loaded[Row]:
+def read_rows(path: Path, kind: type[Row]) -> Loaded[Row]:
     """Every row that can be read.
 
     An older file's missing columns get the record's defaults; a newer file's unknown ones are left

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import ReportError
-from harness.measure.csvfile import cell, read
+from harness.measure.csvfile import cell, read_rows
 from harness.measure.gate import (
     LEAST_DELTA,
     SHARED_LEAST_DELTA,
@@ -164,7 +164,7 @@ def load_runs(path: Path) -> Baselines:
         ReportError: absent, an empty folder, or not one file with latency rows.
     """
     if not path.is_dir():
-        loaded = read(path, LatencyRow)
+        loaded = read_rows(path, LatencyRow)
         runs, notes = runs_of(loaded.rows)
         return Baselines(source=str(path), runs=runs, notes=loaded.notes + notes)
     parts, others = [], []

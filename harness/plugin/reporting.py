@@ -24,7 +24,7 @@ from harness.errors import (
     RigError,
     StaleFirmware,
 )
-from harness.measure.csvfile import beside, read
+from harness.measure.csvfile import beside, read_rows
 from harness.measure.profile import profile_from, profile_table
 from harness.measure.tables import LayerRow
 from harness.outcome import Outcome, of_error, worst
@@ -166,7 +166,7 @@ class Reporting:
         if not self._rig.options.profile or not path.is_file():
             return
         runs = {row.run for row in self._rig.tally.rows}
-        rows = [row for row in read(path, LayerRow).rows if row.run in runs]
+        rows = [row for row in read_rows(path, LayerRow).rows if row.run in runs]
         if not rows:
             return
         terminalreporter.write_sep("=", "hil layers")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import ReportError
-from harness.measure.csvfile import beside, columns, read
+from harness.measure.csvfile import beside, columns, read_rows
 from harness.measure.tables import (
     RUN,
     LatencyRow,
@@ -175,7 +175,7 @@ class _Tables:
             self.notes.append(f"{error.what}: left out")
 
     def _add(self, path: Path, kind: type[Any]) -> None:
-        loaded = read(path, kind)
+        loaded = read_rows(path, kind)
         self.notes += loaded.notes
         known = self._rows[kind]
         for row in loaded.rows:

@@ -11,7 +11,7 @@ import pytest
 from fakes import described
 
 from harness.errors import ReportError
-from harness.measure.csvfile import Loaded, append, beside, cell, columns, read
+from harness.measure.csvfile import Loaded, append, beside, cell, columns, read_rows
 from harness.measure.tables import LatencyRow
 
 ROOT = Path(__file__).parents[2]
@@ -152,13 +152,13 @@ def test_text_comes_back_as_it_was_and_is_no_formula(tmp_path: Path, text: str) 
         (found,) = csv.DictReader(file)
     assert not found["mcu"].startswith(("=", "+", "-", "@"))
     assert found["p50_us"] == "-1.5"
-    assert read(path, LatencyRow).rows == (described.row(mcu=text, p50_us=-1.5),)
+    assert read_rows(path, LatencyRow).rows == (described.row(mcu=text, p50_us=-1.5),)
 
 
 def test_what_cannot_be_printed_tears_no_row(tmp_path: Path) -> None:
     path = tmp_path / "latency.csv"
     append(path, [described.row(mcu="a\nb\r\tc\0")])
-    (found,) = read(path, LatencyRow).rows
+    (found,) = read_rows(path, LatencyRow).rows
     assert found.mcu == "a?b??c?".replace("?", "\N{REPLACEMENT CHARACTER}")
 
 
@@ -168,7 +168,7 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
         git_commit="abc", flash_bytes=26208, p50_us=12.5, n=1000, emulated=True, scope="run"
     )
     append(path, [ROW, full])
-    assert read(path, LatencyRow) == Loaded(rows=(ROW, full))
+    assert read_rows(path, LatencyRow) == Loaded(rows=(ROW, full))
 
 
 def without(path: Path, *names: str) -> None:
@@ -186,7 +186,7 @@ def test_an_older_files_missing_columns_get_defaults(tmp_path: Path) -> None:
     path = tmp_path / "latency.csv"
     append(path, [described.row(scope="run", p50_us=2.0)])
     without(path, "scope", "run", "flags")
-    assert read(path, LatencyRow) == Loaded(rows=(described.row(p50_us=2.0),))
+    assert read_rows(path, LatencyRow) == Loaded(rows=(described.row(p50_us=2.0),))
 
 
 def test_a_newer_files_columns_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_a_newer_files_columns_are_named_and_the_rest_is_read(tmp_path: Path) ->
     append(path, [ROW])
     header, line = path.read_text().splitlines()
     path.write_text(f"{header},joules\n{line},0.1\n")
-    loaded = read(path, LatencyRow)
+    loaded = read_rows(path, LatencyRow)
     assert loaded.rows == (ROW,)
     assert loaded.notes == (f"{path} is from a newer version: joules left out",)
 
@@ -206,7 +206,7 @@ def test_lines_that_cannot_be_read_are_named_and_counted(tmp_path: Path) -> None
     lines[2] = lines[2].partition(",")[0]
     lines[3] = lines[3].replace(",1,false,", ",one,false,")
     path.write_text("\n".join(lines))
-    loaded = read(path, LatencyRow)
+    loaded = read_rows(path, LatencyRow)
     assert [item.session for item in loaded.rows] == ["a"]
     assert loaded.notes == (
         f"{path}: 3 lines are left out: line 3 has 1 of {len(COLUMNS)} cells, line 4 (clock_hz: "
@@ -219,12 +219,12 @@ def test_a_file_that_is_none_of_ours_is_refused_by_name(tmp_path: Path, content:
     path = tmp_path / "other.csv"
     path.write_text(content)
     with pytest.raises(ReportError, match="other.csv has no rows of LatencyRow: it is without"):
-        read(path, LatencyRow)
+        read_rows(path, LatencyRow)
 
 
 def test_an_absent_file_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="cannot read .*none.csv: No such file"):
-        read(tmp_path / "none.csv", LatencyRow)
+        read_rows(tmp_path / "none.csv", LatencyRow)
 
 
 def test_other_tables_are_beside_latency_csv() -> None:
@@ -234,7 +234,7 @@ def test_other_tables_are_beside_latency_csv() -> None:
 
 @pytest.mark.parametrize("count", [42, 45])
 def test_real_files_of_older_versions_are_read_whole(count: int) -> None:
-    loaded = read(ROOT / f"tests/vectors/csv/latency-{count}-columns.csv", LatencyRow)
+    loaded = read_rows(ROOT / f"tests/vectors/csv/latency-{count}-columns.csv", LatencyRow)
     assert loaded.notes == () and len(loaded.rows) == 4
     assert {item.board for item in loaded.rows} <= {"qemu-m4", "virtual"}
     assert all(item.n == 1000 and item.run is None for item in loaded.rows)

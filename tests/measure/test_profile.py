@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.errors import ModelError
-from harness.measure.csvfile import append, read
+from harness.measure.csvfile import append, read_rows
 from harness.measure.latency import Timer
 from harness.measure.profile import StepTicks, profile_of, profile_table, shape_text
 from harness.measure.tables import LayerRow
@@ -148,4 +148,4 @@ def test_rows_survive_their_file(tmp_path) -> None:
         observing_instructions=8,
     )
     append(tmp_path / "layers.csv", [row])
-    assert read(tmp_path / "layers.csv", LayerRow).rows == (row,)
+    assert read_rows(tmp_path / "layers.csv", LayerRow).rows == (row,)

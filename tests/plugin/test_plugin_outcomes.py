@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from fakes.pytests import SMALL, cases, properties, rows
 
-from harness.measure.csvfile import read
+from harness.measure.csvfile import read_rows
 from harness.measure.tables import LayerRow
 from harness.outcome import Outcome
 from harness.text import WIDTH
@@ -287,7 +287,7 @@ def test_a_report_is_of_this_run_and_profiles_are_of_another_build(run):
     (row,) = rows(run.path / "reports" / "latency.csv")
     page = (run.path / "out" / "report.html").read_text()
     assert row["run"] in page or row["firmware_build"][:8] in page
-    layers = read(run.path / "reports" / "layers.csv", LayerRow).rows
+    layers = read_rows(run.path / "reports" / "layers.csv", LayerRow).rows
     assert {layer.run for layer in layers} == {row["run"]}
     assert {layer.firmware_build for layer in layers} != {row["firmware_build"]}
     assert sum(layer.instructions_p50 for layer in layers) <= layers[0].whole_instructions

@@ -9,7 +9,7 @@ import pytest
 
 from harness.board.registry import load_registry
 from harness.errors import BoardRebooted
-from harness.measure.csvfile import read
+from harness.measure.csvfile import read_rows
 from harness.measure.tables import RUN, SESSION, LatencyRow, MemoryRow, OutputRow, SampleRow
 from harness.model.resolve import resolve_model
 from harness.project import find_project
@@ -39,7 +39,7 @@ def measured(board_id: str, plan: Plan, model=SINE, **options):
 
 
 def latency_rows(plan: Plan) -> list[LatencyRow]:
-    loaded = read(plan.csv, LatencyRow)
+    loaded = read_rows(plan.csv, LatencyRow)
     assert loaded.notes == ()
     return list(loaded.rows)
 
@@ -62,14 +62,14 @@ def test_every_start_of_an_emulated_board_counts_the_same_and_its_cold_invoke_is
     rows = measured("qemu-m4", replace(plan, sessions=3)).sessions
     assert len({row.instructions_p50 for row in rows}) == 1
     assert all(row.cold_instructions >= row.instructions_p50 > 2000 for row in rows)
-    samples = read(plan.csv.with_name("samples.csv"), SampleRow).rows
+    samples = read_rows(plan.csv.with_name("samples.csv"), SampleRow).rows
     assert {sample.instructions for sample in samples} == {rows[0].instructions_p50}
     assert {row.clock_check for row in rows} == {"skipped: emulated"}
 
 
 def test_samples_are_kept_raw_and_give_the_statistics_of_the_row(plan):
     recorded = measured("virtual", replace(plan, sessions=2, samples=101))
-    samples = read(plan.csv.with_name("samples.csv"), SampleRow).rows
+    samples = read_rows(plan.csv.with_name("samples.csv"), SampleRow).rows
     assert [sample.index for sample in samples] == [*range(101), *range(101)]
     assert {sample.run for sample in samples} == {recorded.run.run}
     for row in recorded.sessions:
@@ -85,7 +85,7 @@ def test_samples_are_kept_raw_and_give_the_statistics_of_the_row(plan):
 
 def test_outputs_stand_beside_golden_float_and_truth(plan):
     recorded = measured("qemu-m4", plan)
-    rows = read(plan.csv.with_name("outputs.csv"), OutputRow).rows
+    rows = read_rows(plan.csv.with_name("outputs.csv"), OutputRow).rows
     assert len(rows) == recorded.run.samples == 256
     assert all(row.board_raw == row.golden_raw for row in rows)
     assert all(abs(row.truth - np.sin(row.x)) < 1e-4 for row in rows)
@@ -94,7 +94,7 @@ def test_outputs_stand_beside_golden_float_and_truth(plan):
 
 def test_memory_is_in_the_row_and_by_section_in_its_table(plan):
     row = measured("qemu-m4", plan).run
-    parts = read(plan.csv.with_name("memory.csv"), MemoryRow).rows
+    parts = read_rows(plan.csv.with_name("memory.csv"), MemoryRow).rows
     assert {part.run for part in parts} == {row.run}
     assert sum(part.flash_bytes for part in parts) == row.flash_bytes
     assert sum(part.ram_bytes for part in parts) == row.ram_bytes
@@ -116,7 +116,7 @@ def test_a_board_without_firmware_has_no_memory_of_its_own(plan):
 def test_outputs_of_a_classifier_have_labels_and_pictures_have_no_rows(plan):
     digits = resolve_model("mnist_dnn", PROJECT.artifacts)
     measured("virtual", plan, digits)
-    rows = read(plan.csv.with_name("outputs.csv"), OutputRow).rows
+    rows = read_rows(plan.csv.with_name("outputs.csv"), OutputRow).rows
     assert {row.element for row in rows} == set(range(10))
     assert {row.label for row in rows} <= set(range(10))
     assert sum(row.board_real for row in rows if row.sample == 0) == pytest.approx(1, abs=0.05)
