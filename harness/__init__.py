@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from harness.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from harness.board.registry import Board, load_registry
     from harness.errors import BoardError, HilError, RigError
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from harness.model.resolve import resolve_model
     from harness.rig.open import OpenBoard, RigOptions, open_board
     from harness.rig.sessions import Plan, measure_board
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Artifact",

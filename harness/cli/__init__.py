@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-import harness
 from harness.board.registry import RUNTIMES
 from harness.cli.baseline import register as register_baseline
 from harness.cli.board import bench, build, flash, infer, profile, virtual
@@ -31,6 +30,7 @@ from harness.rig.open import (
 )
 from harness.rig.profiling import DEFAULT_RUNS
 from harness.terminal import progress_on
+from harness.version import __version__
 
 EXIT_USAGE = 2
 EPILOG = """\
@@ -50,11 +50,11 @@ def _positive(text: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="hil",
-        description=harness.__doc__,
+        description="Hardware-in-the-loop tests and benchmarks for TinyML.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"hil {harness.__version__}")
+    parser.add_argument("--version", action="version", version=f"hil {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:

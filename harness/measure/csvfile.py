@@ -46,8 +46,8 @@ def columns(kind: type[Any]) -> tuple[str, ...]:
 def cell(value: object) -> str:
     """Text of one cell: empty for None, six significant digits for a float, lower-case booleans.
 
-    Text that a spreadsheet would take for a formula gets an apostrophe in front, which `read_rows` takes
-    away again; characters that cannot be printed are replaced, line ends among them.
+    Text that a spreadsheet would take for a formula gets an apostrophe in front, which `read_rows`
+    takes away again; characters that cannot be printed are replaced, line ends among them.
     """
     if value is None:
         return ""

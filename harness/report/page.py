@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-import harness
 from harness.board.registry import Registry
 from harness.errors import ReportError
 from harness.files import write_atomic
@@ -24,6 +23,7 @@ from harness.report.figures.training import training_exhibits
 from harness.report.figures.trend import trend_exhibit
 from harness.report.verdicts import Overall, Verdicts, overall, verdicts_of
 from harness.text import figure_text, size_text
+from harness.version import __version__
 
 TEMPLATES = Path(__file__).with_name("templates")
 ABSENT = "–"
@@ -140,7 +140,7 @@ def compose(
         title="Hardware-in-the-loop report",
         made=now.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         source=str(evidence.source),
-        version=harness.__version__,
+        version=__version__,
         overall=overall(
             [(label_of(i.subject), e.verdicts) for i, e in zip(chosen, entries, strict=True)]
         ),

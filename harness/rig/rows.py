@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import harness
 from harness.errors import BoardRebooted
 from harness.firmware.elf import memory_parts
 from harness.link.dut import Measurement
@@ -29,6 +28,7 @@ from harness.measure.tables import (
 )
 from harness.model.tensor import activate, dequantize
 from harness.rig.open import OpenBoard
+from harness.version import __version__
 
 MOST_OUTPUTS = 256
 MOST_ELEMENTS = 16
@@ -92,7 +92,7 @@ def blank_row(opened: OpenBoard, *, run: str, commit: str | None, now: datetime)
         golden_accuracy=classes.golden_accuracy if classes else None,
         run=run,
         host=platform.node() or None,
-        harness_version=harness.__version__,
+        harness_version=__version__,
         compiler=firmware.compiler if firmware else None,
         flags=firmware.flags if firmware else None,
     )

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import harness
 from harness.errors import HilError, StartFailed, Where
 from harness.link.faults import Faults, FaultyBoard, Unplugged, parse_faults
 from harness.link.protocol import Capability, Hello
@@ -29,6 +28,7 @@ from harness.model.artifact import Artifact
 from harness.model.interpreters import TflmInterpreter, tflm_version
 from harness.model.resolve import resolve_model
 from harness.model.tensor import batch_from_bytes
+from harness.version import __version__
 
 BOARD_ID = "virtual"
 MAX_PAYLOAD = 4096
@@ -38,7 +38,7 @@ _STOP_S = 2.0
 
 def virtual_build_id(model_sha256: str) -> str:
     """Build id, 16 bytes in hex: its "firmware" is this package, TFLM's wheel and the model."""
-    parts = (harness.__version__, str(tflm_version()), model_sha256)
+    parts = (__version__, str(tflm_version()), model_sha256)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
@@ -234,7 +234,7 @@ def _plain(value: float | bool) -> str:
 
 
 def _import_path() -> str:
-    here = str(Path(harness.__file__).parent.parent)
+    here = str(Path(__file__).parents[2])
     inherited = os.environ.get("PYTHONPATH")
     return os.pathsep.join([here, inherited]) if inherited else here
 

@@ -264,7 +264,9 @@ def test_nights_are_kept_and_shown_together_where_a_history_is_named(
         assert done.returncode == 0, done.stdout + done.stderr
         assert (reports / "report.html").is_file()
         shutil.move(reports / "latency.csv", tmp_path / "gone.csv")
-    nights = [csvfile.read_rows(path, LatencyRow).rows for path in history.glob("left/*/latency.csv")]
+    nights = [
+        csvfile.read_rows(path, LatencyRow).rows for path in history.glob("left/*/latency.csv")
+    ]
     assert [len(rows) for rows in nights] == [6, 6], "five sessions and the run"
     assert len({rows[-1].run for rows in nights}) == 2
     assert "Trend of sine int8" in (reports / "trend.html").read_text()
