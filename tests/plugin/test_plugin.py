@@ -19,7 +19,7 @@ from harness.rig.qemu import QEMU
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[2]
-BOARD_TESTS = ROOT / "tests" / "board" / "test_on_board.py"
+BOARD_TESTS = ROOT / "harness" / "suite" / "test_on_board.py"
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def silent():
 @pytest.fixture(autouse=True)
 def own_rig(monkeypatch, tmp_path):
     monkeypatch.setenv("HIL_LOCK_DIR", str(tmp_path / "locks"))
-    monkeypatch.setattr("harness.rig.Builder", BuiltBefore)
+    monkeypatch.setattr("harness.rig.open.Builder", BuiltBefore)
     quick = LinkOptions(timeout_s=0.1, attempts=8, silent_attempts=3)
     monkeypatch.setattr("harness.rig.attach.PROBE", quick)
     monkeypatch.setattr("harness.rig.recovery.PROBE", quick)
@@ -496,7 +496,7 @@ def test_a_board_that_breaks_in_mid_run_is_brought_back_by_the_same_steps(machin
 
 
 def test_an_emulated_board_is_reset_as_a_whole(monkeypatch):
-    monkeypatch.setattr("harness.rig.Builder", Builder)
+    monkeypatch.setattr("harness.rig.open.Builder", Builder)
     with open_board(load_registry()["qemu-m4"], SINE, PROJECT, RigOptions()) as opened:
         where = opened.dut.link.where
         error = LinkTimeout(where=where, in_flight="INFER", timeout_s=1, attempts=1, received=b"")

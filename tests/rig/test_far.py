@@ -163,7 +163,7 @@ def real_at(url: str) -> RigOptions:
 
 @pytest.mark.parametrize("scheme", ["rfc2217", "socket"])
 def test_a_real_far_board_with_the_very_build_is_used_as_it_is(scheme, monkeypatch):
-    monkeypatch.setattr("harness.rig.Builder", BuiltBefore)
+    monkeypatch.setattr("harness.rig.open.Builder", BuiltBefore)
     with (
         far_board(scheme) as (_, url),
         open_board(NANO, SINE, PROJECT, real_at(url)) as opened,
@@ -173,7 +173,7 @@ def test_a_real_far_board_with_the_very_build_is_used_as_it_is(scheme, monkeypat
 
 
 def test_a_real_far_board_with_other_firmware_is_not_flashed_from_here(monkeypatch):
-    monkeypatch.setattr("harness.rig.Builder", BuiltBefore)
+    monkeypatch.setattr("harness.rig.open.Builder", BuiltBefore)
     with (
         far_board("socket", Faults(wrong_model=True)) as (_, url),
         pytest.raises(StaleFirmware, match="model SHA-256") as caught,

@@ -165,10 +165,10 @@ def test_run_group_ends_when_the_command_does_not_when_its_children_do(tmp_path)
 INTERRUPTED = """
 import sys
 from pathlib import Path
-from harness.rig.flash import finished_first, run_group
+from harness.process import defer_signals, run_group
 
 try:
-    with finished_first("the upload"):
+    with defer_signals("the upload"):
         run_group([sys.executable, "-c", {upload!r}], Path(sys.argv[1]), timeout_s=60)
         print("uploaded", flush=True)
     print("went on", flush=True)
