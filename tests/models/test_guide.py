@@ -48,7 +48,6 @@ def checkout(tmp_path: Path) -> Path:
             )
         else:
             shutil.copy(source, target)
-    shutil.copytree(ROOT / "tests" / "board", tmp_path / "tests" / "board")
     return tmp_path
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import harness
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("model", "measure", "link", "board", "firmware", "rig", "report", "plugin", "cli")
 """In the order in which they may import; the single files of harness/ come before all."""
@@ -52,7 +54,14 @@ def test_a_package_imports_leftwards_only(package: str) -> None:
 
 def test_single_files_import_no_package() -> None:
     for path in (ROOT / "harness").glob("*.py"):
-        assert packages_imported(path) & set(PACKAGES) == set(), path
+        if path.name != "__init__.py":
+            assert packages_imported(path) & set(PACKAGES) == set(), path
+
+
+def test_the_public_surface_is_for_users_and_nothing_of_the_harness_imports_it() -> None:
+    public = {f"harness.{name}" for name in harness.__all__}
+    for path in files("harness"):
+        assert {*imports(path)} & {*public, "harness"} == set(), path
 
 
 @pytest.mark.parametrize("package", ("model", "measure"))
