@@ -1,4 +1,4 @@
-"""Files that are put into place whole."""
+"""Writing files atomically."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file in one step: whoever reads it sees the old content or the new, never a part.
+    """Write a file in one step: readers see the old content or the new, never a part.
 
     Raises:
         OSError: it cannot be written; the old file is as it was.

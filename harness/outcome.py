@@ -1,4 +1,4 @@
-"""What a run came to: outcomes, their precedence and the exit status each has."""
+"""Outcomes of tests and runs: their precedence and exit statuses."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from harness.errors import (
 
 
 class Outcome(Enum):
-    """What became of one test; the value is the word that every report uses.
+    """The outcome of one test; the value is the word that every report uses.
 
-    In order of precedence. What is known to be wrong with the product comes before what a rig left
-    unknown: CI may run a sick rig again or wave it through, and must not hide a wrong answer by it.
+    In order of precedence. A known fault of the product comes before a rig that left things
+    unknown: CI may repeat or excuse a sick rig, and must not hide a wrong answer by doing so.
     """
 
     FAILED = "failed"
@@ -33,12 +33,12 @@ class Outcome(Enum):
 
     @property
     def exit_status(self) -> int:
-        """Status of a run that this is the worst of; 2 to 5 are pytest's own."""
+        """Exit status of a run whose worst outcome this is; 2 to 5 are pytest's own."""
         return _EXIT_STATUS.get(self, 0)
 
     @property
     def gates(self) -> bool:
-        """Whether a run with it is no success."""
+        """Whether a run with this outcome fails."""
         return self.exit_status != 0
 
 
@@ -52,13 +52,13 @@ _EXIT_STATUS = {
 
 
 def worst(outcomes: Iterable[Outcome]) -> Outcome:
-    """The outcome that a run with all of these comes to; PASSED of none."""
+    """The outcome of a run with all of these; PASSED if there are none."""
     order = list(Outcome)
     return min(outcomes, key=order.index, default=Outcome.PASSED)
 
 
 def of_error(error: BaseException, *, on_board: bool) -> Outcome:
-    """What an exception out of a test, a fixture or a command means.
+    """The outcome that an exception from a test, a fixture or a command means.
 
     A failed build or an unknown name is no sick rig: the sources or the command are wrong, and
     nobody should wave that through. An assertion is about numbers where the test uses a board.

@@ -1,4 +1,4 @@
-"""How work that takes a while says how far it is; who shows that is not its business."""
+"""Progress of long work: reported here, shown elsewhere."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Advance = Callable[[int], None]
 
 
 class Progress(Protocol):
-    """Told of every piece of work when it begins, for the length of a `with` block."""
+    """Called when a piece of work begins; the `with` block lasts as long as the work."""
 
     def __call__(self, what: str, total: int | None = None) -> AbstractContextManager[Advance]:
-        """Work begins.
+        """Begin a piece of work.
 
         Args:
             what: in a few words, with the board it is done on.
@@ -25,15 +25,15 @@ class Progress(Protocol):
 
 @contextmanager
 def no_progress(what: str, total: int | None = None) -> Iterator[Advance]:
-    """Progress that nobody looks at."""
+    """A Progress that shows nothing."""
     yield lambda count: None
 
 
 @dataclass(slots=True)
 class Task:
-    """Work that began at `start` of some clock, of which `done` parts of `total` are over.
+    """Work that began at clock time `start`, with `done` of `total` parts finished.
 
-    `begun` is how much of the next part is done, as far as work within it told.
+    `begun` is the share of the next part that nested work has reported as done.
     """
 
     what: str
@@ -43,13 +43,13 @@ class Task:
     begun: float = 0.0
 
     def advance(self, count: int) -> None:
-        """As many more parts are done."""
+        """Count this many more parts as done."""
         self.done += count
         self.begun = 0.0
 
     @property
     def share(self) -> float | None:
-        """From 0 to 1; None where the total is unknown, or proved wrong."""
+        """Share done, from 0 to 1; None if the total is unknown or was exceeded."""
         if not self.total or self.done > self.total:
             return None
         return min(1.0, (self.done + self.begun) / self.total)
@@ -57,7 +57,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """How far everything under way is. `share` is from 0 to 1, None if unknown."""
+    """Progress of all work under way. `share` is from 0 to 1, None if unknown."""
 
     what: str
     share: float | None
@@ -65,7 +65,7 @@ class State:
 
 
 def state(tasks: Sequence[Task], now: float) -> State:
-    """The state of tasks, each begun within the one before it.
+    """The state of nested tasks.
 
     A task within another's part counts as that part: half of the second part of two is 3/4. The
     share and the time are those of the first task whose total is known, else of the last. How far

@@ -1,4 +1,4 @@
-"""Where things are: the project's sources, and the folder for everything that is made from them."""
+"""Where the project's sources lie, and the folder for everything built from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.errors import RigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """`root` holds platformio.ini, firmware/ and models/artifacts/; `state` is ours to write."""
+    """`root` holds platformio.ini, firmware/ and models/artifacts/; `state` is where builds go."""
 
     root: Path
     state: Path

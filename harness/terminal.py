@@ -1,4 +1,4 @@
-"""What commands say on the terminal while they work; and how modules of commands are hooked in."""
+"""Progress on a terminal, and plain lines on standard error."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ Down and up first: at the bottom of the screen this scrolls, so that there is a 
 
 
 def wants_progress(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether somebody looks at the stream: a terminal that can move its cursor, not in CI."""
+    """Whether to show progress: on a terminal that can move its cursor, not in CI."""
     in_ci = bool(environment.get("CI"))
     return stream.isatty() and not in_ci and environment.get("TERM") not in (None, "", "dumb")
 
 
 @contextmanager
 def progress_on(stream: TextIO, place: Place = ON_THE_LINE) -> Iterator[Progress]:
-    """Progress shown on a stream if it is a terminal, and not a byte written to any other."""
+    """Show progress on a stream if it is a terminal; write nothing to any other."""
     if not wants_progress(stream):
         yield no_progress
         return
@@ -187,6 +187,6 @@ def line(now: State, columns: int, *, unicode: bool = True) -> str:
 
 
 def _on_a_line(what: str, columns: int) -> str:
-    """Text on one line, cut if it is too long: it goes away in a moment."""
+    """Text on one line, cut if it is too long; it is shown for a moment only."""
     plain = "".join(char if char.isprintable() else "?" for char in what)
     return shortened(plain, columns)

@@ -58,14 +58,14 @@ def duration(us: float | None) -> str:
 
 
 def figure_text(value: float) -> str:
-    """A number as people read it: four digits that count, more before the point if there are."""
+    """A number with four significant digits; all digits before the decimal point are kept."""
     if abs(value) >= 1000 or value == int(value):
         return f"{value:,.0f}"
     return f"{value:.4g}"
 
 
 def size_text(count: float) -> str:
-    """Bytes as people say them: 812 B, 26.2 KB, 4.2 MB (powers of ten, as memory is sold)."""
+    """Bytes for people: 812 B, 26.2 KB, 4.2 MB (powers of ten)."""
     for unit, size in (("MB", 1e6), ("KB", 1e3)):
         if count >= size:
             return f"{count / size:.3g} {unit}"
@@ -85,7 +85,7 @@ class TableEntry:
 
 
 def grouped_table(headings: tuple[str, ...], entries: Sequence[TableEntry]) -> list[str]:
-    """Lines of a table of entries, those of one group in a row under a line that names it.
+    """Lines of a table of entries; entries of one group follow a line that names it.
 
     No line is wider than WIDTH and no name is cut: one that leaves no room for the figures stands
     on a line of its own above them, and figures too wide for a table are listed.

@@ -88,7 +88,7 @@ The virtual board never can: TFLM's Python package runs whole models only."""
 def check_identity(
     hello: Hello, *, where: Where, model_sha256: str, build_id: str, runtime: str
 ) -> None:
-    """Raise StaleFirmware unless the board runs the very model, build and runtime expected."""
+    """Raise StaleFirmware unless HELLO names the expected model, build and runtime."""
     found = (
         ("model SHA-256", model_sha256, hello.model_sha256.hex()),
         ("build id", build_id, hello.build_id.hex()),
@@ -148,7 +148,7 @@ class Dut:
         """Resynchronize and say HELLO.
 
         Args:
-            options: other patience than the link's.
+            options: timeouts and attempts to use instead of the link's.
 
         Raises:
             BoardStatus: the board answers, but its setup failed.
@@ -175,10 +175,10 @@ class Dut:
         return self._hello
 
     def resync(self) -> None:
-        """Find the frame boundary again and see that the board still knows this session.
+        """Find the frame boundary again and check that the board still knows this session.
 
         Raises:
-            BoardRebooted: it does not.
+            BoardRebooted: it does not know the session.
         """
         self.link.resync(quiet_s=0)
         self.link.request(Op.READ, struct.pack("<IH", 0, 1))
@@ -216,7 +216,7 @@ class Dut:
         return dequantize(self.infer(batch).outputs, self.output)
 
     def infer_staged(self, batch: NDArray[Any]) -> Inference:
-        """As `infer`, but each sample by WRITE, RUN and READ: the other path to the same bytes."""
+        """As `infer`, by WRITE, RUN and READ for each sample: a second path to the same bytes."""
         raw = batch_bytes(batch, self.input)
         size = self.input.size_bytes
         samples = [raw[at : at + size] for at in range(0, len(raw), size)]
@@ -279,9 +279,9 @@ class Dut:
         return ClockStamp(before_s=before_s, after_s=after_s, board_us=int(match[1]))
 
     def memory(self) -> BoardMemory | None:
-        """How deep the board's stack was since its reset; None if the board cannot tell.
+        """The largest stack depth since the board's reset; None if the board cannot tell.
 
-        Ask after what is to be in it.
+        Ask after the invokes whose stack use you want to know.
         """
         if not self.hello.capabilities & Capability.MEMORY:
             return None
@@ -362,7 +362,7 @@ class Dut:
         return max_run_count(self.hello.max_payload)
 
     def _affordable(self) -> int:
-        """Invokes that fit into the time budget; one alone until the first was seen."""
+        """Invokes that fit into the time budget; a single one until its duration is known."""
         if self._invoke_s == 0.0:
             return 1
         return max(1, int(REQUEST_BUDGET_S / self._invoke_s))
@@ -376,7 +376,7 @@ class Dut:
         """Call `once(at, count)` over `total` samples, as many at a time as link and time allow.
 
         Damaged bytes make the batches smaller, whole ones make them grow again; a batch that never
-        gets through is cut and asked anew.
+        gets through is cut in two and asked again.
         """
         at = 0
         with self.progress(self._named(work), total) as advance:

@@ -1,4 +1,4 @@
-"""Faults of the virtual board: what goes wrong on demand."""
+"""Faults that the virtual board injects on demand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.errors import RigError, UnknownName
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """What goes wrong, on demand.
+    """Faults to inject into a virtual board.
 
     drop, flip, duplicate: probability for each byte, either way. delay: probability for each answer
     to come delay_ms late. hang, reboot: probability for each answer that the board falls silent, or
@@ -98,13 +98,13 @@ class Noise:
 
 
 class BytePeer(Protocol):
-    """Bytes in, bytes out."""
+    """The other end of a line: takes bytes and returns the bytes it answers with."""
 
     def feed(self, data: bytes) -> bytes:
-        """What it answers."""
+        """The bytes it answers with."""
 
     def boot(self) -> None:
-        """Forget everything."""
+        """Start anew, as after a reset."""
 
 
 class Unplugged(Exception):
@@ -112,7 +112,7 @@ class Unplugged(Exception):
 
 
 class FaultyBoard:
-    """A board and a line to it on which things go wrong. It counts what it did: see `struck`."""
+    """A board behind a line with injected faults; `struck` counts the faults injected."""
 
     def __init__(self, board: BytePeer, faults: Faults) -> None:
         self.noise = Noise(faults)
@@ -124,7 +124,7 @@ class FaultyBoard:
         self._hangs = False
 
     def power_cycle(self) -> None:
-        """What ends a hang."""
+        """Restart the board, which ends a hang."""
         self._hangs = False
         self._board.boot()
 
@@ -145,7 +145,7 @@ class FaultyBoard:
         return self.noise(reply), self._faults.delay_ms / 1000 if late else 0.0
 
     def _lost(self) -> bool:
-        """Whether something else happens instead of the answer."""
+        """Whether a fault takes the place of this answer."""
         if self._answers == self._faults.vanish_after:
             raise Unplugged
         if self._answers == self._faults.hang_after or self._hits("hang"):

@@ -37,7 +37,7 @@ _NOT_UNDERSTOOD = (Status.BAD_FRAME, Status.FRAME_TOO_LONG)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkOptions:
-    """Patience of a link.
+    """How long and how often a link asks.
 
     timeout_s: for a reply, beyond the board's own computing. attempts: on a line that brings
     damaged bytes. silent_attempts: on one that brings none.
@@ -50,7 +50,7 @@ class LinkOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkStats:
-    """What a link has seen since it was opened."""
+    """Counts of requests, retries and their causes since the link was opened."""
 
     requests: int = 0
     retries: int = 0
@@ -140,7 +140,7 @@ class Link:
 
         Args:
             compute_s: what the board may take on top of the link's own timeout.
-            options: other patience than the link's, for this request.
+            options: timeouts and attempts for this request, instead of the link's.
 
         Raises:
             BoardStatus: the board answered with ERROR.
@@ -180,7 +180,7 @@ class Link:
         )
 
     def resync(self, quiet_s: float = 0.02) -> bytes:
-        """End whatever is unfinished on either side and drop what is unread; returns the latter."""
+        """End an unfinished frame on either side; drop unread bytes and return them."""
         self._write(b"\0", None)
         dropped = self._splitter.reset()
         while data := self._read(quiet_s, None):
@@ -332,7 +332,7 @@ class Link:
 
 @contextmanager
 def attach_link_log(link: Link) -> Iterator[None]:
-    """Errors that leave the block carry what passed on the link."""
+    """Attach the link log to any HilError that leaves the block."""
     try:
         yield
     except HilError as error:

@@ -1,4 +1,4 @@
-"""MLPerf Tiny's commands, as the virtual board answers them: docs/protocol.md says how."""
+"""The MLPerf Tiny runner's commands, as the virtual board answers them (docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -140,5 +140,5 @@ class Mlperf:
 
 
 def _count(word: str) -> int | None:
-    """The number, or None for anything but decimal digits. Leading zeros are as many as fit."""
+    """A decimal number, leading zeros allowed; None for anything but digits."""
     return int(word) if word.isascii() and word.isdigit() else None

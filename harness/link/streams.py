@@ -42,7 +42,7 @@ class ByteStream(Protocol):
         """Queue all bytes."""
 
     def close(self) -> None:
-        """Let go of the port. Idempotent."""
+        """Close the port. Idempotent."""
 
 
 class SocketStream:

@@ -69,7 +69,7 @@ class _Refusal(Exception):
 
 
 class _Text:
-    """Printable text up to MAX_LINE bytes, or the reason why it is none."""
+    """A line of printable text of at most MAX_LINE bytes, or the reason why it is refused."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -165,7 +165,7 @@ class VirtualBoard:
         self.boot()
 
     def boot(self) -> None:
-        """Forget everything, as after a reset."""
+        """Start anew, as after a reset."""
         longest = self.hello.max_payload + 4
         self._frame_capacity = longest + -(-longest // 254)
         self._mode = "idle"
@@ -309,7 +309,7 @@ class VirtualBoard:
         return self._ticks() * 1_000_000 // self.hello.tick_hz
 
     def invoke_times(self, count: int) -> bool:
-        """Whether so many invokes on the input succeeded."""
+        """Run this many invokes on the input; False if one failed."""
         try:
             for index in range(count):
                 self._timed_invoke(bytes(self.input), index)

@@ -21,11 +21,11 @@ class ClockStamp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockRate:
-    """How much faster the board's clock runs than the host's, in millionths.
+    """How much faster the board's clock runs than the host's, in parts per million.
 
-    The true rate lies within `ppm` plus and minus `error_ppm`: no estimate of a spread, but what
-    the stamps' own widths leave possible. `span_s` is how long it was looked at. Where no constant
-    rate explains all stamps it is not `steady`, and ppm is that of the first and last ones.
+    The true rate lies within `ppm` plus and minus `error_ppm`: hard bounds from the width of the
+    stamps, not an estimate of spread. `span_s` is the time observed. If no constant rate explains
+    all stamps, `steady` is False and `ppm` is the rate between the first and the last stamp.
     """
 
     ppm: float
@@ -45,7 +45,7 @@ def _bounds(first: ClockStamp, last: ClockStamp) -> tuple[float, float] | None:
 
 
 def clock_rate(stamps: Sequence[ClockStamp]) -> ClockRate | None:
-    """The rates that every pair of stamps allows, as Cristian's clock reading bounds an offset.
+    """Bounds on the clock rate from every pair of stamps, after Cristian's clock reading.
 
     F. Cristian, "Probabilistic clock synchronization", Distributed Computing 3 (1989): the remote
     clock was read at some time between sending and receiving, and nothing more is assumed.
@@ -73,7 +73,7 @@ def clock_rate(stamps: Sequence[ClockStamp]) -> ClockRate | None:
 
 
 def judge_clock(rate: ClockRate | None, tolerance_ppm: float) -> str:
-    """`ok` or `off` where that is sure, `unsteady`, or `cannot tell`."""
+    """`ok` or `off` where the bounds decide it, else `unsteady` or `cannot tell`."""
     if rate is None:
         return UNKNOWN
     if not rate.steady:

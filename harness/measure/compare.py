@@ -1,4 +1,4 @@
-"""Are the board's outputs right, and if not, who is the odd one out?"""
+"""Comparing a board's outputs with the golden, and finding the cause of a difference."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.model.tensor import TensorSpec, activate, dequantize
 
 
 class Verdict(str, Enum):
-    """Of one comparison: all bytes right and accurate, bytes wrong, or right but inaccurate."""
+    """Verdict of a comparison: equal and accurate, different bytes, or equal but inaccurate."""
 
     PASS = "pass"
     MISMATCH = "mismatch"
@@ -23,7 +23,7 @@ class Verdict(str, Enum):
 
 
 class Culprit(str, Enum):
-    """Who differs from all others when something differs."""
+    """The cause of a difference: the one source that disagrees with all others."""
 
     NONE = "none"
     CONVERTER = "converter"
@@ -64,10 +64,10 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classes:
-    """Of a classifier, as shares of all samples.
+    """How well a classifier does, as shares of all samples.
 
-    accuracy: right answers of the board. golden_accuracy: of the judge. agreement: board and judge
-    give the same class. float_agreement: board and float model do; None without the latter.
+    accuracy: right answers of the board. golden_accuracy: of the golden. agreement: both give the
+    same class. float_agreement: board and float model do; None without a float model.
     """
 
     accuracy: float
@@ -218,7 +218,7 @@ def attribute(
     repeated: tuple[Reading, ...],
     accurate: bool,
 ) -> Culprit:
-    """Who is the odd one out.
+    """Name the cause of a difference.
 
     golden: the stored golden differs from the same interpreter run here and now, so that nobody
         can be trusted to judge.

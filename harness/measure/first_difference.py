@@ -1,4 +1,4 @@
-"""The first operator whose output differs from the golden's: the attribution at its sharpest."""
+"""The first operator whose output on the board differs from the golden's."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Element:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstDifference:
-    """The first operator at which a board and the golden part.
+    """The first operator whose output differs between a board and the golden.
 
     `kind` names all operators that the board's step stands for; `index`, `name`, `dtype` and
     `shape` are of the one whose output it leaves. `first` are the first of the `differing`
@@ -73,7 +73,7 @@ def difference_at(
     source: str,
     second: NDArray[Any] | None = None,
 ) -> FirstDifference:
-    """What differs at an operator. NaNs of the same bits are equal.
+    """Compare one operator's outputs; NaNs with the same bits are equal.
 
     Args:
         kind: the operators that the board's step stands for.
@@ -107,7 +107,7 @@ def difference_at(
 
 
 def _unlike(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where bits differ: 0.0 and -0.0 do, as their bytes do."""
+    """Where the bits differ; so 0.0 and -0.0 differ."""
     bits = np.dtype(f"u{one.dtype.itemsize}")
     unlike: NDArray[np.bool_] = one.view(bits) != other.view(bits)
     return unlike

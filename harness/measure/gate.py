@@ -39,7 +39,7 @@ Truths = NDArray[np.bool_]
 
 
 class LatencyVerdict(Enum):
-    """What two runs say of each other; the value is the word that every report uses."""
+    """The gate's verdict on two runs; the value is the word that every report uses."""
 
     FASTER = "faster"
     SAME = "same"
@@ -66,7 +66,7 @@ class Sessions:
 
     @property
     def median(self) -> float:
-        """Of the figures; there must be one at least."""
+        """Median of the figures, of which there is at least one."""
         return float(np.median(self.figures))
 
 
@@ -108,7 +108,7 @@ class RatioEstimate:
 
     @property
     def faster(self) -> Truths:
-        """The mirror: the same verdict as `slower` with the sides exchanged."""
+        """As `slower`, with the sides exchanged."""
         return np.asarray((1 / self.ratio > 1 + self.delta) & (self.high < 1))
 
     @property
@@ -138,7 +138,7 @@ def session_sd(base: Floats, new: Floats) -> Floats:
 
 
 def aa_spread(sd: Floats, n: int, m: int) -> Floats:
-    """What two runs of the same firmware differ by: the A/A spread, relative.
+    """The A/A spread: how far two runs of the same firmware differ, relative.
 
     The standard error of the ratio of two medians, sd * sqrt(pi/2 * (1/n + 1/m)), times
     1 + 60 / (n + m - 2)**2, since so few sessions know their own spread badly. That factor was
@@ -152,14 +152,13 @@ def aa_spread(sd: Floats, n: int, m: int) -> Floats:
 def weigh(
     base: Floats, new: Floats, *, step_us: float = 0.0, least_delta: float = LEAST_DELTA
 ) -> RatioEstimate:
-    """Everything the verdict rests on, for many pairs of runs at once.
+    """Ratios, intervals and deltas for many pairs of runs at once.
 
-    The interval is the percentile bootstrap of the ratio of medians, over sessions. Medians of so
-    few have few values, so its distribution is summed in full and not drawn: there is no seed,
-    and the same data give the same verdict. Before, sessions beyond the fence are moved onto it:
-    else one bad session of five among the baseline's hides any slowdown smaller than its own.
-    There is no fence on the fast side: what disturbs a board makes it slower, so a few fast
-    sessions among slow ones are what it can do, and an alarm would be false.
+    The interval is the percentile bootstrap of the ratio of medians, over sessions. With so few
+    sessions the bootstrap distribution is summed exactly instead of sampled: there is no seed, and
+    the same data give the same verdict. Slow outliers are winsorized first, or one bad session of
+    five in the baseline would hide any slowdown smaller than its own. Fast outliers are kept:
+    disturbances make a board slower, so a few fast sessions show what it can do.
 
     Args:
         base, new: us, shapes (..., n) and (..., m); 3 sessions at least on each side.
@@ -208,7 +207,7 @@ def bootstrap(base: Floats, new: Floats) -> tuple[Floats, Floats]:
 
 
 def _medians(sessions: Floats) -> tuple[Floats, Floats]:
-    """The medians that resamples of the sessions can have, (..., k), and their odds, (k,)."""
+    """Medians that resamples of the sessions can have, (..., k), and their probabilities, (k,)."""
     first, second, odds = _median_odds(sessions.shape[-1])
     ordered = np.sort(sessions, axis=-1)
     return (ordered[..., first] + ordered[..., second]) / 2, odds

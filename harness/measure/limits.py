@@ -1,4 +1,4 @@
-"""Limits on latency: what a measurement must not exceed, and by whose rule."""
+"""Limits on latency, from a test's arguments or the rig file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an inference spends its time: the cost of each operator out of raw ticks."""
+"""The cost of each operator of an inference, from raw ticks."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from harness.text import shortened, table
 class StepTicks:
     """Raw ticks of n observed invokes on one input: of each step (n, steps), of the whole (n,).
 
-    `empty` (n,) and `pitch` (n,) are what observing cost at each: what a step that does nothing is
-    told to take, and from its beginning to that of the next.
+    `empty` (n,) and `pitch` (n,) are the cost of observing: the ticks reported for a step that does
+    nothing, and the ticks from its start to the start of the next step.
     """
 
     steps: NDArray[np.uint32]
@@ -35,8 +35,8 @@ class StepTicks:
 class Cost:
     """Medians over the observed invokes; `instructions` where an emulator counts them, else None.
 
-    Each is the median of its own: medians of parts need not add up to the median of the whole.
-    On an emulated board all invokes take the same, and they do.
+    Medians of the parts need not add up to the median of the whole; on an emulated board, where
+    all invokes take the same, they do.
     """
 
     ticks: float
@@ -46,7 +46,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerTime:
-    """What one step costs, the cost of observing it taken off.
+    """The cost of one step, without the cost of observing it.
 
     `index`, `name` and `shape` are of the operator whose output the step leaves, `operator` names
     all that it stands for (`MAX_POOL_2D+RESHAPE`). `macs` are multiply-accumulates an inference.
@@ -67,7 +67,7 @@ class LayerTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """An inference operator by operator: whole = sum of the layers + between.
+    """The cost of an inference by operator: whole = sum of the layers + between.
 
     `whole` is the observed invoke without the cost of observing, `observing` that cost, `between`
     what lies between and around the steps. `n` is how many invokes were observed.
@@ -97,10 +97,10 @@ def _count(
     pitch: NDArray[np.int64],
     whole: NDArray[np.int64],
 ) -> _Counted:
-    """Take the cost of observing off.
+    """Subtract the cost of observing.
 
-    A step is told to take `empty` too much. The whole, free of its own two readings already, holds
-    a `pitch` for each step, which is all that observing a step costs.
+    Each step reads `empty` too high. The whole, which already excludes its own two readings, holds
+    one `pitch` for each step, which is all that observing a step costs.
     """
     net = steps - empty[:, None]
     observing = pitch * steps.shape[1]
@@ -145,7 +145,7 @@ def profile_of(
     clock_hz: int,
     icount_shift: int | None,
 ) -> Profile:
-    """The profile out of raw ticks.
+    """Compute the profile from raw ticks.
 
     Args:
         steps: what the firmware was built to observe.
@@ -179,7 +179,7 @@ def profile_of(
 
 
 def step_name(step: Step, operators: Sequence[Operator]) -> str:
-    """The kinds of the operators that a step stands for, joined by `+`."""
+    """The operators that a step covers, joined by `+`."""
     return "+".join(operators[index].kind for index in step.operators)
 
 
@@ -214,7 +214,7 @@ def shape_text(shape: tuple[int, ...]) -> str:
 
 
 def profile_table(profile: Profile) -> str:
-    """A table of at most 80 columns, and below it what lies between and what was taken off."""
+    """A table of at most 80 columns; below it the cost between steps and of observing."""
     emulated = profile.whole.instructions is not None
     unit, rate = ("instr", "MAC/instr") if emulated else ("us", "MAC/cycle")
     rows = [
@@ -242,7 +242,7 @@ def profile_table(profile: Profile) -> str:
 
 
 def profile_from(rows: Sequence[LayerRow]) -> Profile:
-    """The profile that rows of one run were written of."""
+    """The profile that the rows of one run hold."""
     first = rows[0]
     hz_ticks = first.p50_ticks / first.p50_us if first.p50_us else 1.0
 

@@ -1,4 +1,4 @@
-"""The rows of the CSV files, and plain-text tables; docs/csv.md says what each column means."""
+"""The records of the five CSV tables; docs/csv.md says what each column means."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class SampleRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputRow:
-    """A row of `outputs.csv`: one element of one output, of the board and of what judges it.
+    """A row of `outputs.csv`: one element of one output, from the board and from the golden.
 
     `x` is the input where it is one number. `board` and `golden` are as the board sent them,
     `board_real` to `truth` in the model's unit. `label` is the class of a classifier's sample.
@@ -140,7 +140,7 @@ class OutputRow:
 
 
 def time_text(when: datetime) -> str:
-    """A time in UTC as the columns `time_utc` have it."""
+    """A time in UTC in the form of the columns `time_utc`."""
     return when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
