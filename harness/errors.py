@@ -22,6 +22,7 @@
     +-- ModelError          a model file is foreign, corrupt or not for this runtime
     |   +-- TooLarge        the firmware with this model does not fit the board
     |   +-- MissingKernel   the TFLM library lacks operators of the model
+    +-- WrongUse            a setting that cannot be, or settings that exclude each other
     +-- ReportError         a CSV, baseline or report cannot be read or made
     +-- TensorError         a tensor's shape, dtype, scale or values do not fit
 
@@ -315,6 +316,10 @@ class MissingKernel(ModelError):
         )
         self.operators = operators
         self.library = library
+
+
+class WrongUse(HilError):
+    """A setting or argument that cannot be; nothing was started."""
 
 
 class ReportError(HilError):

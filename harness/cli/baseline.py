@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.cli.command import Command
+from harness.cli.settings import add_settings, sources_of
 from harness.errors import ReportError
-from harness.measure.baseline import DEFAULT_BASELINES, load_baselines, save
+from harness.measure.baseline import load_baselines, save
 from harness.measure.runs import Baselines, Key, Run, load_runs, newest
 from harness.measure.versus import FORMATS, any_slower, as_csv, as_markdown, as_text, versus
 from harness.outcome import Outcome
-from harness.rig.open import DEFAULT_CSV
+from harness.settings import BASELINE, CSV, DEFAULT_BASELINES
 from harness.terminal import say
 from harness.text import WIDTH, counted, table
 
@@ -26,15 +27,16 @@ def baseline(options: argparse.Namespace) -> int:
 
 def _save(options: argparse.Namespace) -> int:
     """Put the newest complete run of each board and model into a baseline file."""
-    measured = load_runs(options.csv)
+    csv, target = sources_of(options)[CSV], _baseline_file(options)
+    measured = load_runs(csv)
     _say_notes(measured.notes)
     chosen = [run for run in newest(measured.runs).values() if _asked_for(run, options)]
     if not chosen:
         raise ReportError(
-            f"{options.csv} has no complete run{_filters(options)}",
+            f"{csv} has no complete run{_filters(options)}",
             hint="Measure one: hil bench --sessions 5, or pytest --hil-sessions 5",
         )
-    done = save(options.baseline, chosen, replace_old=options.replace)
+    done = save(target, chosen, replace_old=options.replace)
     _say_notes(done.notes)
     for run in chosen:
         how = "replaced" if run.key in done.replaced else "saved"
@@ -42,13 +44,13 @@ def _save(options: argparse.Namespace) -> int:
     few = [run for run in chosen if not run.figures.exact and len(run.figures.figures) < 3]
     for run in few:
         say(f"{run.key}: of under 3 sessions nothing can be told; take --sessions 5")
-    print(f"in {options.baseline}")
+    print(f"in {target}")
     return 0
 
 
 def _list(options: argparse.Namespace) -> int:
     """One line for each baseline of a file."""
-    found = _existing(options.baseline)
+    found = _existing(_baseline_file(options))
     runs = newest(found.runs).values()
     print(table(("board", "runtime", "model", "median", "sessions", "commit"), _listed(runs)))
     return 0
@@ -70,12 +72,12 @@ def _listed(runs: Iterable[Run]) -> list[tuple[str, ...]]:
 
 def _show(options: argparse.Namespace) -> int:
     """Everything of the baselines whose key has all the words given."""
-    found = _existing(options.baseline)
+    found = _existing(_baseline_file(options))
     runs = newest(found.runs)
     shown = [run for key, run in runs.items() if all(word in str(key) for word in options.words)]
     if not shown:
         raise ReportError(
-            f"{options.baseline} has no baseline with {' and '.join(options.words)}",
+            f"{found.source} has no baseline with {' and '.join(options.words)}",
             hint="hil baseline list shows what it has.",
         )
     print("\n\n".join("\n".join(_described(run)) for run in shown))
@@ -115,6 +117,10 @@ def _sessions(run: Run) -> str:
 def _median(run: Run) -> str:
     figures = run.figures
     return f"{figures.median:.0f} instr" if figures.exact else f"{figures.median:.6g} us"
+
+
+def _baseline_file(options: argparse.Namespace) -> Path:
+    return sources_of(options)[BASELINE] or DEFAULT_BASELINES
 
 
 def _existing(path: Path) -> Baselines:
@@ -168,22 +174,28 @@ def compare(options: argparse.Namespace) -> int:
 
 def register(command: Command) -> None:
     """Add `hil baseline` and `hil compare` to the command line."""
-    acts = command(baseline).add_subparsers(required=True, metavar="save|list|show")
+    _register_baseline(command(baseline))
+    _register_compare(command(compare))
+
+
+def _register_baseline(parser: argparse.ArgumentParser) -> None:
+    acts = parser.add_subparsers(required=True, metavar="save|list|show")
+    made = {}
     for act in (_save, _list, _show):
-        text = act.__doc__ or ""
-        sub = acts.add_parser(act.__name__[1:], help=text, description=text)
-        sub.set_defaults(act=act)
-        sub.add_argument("--baseline", type=Path, default=DEFAULT_BASELINES, metavar="FILE")
-        if act is _save:
-            sub.add_argument("--csv", type=Path, default=DEFAULT_CSV, metavar="FILE")
-            sub.add_argument("--replace", action="store_true", help="baselines of the same key go")
-            sub.add_argument("--board", nargs="+", metavar="ID", help="only these")
-            sub.add_argument("--model", nargs="+", metavar="NAME", help="only these")
-        if act is _show:
-            sub.add_argument("words", nargs="+", metavar="WORD", help="board, model, hash...")
-    comparing = command(compare)
-    comparing.add_argument("a", type=Path, metavar="A", help="CSV or folder: before")
-    comparing.add_argument("b", type=Path, metavar="B", help="CSV or folder: after")
-    comparing.add_argument("--format", choices=FORMATS, default=FORMATS[0])
-    comparing.add_argument("--output", type=Path, metavar="FILE")
-    comparing.add_argument("--gate", action="store_true", help="exit status 12 if one is slower")
+        name, text = act.__name__[1:], act.__doc__ or ""
+        made[name] = acts.add_parser(name, help=text, description=text)
+        made[name].set_defaults(act=act)
+        add_settings(made[name], f"baseline {name}")
+    saving = made["save"]
+    saving.add_argument("--replace", action="store_true", help="baselines of the same key go")
+    saving.add_argument("--board", nargs="+", metavar="ID", help="only these")
+    saving.add_argument("--model", nargs="+", metavar="NAME", help="only these")
+    made["show"].add_argument("words", nargs="+", metavar="WORD", help="board, model, hash...")
+
+
+def _register_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("a", type=Path, metavar="A", help="CSV or folder: before")
+    parser.add_argument("b", type=Path, metavar="B", help="CSV or folder: after")
+    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0])
+    parser.add_argument("--output", type=Path, metavar="FILE")
+    parser.add_argument("--gate", action="store_true", help="exit status 12 if one is slower")

@@ -5,53 +5,44 @@ from __future__ import annotations
 import argparse
 import textwrap
 import time
-from dataclasses import replace
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 
-from harness.board.rigfile import RigFile
+from harness.cli.command import Command, errors_noted, worst_status
 from harness.cli.profile import show_profile
 from harness.cli.report import report_to
-from harness.cli.rig import rig_file
+from harness.cli.settings import add_settings, refuse_several, sources_of
+from harness.cli.work import Work, one_work, works
 from harness.errors import TensorError
 from harness.firmware.build import Builder
 from harness.firmware.elf import has_symbols, memory_parts
 from harness.firmware.memory import memory_table_rows
-from harness.link.faults import parse_faults
+from harness.link.faults import Faults, parse_faults
 from harness.measure.baseline import load_baselines
 from harness.measure.gate import LatencyVerdict
 from harness.measure.tables import LatencyRow
 from harness.model.resolve import resolve_model
-from harness.outcome import Outcome, worst
+from harness.outcome import Outcome
 from harness.project import find_project, git_commit
 from harness.report.summary import summary
-from harness.rig.open import (
-    OpenBoard,
-    RigOptions,
-    open_board,
-)
-from harness.rig.profiling import append_profile
+from harness.rig.open import OpenBoard
+from harness.rig.profiling import DEFAULT_RUNS, append_profile
 from harness.rig.sessions import Judging, Plan, judged_by, measure_board
 from harness.rig.virtual import serve
+from harness.settings import (
+    BASELINE,
+    CSV,
+    MODEL,
+    PROFILE,
+    REPORT,
+    SAMPLES,
+    SESSIONS,
+    TRACK,
+    Sources,
+)
 from harness.terminal import say
 from harness.text import table
-
-
-def _rig_options(options: argparse.Namespace, file: RigFile, board_id: str) -> RigOptions:
-    return RigOptions(
-        lock_timeout_s=options.lock_timeout,
-        runtime=options.runtime,
-        port=options.port,
-        plugged=file.plugged(board_id),
-        neighbours=file.neighbours(board_id),
-        flash=options.flash,
-        tflm=options.tflm,
-        arena_bytes=options.arena,
-        check_support=not options.unchecked,
-        progress=options.progress,
-    )
 
 
 def _say_what_it_took(opened: OpenBoard) -> None:
@@ -63,20 +54,17 @@ def _say_what_it_took(opened: OpenBoard) -> None:
 
 def build(options: argparse.Namespace) -> int:
     """Build firmware and print where it is and what it takes."""
-    project = find_project()
-    board = rig_file(options)[1][options.board]
-    runtime = board.runtime(options.runtime)
-    artifact = resolve_model(options.model, project.artifacts, runtime)
-    say(f"building {artifact.name} for {board.id} with {runtime}")
+    work = one_work(options)
+    say(f"building {work.artifact.name} for {work.board.id} with {work.runtime}")
     start = time.monotonic()
     builder = Builder(
-        project,
-        tflm=options.tflm,
-        arena_bytes=options.arena,
-        check_support=not options.unchecked,
-        progress=options.progress,
+        work.project,
+        tflm=work.options.tflm,
+        arena_bytes=work.options.arena_bytes,
+        check_support=work.options.check_support,
+        progress=work.options.progress,
     )
-    firmware = builder.build(board, runtime, artifact)
+    firmware = builder.build(work.board, work.runtime, work.artifact)
     print(f"{firmware.elf}\nbuild id {firmware.build_id}")
     if firmware.library and firmware.arena:
         print(f"TFLM from {firmware.library}, folder {firmware.library.folder or 'of PlatformIO'}")
@@ -97,31 +85,26 @@ def memory_table(elf: Path) -> str:
 
 def flash(options: argparse.Namespace) -> int:
     """Build and upload, whatever the board runs, and see that it answers as the very build."""
-    project = find_project()
-    file, registry = rig_file(options)
-    board = registry[options.board]
-    if board.emulated:
-        say(f"{board.id} is emulated: it gets its firmware whenever it starts; nothing to upload")
+    work = one_work(options)
+    if work.board.emulated:
+        say(f"{work.board.id} is emulated: it starts with its firmware; nothing to upload")
         return 0
-    artifact = resolve_model(options.model, project.artifacts)
-    say(f"{board.id}: build {artifact.name}, upload, greet")
-    with open_board(board, artifact, project, _rig_options(options, file, board.id)) as opened:
+    say(f"{work}: build, upload, greet")
+    with work.open(flash="always") as opened:
         _say_what_it_took(opened)
-        print(f"{board.id} at {opened.port} runs build {opened.dut.hello.build_id.hex()}")
+        print(f"{work.board.id} at {opened.port} runs build {opened.dut.hello.build_id.hex()}")
     return 0
 
 
 def infer(options: argparse.Namespace) -> int:
     """Invoke the model once on a board with the numbers given, in the model's own unit."""
-    project = find_project()
-    file, registry = rig_file(options)
-    board = registry[options.board]
-    runtime = board.runtime(options.runtime)
-    artifact = resolve_model(options.model, project.artifacts, runtime)
-    spec = artifact.inputs[0]
+    work = one_work(options)
+    spec = work.artifact.inputs[0]
     if len(options.values) != spec.elements:
-        raise TensorError(f"model {artifact.name} takes {spec.elements} number(s) per inference")
-    with open_board(board, artifact, project, _rig_options(options, file, board.id)) as opened:
+        raise TensorError(
+            f"model {work.artifact.name} takes {spec.elements} number(s) per inference"
+        )
+    with work.open() as opened:
         _say_what_it_took(opened)
         values = np.array(options.values, dtype=np.float32)
         outputs = opened.dut.infer_real(values)
@@ -130,50 +113,66 @@ def infer(options: argparse.Namespace) -> int:
 
 
 def bench(options: argparse.Namespace) -> int:
-    """Compare and measure boards, append to the CSV, print the summary."""
-    project = find_project()
-    file, registry = rig_file(options)
-    plan = Plan(
-        samples=options.samples,
-        sessions=options.sessions,
-        csv=options.csv,
-        commit=git_commit(project.root),
-        judge=_judge(options),
+    """Compare and measure boards, append to the CSV, print the summary.
+
+    A board that breaks stops neither the others nor the summary and the report.
+    """
+    sources = sources_of(options)
+    profiled, report = sources[PROFILE], sources[REPORT]
+    asked = works(sources, options.progress)
+    plan = _plan(sources)
+    rows: list[LatencyRow] = []
+    statuses: list[int] = []
+    for work in asked:
+        with errors_noted(statuses):
+            rows.append(_measure(work, plan))
+            if profiled:
+                _append_profile(work, rows[-1], plan.csv)
+    statuses += [_outcome(row).exit_status for row in rows]
+    if rows:
+        print(summary(rows, plan.csv))
+    runs = {row.run for row in rows if row.run is not None}
+    if report is not None and runs:
+        with errors_noted(statuses):
+            report_to(report, plan.csv, runs=runs, progress=options.progress)
+    return worst_status(statuses)
+
+
+def _plan(sources: Sources) -> Plan:
+    return Plan(
+        samples=sources[SAMPLES],
+        sessions=sources[SESSIONS],
+        csv=sources[CSV],
+        commit=git_commit(find_project().root),
+        judge=_judge(sources),
     )
-    rows = []
-    asked = (options.runtime or "").split(",")
-    for board_id, name in product(options.board, asked):
-        board = registry[board_id]
-        runtime = board.runtime(name or None)
-        artifact = resolve_model(options.model, project.artifacts, runtime)
-        say(
-            f"{board_id}, {runtime}: build, start, compare, {options.sessions} x {options.samples} "
-            "timed invokes"
-        )
-        chosen = replace(_rig_options(options, file, board_id), runtime=runtime)
-        with open_board(board, artifact, project, chosen) as opened:
-            _say_what_it_took(opened)
-            row = measure_board(opened, plan).run
-            rows.append(row)
-            if row.verdict != "pass":
-                say(str(opened.comparison()))
-        if options.profile and board.attachment != "virtual" and row.run is not None:
-            say(f"{board_id}, {runtime}: build to be profiled")
-            append_profile(board, artifact, project, chosen, run=row.run, csv=options.csv)
-    print(summary(rows, options.csv))
-    if options.report is not None:
-        runs = {row.run for row in rows if row.run is not None}
-        report_to(options.report, options.csv, runs=runs, progress=options.progress)
-    return worst(_outcome(row) for row in rows).exit_status
 
 
-def _judge(options: argparse.Namespace) -> Judging | None:
-    if options.baseline is None:
+def _measure(work: Work, plan: Plan) -> LatencyRow:
+    say(f"{work}: build, start, compare, {plan.sessions} x {plan.samples} timed invokes")
+    with work.open() as opened:
+        _say_what_it_took(opened)
+        row = measure_board(opened, plan).run
+        if row.verdict != "pass":
+            say(str(opened.comparison()))
+    return row
+
+
+def _append_profile(work: Work, row: LatencyRow, csv: Path) -> None:
+    if work.board.attachment == "virtual" or row.run is None:
+        return
+    say(f"{work}: build to be profiled")
+    append_profile(work.board, work.artifact, work.project, work.options, run=row.run, csv=csv)
+
+
+def _judge(sources: Sources) -> Judging | None:
+    baseline = sources[BASELINE]
+    if baseline is None:
         return None
-    baselines = load_baselines(options.baseline)
+    baselines = load_baselines(baseline)
     for note in baselines.notes:
         say(note)
-    return judged_by(baselines, track=options.track)
+    return judged_by(baselines, track=sources[TRACK])
 
 
 def _outcome(row: LatencyRow) -> Outcome:
@@ -184,20 +183,56 @@ def _outcome(row: LatencyRow) -> Outcome:
 
 def profile(options: argparse.Namespace) -> int:
     """Show where an inference on a board spends its time, operator by operator."""
-    project = find_project()
-    file, registry = rig_file(options)
-    board = registry[options.board]
-    runtime = board.runtime(options.runtime)
-    artifact = resolve_model(options.model, project.artifacts, runtime)
-    say(f"{board.id}, {runtime}: build to be profiled, start, {options.n} invokes")
-    chosen = replace(_rig_options(options, file, board.id), profile=True)
-    with open_board(board, artifact, project, chosen) as opened:
+    work = one_work(options)
+    say(f"{work}: build to be profiled, start, {options.n} invokes")
+    with work.open(profile=True) as opened:
         _say_what_it_took(opened)
         return show_profile(opened, n=options.n, difference=options.first_difference)
 
 
 def virtual(options: argparse.Namespace) -> int:
-    """Serve the virtual board on a pty until interrupted; prints its port."""
-    artifact = resolve_model(options.model, find_project().artifacts)
+    """Serve the virtual board on a pty until interrupted or terminated; prints its port."""
+    sources = sources_of(options)
+    refuse_several(sources, MODEL)
+    (model,) = sources[MODEL]
+    artifact = resolve_model(model, find_project().artifacts, "tflm")
     serve(artifact, parse_faults(options.faults))
     return 0
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def register(command: Command) -> None:
+    """Hook the commands in."""
+    for run in (build, flash, bench):
+        add_settings(command(run), run.__name__)
+    _register_infer(command(infer))
+    _register_profile(command(profile))
+    _register_virtual(command(virtual))
+
+
+def _register_infer(parser: argparse.ArgumentParser) -> None:
+    add_settings(parser, "infer")
+    parser.add_argument("values", nargs="+", type=float, help="one number per input element")
+
+
+def _register_profile(parser: argparse.ArgumentParser) -> None:
+    add_settings(parser, "profile")
+    parser.add_argument("--n", type=_positive, default=DEFAULT_RUNS, help="invokes to observe")
+    parser.add_argument(
+        "--first-difference",
+        action="store_true",
+        help="also name the first operator whose output is not that of TFLM on the host",
+    )
+
+
+def _register_virtual(parser: argparse.ArgumentParser) -> None:
+    add_settings(parser, "virtual")
+    parser.add_argument(
+        "--faults", default="", help=f"such as flip=0.01&hang_after=20. {Faults.__doc__}"
+    )

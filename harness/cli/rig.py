@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from pathlib import Path
 
@@ -19,40 +18,26 @@ from harness.board.ports import (
     rig_lines,
 )
 from harness.board.registry import Board, Registry, load_registry
-from harness.board.rigfile import Plugged, RigFile, job_matrix, load_rig
+from harness.board.rigfile import Plugged, RigFile, job_matrix
 from harness.board.udev import udev_rules
 from harness.cli.command import Command
+from harness.cli.settings import add_settings, sources_of
+from harness.cli.work import rig_file
 from harness.outcome import Outcome
 from harness.project import find_project
 from harness.rig.doctor import examine
 from harness.rig.doctor_bench import examine_rig
+from harness.settings import RIG, TFLM
 from harness.terminal import say
 from harness.text import table
-
-
-def rig_option(sub: argparse.ArgumentParser) -> None:
-    """The option that `rig_file` reads."""
-    sub.add_argument("--rig", metavar="FILE", help="what is plugged in where [$HIL_RIG]")
-
-
-def _rig_path(options: argparse.Namespace) -> Path | None:
-    path = options.rig or os.environ.get("HIL_RIG")
-    return Path(path) if path else None
-
-
-def rig_file(options: argparse.Namespace) -> tuple[RigFile, Registry]:
-    """The rig file (--rig, $HIL_RIG), and the registry with its boards."""
-    registry = load_registry()
-    file = load_rig(_rig_path(options), registry)
-    return file, file.extend(registry)
 
 
 def doctor(options: argparse.Namespace) -> int:
     """Print every point with its cure; fails if something needed is missing."""
     project = find_project()
     findings = examine(project)
-    tflm = Path(options.tflm) if options.tflm else None
-    findings += examine_rig(_rig_path(options), load_registry(), project, tflm)
+    sources = sources_of(options)
+    findings += examine_rig(sources[RIG], load_registry(), project, sources[TFLM])
     for finding in findings:
         mark = "ok" if finding.ok else "MISSING" if finding.needed else "absent"
         print(f"{mark:8}{finding.point}: {finding.detail}")
@@ -65,7 +50,7 @@ def doctor(options: argparse.Namespace) -> int:
 
 def boards(options: argparse.Namespace) -> int:
     """List the boards of registry and rig file, where each is plugged in, and unknown ports."""
-    file, registry = rig_file(options)
+    file, registry = rig_file(sources_of(options))
     if options.matrix:
         print(job_matrix(file))
         return 0
@@ -130,13 +115,9 @@ def udev(options: argparse.Namespace) -> int:
 
 def register(command: Command) -> None:
     """Hook the commands in."""
-    checking = command(doctor)
-    rig_option(checking)
-    checking.add_argument(
-        "--tflm", default=os.environ.get("HIL_TFLM"), metavar="DIR", help="TFLM library [$HIL_TFLM]"
-    )
+    add_settings(command(doctor), "doctor")
     listing = command(boards)
-    rig_option(listing)
+    add_settings(listing, "boards")
     listing.add_argument("--matrix", action="store_true", help="the rig's, as JSON for CI jobs")
     listing.add_argument("--watch", action="store_true", help="show what is plugged in and out")
     command(udev)

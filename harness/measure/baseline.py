@@ -35,8 +35,6 @@ from harness.measure.runs import (
 )
 from harness.measure.tables import RUN, LatencyRow
 
-DEFAULT_BASELINES = Path("baselines.csv")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Against:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -63,10 +63,15 @@ class RunState:
 
     def options_for(self, board_id: str, runtime: str | None) -> RigOptions:
         """Rig options with what is said of one board, and a runtime."""
-        return replace(
-            self.options.rig,
+        options = self.options
+        return RigOptions(
+            lock_timeout_s=options.lock_timeout_s,
+            flash=options.flash,
+            tflm=options.tflm,
+            arena_bytes=options.arena_bytes,
+            check_support=not options.unchecked,
             runtime=runtime,
-            port=self.options.ports.get(board_id),
+            port=options.ports.get(board_id),
             plugged=self.file.plugged(board_id),
             neighbours=self.file.neighbours(board_id),
             progress=self.progress,

@@ -16,7 +16,7 @@ from harness.board.lock import hold
 from harness.board.ports import THIS_MACHINE, Bench
 from harness.board.registry import Board
 from harness.board.rigfile import Plugged
-from harness.errors import HilError, ModelError, Where
+from harness.errors import HilError, ModelError, Where, WrongUse
 from harness.firmware.build import Builder, Firmware
 from harness.link.faults import parse_faults
 from harness.link.link import LinkOptions, attach_link_log
@@ -33,14 +33,9 @@ from harness.rig.flash import PlatformioUploader, Uploader
 from harness.rig.real import RealBoard
 from harness.rig.recovery import Attempt, recover
 from harness.rig.virtual import virtual_build_id
+from harness.settings import FLASH, LOCK_TIMEOUT
 
 VIRTUAL_SCHEME = "virtual:"
-DEFAULT_MODEL = "sine"
-DEFAULT_SAMPLES = 1000
-DEFAULT_CSV = Path("reports/latency.csv")
-DEFAULT_LOCK_TIMEOUT_S = 120.0
-FLASH = ("auto", "always", "never")
-"""`auto` skips an upload when HELLO shows the very build; `never` then raises StaleFirmware."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,21 +43,23 @@ class RigOptions:
     """What a run was asked for, from the command line, ini file and environment.
 
     `port` overrides where a board is, else `plugged` says; `neighbours` are the rig file's other
-    boards, whose ports are not this one's. `runtime` None is each board's default.
-    `flash` is one of FLASH. `tflm` is a folder with a TFLM library to build with, instead of the
-    one that the board's environment pins, and `arena_bytes` the capacity of its arena instead of
-    the one planned from the model. Without `check_support` a model that the runtime is known to
-    compute wrongly is built and run all the same. `profile` is for firmware that tells the time of
-    each operator: not the one whose latency counts. `progress` is told of what takes a while.
+    boards, whose ports are not this one's. `runtime` None is each board's default. `flash` is one
+    of FLASH_CHOICES: `auto` skips an upload when HELLO shows the very build, `never` raises
+    StaleFirmware where it does not. `tflm` is a folder with a TFLM library to build with, instead
+    of the one that the board's environment pins, and `arena_bytes` the capacity of its arena
+    instead of the one planned from the model. Without `check_support` a model that the runtime is
+    known to compute wrongly is built and run all the same. `profile` is for firmware that tells the
+    time of each operator: not the one whose latency counts. `progress` is told of what takes a
+    while.
     """
 
-    lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S
+    lock_timeout_s: float = float(LOCK_TIMEOUT.default)
     runtime: str | None = None
     port: str | None = None
     link: LinkOptions = field(default_factory=LinkOptions)
     plugged: Plugged | None = None
     neighbours: tuple[Plugged, ...] = ()
-    flash: str = "auto"
+    flash: str = FLASH.default
     tflm: Path | None = None
     arena_bytes: int | None = None
     check_support: bool = True
@@ -247,12 +244,13 @@ def open_board(
         upload: PlatformIO's if None.
 
     Raises:
-        UnknownName: the board lacks the runtime.
+        UnknownName: the board lacks the runtime. WrongUse: it is no virtual board, for faults.
         ModelError, ToolMissing, BuildFailed: nothing was started.
         BoardBusy, BoardNotFound, StartFailed, FlashFailed: it could not be had.
         StaleFirmware, BoardError: it is not what was built, or does not answer.
     """
     runtime = board.runtime(options.runtime)
+    _refuse_faults(board, options.place)
     firmware = None
     if board.attachment == "virtual":
         build_id = virtual_build_id(artifact.sha256)
@@ -288,6 +286,15 @@ def open_board(
             firmware=firmware,
             ready=ready,
             cold_ticks=int(first.ticks[0]) if ready.fresh else None,
+        )
+
+
+def _refuse_faults(board: Board, place: str | None) -> None:
+    if place is not None and place.startswith(VIRTUAL_SCHEME) and board.attachment != "virtual":
+        raise WrongUse(
+            "only the virtual board can inject faults, or be at such a port",
+            where=Where(board=board.id, port=place),
+            hint="Take --board virtual, or a port of this board.",
         )
 
 

@@ -1,0 +1,74 @@
+"""The settings of `hil`: declared from the table, and looked for where pytest looks, too."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness.cli.inifile import find_ini
+from harness.errors import WrongUse
+from harness.settings import LIST, SETTINGS, TRUTH, Setting, Sources
+
+
+def settings_of(command: str) -> tuple[Setting[Any], ...]:
+    """Those that a command takes."""
+    return tuple(setting for setting in SETTINGS if command in setting.commands)
+
+
+def add_settings(parser: argparse.ArgumentParser, command: str) -> None:
+    """Declare the settings of a command.
+
+    Each may also be spelled as pytest's option of it, which the help does not repeat.
+    """
+    parser.set_defaults(command=command)
+    several = command == "bench"
+    for setting in settings_of(command):
+        declare = partial(parser.add_argument, dest=setting.name, **_how(setting, several=several))
+        declare(setting.hil_flag, help=setting.help_of(hil=True, several=several))
+        for alias in set(setting.pytest_flags) - {setting.hil_flag}:
+            declare(alias, help=argparse.SUPPRESS)
+
+
+def _how(setting: Setting[Any], *, several: bool) -> Mapping[str, Any]:
+    if setting.kind is TRUTH:
+        return {"action": "store_const", "const": "true"}
+    if setting.kind is not LIST:
+        return {"metavar": setting.metavar}
+    if several:
+        return {"metavar": setting.metavar, "action": "extend", "nargs": "+"}
+    return {"metavar": setting.metavar, "action": "append"}
+
+
+def sources_of(options: argparse.Namespace) -> Sources:
+    """Where the settings of the parsed command are looked for.
+
+    Raises:
+        WrongUse: the ini file cannot be read.
+    """
+    ini = find_ini(Path.cwd())
+    return Sources(
+        given=vars(options),
+        ini=ini.values,
+        ini_folder=ini.folder,
+        environment=os.environ,
+        hil=True,
+        known=settings_of(options.command),
+    )
+
+
+def refuse_several(sources: Sources, *settings: Setting[tuple[str, ...]]) -> None:
+    """Hold a command to one board, model or runtime.
+
+    Raises:
+        WrongUse: several are set.
+    """
+    for setting in settings:
+        if len(items := sources[setting]) > 1:
+            raise WrongUse(
+                f"this command takes one {setting.name}, {sources.said(setting).source} names "
+                f"{len(items)}: {', '.join(items)}"
+            )

@@ -1,0 +1,111 @@
+"""What a command is to do with boards: board, runtime, model and rig options, resolved as one."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from harness.board.registry import Board, Registry, load_registry
+from harness.board.rigfile import RigFile, load_rig
+from harness.cli.settings import refuse_several, sources_of
+from harness.model.artifact import Artifact
+from harness.model.resolve import resolve_model
+from harness.progress import Progress
+from harness.project import Project, find_project
+from harness.rig.open import OpenBoard, RigOptions, open_board
+from harness.settings import (
+    ARENA,
+    BOARD,
+    FLASH,
+    LOCK_TIMEOUT,
+    MODEL,
+    RIG,
+    RUNTIME,
+    TFLM,
+    UNCHECKED,
+    Sources,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One board, what it is to run, and how it is opened."""
+
+    board: Board
+    runtime: str
+    artifact: Artifact
+    project: Project
+    options: RigOptions
+
+    def __str__(self) -> str:
+        return f"{self.board.id}, {self.runtime}, {self.artifact.name}"
+
+    def open(self, **changes: Any) -> AbstractContextManager[OpenBoard]:
+        """The board opened as `open_board` does, with changes to its options."""
+        return open_board(self.board, self.artifact, self.project, replace(self.options, **changes))
+
+
+def rig_file(sources: Sources) -> tuple[RigFile, Registry]:
+    """The rig file that is set, and the registry with its boards."""
+    registry = load_registry()
+    file = load_rig(sources[RIG], registry)
+    return file, file.extend(registry)
+
+
+def one_work(options: argparse.Namespace) -> Work:
+    """What a command is to do that takes one board, one runtime and one model.
+
+    Raises:
+        WrongUse: several are set.
+        UnknownName, ModelError: as `works`.
+    """
+    sources = sources_of(options)
+    refuse_several(sources, BOARD, MODEL, RUNTIME)
+    (work,) = works(sources, options.progress)
+    return work
+
+
+def works(sources: Sources, progress: Progress) -> list[Work]:
+    """Every board that is set with every model and runtime, in the order of a run.
+
+    Raises:
+        WrongUse: a setting that cannot be.
+        UnknownName, ModelError: no such board, runtime or model.
+    """
+    project = find_project()
+    file, registry = rig_file(sources)
+    common = RigOptions(
+        lock_timeout_s=sources[LOCK_TIMEOUT],
+        flash=sources[FLASH],
+        tflm=_absolute(sources[TFLM]),
+        arena_bytes=sources[ARENA],
+        check_support=not sources[UNCHECKED],
+        progress=progress,
+    )
+    boards = sources[BOARD]
+    ports = sources.ports(boards)
+    done = []
+    for board_id, model, asked in product(boards, sources[MODEL], sources[RUNTIME] or (None,)):
+        board = registry[board_id]
+        runtime = board.runtime(asked)
+        options = replace(
+            common,
+            runtime=runtime,
+            port=ports.get(board_id),
+            plugged=file.plugged(board_id),
+            neighbours=file.neighbours(board_id),
+        )
+        artifact = resolve_model(model, project.artifacts, runtime)
+        done.append(
+            Work(board=board, runtime=runtime, artifact=artifact, project=project, options=options)
+        )
+    return done
+
+
+def _absolute(path: Path | None) -> Path | None:
+    """PlatformIO runs in another folder."""
+    return None if path is None else path.resolve()
