@@ -105,17 +105,18 @@ class TflmModel:
 
 
 class Server:
-    """Serves one board on a pty's master side until `stop_fd` closes."""
+    """Serves one board on a pty's master side, until `stop_fd` closes if there is one."""
 
-    def __init__(self, board: FaultyBoard, master: int, stop_fd: int) -> None:
+    def __init__(self, board: FaultyBoard, master: int, stop_fd: int | None) -> None:
         self._board = board
         self._master = master
         self._stop = stop_fd
 
     def run(self) -> None:
         """Answer until told to stop, or until the board is unplugged."""
+        watched = [self._master] if self._stop is None else [self._master, self._stop]
         while True:
-            ready, _, _ = select.select([self._master, self._stop], [], [])
+            ready, _, _ = select.select(watched, [], [])
             if self._stop in ready and not os.read(self._stop, 1):
                 return
             if self._master in ready:
@@ -131,8 +132,13 @@ class Server:
             data = data[os.write(self._master, data) :]
 
 
-def serve(artifact: Artifact, faults: Faults) -> None:
-    """Open a pty, print its path, and serve the virtual board on it until standard input closes."""
+def serve(artifact: Artifact, faults: Faults, *, stop_fd: int | None = None) -> None:
+    """Open a pty, print its path, and serve the virtual board on it.
+
+    Args:
+        stop_fd: ends it by closing, as the standard input of a child does when its parent is gone.
+            None: only a signal ends it.
+    """
     model = TflmModel(artifact, faults)
     hello = virtual_hello(artifact, faults, timer_read_ticks=model.read_cost())
     board = VirtualBoard(hello, model.invoke, ticks=model.ticks, clock=time.monotonic)
@@ -140,7 +146,7 @@ def serve(artifact: Artifact, faults: Faults) -> None:
     # The slave side stays open here too: reading a master without any slave raises EIO.
     tty.setraw(slave)
     print(os.ttyname(slave), flush=True)
-    Server(FaultyBoard(board, faults), master, sys.stdin.fileno()).run()
+    Server(FaultyBoard(board, faults), master, stop_fd).run()
 
 
 class VirtualProcess:
@@ -246,7 +252,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--faults", default="", help="such as flip=0.01&hang_after=20")
     options = parser.parse_args(arguments)
     try:
-        serve(resolve_model(options.model, Path()), parse_faults(options.faults))
+        artifact = resolve_model(options.model, Path())
+        serve(artifact, parse_faults(options.faults), stop_fd=sys.stdin.fileno())
     except KeyboardInterrupt:
         pass
     except HilError as error:
