@@ -11,13 +11,22 @@ from pathlib import Path
 import pytest
 from fakes.bench import NANO
 from fakes.processes import alive, children_of, name_of
+from fakes.pytests import rows
 
 from harness.board.ports import SerialPort
 from harness.board.registry import Registry
 from harness.board.rigfile import Plugged, RigFile
-from harness.cli import EXIT_USAGE
+from harness.cli import EXIT_USAGE, _parser
+from harness.cli.command import worst_status
 from harness.cli.rig import watch, whereabouts
+from harness.cli.settings import sources_of
+from harness.cli.work import works
+from harness.errors import Where
+from harness.link.link import Link
+from harness.link.protocol import VERSION, Op, parse_hello
+from harness.link.streams import open_serial
 from harness.outcome import Outcome
+from harness.progress import no_progress
 
 ROOT = Path(__file__).parents[2]
 
@@ -136,6 +145,108 @@ def test_stale_firmware_has_an_exit_status_of_its_own(hil):
     done = hil("infer", "1", "--board", "virtual", "--port", "virtual:?wrong_model=1")
     assert done.returncode == Outcome.STALE.exit_status
     assert "board runs other firmware" in done.stderr
+
+
+def measured(csv: Path) -> list[tuple[str, str]]:
+    """Board and number of samples of each run in a CSV."""
+    return [(row["board"], row["n"]) for row in rows(csv)]
+
+
+def test_environment_and_ini_file_are_obeyed_as_by_pytest(hil, tmp_path):
+    environment = {"HIL_BOARD": "virtual", "HIL_SAMPLES": "7", "HIL_REPORT": "page.html"}
+    done = hil("bench", HIL_CSV="mine.csv", **environment)
+    assert done.returncode == 0, done.stderr
+    assert measured(tmp_path / "mine.csv") == [("virtual", "7")]
+    assert (tmp_path / "page.html").is_file()
+    (tmp_path / "rig.toml").write_text(RIG)
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.pytest.ini_options]\nhil_rig = "rig.toml"\nhil_board = ["left", "virtual"]\n'
+        'hil_samples = 8\nhil_csv = "ini.csv"\nhil_port = "left=virtual:?slow=2"\n'
+    )
+    done = hil("bench", **environment)
+    assert done.returncode == 0, done.stderr
+    assert measured(tmp_path / "ini.csv") == [("left", "8"), ("virtual", "8")]
+    done = hil("bench", "--board", "left", "--hil-samples", "9", "--csv", "last.csv")
+    assert done.returncode == 0, done.stderr
+    assert measured(tmp_path / "last.csv") == [("left", "9")]
+    done = hil("infer", "1.5708")
+    assert done.returncode == EXIT_USAGE
+    assert "takes one board, ini key hil_board names 2: left, virtual" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "said"),
+    [
+        (("--samples", "0"), {}, "hil: --samples takes a positive number, not '0'"),
+        (
+            (),
+            {"HIL_FLASH": "often"},
+            "hil: $HIL_FLASH takes one of auto, always, never, not 'often'",
+        ),
+        ((), {"HIL_BOARD": "a,b", "HIL_PORT": "x"}, "hil: $HIL_PORT x: say which board"),
+        ((), {"HIL_MODEL": "cosine"}, "hil: unknown model 'cosine'"),
+        (("--port", "virtual:?flip=0.1"), {}, "only the virtual board can inject faults"),
+        ((), {"HIL_PORT": "virtual:?flip=0.1"}, "(board qemu-m4, port virtual:?flip=0.1)"),
+    ],
+)
+def test_settings_that_cannot_be_are_wrong_use(hil, arguments, environment, said):
+    done = hil("bench", *arguments, **environment)
+    assert done.returncode == EXIT_USAGE
+    assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_sick_board_stops_neither_the_others_nor_summary_and_report(hil, tmp_path):
+    (tmp_path / "rig.toml").write_text(RIG)
+    arguments = ("--board", "far", "left", "--samples", "9", "--report", "page.html")
+    done = hil("bench", "--rig", "rig.toml", *arguments)
+    assert done.returncode == Outcome.SICK.exit_status
+    assert "hil: " in done.stderr and "board far, port socket://127.0.0.1:9" in done.stderr
+    assert "left, tflm" in done.stdout and "appended to reports/latency.csv" in done.stdout
+    assert measured(tmp_path / "reports" / "latency.csv") == [("left", "9")]
+    assert (tmp_path / "page.html").is_file()
+    wrong = ("--port", "left=virtual:?wrong_output=3")
+    done = hil("bench", "--rig", "rig.toml", *arguments, *wrong)
+    assert done.returncode == Outcome.WRONG.exit_status
+    assert "board far" in done.stderr and "mismatch" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("statuses", "worst"),
+    [([], 0), ([0, 10], 10), ([10, 11], 11), ([11, 12], 12), ([12, 2], 2), ([2, 1, 0], 1)],
+)
+def test_the_worst_of_several_statuses_is_that_of_the_command(statuses, worst):
+    assert worst_status(statuses) == worst
+    assert worst_status(reversed(statuses)) == worst
+
+
+@pytest.mark.parametrize("command", ["build", "flash", "infer", "bench", "profile"])
+def test_every_command_takes_the_same_form_of_a_model(command):
+    values = ("1",) if command == "infer" else ()
+    arguments = ("--board", "nucleo-f446re", "--runtime", "aot", "--model", "fashion_dnn")
+    options = _parser().parse_args([command, *arguments, *values])
+    (work,) = works(sources_of(options), no_progress)
+    assert (work.runtime, work.artifact.name) == ("aot", "fashion_dnn_int8_logits")
+
+
+def test_virtual_board_serves_without_a_standard_input_until_it_is_terminated(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-m", "harness.cli", "virtual"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as process:
+        assert process.stdout is not None
+        port = process.stdout.readline().strip()
+        for _ in range(2):
+            stream = open_serial(port, where=Where(board="virtual", port=port))
+            link = Link(stream, where=Where(board="virtual", port=port))
+            link.resync()
+            assert parse_hello(link.request(Op.HELLO, bytes((VERSION,)))).board == "virtual"
+            stream.close()
+        process.terminate()
+        assert process.wait(20) == 128 + signal.SIGTERM
 
 
 def test_every_exit_status_is_in_the_help(hil):

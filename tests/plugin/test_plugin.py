@@ -32,6 +32,7 @@ BOARD_TESTS = ROOT / "harness" / "suite" / "test_on_board.py"
         (("--hil-sessions", "0",), "*--hil-sessions takes a positive number*"),
         (("--board", "virtual,qemu-m4", "--hil-port", "/dev/x"), "*say which board*"),
         (("--board", "virtual", "--hil-port", "virtual:?flop=1"), "*unknown fault*flip*"),
+        (("--board", "qemu-m4", "--hil-port", "virtual:?flip=1"), "*only the virtual board can *"),
     ],
 )  # fmt: skip
 def test_a_wrong_argument_is_answered_with_the_right_ones(run, options, said):

@@ -12,7 +12,8 @@ from fakes.rewritten import first_scales_only, per_channel
 
 from harness.board.lock import hold
 from harness.board.registry import load_registry
-from harness.errors import PortLost, UnknownName, Where
+from harness.board.rigfile import Plugged
+from harness.errors import PortLost, UnknownName, Where, WrongUse
 from harness.firmware.build import Builder
 from harness.link.dut import Dut
 from harness.link.link import Link, LinkOptions
@@ -157,6 +158,17 @@ def test_a_library_that_ignores_all_scales_but_the_first_is_caught_and_its_kerne
     compared = compare(spec=dense.outputs[0], board=board, golden=golden, repeated=(board, board))
     assert compared.verdict is Verdict.MISMATCH and compared.culprit is Culprit.KERNEL
     assert compared.mismatches > 200
+
+
+@pytest.mark.parametrize("board_id", ["qemu-m4", "nucleo-f446re"])
+def test_faults_asked_of_a_board_that_is_not_virtual_are_refused(sine, board_id):
+    port = "virtual:?flip=0.01"
+    plugged = Plugged(id=board_id, kind=board_id, port=port)
+    for options in (RigOptions(port=port), RigOptions(plugged=plugged)):
+        with pytest.raises(WrongUse, match="only the virtual board can inject faults") as caught:
+            with open_board(REGISTRY[board_id], sine, PROJECT, options):
+                raise AssertionError("opened")
+        assert caught.value.where == Where(board=board_id, port=port)
 
 
 def test_a_runtime_the_board_lacks_is_named_with_those_it_has(sine):
