@@ -554,8 +554,8 @@ def test_a_far_board_is_never_flashed_from_here(machine):
 def hil(machine, monkeypatch):
     """`hil` in this process, on the scripted machine."""
     scripted = partial(open_board, bench=machine.bench, upload=machine.upload)
-    monkeypatch.setattr("harness.cli.board.open_board", scripted)
-    monkeypatch.setattr("harness.cli.rig.load_registry", lambda: Registry((NANO,)))
+    monkeypatch.setattr("harness.cli.work.open_board", scripted)
+    monkeypatch.setattr("harness.cli.work.load_registry", lambda: Registry((NANO,)))
     return lambda *arguments: main(list(arguments))
 
 
