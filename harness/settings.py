@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -28,7 +28,6 @@ class Kind(Generic[T]):
     A relative path (`is_path`) is relative to where it was said.
     """
 
-    name: str
     parse: Callable[[str], T]
     wanted: str = ""
     is_path: bool = False
@@ -60,36 +59,24 @@ def _truth(text: str) -> bool:
 
 
 def _choice(*choices: str) -> Kind[str]:
-    def parse(text: str) -> str:
-        if text and text not in choices:
-            raise ValueError
-        return text
-
-    return Kind(name="choice", parse=parse, wanted=f"one of {', '.join(choices)}")
+    return Kind(
+        parse=lambda text: text and choices[choices.index(text)],
+        wanted=f"one of {', '.join(choices)}",
+    )
 
 
 FLASH_CHOICES = ("auto", "always", "never")
-MISSING_CHOICES = ("error", "skip")
 
-LIST = Kind(name="list", parse=_items, wanted="a name, or several with commas")
-POSITIVE = Kind(name="positive number", parse=_positive, wanted="a positive number")
-BYTES = Kind(
-    name="positive number or none",
-    parse=lambda text: _positive(text) if text else None,
-    wanted="a positive number",
-)
-SECONDS = Kind(name="seconds", parse=_seconds, wanted="seconds, 0 or more")
-TRUTH = Kind(name="truth", parse=_truth, wanted="true or false")
-PATH = Kind(name="path", parse=Path, is_path=True)
-PATH_OR_NONE = Kind(
-    name="path or none", parse=lambda text: Path(text) if text else None, is_path=True
-)
-
-_BUILDING = ("build", "flash", "infer", "bench", "profile")
-_RUNNING = ("flash", "infer", "bench", "profile")
+LIST = Kind(parse=_items, wanted="a name, or several with commas")
+POSITIVE = Kind(parse=_positive, wanted="a positive number")
+BYTES = Kind(parse=lambda text: _positive(text) if text else None, wanted="a positive number")
+SECONDS = Kind(parse=_seconds, wanted="seconds, 0 or more")
+TRUTH = Kind(parse=_truth, wanted="true or false")
+PATH = Kind(parse=Path, is_path=True)
+PATH_OR_NONE = Kind(parse=lambda text: Path(text) if text else None, is_path=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Setting(Generic[T]):
     """One setting. `commands` are those of `hil` that take it; none if only pytest does.
 
@@ -101,6 +88,7 @@ class Setting(Generic[T]):
     name: str
     kind: Kind[T]
     help: str
+    _: KW_ONLY
     metavar: str = ""
     default: str = ""
     hil_default: str | None = None
@@ -142,148 +130,93 @@ class Setting(Generic[T]):
         return f"HIL_{self.name.upper()}"
 
 
+_BUILD = ("build", "flash", "infer", "bench", "profile")
+_RUN = ("flash", "infer", "bench", "profile")
+_BENCH = ("bench",)
+
+# Each setting as a paragraph: a line for every argument would hide the table.
+# fmt: off
 BOARD = Setting(
-    name="board",
-    kind=LIST,
-    default="qemu-m4,virtual",
-    hil_default="qemu-m4",
-    metavar="ID",
-    help="a board from `hil boards`",
-    commands=_BUILDING,
+    "board", LIST, "a board from `hil boards`",
+    metavar="ID", default="qemu-m4,virtual", hil_default="qemu-m4", commands=_BUILD,
     own_flags=("--board",),
 )
 MODEL = Setting(
-    name="model",
-    kind=LIST,
-    default="sine",
-    metavar="NAME",
-    help="a name from `hil models`, an artifact folder, or a .tflite file",
-    commands=(*_BUILDING, "virtual"),
+    "model", LIST, "a name from `hil models`, an artifact folder, or a .tflite file",
+    metavar="NAME", default="sine", commands=(*_BUILD, "virtual"),
 )
 RUNTIME = Setting(
-    name="runtime",
-    kind=LIST,
-    absent="the board's first",
-    metavar="ID",
-    help="what executes the model on the board, aot or tflm",
-    commands=_BUILDING,
+    "runtime", LIST, "what executes the model on the board, aot or tflm",
+    metavar="ID", absent="the board's first", commands=_BUILD,
     own_flags=("--hil-runtime", "--runtime"),
 )
 PORT = Setting(
-    name="port",
-    kind=LIST,
-    absent="the board's own",
-    metavar="[BOARD=]PORT",
-    help="a serial port or URL; virtual:?flip=0.01 for a faulty virtual board",
-    commands=_RUNNING,
+    "port", LIST, "a serial port or URL; virtual:?flip=0.01 for a faulty virtual board",
+    metavar="[BOARD=]PORT", absent="the board's own", commands=_RUN,
 )
 SAMPLES = Setting(
-    name="samples",
-    kind=POSITIVE,
-    default="1000",
-    metavar="N",
-    help="timed invokes in each session",
-    commands=("bench",),
+    "samples", POSITIVE, "timed invokes in each session",
+    metavar="N", default="1000", commands=_BENCH,
 )
 SESSIONS = Setting(
-    name="sessions",
-    kind=POSITIVE,
-    default="1",
-    metavar="N",
-    help="starts of the board per measurement: reset, cold invoke, warm-up, samples",
-    commands=("bench",),
+    "sessions", POSITIVE,
+    "starts of the board per measurement: reset, cold invoke, warm-up, samples",
+    metavar="N", default="1", commands=_BENCH,
 )
 BASELINE = Setting(
-    name="baseline",
-    kind=PATH_OR_NONE,
-    absent=f"none; `{DEFAULT_BASELINES}` for `hil baseline`",
-    metavar="FILE",
-    help="runs that latency must not be slower than: any latency CSV, or what "
-    "`hil baseline save` keeps",
+    "baseline", PATH_OR_NONE,
+    "runs that latency must not be slower than: any latency CSV, or what `hil baseline save` keeps",
+    metavar="FILE", absent=f"none; `{DEFAULT_BASELINES}` for `hil baseline`",
     commands=("bench", "baseline save", "baseline list", "baseline show"),
 )
 TRACK = Setting(
-    name="track",
-    kind=TRUTH,
-    absent="off",
-    help="hold a retrained model to the baseline of its name",
-    commands=("bench",),
+    "track", TRUTH, "hold a retrained model to the baseline of its name",
+    absent="off", commands=_BENCH,
 )
 REPORT = Setting(
-    name="report",
-    kind=PATH_OR_NONE,
-    metavar="FILE",
-    help="an HTML page of the run, complete in itself",
-    commands=("bench",),
+    "report", PATH_OR_NONE, "an HTML page of the run, complete in itself",
+    metavar="FILE", commands=_BENCH,
 )
 PROFILE = Setting(
-    name="profile",
-    kind=TRUTH,
-    absent="off",
-    help="the cost of every operator, from another build, into layers.csv",
-    commands=("bench",),
+    "profile", TRUTH, "the cost of every operator, from another build, into layers.csv",
+    absent="off", commands=_BENCH,
 )
 CSV = Setting(
-    name="csv",
-    kind=PATH,
-    default="reports/latency.csv",
-    metavar="FILE",
-    help="latency CSV, appended to",
-    commands=("bench", "baseline save"),
+    "csv", PATH, "latency CSV, appended to",
+    metavar="FILE", default="reports/latency.csv", commands=("bench", "baseline save"),
 )
 MISSING = Setting(
-    name="missing",
-    kind=_choice(*MISSING_CHOICES),
-    absent="`error` for boards asked for and in CI, else `skip`",
-    metavar="error|skip",
-    help="what to do with a board's tests when a tool that it needs is absent",
+    "missing", _choice("error", "skip"),
+    "what to do with a board's tests when a tool that it needs is absent",
+    metavar="error|skip", absent="`error` for boards asked for and in CI, else `skip`",
 )
 RIG = Setting(
-    name="rig",
-    kind=PATH_OR_NONE,
-    metavar="FILE",
-    help="what is plugged in where: serial numbers, ports, power, deadlines, quarantine",
-    commands=("doctor", "boards", *_BUILDING),
+    "rig", PATH_OR_NONE,
+    "what is plugged in where: serial numbers, ports, power, deadlines, quarantine",
+    metavar="FILE", commands=("doctor", "boards", *_BUILD),
 )
 FLASH = Setting(
-    name="flash",
-    kind=_choice(*FLASH_CHOICES),
-    default="auto",
-    metavar="auto|always|never",
-    help="when to upload to a real board; auto: unless it runs the very build",
-    commands=("infer", "bench", "profile"),
+    "flash", _choice(*FLASH_CHOICES),
+    "when to upload to a real board; auto: unless it runs the very build",
+    metavar="|".join(FLASH_CHOICES), default="auto", commands=("infer", "bench", "profile"),
 )
 TFLM = Setting(
-    name="tflm",
-    kind=PATH_OR_NONE,
-    absent="the pin in `platformio.ini`",
-    metavar="DIR",
-    help="TFLite Micro from a folder, for rigs without a network",
-    commands=("doctor", *_BUILDING),
+    "tflm", PATH_OR_NONE, "TFLite Micro from a folder, for rigs without a network",
+    metavar="DIR", absent="the pin in `platformio.ini`", commands=("doctor", *_BUILD),
 )
 ARENA = Setting(
-    name="arena",
-    kind=BYTES,
-    absent="planned from the model",
-    metavar="BYTES",
-    help="capacity of the tflm arena",
-    commands=_BUILDING,
+    "arena", BYTES, "capacity of the tflm arena",
+    metavar="BYTES", absent="planned from the model", commands=_BUILD,
 )
 UNCHECKED = Setting(
-    name="unchecked",
-    kind=TRUTH,
-    absent="off",
-    help="also run what the runtime is known to compute wrongly",
-    commands=_BUILDING,
+    "unchecked", TRUTH, "also run what the runtime is known to compute wrongly",
+    absent="off", commands=_BUILD,
 )
 LOCK_TIMEOUT = Setting(
-    name="lock_timeout",
-    kind=SECONDS,
-    default="120",
-    metavar="S",
-    help="seconds to wait for a board that another process holds",
-    commands=_RUNNING,
+    "lock_timeout", SECONDS, "seconds to wait for a board that another process holds",
+    metavar="S", default="120", commands=_RUN,
 )
+# fmt: on
 
 SETTINGS: tuple[Setting[Any], ...] = (
     *(BOARD, MODEL, RUNTIME, PORT, SAMPLES, SESSIONS, BASELINE, TRACK, REPORT, PROFILE, CSV),

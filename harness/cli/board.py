@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness import settings
 from harness.cli.command import Command, errors_noted, worst_status
 from harness.cli.profile import show_profile
 from harness.cli.report import report_to
@@ -30,17 +31,7 @@ from harness.rig.open import OpenBoard
 from harness.rig.profiling import DEFAULT_RUNS, append_profile
 from harness.rig.sessions import Judging, Plan, judged_by, measure_board
 from harness.rig.virtual import serve
-from harness.settings import (
-    BASELINE,
-    CSV,
-    MODEL,
-    PROFILE,
-    REPORT,
-    SAMPLES,
-    SESSIONS,
-    TRACK,
-    Sources,
-)
+from harness.settings import Sources
 from harness.terminal import say
 from harness.text import table
 
@@ -118,7 +109,7 @@ def bench(options: argparse.Namespace) -> int:
     A board that breaks stops neither the others nor the summary and the report.
     """
     sources = sources_of(options)
-    profiled, report = sources[PROFILE], sources[REPORT]
+    profiled, report = sources[settings.PROFILE], sources[settings.REPORT]
     asked = works(sources, options.progress)
     plan = _plan(sources)
     rows: list[LatencyRow] = []
@@ -140,9 +131,9 @@ def bench(options: argparse.Namespace) -> int:
 
 def _plan(sources: Sources) -> Plan:
     return Plan(
-        samples=sources[SAMPLES],
-        sessions=sources[SESSIONS],
-        csv=sources[CSV],
+        samples=sources[settings.SAMPLES],
+        sessions=sources[settings.SESSIONS],
+        csv=sources[settings.CSV],
         commit=git_commit(find_project().root),
         judge=_judge(sources),
     )
@@ -166,13 +157,13 @@ def _append_profile(work: Work, row: LatencyRow, csv: Path) -> None:
 
 
 def _judge(sources: Sources) -> Judging | None:
-    baseline = sources[BASELINE]
+    baseline = sources[settings.BASELINE]
     if baseline is None:
         return None
     baselines = load_baselines(baseline)
     for note in baselines.notes:
         say(note)
-    return judged_by(baselines, track=sources[TRACK])
+    return judged_by(baselines, track=sources[settings.TRACK])
 
 
 def _outcome(row: LatencyRow) -> Outcome:
@@ -193,8 +184,8 @@ def profile(options: argparse.Namespace) -> int:
 def virtual(options: argparse.Namespace) -> int:
     """Serve the virtual board on a pty until interrupted or terminated; prints its port."""
     sources = sources_of(options)
-    refuse_several(sources, MODEL)
-    (model,) = sources[MODEL]
+    refuse_several(sources, settings.MODEL)
+    (model,) = sources[settings.MODEL]
     artifact = resolve_model(model, find_project().artifacts, "tflm")
     serve(artifact, parse_faults(options.faults))
     return 0

@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from harness import settings
 from harness.board.registry import Board, Registry, load_registry
 from harness.board.rigfile import RigFile, load_rig
 from harness.cli.settings import refuse_several, sources_of
@@ -17,18 +18,7 @@ from harness.model.resolve import resolve_model
 from harness.progress import Progress
 from harness.project import Project, find_project
 from harness.rig.open import OpenBoard, RigOptions, open_board
-from harness.settings import (
-    ARENA,
-    BOARD,
-    FLASH,
-    LOCK_TIMEOUT,
-    MODEL,
-    RIG,
-    RUNTIME,
-    TFLM,
-    UNCHECKED,
-    Sources,
-)
+from harness.settings import Sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +42,7 @@ class Work:
 def rig_file(sources: Sources) -> tuple[RigFile, Registry]:
     """The rig file that is set, and the registry with its boards."""
     registry = load_registry()
-    file = load_rig(sources[RIG], registry)
+    file = load_rig(sources[settings.RIG], registry)
     return file, file.extend(registry)
 
 
@@ -64,7 +54,7 @@ def one_work(options: argparse.Namespace) -> Work:
         UnknownName, ModelError: as `works`.
     """
     sources = sources_of(options)
-    refuse_several(sources, BOARD, MODEL, RUNTIME)
+    refuse_several(sources, settings.BOARD, settings.MODEL, settings.RUNTIME)
     (work,) = works(sources, options.progress)
     return work
 
@@ -79,17 +69,19 @@ def works(sources: Sources, progress: Progress) -> list[Work]:
     project = find_project()
     file, registry = rig_file(sources)
     common = RigOptions(
-        lock_timeout_s=sources[LOCK_TIMEOUT],
-        flash=sources[FLASH],
-        tflm=_absolute(sources[TFLM]),
-        arena_bytes=sources[ARENA],
-        check_support=not sources[UNCHECKED],
+        lock_timeout_s=sources[settings.LOCK_TIMEOUT],
+        flash=sources[settings.FLASH],
+        tflm=_absolute(sources[settings.TFLM]),
+        arena_bytes=sources[settings.ARENA],
+        check_support=not sources[settings.UNCHECKED],
         progress=progress,
     )
-    boards = sources[BOARD]
+    boards = sources[settings.BOARD]
     ports = sources.ports(boards)
     done = []
-    for board_id, model, asked in product(boards, sources[MODEL], sources[RUNTIME] or (None,)):
+    for board_id, model, asked in product(
+        boards, sources[settings.MODEL], sources[settings.RUNTIME] or (None,)
+    ):
         board = registry[board_id]
         runtime = board.runtime(asked)
         options = replace(

@@ -9,31 +9,9 @@ from typing import Any, Literal
 
 import pytest
 
+from harness import settings
 from harness.errors import WrongUse
-from harness.settings import (
-    ARENA,
-    BASELINE,
-    BOARD,
-    CSV,
-    FLASH,
-    LIST,
-    LOCK_TIMEOUT,
-    MISSING,
-    MODEL,
-    PROFILE,
-    REPORT,
-    RIG,
-    RUNTIME,
-    SAMPLES,
-    SESSIONS,
-    SETTINGS,
-    TFLM,
-    TRACK,
-    TRUTH,
-    UNCHECKED,
-    Setting,
-    Sources,
-)
+from harness.settings import Setting, Sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,27 +42,31 @@ class Options:
     profile: bool
 
 
+_LINES: Literal["linelist"] = "linelist"
+_TEXT: Literal["string"] = "string"
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("hil", "hardware in the loop")
-    for setting in SETTINGS:
+    for setting in settings.SETTINGS:
         group.addoption(
             *setting.pytest_flags,
             dest=_dest(setting),
             help=setting.help_of(hil=False),
             **_how(setting),
         )
-        kind: Literal["linelist", "string"] = "linelist" if setting.kind is LIST else "string"
+        kind = _LINES if setting.kind is settings.LIST else _TEXT
         parser.addini(setting.ini, type=kind, help=f"as {setting.pytest_flags[0]}")
 
 
 def _dest(setting: Setting[Any]) -> str:
-    return setting.name if setting is BOARD else f"hil_{setting.name}"
+    return setting.name if setting is settings.BOARD else f"hil_{setting.name}"
 
 
 def _how(setting: Setting[Any]) -> dict[str, Any]:
-    if setting.kind is TRUTH:
+    if setting.kind is settings.TRUTH:
         return {"action": "store_const", "const": "true"}
-    action = "append" if setting.kind is LIST else "store"
+    action = "append" if setting.kind is settings.LIST else "store"
     return {"action": action, "metavar": setting.metavar}
 
 
@@ -95,8 +77,8 @@ def parse_options(config: pytest.Config) -> Options:
         pytest.UsageError: one of them cannot be.
     """
     sources = Sources(
-        given={setting.name: config.getoption(_dest(setting)) for setting in SETTINGS},
-        ini={setting.ini: config.getini(setting.ini) for setting in SETTINGS},
+        given={setting.name: config.getoption(_dest(setting)) for setting in settings.SETTINGS},
+        ini={setting.ini: config.getini(setting.ini) for setting in settings.SETTINGS},
         environment=os.environ,
         folder=config.invocation_params.dir,
         ini_folder=config.rootpath,
@@ -109,26 +91,26 @@ def parse_options(config: pytest.Config) -> Options:
 
 
 def _options(sources: Sources) -> Options:
-    boards, tflm = sources[BOARD], sources[TFLM]
-    asked = bool(sources.said(BOARD).source)
+    boards, tflm = sources[settings.BOARD], sources[settings.TFLM]
+    asked = bool(sources.said(settings.BOARD).source)
     return Options(
         boards=boards,
         asked=asked,
-        models=sources[MODEL],
-        runtimes=sources[RUNTIME],
-        samples=sources[SAMPLES],
-        sessions=sources[SESSIONS],
-        csv=sources[CSV],
-        missing=sources[MISSING] or ("error" if asked or os.environ.get("CI") else "skip"),
+        models=sources[settings.MODEL],
+        runtimes=sources[settings.RUNTIME],
+        samples=sources[settings.SAMPLES],
+        sessions=sources[settings.SESSIONS],
+        csv=sources[settings.CSV],
+        missing=sources[settings.MISSING] or ("error" if asked or os.environ.get("CI") else "skip"),
         ports=sources.ports(boards),
-        rig_file=sources[RIG],
-        lock_timeout_s=sources[LOCK_TIMEOUT],
-        flash=sources[FLASH],
+        rig_file=sources[settings.RIG],
+        lock_timeout_s=sources[settings.LOCK_TIMEOUT],
+        flash=sources[settings.FLASH],
         tflm=tflm and tflm.resolve(),
-        arena_bytes=sources[ARENA],
-        unchecked=sources[UNCHECKED],
-        baseline=sources[BASELINE],
-        track=sources[TRACK],
-        report=sources[REPORT],
-        profile=sources[PROFILE],
+        arena_bytes=sources[settings.ARENA],
+        unchecked=sources[settings.UNCHECKED],
+        baseline=sources[settings.BASELINE],
+        track=sources[settings.TRACK],
+        report=sources[settings.REPORT],
+        profile=sources[settings.PROFILE],
     )
