@@ -38,7 +38,7 @@ CORPUS = NATIVE / "corpus.txt"
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "firmware")]
 
 from fakes.streams import fake_answers, native_answers, random_streams, sealed  # noqa: E402
-from test_native import SOURCE, compile_command  # noqa: E402
+from test_native import SOURCE, compile_command, firmware_sources  # noqa: E402
 
 CLANG = "clang++-14", "clang++"
 LONGEST = 256
@@ -47,9 +47,7 @@ BATCH = 20_000
 
 def fuzz_command(compiler: str, program: Path) -> list[str]:
     """Command that builds the fuzzer. Without tracing of comparisons it is twice as fast."""
-    sources = sorted(SOURCE.glob("protocol/*.cpp"))
-    sources += [NATIVE / f"{name}.cpp" for name in ("fake", "bench", "fuzz")]
-    sources += [SOURCE / "status.cpp", SOURCE / "tensor.cpp"]
+    sources = [*firmware_sources(), *(NATIVE / f"{name}.cpp" for name in ("fake", "bench", "fuzz"))]
     return [
         compiler,
         *("-std=c++17", "-O2", "-g", "-Wall", "-Wextra", "-Wshadow", "-Wvla", "-Werror"),

@@ -16,13 +16,13 @@ _OWN_FILES = frozenset(
     f"{stem}.cpp"
     for stem in (
         "main status tensor aot tflm tflm_log arduino netduinoplus2 mps2 mps2_heap mps2_startup "
-        "board clock cobs crc32 decimal frame human measure mlperf profile reals receiver text "
+        "clock cobs crc32 decimal frame human measure mlperf profile reals receiver server text "
         "ticks token"
     ).split()
 )
 _OWN_SCOPES = frozenset(
     (
-        "app human netduinoplus2 port Board Clock Mlperf Profiler Reader Receiver Text Token "
+        "app human netduinoplus2 port Clock Mlperf Profiler Reader Receiver Server Text Token "
         "Writer AddOutputs CobsDecode CobsEncode Crc32 ElementCount ElementSize EndWithFault "
         "FormatFixed4 FormatUnsigned LoadU32 MeasureTimer NextToken OpenFrame PackTicks "
         "ParseDecimal SealFrame SizeBytes StatusName StoreInputs StoreU32 TimedInvoke"

@@ -13,7 +13,7 @@ from harness.project import Project, find_project
 from harness.rig.qemu import QemuProcess
 
 QEMU_M4 = load_registry()["qemu-m4"]
-FEED = "    board.Feed(chunk, size);\n"
+FEED = "    server.Feed(chunk, size);\n"
 HEAD = '#include <cstdlib>\nextern "C" char* strdup(const char*);\n'
 ALLOCATES = """
     static void* volatile kept;

@@ -16,10 +16,16 @@ SOURCE = ROOT / "firmware" / "src"
 VECTORS = ROOT / "tests" / "vectors"
 
 
+def firmware_sources() -> list[Path]:
+    """What runs on the host as on a board: all but port, runtime and the `main` that joins them."""
+    rooms = [SOURCE / name for name in ("wire", "measure", "answer")]
+    base = [path for path in SOURCE.glob("*.cpp") if path.name != "main.cpp"]
+    return sorted([*base, *(path for room in rooms for path in room.glob("*.cpp"))])
+
+
 def compile_command(compiler: str, program: Path) -> list[str]:
     """Command that builds the test program from the firmware's own sources and the fakes."""
-    sources = sorted([*SOURCE.glob("protocol/*.cpp"), *HERE.glob("*.cpp")])
-    sources += [SOURCE / "status.cpp", SOURCE / "tensor.cpp"]
+    sources = [*firmware_sources(), *sorted(HERE.glob("*.cpp"))]
     return [
         compiler,
         *("-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-Wshadow", "-Wvla"),

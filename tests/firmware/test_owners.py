@@ -11,7 +11,7 @@ from harness.measure.tables import HARNESS, KERNELS, MODEL, OWNERS, REST, RUNTIM
 FUNCTIONS = [
     ("_ZN3app5SetupEv", "", HARNESS),
     ("_ZN4port5TicksEv", "", HARNESS),
-    ("_ZN5Board5HelloER6ReaderR6Writer.part.0", "board.cpp", HARNESS),
+    ("_ZN6Server5HelloER6ReaderR6Writer.part.0", "server.cpp", HARNESS),
     ("_GLOBAL__sub_I__ZN3app5SetupEv", "main.cpp", HARNESS),
     ("_ZN7runtime6InvokeEv", "", HARNESS),
     ("__wrap_malloc", "", HARNESS),

@@ -34,10 +34,10 @@ std::string Sealed(const std::string& payload) {
 void Bench::Boot() {
   ++boots_;
   fake::Boot();
-  buffers_ = std::make_unique<BoardBuffers<kMaxPayload>>();
+  buffers_ = std::make_unique<ServerBuffers<kMaxPayload>>();
   memset(buffers_.get(), fill_, sizeof *buffers_);
-  board_ = std::make_unique<Board>("fake", buffers_.get());
-  board_->Setup(port::Setup());
+  server_ = std::make_unique<Server>("fake", buffers_.get());
+  server_->Setup(port::Setup());
   fake::setup_status = Status::kOk;
 }
 
@@ -57,7 +57,7 @@ void Bench::SendWhole(const std::string& bytes) {
 
 void Bench::Feed(const uint8_t* bytes, size_t size) {
   try {
-    board_->Feed(bytes, size);
+    server_->Feed(bytes, size);
   } catch (const fake::Reset&) {
     Boot();
   }

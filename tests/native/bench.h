@@ -3,7 +3,7 @@
 #include <memory>
 #include <string>
 
-#include "protocol/board.h"
+#include "answer/server.h"
 
 constexpr size_t kMaxPayload = 256;
 
@@ -34,6 +34,6 @@ class Bench {
 
   uint8_t fill_;
   int boots_ = 0;
-  std::unique_ptr<BoardBuffers<kMaxPayload>> buffers_;
-  std::unique_ptr<Board> board_;
+  std::unique_ptr<ServerBuffers<kMaxPayload>> buffers_;
+  std::unique_ptr<Server> server_;
 };

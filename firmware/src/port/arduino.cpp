@@ -4,7 +4,7 @@
 #include "app.h"
 #include "port/arduino_core.h"
 #include "port/paint.h"
-#include "protocol/frame.h"
+#include "wire/frame.h"
 #if defined(HIL_NETDUINOPLUS2)
 #include "port/netduinoplus2.h"
 #endif

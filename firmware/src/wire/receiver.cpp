@@ -1,4 +1,4 @@
-#include "protocol/receiver.h"
+#include "wire/receiver.h"
 
 #include <cstring>
 

@@ -1,4 +1,4 @@
-#include "protocol/crc32.h"
+#include "wire/crc32.h"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "protocol/decimal.h"
+#include "answer/decimal.h"
 
 #include <cfloat>
 #include <cmath>

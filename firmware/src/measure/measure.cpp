@@ -1,4 +1,4 @@
-#include "protocol/measure.h"
+#include "measure/measure.h"
 
 #include "port/port.h"
 #include "runtime/runtime.h"

@@ -1,9 +1,9 @@
-#include "protocol/board.h"
+#include "answer/server.h"
 
+#include "answer/human.h"
 #include "port/port.h"
-#include "protocol/crc32.h"
-#include "protocol/human.h"
-#include "protocol/ticks.h"
+#include "wire/crc32.h"
+#include "wire/ticks.h"
 
 namespace {
 
@@ -57,7 +57,7 @@ void Send(const uint8_t* data, size_t size) { (void)port::Write(data, size); }
 
 }  // namespace
 
-void Board::Setup(Status port_status) {
+void Server::Setup(Status port_status) {
   const uint64_t second = port::TicksPerSecond();
   receiver_.SetLimits(second / 10, second);
   // All steps run, so that HELLO describes as much as there is; the first failure is the one reported.
@@ -66,7 +66,7 @@ void Board::Setup(Status port_status) {
   setup_ = port_status != Status::kOk ? port_status : timer_status != Status::kOk ? timer_status : load_status;
 }
 
-void Board::Feed(const uint8_t* bytes, size_t size) {
+void Server::Feed(const uint8_t* bytes, size_t size) {
   uint64_t now = clock_.Ticks();
   for (size_t i = 0; i < size; ++i) {
     const Receiver::Event event = receiver_.Push(bytes[i], now);
@@ -76,7 +76,7 @@ void Board::Feed(const uint8_t* bytes, size_t size) {
   }
 }
 
-void Board::Answer(Receiver::Event event) {
+void Server::Answer(Receiver::Event event) {
   switch (event) {
     case Receiver::Event::kNone: break;
     case Receiver::Event::kFrame: AnswerFrame(); break;
@@ -90,9 +90,9 @@ void Board::Answer(Receiver::Event event) {
   }
 }
 
-void Board::Idle() { static_cast<void>(clock_.Ticks()); }
+void Server::Idle() { static_cast<void>(clock_.Ticks()); }
 
-void Board::AnswerFrame() {
+void Server::AnswerFrame() {
   const Frame frame = OpenFrame(receiver_.data(), receiver_.size(), max_payload_);
   if (frame.status != Status::kOk) {
     AnswerFault(frame.status, frame.status == Status::kFrameTooLong ? static_cast<uint32_t>(max_payload_) : 0);
@@ -131,7 +131,7 @@ void Board::AnswerFrame() {
 }
 
 // Has a buffer of its own: a spoilt repetition of a request must not cost the reply kept for it.
-void Board::AnswerFault(Status status, uint32_t detail) {
+void Server::AnswerFault(Status status, uint32_t detail) {
   constexpr size_t kPayload = 9;
   uint8_t buffer[TxCapacity(kPayload)];
   Writer reply(buffer + PayloadOffset(kPayload), kPayload);
@@ -144,22 +144,22 @@ void Board::AnswerFault(Status status, uint32_t detail) {
   Send(buffer, SealFrame(buffer, PayloadOffset(kPayload), reply.size()));
 }
 
-void Board::AnswerLine() {
+void Server::AnswerLine() {
   human::Answer(reinterpret_cast<const char*>(receiver_.data()), receiver_.size(), setup_, timer_);
 }
 
-void Board::AnswerCommand() {
+void Server::AnswerCommand() {
   mlperf_.Answer(reinterpret_cast<const char*>(receiver_.data()), receiver_.size(), setup_, &clock_);
 }
 
 // The counter may turn during a long batch, and every turn must be seen.
-Status Board::InvokeOnce(uint32_t* elapsed) {
+Status Server::InvokeOnce(uint32_t* elapsed) {
   const Status status = TimedInvoke(elapsed);
   static_cast<void>(clock_.Ticks());
   return status;
 }
 
-Board::Fault Board::Execute(uint8_t op, Reader& body, Writer& reply) {
+Server::Fault Server::Execute(uint8_t op, Reader& body, Writer& reply) {
   if (op == kHello) return Hello(body, reply);
   if (!session_) return {Status::kNoSession, 0, ""};
   if (!IsKnown(op)) return {Status::kUnknownOp, op, ""};
@@ -180,7 +180,7 @@ Board::Fault Board::Execute(uint8_t op, Reader& body, Writer& reply) {
   return {};
 }
 
-Board::Fault Board::Hello(Reader& body, Writer& reply) {
+Server::Fault Server::Hello(Reader& body, Writer& reply) {
   if (body.left() != 1) return {Status::kBadSize, 1, "body"};
   if (body.U8() != kVersion) return {Status::kBadVersion, kVersion, "version"};
   const runtime::Description model = runtime::Describe();
@@ -212,7 +212,7 @@ Board::Fault Board::Hello(Reader& body, Writer& reply) {
   return {};
 }
 
-Board::Fault Board::Infer(Reader& body, Writer& reply) {
+Server::Fault Server::Infer(Reader& body, Writer& reply) {
   const runtime::InputBuffer input = runtime::Input();
   const size_t limit = InferLimit();
   if (body.left() < 2) return {Status::kBadSize, static_cast<uint32_t>(2 + input.size), "body"};
@@ -238,7 +238,7 @@ Board::Fault Board::Infer(Reader& body, Writer& reply) {
   return {};
 }
 
-Board::Fault Board::WriteInput(Reader& body, Writer& reply) {
+Server::Fault Server::WriteInput(Reader& body, Writer& reply) {
   if (body.left() < 5) return {Status::kBadSize, 5, "body"};
   const uint32_t offset = body.U32();
   const size_t size = body.left();
@@ -251,7 +251,7 @@ Board::Fault Board::WriteInput(Reader& body, Writer& reply) {
   return {};
 }
 
-Board::Fault Board::ReadOutput(Reader& body, Writer& reply) {
+Server::Fault Server::ReadOutput(Reader& body, Writer& reply) {
   if (body.left() != 6) return {Status::kBadSize, 6, "body"};
   const uint32_t offset = body.U32();
   const size_t length = body.U16();
@@ -265,7 +265,7 @@ Board::Fault Board::ReadOutput(Reader& body, Writer& reply) {
   return {};
 }
 
-Board::Fault Board::Run(Reader& body, Writer& reply) {
+Server::Fault Server::Run(Reader& body, Writer& reply) {
   if (body.left() != 6) return {Status::kBadSize, 6, "body"};
   const size_t count = body.U16();
   const uint32_t wanted_crc = body.U32();
@@ -291,7 +291,7 @@ Board::Fault Board::Run(Reader& body, Writer& reply) {
   return {};
 }
 
-Board::Fault Board::Memory(Reader& body, Writer& reply) {
+Server::Fault Server::Memory(Reader& body, Writer& reply) {
   if (body.left() != 0) return {Status::kBadSize, 0, "body"};
   const port::StackUse stack = port::Stack();
   reply.U32(stack.capacity_bytes);
@@ -299,13 +299,13 @@ Board::Fault Board::Memory(Reader& body, Writer& reply) {
   return {};
 }
 
-Board::Fault Board::Profile(Reader& body, Writer& reply) {
+Server::Fault Server::Profile(Reader& body, Writer& reply) {
   const Fault fault = profiler_.Answer(body, reply);
   static_cast<void>(clock_.Ticks());
   return fault;
 }
 
-size_t Board::InferLimit() const {
+size_t Server::InferLimit() const {
   const runtime::Description model = runtime::Describe();
   const size_t input_size = SizeBytes(model.inputs);
   const size_t requests = (max_payload_ - kInferFixed) / (input_size > 0 ? input_size : 1);
@@ -313,7 +313,7 @@ size_t Board::InferLimit() const {
   return requests < replies ? requests : replies;
 }
 
-uint16_t Board::Capabilities() const {
+uint16_t Server::Capabilities() const {
   const int infer = InferLimit() > 0 ? kCanInfer : 0;
   const int profile = profiler_.able() ? kCanProfile : 0;
   const int memory = port::Stack().capacity_bytes > 0 ? kHasMemory : 0;

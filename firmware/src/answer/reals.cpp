@@ -1,4 +1,4 @@
-#include "protocol/reals.h"
+#include "answer/reals.h"
 
 #include <cmath>
 #include <cstring>

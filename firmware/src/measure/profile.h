@@ -3,8 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "protocol/fault.h"
-#include "protocol/wire.h"
+#include "wire/fault.h"
+#include "wire/wire.h"
 
 #ifdef HIL_PROFILE
 

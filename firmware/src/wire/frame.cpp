@@ -1,7 +1,7 @@
-#include "protocol/frame.h"
+#include "wire/frame.h"
 
-#include "protocol/crc32.h"
-#include "protocol/wire.h"
+#include "wire/crc32.h"
+#include "wire/wire.h"
 
 size_t SealFrame(uint8_t* buffer, size_t offset, size_t payload_size) {
   uint8_t* payload = buffer + offset;

@@ -1,8 +1,8 @@
-#include "protocol/mlperf.h"
+#include "answer/mlperf.h"
 
-#include "protocol/reals.h"
-#include "protocol/text.h"
-#include "protocol/token.h"
+#include "answer/reals.h"
+#include "answer/text.h"
+#include "answer/token.h"
 #include "runtime/runtime.h"
 
 namespace {

@@ -1,9 +1,9 @@
-#include "protocol/text.h"
+#include "answer/text.h"
 
 #include <cstring>
 
+#include "answer/decimal.h"
 #include "port/port.h"
-#include "protocol/decimal.h"
 
 void Text::Add(const char* text, size_t size) {
   for (size_t i = 0; i < size; ++i) {

@@ -1,11 +1,11 @@
-#include "protocol/profile.h"
+#include "measure/profile.h"
 
 #ifdef HIL_PROFILE
 
 #include "port/port.h"
-#include "protocol/crc32.h"
-#include "protocol/ticks.h"
 #include "runtime/runtime.h"
+#include "wire/crc32.h"
+#include "wire/ticks.h"
 
 namespace {
 

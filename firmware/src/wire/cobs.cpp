@@ -1,4 +1,4 @@
-#include "protocol/cobs.h"
+#include "wire/cobs.h"
 
 size_t CobsEncode(const uint8_t* src, size_t size, uint8_t* dst) {
   uint8_t* code = dst;

@@ -1,4 +1,4 @@
-#include "protocol/clock.h"
+#include "measure/clock.h"
 
 #include "port/port.h"
 

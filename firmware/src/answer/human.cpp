@@ -1,10 +1,10 @@
-#include "protocol/human.h"
+#include "answer/human.h"
 
+#include "answer/decimal.h"
+#include "answer/reals.h"
+#include "answer/text.h"
+#include "answer/token.h"
 #include "port/port.h"
-#include "protocol/decimal.h"
-#include "protocol/reals.h"
-#include "protocol/text.h"
-#include "protocol/token.h"
 #include "runtime/runtime.h"
 
 namespace human {

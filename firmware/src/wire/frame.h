@@ -3,8 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "protocol/cobs.h"
 #include "status.h"
+#include "wire/cobs.h"
 
 constexpr size_t kCrcSize = 4;
 

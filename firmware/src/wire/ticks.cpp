@@ -1,6 +1,6 @@
-#include "protocol/ticks.h"
+#include "wire/ticks.h"
 
-#include "protocol/wire.h"
+#include "wire/wire.h"
 
 size_t PackTicks(uint8_t* place, size_t count) {
   const uint8_t* raw = place + kTicksHeader;

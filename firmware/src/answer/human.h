@@ -2,7 +2,7 @@
 
 #include <cstddef>
 
-#include "protocol/measure.h"
+#include "measure/measure.h"
 #include "status.h"
 
 namespace human {  // Lines of text, for a person at a serial monitor.

@@ -1,4 +1,4 @@
-#include "protocol/token.h"
+#include "answer/token.h"
 
 #include <cstring>
 

@@ -3,22 +3,22 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "protocol/clock.h"
-#include "protocol/fault.h"
-#include "protocol/frame.h"
-#include "protocol/measure.h"
-#include "protocol/mlperf.h"
-#include "protocol/profile.h"
-#include "protocol/receiver.h"
-#include "protocol/wire.h"
+#include "answer/mlperf.h"
+#include "measure/clock.h"
+#include "measure/measure.h"
+#include "measure/profile.h"
 #include "runtime/runtime.h"
 #include "status.h"
+#include "wire/fault.h"
+#include "wire/frame.h"
+#include "wire/receiver.h"
+#include "wire/wire.h"
 
 // HELLO's reply is 76 bytes and then names and tensor specs: it must fit one frame.
 constexpr size_t kMinPayload = 256;
 
 template <size_t kMaxPayload>
-struct BoardBuffers {
+struct ServerBuffers {
   static_assert(kMaxPayload >= kMinPayload && kMaxPayload <= UINT16_MAX, "max_payload is a u16 of at least 256");
   static_assert(EncodedSize(kMaxPayload) >= kMaxLine, "lines share the receive buffer");
   uint8_t rx[EncodedSize(kMaxPayload)];
@@ -26,10 +26,10 @@ struct BoardBuffers {
 };
 
 // The board's side of docs/protocol.md: bytes in, answers out through port::Write.
-class Board {
+class Server {
  public:
   template <size_t kMaxPayload>
-  Board(const char* id, BoardBuffers<kMaxPayload>* buffers)
+  Server(const char* id, ServerBuffers<kMaxPayload>* buffers)
       : id_(id),
         max_payload_(kMaxPayload),
         tx_(buffers->tx),

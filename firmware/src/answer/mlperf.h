@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "protocol/clock.h"
+#include "measure/clock.h"
 #include "status.h"
 
 // The commands of MLPerf Tiny's runner, which end with '%' on the wire. Every answer ends with the line m-ready and holds

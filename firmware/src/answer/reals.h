@@ -1,6 +1,6 @@
 #pragma once
 
-#include "protocol/text.h"
+#include "answer/text.h"
 #include "tensor.h"
 
 // Tensors as numbers in the model's own unit, for the dialects that are text.
