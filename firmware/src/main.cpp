@@ -5,7 +5,6 @@
 #include "app.h"
 #include "port/port.h"
 
-// HIL_BOARD and HIL_MAX_PAYLOAD come from the board's env in platformio.ini.
 namespace {
 
 ServerBuffers<HIL_MAX_PAYLOAD> buffers;

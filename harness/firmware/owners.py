@@ -15,23 +15,24 @@ _OPERATORS_FILE = "operators_tflm.cpp"
 _OWN_FILES = frozenset(
     f"{stem}.cpp"
     for stem in (
-        "main status tensor aot tflm tflm_log arduino netduinoplus2 mps2 mps2_heap mps2_startup "
-        "clock cobs crc32 decimal frame human measure mlperf profile reals receiver server text "
-        "ticks token"
+        "main format status tensor aot tflm tflm_log arduino netduinoplus2 mps2 mps2_heap "
+        "mps2_startup clock cobs crc32 decimal frame human measure mlperf operations "
+        "profile reals receiver server text ticks token"
     ).split()
 )
 _OWN_SCOPES = frozenset(
     (
-        "app human netduinoplus2 port Clock Mlperf Profiler Reader Receiver Server Text Token "
-        "Writer AddOutputs CobsDecode CobsEncode Crc32 ElementCount ElementSize EndWithFault "
-        "FormatFixed4 FormatUnsigned LoadU32 MeasureTimer NextToken OpenFrame PackTicks "
-        "ParseDecimal SealFrame SizeBytes StatusName StoreInputs StoreU32 TimedInvoke"
+        "app human netduinoplus2 port Clock Mlperf Operations Profiler Reader Receiver "
+        "Server Text TextBuffer Token Writer AddOutputs CobsDecode CobsEncode Crc32 "
+        "ElementCount ElementSize EndWithFault FormatDigits FormatFixed4 LoadU32 "
+        "MeasureTimer Microseconds NextToken OpenFrame PackTicks ParseDecimal SealFrame "
+        "SizeBytes StatusName StoreInputs StoreU32 TimedInvoke"
     ).split()
 )
 _OWN_NAMES = frozenset(
     (
-        "main setup loop ResetHandler FaultHandler ReportFault UartRxHandler WakeHandler DebugLog "
-        "DebugVsnprintf hil_step_begin hil_step_end _ZeqRK5TokenPKc"
+        "main setup loop ResetHandler FaultHandler ReportFault UartRxHandler WakeHandler "
+        "DebugLog DebugVsnprintf hil_step_begin hil_step_end _ZeqRK5TokenPKc"
     ).split()
 )
 _DESCRIPTIONS = {"kAotModel", "kTflmModel", "kSteps"}

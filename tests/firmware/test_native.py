@@ -57,6 +57,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("dialogues", str(VECTORS / "dialogues.txt")),
         ("garbage",),
         ("clock",),
+        ("text",),
         ("replay", str(HERE / "corpus.txt")),
     ],
     ids=lambda arguments: arguments[0],

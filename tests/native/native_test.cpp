@@ -1,14 +1,16 @@
-// Usage: native_test frames FILE | dialogues FILE | garbage | clock | replay FILE | streams
+// Usage: native_test frames FILE | dialogues FILE | garbage | clock | text | replay FILE | streams
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <memory>
 #include <random>
 #include <sstream>
 #include <string>
 
 #include "bench.h"
 #include "fake.h"
+#include "format.h"
 #include "fuzz.h"
 
 namespace {
@@ -172,6 +174,18 @@ void TestClock() {
   }
 }
 
+// Of each capacity: as much as fits is there, and all of it is counted.
+void TestText() {
+  const std::string whole = "a 18446744073709551615 0000000f 0";
+  for (size_t capacity = 0; capacity < whole.size() + 3; ++capacity) {
+    const std::unique_ptr<char[]> buffer(new char[capacity]);  // Of just that size, so that a write beyond it is seen.
+    TextBuffer text(buffer.get(), capacity);
+    text.Add('a').Add(" ").AddNumber(UINT64_MAX).Add(" ").AddHex(15, 8).Add(" ").AddNumber(0);
+    if (text.size() != whole.size()) Fail("counted " + std::to_string(text.size()));
+    if (capacity > 0 && buffer.get() != whole.substr(0, capacity - 1)) Fail(buffer.get());
+  }
+}
+
 void Replay(const char* path) {
   EachLine(path, [](const std::string& line, const std::string&) {
     std::string input = Unhex(line);
@@ -212,11 +226,13 @@ int main(int argc, char** argv) {
     TestGarbage();
   } else if (what == "clock") {
     TestClock();
+  } else if (what == "text") {
+    TestText();
   } else if (what == "replay" && argc == 3) {
     Replay(argv[2]);
   } else if (what == "streams") {
     Streams();
   } else {
-    Fail("usage: native_test frames FILE | dialogues FILE | garbage | clock | replay FILE | streams");
+    Fail("usage: native_test frames FILE | dialogues FILE | garbage | clock | text | replay FILE | streams");
   }
 }

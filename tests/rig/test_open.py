@@ -90,7 +90,7 @@ def test_a_hard_fault_is_reported_with_its_registers(sine, tmp_path):
     shutil.copy(PROJECT.root / "platformio.ini", tmp_path)
     main = tmp_path / "firmware" / "src" / "main.cpp"
     fault = "*reinterpret_cast<volatile uint32_t*>(0x90000000) = size;"
-    text = main.read_text().replace("board.Feed(", f"{fault}\n      board.Feed(")
+    text = main.read_text().replace("server.Feed(", f"{fault}\n      server.Feed(")
     assert fault in text
     main.write_text(text)
     spoilt = Project(root=tmp_path, state=tmp_path / "state")

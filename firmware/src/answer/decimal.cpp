@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "format.h"
+
 namespace {
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
@@ -52,17 +54,6 @@ float ToFloat(const Scaled& number) {
   return value > static_cast<double>(FLT_MAX) ? FLT_MAX : static_cast<float>(value);
 }
 
-size_t Digits(uint64_t value, size_t least, char* dst) {
-  char reversed[20];
-  size_t count = 0;
-  do {
-    reversed[count++] = static_cast<char>('0' + value % 10);
-    value /= 10;
-  } while (value != 0 || count < least);
-  for (size_t i = 0; i < count; ++i) dst[i] = reversed[count - 1 - i];
-  return count;
-}
-
 // An integral double up to FLT_MAX, nine digits at a time. fmod is exact; the quotients above 2^53 are rounded, so the
 // digits beyond the sixteenth or so are not those of printf.
 size_t IntegerDigits(double value, char* dst) {
@@ -74,8 +65,8 @@ size_t IntegerDigits(double value, char* dst) {
     chunks[count++] = static_cast<uint32_t>(rest);
     value = (value - rest) / kChunk;
   } while (value >= 1.0 && count < 5);
-  size_t size = Digits(chunks[count - 1], 1, dst);
-  while (--count > 0) size += Digits(chunks[count - 1], 9, dst + size);
+  size_t size = FormatDigits(chunks[count - 1], 10, 1, dst);
+  while (--count > 0) size += FormatDigits(chunks[count - 1], 10, 9, dst + size);
   return size;
 }
 
@@ -111,8 +102,6 @@ Parsed ParseDecimal(const char* text, size_t size, float* value) {
   return Parsed::kNumber;
 }
 
-size_t FormatUnsigned(uint64_t value, char* dst) { return Digits(value, 1, dst); }
-
 size_t FormatFixed4(double value, char* dst) {
   if (std::isnan(value)) {
     memcpy(dst, "nan", 3);
@@ -139,5 +128,5 @@ size_t FormatFixed4(double value, char* dst) {
   }
   size += IntegerDigits(whole, dst + size);
   dst[size++] = '.';
-  return size + Digits(fraction, 4, dst + size);
+  return size + FormatDigits(fraction, 10, 4, dst + size);
 }

@@ -14,5 +14,3 @@ constexpr size_t kDecimalCapacity = 48;  // The longest is that of FLT_MAX: sign
 
 // As printf("%.4f"), halves to even. Returns the number of bytes written to `dst`, at most kDecimalCapacity.
 size_t FormatFixed4(double value, char* dst);
-
-size_t FormatUnsigned(uint64_t value, char* dst);

@@ -4,7 +4,6 @@
 #include "answer/reals.h"
 #include "answer/text.h"
 #include "answer/token.h"
-#include "port/port.h"
 #include "runtime/runtime.h"
 
 namespace human {
@@ -56,12 +55,6 @@ bool ParseNumbers(const char* line, size_t size, Numbers* numbers) {
     ++numbers->count;
   }
   return true;
-}
-
-uint64_t Microseconds(uint32_t ticks, const Timer& timer) {
-  const uint64_t spent = ticks > timer.read_ticks ? ticks - timer.read_ticks : 0u;
-  const uint64_t rate = port::TicksPerSecond();
-  return (spent * 1000000u + rate / 2) / rate;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "answer/decimal.h"
+#include "format.h"
 #include "port/port.h"
 
 void Text::Add(const char* text, size_t size) {
@@ -15,8 +16,8 @@ void Text::Add(const char* text, size_t size) {
 void Text::Add(const char* text) { Add(text, strlen(text)); }
 
 void Text::Add(uint64_t value) {
-  char digits[kDecimalCapacity];
-  Add(digits, FormatUnsigned(value, digits));
+  char digits[kMostDigits];
+  Add(digits, FormatDigits(value, 10, 1, digits));
 }
 
 void Text::Add(double value) {
@@ -25,9 +26,8 @@ void Text::Add(double value) {
 }
 
 void Text::AddHex(uint8_t byte) {
-  const char* digits = "0123456789abcdef";
-  const char pair[2] = {digits[byte >> 4], digits[byte & 15u]};
-  Add(pair, sizeof pair);
+  char digits[kMostDigits];
+  Add(digits, FormatDigits(byte, 16, 2, digits));
 }
 
 void Text::Flush() {

@@ -1,5 +1,6 @@
 #include "measure/measure.h"
 
+#include "measure/stamp.h"
 #include "port/port.h"
 #include "runtime/runtime.h"
 
@@ -8,9 +9,6 @@ namespace {
 constexpr int kPairs = 16;
 // The coarsest counter in sight steps every millisecond; at 600 MHz that is some 100 000 reads of six cycles.
 constexpr uint32_t kMaxReads = 1000000;
-
-// Without this the compiler may move the timed work across the reads of the counter.
-inline void Barrier() { asm volatile("" ::: "memory"); }
 
 uint32_t NextStep() {  // 0 if the counter stands still.
   const uint32_t start = port::Ticks();
@@ -22,12 +20,8 @@ uint32_t NextStep() {  // 0 if the counter stands still.
 }
 
 uint32_t ReadCost() {
-  Barrier();
-  const uint32_t first = port::Ticks();
-  Barrier();
-  const uint32_t second = port::Ticks();
-  Barrier();
-  return second - first;
+  const uint32_t first = Stamp();
+  return Stamp() - first;
 }
 
 }  // namespace
@@ -51,12 +45,14 @@ Status MeasureTimer(Timer* timer) {
 Status TimedInvoke(uint32_t* ticks) {
   runtime::Prepare();
   const port::Quiet quiet;
-  Barrier();
-  const uint32_t start = port::Ticks();
-  Barrier();
+  const uint32_t start = Stamp();
   const Status status = runtime::Invoke();
-  Barrier();
-  *ticks = port::Ticks() - start;
-  Barrier();
+  *ticks = Stamp() - start;
   return status;
+}
+
+uint64_t Microseconds(uint32_t ticks, const Timer& timer) {
+  const uint64_t spent = ticks > timer.read_ticks ? ticks - timer.read_ticks : 0u;
+  const uint64_t rate = port::TicksPerSecond();
+  return (spent * 1000000u + rate / 2) / rate;
 }

@@ -14,3 +14,5 @@ struct Timer {
 
 // One inference on runtime::Input(). `ticks` still holds the cost of reading the counter.
 [[nodiscard]] Status TimedInvoke(uint32_t* ticks);
+
+uint64_t Microseconds(uint32_t ticks, const Timer& timer);  // Of an invoke, without that cost; rounded.

@@ -2,6 +2,7 @@
 
 #ifdef HIL_PROFILE
 
+#include "measure/stamp.h"
 #include "port/port.h"
 #include "runtime/runtime.h"
 #include "wire/crc32.h"
@@ -13,15 +14,6 @@ constexpr size_t kRequest = 7;       // what, step, input_crc
 constexpr size_t kOffset = 4;        // and in a request for an output
 constexpr size_t kValuesFixed = 16;  // steps, whole, empty, pitch, count
 constexpr int kEmptySteps = 16;
-
-inline void Barrier() { asm volatile("" ::: "memory"); }
-
-inline uint32_t Stamp() {
-  Barrier();
-  const uint32_t now = port::Ticks();
-  Barrier();
-  return now;
-}
 
 // Ticks of each step. Every call costs the same, for an empty step as for any other: that is how its cost is known.
 class Stopwatch final : public runtime::StepObserver {

@@ -4,7 +4,6 @@
 #include "app.h"
 #include "port/arduino_core.h"
 #include "port/paint.h"
-#include "wire/frame.h"
 #if defined(HIL_NETDUINOPLUS2)
 #include "port/netduinoplus2.h"
 #endif
@@ -15,10 +14,9 @@ constexpr unsigned long kBaud = 115200;
 constexpr uint32_t kStallMs = 500;  // A host that takes no byte for so long is not listening.
 constexpr uint32_t kLeaveMs = 50;   // What the core has queued has left by then: 512 bytes at 115200 baud.
 
-// Bytes that find this buffer full are lost without a sign. The host sends one frame at most without being asked.
-constexpr size_t kLargestBurst = EncodedSize(HIL_MAX_PAYLOAD) + 2;
 #if defined(SERIAL_RX_BUFFER_SIZE)
-static_assert(SERIAL_RX_BUFFER_SIZE > kLargestBurst, "set -D SERIAL_RX_BUFFER_SIZE in build_flags");
+// Bytes that find this buffer full are lost without a sign.
+static_assert(SERIAL_RX_BUFFER_SIZE > app::kLargestBurst, "set -D SERIAL_RX_BUFFER_SIZE in build_flags");
 #endif
 
 struct Counter {
@@ -163,7 +161,7 @@ namespace port {
 
 Status Setup() {
 #if defined(ARDUINO_ARCH_ESP32)
-  Serial.setRxBufferSize(kLargestBurst + 1);  // Only before begin().
+  Serial.setRxBufferSize(app::kLargestBurst + 1);  // Only before begin().
 #endif
   Serial.begin(kBaud);  // Nobody is waited for: an unattended board must start.
   counter = FinestCounter();

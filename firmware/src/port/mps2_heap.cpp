@@ -2,24 +2,18 @@
 // (--wrap in platform/builder/main.py), and it ends the emulator with the caller's address.
 #include <cstddef>
 #include <cstdint>
-#include <initializer_list>
 #include <new>
 
+#include "format.h"
 #include "port/mps2_fault.h"
 
 namespace {
 
 [[noreturn]] void Trap(const char* function, const void* caller) {
   static char line[96];
-  char* at = line;
-  for (const char* text : {"firmware fault: ", function, " called, but there is no heap; lr=0x"}) {
-    while (*text != '\0') *at++ = *text++;
-  }
-  for (int shift = 28; shift >= 0; shift -= 4) {
-    *at++ = "0123456789abcdef"[(reinterpret_cast<uint32_t>(caller) >> shift) & 15u];
-  }
-  *at++ = '\n';
-  *at = '\0';
+  TextBuffer text(line, sizeof line);
+  text.Add("firmware fault: ").Add(function).Add(" called, but there is no heap; lr=0x");
+  text.AddHex(reinterpret_cast<uint32_t>(caller), 8).Add('\n');
   EndWithFault(line);
 }
 

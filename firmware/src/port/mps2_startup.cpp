@@ -1,6 +1,7 @@
 // Reset and faults of the emulated boards. The linker script provides the symbols.
 #include <cstdint>
 
+#include "format.h"
 #include "port/mps2_fault.h"
 #include "port/paint.h"
 
@@ -36,16 +37,7 @@ uint32_t Semihost(uint32_t operation, const void* argument) {
   return r0;
 }
 
-char* Append(char* at, const char* text) {
-  while (*text != '\0') *at++ = *text++;
-  return at;
-}
-
-char* AppendHex(char* at, const char* name, uint32_t value) {
-  at = Append(Append(at, name), "=0x");
-  for (int shift = 28; shift >= 0; shift -= 4) *at++ = "0123456789abcdef"[(value >> shift) & 15u];
-  return at;
-}
+void AddRegister(TextBuffer* text, const char* name, uint32_t value) { text->Add(name).Add("=0x").AddHex(value, 8); }
 
 const char* FaultName(uint32_t exception) {
   switch (exception) {
@@ -75,25 +67,24 @@ extern "C" void ReportFault(const uint32_t* stacked, uint32_t exc_return) {
   uint32_t exception;
   asm volatile("mrs %0, ipsr" : "=r"(exception));
   static char line[320];
-  char* at = Append(line, "firmware fault: ");
-  at = Append(at, FaultName(exception));
-  at = AppendHex(at, " ipsr", exception);
-  at = AppendHex(at, " cfsr", Register(0xe000ed28));
-  at = AppendHex(at, " hfsr", Register(0xe000ed2c));
-  at = AppendHex(at, " mmfar", Register(0xe000ed34));
-  at = AppendHex(at, " bfar", Register(0xe000ed38));
-  at = AppendHex(at, " exc_return", exc_return);
+  TextBuffer text(line, sizeof line);
+  text.Add("firmware fault: ").Add(FaultName(exception));
+  AddRegister(&text, " ipsr", exception);
+  AddRegister(&text, " cfsr", Register(0xe000ed28));
+  AddRegister(&text, " hfsr", Register(0xe000ed2c));
+  AddRegister(&text, " mmfar", Register(0xe000ed34));
+  AddRegister(&text, " bfar", Register(0xe000ed38));
+  AddRegister(&text, " exc_return", exc_return);
   const uint32_t frame = reinterpret_cast<uint32_t>(stacked);
-  at = AppendHex(at, " sp", frame);
+  AddRegister(&text, " sp", frame);
   // After a stack overflow the stacked registers are not there, and reading them would be a second fault.
   if (frame >= 0x20000000u && frame < reinterpret_cast<uint32_t>(&__stack_top)) {
-    at = AppendHex(at, " pc", stacked[6]);
-    at = AppendHex(at, " lr", stacked[5]);
-    at = AppendHex(at, " xpsr", stacked[7]);
-    at = AppendHex(at, " r0", stacked[0]);
+    AddRegister(&text, " pc", stacked[6]);
+    AddRegister(&text, " lr", stacked[5]);
+    AddRegister(&text, " xpsr", stacked[7]);
+    AddRegister(&text, " r0", stacked[0]);
   }
-  at = Append(at, "\n");
-  *at = '\0';
+  text.Add('\n');
   EndWithFault(line);
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "format.h"
 #include "runtime/runtime.h"
 #include "runtime/tflm_log.h"
 
@@ -125,34 +126,15 @@ uint32_t arena_used = 0;  // After a failure for want of arena: what would have 
 char note[200];
 char kernels[64];
 
-char* Append(char* at, const char* end, const char* text) {
-  while (*text != '\0' && at < end - 1) *at++ = *text++;
-  *at = '\0';
-  return at;
-}
-
-char* Append(char* at, const char* end, uint32_t value) {
-  char digits[11] = {};
-  char* first = digits + sizeof digits - 1;
-  do {
-    *--first = static_cast<char>('0' + value % 10);
-    value /= 10;
-  } while (value != 0);
-  return Append(at, end, first);
-}
-
 void DescribeKernels() {
   const KernelCounts counts = Kernels();
-  const char* const end = kernels + sizeof kernels;
-  const uint8_t optimized = counts.cmsis_nn > counts.esp_nn ? counts.cmsis_nn : counts.esp_nn;
-  char* at = kernels;
-  if (optimized > 0) at = Append(at, end, counts.cmsis_nn > counts.esp_nn ? "CMSIS-NN" : "ESP-NN");
+  const bool cmsis_nn = counts.cmsis_nn > counts.esp_nn;
+  const uint8_t optimized = cmsis_nn ? counts.cmsis_nn : counts.esp_nn;
+  TextBuffer text(kernels, sizeof kernels);
+  if (optimized > 0) text.Add(cmsis_nn ? "CMSIS-NN" : "ESP-NN");
   if (optimized == counts.operators) return;
-  if (optimized > 0) {
-    at = Append(Append(at, end, " ("), end, optimized);
-    at = Append(Append(Append(at, end, " of "), end, counts.operators), end, " operators) + ");
-  }
-  Append(at, end, "TFLM reference");
+  if (optimized > 0) text.Add(" (").AddNumber(optimized).Add(" of ").AddNumber(counts.operators).Add(" operators) + ");
+  text.Add("TFLM reference");
 }
 
 bool Fits(const TfLiteTensor* tensor, const TensorSpec& spec) {
@@ -177,17 +159,17 @@ bool TensorsFit() {
 
 // The note: `reason`, and what TFLM logged.
 Status Fail(Status status, const char* reason) {
-  const char* const end = note + sizeof note;
-  char* at = Append(note, end, reason);
-  if (TflmLog()[0] != '\0') Append(Append(at, end, at > note ? ": " : ""), end, TflmLog());
+  TextBuffer text(note, sizeof note);
+  text.Add(reason);
+  if (TflmLog()[0] != '\0') text.Add(text.size() > 0 ? ": " : "").Add(TflmLog());
   return status;
 }
 
 Status FailForWantOfArena() {
   char reason[80];
-  const char* const end = reason + sizeof reason;
-  char* at = Append(Append(reason, end, "the arena has "), end, kTflmModel.arena_capacity);
-  Append(Append(Append(at, end, " bytes, at least "), end, arena_used), end, " are needed");
+  TextBuffer text(reason, sizeof reason);
+  text.Add("the arena has ").AddNumber(kTflmModel.arena_capacity);
+  text.Add(" bytes, at least ").AddNumber(arena_used).Add(" are needed");
   return Fail(Status::kArenaTooSmall, reason);
 }
 
@@ -213,9 +195,9 @@ Status Load() {
   DescribeKernels();
   const tflite::Model* const model = tflite::GetModel(kTflmModel.flatbuffer);
   if (model->version() != TFLITE_SCHEMA_VERSION) {
-    const char* const end = note + sizeof note;
-    char* const at = Append(Append(note, end, "model has schema version "), end, model->version());
-    Append(Append(at, end, ", the library reads "), end, static_cast<uint32_t>(TFLITE_SCHEMA_VERSION));
+    TextBuffer text(note, sizeof note);
+    text.Add("model has schema version ").AddNumber(model->version());
+    text.Add(", the library reads ").AddNumber(TFLITE_SCHEMA_VERSION);
     return Status::kBadSchema;
   }
   const tflite::MicroOpResolver* const resolver = Resolver();

@@ -1,0 +1,215 @@
+#include "answer/operations.h"
+
+#include "port/port.h"
+#include "wire/crc32.h"
+#include "wire/ticks.h"
+
+namespace {
+
+constexpr uint8_t kVersion = 1;
+
+enum Capability : uint16_t { kCanInfer = 1, kCanRun = 2, kCanProfile = 4, kCanReset = 8, kHasMemory = 16 };
+
+constexpr size_t kInferFixed = kHeader + 2;
+constexpr size_t kRunFixed = kHeader + 6;
+
+bool IsKnown(uint8_t op) { return op >= kHello && op <= kMemory; }
+
+bool NeedsModel(uint8_t op) { return op >= kInfer && op <= kProfile; }
+
+void WriteSpecs(Writer& reply, const TensorSpecs& specs) {
+  reply.U8(specs.count);
+  for (const TensorSpec& spec : specs) {
+    reply.U8(spec.dtype);
+    reply.U8(spec.rank);
+    for (uint8_t axis = 0; axis < spec.rank; ++axis) reply.U32(spec.dims[axis]);
+    reply.F32(spec.scale);
+    reply.U32(static_cast<uint32_t>(spec.zero_point));
+  }
+}
+
+// The length of `text` cut to what a str of at most `room` bytes holds, between two characters.
+size_t CutUtf8(const char* text, size_t room) {
+  const size_t size = strlen(text);
+  size_t cut = room < UINT8_MAX ? room : UINT8_MAX;
+  if (size <= cut) return size;
+  while (cut > 0 && (text[cut] & 0xc0) == 0x80) --cut;
+  return cut;
+}
+
+}  // namespace
+
+void Operations::Setup(Status port_status) {
+  // All steps run, so that HELLO describes as much as there is; the first failure is the one reported.
+  const Status timer_status = MeasureTimer(&timer_);
+  const Status load_status = runtime::Load();
+  setup_ = port_status != Status::kOk ? port_status : timer_status != Status::kOk ? timer_status : load_status;
+}
+
+// The counter may turn during a long batch, and every turn must be seen.
+Status Operations::InvokeOnce(uint32_t* elapsed) {
+  const Status status = TimedInvoke(elapsed);
+  static_cast<void>(clock_.Ticks());
+  return status;
+}
+
+Fault Operations::Execute(uint8_t op, Reader& body, Writer& reply) {
+  if (op == kHello) return Hello(body, reply);
+  if (!session_) return {Status::kNoSession, 0, ""};
+  if (!IsKnown(op)) return {Status::kUnknownOp, op, ""};
+  if (op == kMemory && port::Stack().capacity_bytes == 0) return {Status::kUnsupported, 0, ""};
+  if (op == kProfile && !profiler_.able()) return {Status::kUnsupported, 0, ""};
+  if (op == kInfer && InferLimit() == 0) return {Status::kUnsupported, 0, ""};
+  if (NeedsModel(op) && setup_ != Status::kOk) return {setup_, 0, ""};
+  switch (op) {
+    case kInfer: return Infer(body, reply);
+    case kWrite: return WriteInput(body, reply);
+    case kRead: return ReadOutput(body, reply);
+    case kRun: return Run(body, reply);
+    case kMemory: return Memory(body, reply);
+    case kProfile: return Profile(body, reply);
+    default: break;
+  }
+  if (body.left() != 0) return {Status::kBadSize, 0, "body"};  // RESET
+  return {};
+}
+
+Fault Operations::Hello(Reader& body, Writer& reply) {
+  if (body.left() != 1) return {Status::kBadSize, 1, "body"};
+  if (body.U8() != kVersion) return {Status::kBadVersion, kVersion, "version"};
+  const runtime::Description model = runtime::Describe();
+  char uid[64];
+  const size_t uid_size = port::UniqueId(uid, sizeof uid);
+
+  reply.U8(kVersion);
+  reply.U8(static_cast<uint8_t>(setup_));
+  reply.U16(Capabilities());
+  reply.U16(static_cast<uint16_t>(max_payload_));
+  reply.U32(port::TicksPerSecond());
+  reply.U32(timer_.step_ticks);
+  reply.U32(timer_.read_ticks);
+  reply.U32(model.arena_used);
+  reply.U32(model.arena_capacity);
+  reply.Bytes(model.model_sha256, 32);
+  reply.Bytes(model.build_id, 16);
+  reply.Str(id_);
+  reply.Str(uid, uid_size);
+  reply.Str(model.id);
+  reply.Str(model.version);
+  reply.Str(model.kernels);
+  WriteSpecs(reply, model.inputs);
+  WriteSpecs(reply, model.outputs);
+  reply.Str(model.model_name);
+  // What a library says of a failure can be long: the rest of HELLO matters more.
+  reply.Str(model.note, CutUtf8(model.note, reply.room() > 0 ? reply.room() - 1 : 0));
+  session_ = session_ || reply.ok();
+  return {};
+}
+
+Fault Operations::Infer(Reader& body, Writer& reply) {
+  const runtime::InputBuffer input = runtime::Input();
+  const size_t limit = InferLimit();
+  if (body.left() < 2) return {Status::kBadSize, static_cast<uint32_t>(2 + input.size), "body"};
+  const size_t count = body.U16();
+  if (count < 1 || count > limit) return {Status::kBadValue, static_cast<uint32_t>(limit), "count"};
+  const size_t expected = count * input.size;
+  if (body.left() != expected) return {Status::kBadSize, static_cast<uint32_t>(2 + expected), "body"};
+
+  const size_t output_size = runtime::Output().size;
+  reply.U16(static_cast<uint16_t>(count));
+  uint8_t* outputs = reply.Reserve(count * output_size);
+  uint8_t* packed = reply.Reserve(kTicksHeader + count * kTicks);
+  if (!reply.ok()) return {};
+  uint8_t* ticks = packed + kTicksHeader;
+  for (size_t sample = 0; sample < count; ++sample) {
+    memcpy(input.data, body.Take(input.size), input.size);
+    uint32_t elapsed = 0;
+    if (InvokeOnce(&elapsed) != Status::kOk) return {Status::kInvokeFailed, static_cast<uint32_t>(sample), ""};
+    memcpy(outputs + sample * output_size, runtime::Output().data, output_size);
+    StoreU32(ticks + sample * kTicks, elapsed);
+  }
+  reply.Drop(PackTicks(packed, count));
+  return {};
+}
+
+Fault Operations::WriteInput(Reader& body, Writer& reply) {
+  if (body.left() < 5) return {Status::kBadSize, 5, "body"};
+  const uint32_t offset = body.U32();
+  const size_t size = body.left();
+  const runtime::InputBuffer input = runtime::Input();
+  if (size > input.size || offset > input.size - size) {
+    return {Status::kBadValue, static_cast<uint32_t>(input.size), "offset"};
+  }
+  memcpy(input.data + offset, body.Take(size), size);
+  reply.U32(static_cast<uint32_t>(offset + size));
+  return {};
+}
+
+Fault Operations::ReadOutput(Reader& body, Writer& reply) {
+  if (body.left() != 6) return {Status::kBadSize, 6, "body"};
+  const uint32_t offset = body.U32();
+  const size_t length = body.U16();
+  const size_t limit = max_payload_ - kHeader;
+  if (length < 1 || length > limit) return {Status::kBadValue, static_cast<uint32_t>(limit), "length"};
+  const runtime::OutputBuffer output = runtime::Output();
+  if (length > output.size || offset > output.size - length) {
+    return {Status::kBadValue, static_cast<uint32_t>(output.size), "offset"};
+  }
+  reply.Bytes(output.data + offset, length);
+  return {};
+}
+
+Fault Operations::Run(Reader& body, Writer& reply) {
+  if (body.left() != 6) return {Status::kBadSize, 6, "body"};
+  const size_t count = body.U16();
+  const uint32_t wanted_crc = body.U32();
+  const size_t limit = (max_payload_ - kRunFixed - kTicksHeader) / kTicks;
+  if (count < 1 || count > limit) return {Status::kBadValue, static_cast<uint32_t>(limit), "count"};
+  const runtime::InputBuffer input = runtime::Input();
+  const uint32_t input_crc = Crc32(input.data, input.size);
+  if (input_crc != wanted_crc) return {Status::kBadInput, input_crc, "input_crc"};
+
+  uint8_t* output_crc = reply.Reserve(4);
+  reply.U16(static_cast<uint16_t>(count));
+  uint8_t* packed = reply.Reserve(kTicksHeader + count * kTicks);
+  if (!reply.ok()) return {};
+  uint8_t* ticks = packed + kTicksHeader;
+  for (size_t index = 0; index < count; ++index) {
+    uint32_t elapsed = 0;
+    if (InvokeOnce(&elapsed) != Status::kOk) return {Status::kInvokeFailed, static_cast<uint32_t>(index), ""};
+    StoreU32(ticks + index * kTicks, elapsed);
+  }
+  reply.Drop(PackTicks(packed, count));
+  const runtime::OutputBuffer output = runtime::Output();
+  StoreU32(output_crc, Crc32(output.data, output.size));
+  return {};
+}
+
+Fault Operations::Memory(Reader& body, Writer& reply) {
+  if (body.left() != 0) return {Status::kBadSize, 0, "body"};
+  const port::StackUse stack = port::Stack();
+  reply.U32(stack.capacity_bytes);
+  reply.U32(stack.used_bytes);
+  return {};
+}
+
+Fault Operations::Profile(Reader& body, Writer& reply) {
+  const Fault fault = profiler_.Answer(body, reply);
+  static_cast<void>(clock_.Ticks());
+  return fault;
+}
+
+size_t Operations::InferLimit() const {
+  const runtime::Description model = runtime::Describe();
+  const size_t input_size = SizeBytes(model.inputs);
+  const size_t requests = (max_payload_ - kInferFixed) / (input_size > 0 ? input_size : 1);
+  const size_t replies = (max_payload_ - kInferFixed - kTicksHeader) / (SizeBytes(model.outputs) + kTicks);
+  return requests < replies ? requests : replies;
+}
+
+uint16_t Operations::Capabilities() const {
+  const int infer = InferLimit() > 0 ? kCanInfer : 0;
+  const int profile = profiler_.able() ? kCanProfile : 0;
+  const int memory = port::Stack().capacity_bytes > 0 ? kHasMemory : 0;
+  return static_cast<uint16_t>(infer | kCanRun | profile | kCanReset | memory);
+}

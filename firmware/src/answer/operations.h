@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "measure/clock.h"
+#include "measure/measure.h"
+#include "measure/profile.h"
+#include "runtime/runtime.h"
+#include "status.h"
+#include "wire/fault.h"
+#include "wire/wire.h"
+
+enum Op : uint8_t {
+  kHello = 0x01,
+  kInfer = 0x02,
+  kWrite = 0x03,
+  kRead = 0x04,
+  kRun = 0x05,
+  kProfile = 0x06,
+  kReset = 0x07,
+  kMemory = 0x08,
+  kError = 0x7f,
+};
+
+constexpr size_t kHeader = 2;  // Of every payload: seq, op.
+
+// What the board does for each request of docs/protocol.md, from the body of one to the body of its reply.
+class Operations {
+ public:
+  Operations(const char* id, size_t max_payload) : id_(id), max_payload_(max_payload) {}
+
+  // Measures the timer and loads the model.
+  void Setup(Status port_status);
+
+  Fault Execute(uint8_t op, Reader& body, Writer& reply);  // RESET is only checked.
+
+  size_t max_payload() const { return max_payload_; }
+  Status setup() const { return setup_; }  // The first failure of Setup().
+  const Timer& timer() const { return timer_; }
+  Clock* clock() { return &clock_; }
+
+ private:
+  Fault Hello(Reader& body, Writer& reply);
+  Fault Infer(Reader& body, Writer& reply);
+  Fault WriteInput(Reader& body, Writer& reply);
+  Fault ReadOutput(Reader& body, Writer& reply);
+  Fault Run(Reader& body, Writer& reply);
+  Fault Memory(Reader& body, Writer& reply);
+  Fault Profile(Reader& body, Writer& reply);
+
+  Status InvokeOnce(uint32_t* elapsed);
+  size_t InferLimit() const;
+  uint16_t Capabilities() const;
+
+  Clock clock_;
+  const char* id_;
+  size_t max_payload_;
+  Timer timer_ = {};
+  Profiler profiler_;
+  Status setup_ = Status::kOk;
+  bool session_ = false;
+};
