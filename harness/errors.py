@@ -291,12 +291,21 @@ class ModelError(HilError):
 
 
 class TooLarge(ModelError):
-    """The firmware with this model does not fit; sizes in bytes, `memory` is flash or RAM."""
+    """The firmware with this model does not fit; sizes in bytes, `memory` is flash or RAM.
 
-    def __init__(self, *, where: Where, memory: str, needed: int, available: int) -> None:
+    `needed` is None where the linker says that it does not fit, but not by how much.
+    """
+
+    def __init__(self, *, where: Where, memory: str, needed: int | None, available: int) -> None:
+        if needed is None:
+            said = f"the firmware does not fit into the board's {available} bytes of {memory}"
+        else:
+            said = (
+                f"the firmware takes {needed} bytes of {memory}, the board has {available}: "
+                f"{needed - available} too many"
+            )
         super().__init__(
-            f"the firmware takes {needed} bytes of {memory}, the board has {available}: "
-            f"{needed - available} too many",
+            said,
             where=where,
             hint="Take a smaller or more quantized model, or a board with more memory.",
         )

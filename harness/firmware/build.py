@@ -24,15 +24,9 @@ from harness.files import write_atomic
 from harness.firmware import aot, c_source, tflm
 from harness.firmware.aot import generate_aot
 from harness.firmware.arena import ArenaPlan, plan_arena
-from harness.firmware.elf import (
-    Section,
-    elf_sections,
-    flash_bytes,
-    memory_by_owner,
-    ram_bytes,
-)
+from harness.firmware.elf import elf_sections, memory_by_owner
 from harness.firmware.failure import explain_failure, too_large
-from harness.firmware.memory import MemoryByOwner
+from harness.firmware.memory import MemoryByOwner, Section, flash_bytes, ram_bytes
 from harness.firmware.platformio import Job, pio_environment, sync
 from harness.firmware.steps import steps_of, steps_text
 from harness.firmware.support import refuse_unsupported
@@ -89,7 +83,7 @@ class Firmware:
 
     @property
     def ram_bytes(self) -> int:
-        """Variables and reserved stack."""
+        """Variables and reserved stack, without the heap."""
         return ram_bytes(self.sections)
 
     @property

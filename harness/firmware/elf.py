@@ -1,13 +1,15 @@
-"""Flash and RAM of a firmware by section and owner, read from its ELF file."""
+"""Reads a firmware's ELF file: sections, symbols, and bytes of flash and RAM by owner."""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
 import json
+import re
 import struct
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,30 +18,44 @@ from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
 from harness.files import write_atomic
-from harness.firmware import memory as footprint_module
-from harness.firmware import owners as owners_module
-from harness.firmware.memory import Area, MemoryByOwner, Part, Pointer, Symbol, footprint, summed
+from harness.firmware import memory, owners
+from harness.firmware.memory import (
+    MemoryByOwner,
+    Part,
+    Pointer,
+    Section,
+    Symbol,
+    footprint,
+    summed,
+)
 
 _LOCAL = 0
 _OBJECT, _FUNCTION, _FILE = 1, 2, 4
 _RESERVED_INDEX = 0xFF00
 _SYMBOL = struct.Struct("<IIIBBH")
 
+# How linker scripts call a section that keeps the rest of RAM, and what stands at its two ends.
+_RESERVE_NAMES = re.compile(r"\.heap|\.stack\w*_dummy$")
+_VARIABLES_END = {"end", "_end", "__end__", "__HeapBase", "__heap_start"}
+_HEAP_ENDS = {"__HeapLimit", "__heap_end"}
+_RAM_ENDS = {"__StackTop", "__stack", "_estack"}
 
-def elf_areas(elf: Path) -> tuple[Area, ...]:
-    """Allocated sections of an ELF file, in file order.
+
+def elf_sections(elf: Path) -> tuple[Section, ...]:
+    """Sections of an ELF file that take memory, in file order.
 
     In RAM is what is written, and what is copied there before it runs: some linker scripts call the
-    latter, initial values included, plain code.
+    latter, initial values included, plain code. A section that reserves what the variables leave of
+    RAM, for the heap, is left out: it is as large as they allow.
     """
     with elf.open("rb") as file:
-        return _areas(ELFFile(file))
+        return _sections(ELFFile(file))
 
 
 def memory_parts(elf: Path) -> tuple[Part, ...]:
-    """Bytes by section and owner. Kept beside the ELF, since to find them takes a while.
+    """Bytes by section and owner, kept beside the ELF because it takes a while to find them.
 
-    An ELF without symbols is all `rest`.
+    Everything in an ELF without symbols is `rest`.
     """
     kept = elf.with_name("memory.json")
     stat = elf.stat()
@@ -67,28 +83,30 @@ def has_symbols(elf: Path) -> bool:
 
 
 def read_parts(elf: Path) -> tuple[Part, ...]:
-    """As `memory_parts`, from the ELF itself."""
+    """As `memory_parts`, but always from the ELF itself."""
     with elf.open("rb") as file:
         binary = ELFFile(file)
-        areas = _areas(binary)
+        sections = _sections(binary)
         symbols, literals = _symbols(binary)
-        return footprint(areas, symbols, _pointers(binary, areas, literals))
+        return footprint(sections, symbols, _pointers(binary, sections, literals))
 
 
 @lru_cache
 def _rules() -> str:
-    source = "".join(inspect.getsource(module) for module in (footprint_module, owners_module))
+    modules = (sys.modules[__name__], memory, owners)
+    source = "".join(inspect.getsource(module) for module in modules)
     return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
-def _areas(binary: Any) -> tuple[Area, ...]:
+def _sections(binary: Any) -> tuple[Section, ...]:
+    marks = _marks(binary)
     copied = [
         range(part["p_vaddr"], part["p_vaddr"] + part["p_memsz"])
         for part in binary.iter_segments("PT_LOAD")
         if part["p_vaddr"] != part["p_paddr"]
     ]
     return tuple(
-        Area(
+        Section(
             name=section.name,
             address=section["sh_addr"],
             size_bytes=section["sh_size"],
@@ -97,6 +115,28 @@ def _areas(binary: Any) -> tuple[Area, ...]:
             or any(section["sh_addr"] in addresses for addresses in copied),
         )
         for section in _allocated(binary)
+        if not _only_reserves(section, marks)
+    )
+
+
+def _only_reserves(section: Any, marks: Mapping[str, int]) -> bool:
+    """Whether a section is empty and keeps what the variables leave of RAM.
+
+    A stack that the linker script reserves apart from the heap has a size of its own and counts.
+    """
+    if section["sh_type"] != "SHT_NOBITS":
+        return False
+    if _RESERVE_NAMES.match(section.name):
+        return True
+
+    def marked(address: int, names: Collection[str]) -> bool:
+        return any(marks.get(name) == address for name in names)
+
+    start, end = section["sh_addr"], section["sh_addr"] + section["sh_size"]
+    return (
+        marked(start, _VARIABLES_END)
+        and not marked(start, _HEAP_ENDS)
+        and marked(end, _HEAP_ENDS | _RAM_ENDS)
     )
 
 
@@ -106,22 +146,34 @@ def _allocated(binary: Any) -> Iterator[Any]:
             yield section
 
 
-def _symbols(binary: Any) -> tuple[list[Symbol], list[tuple[int, bool]]]:
-    """Functions and variables, and where code turns into literals (True) and back, by address.
+def _symbol_table(binary: Any) -> Iterator[tuple[str, int, int, int, int]]:
+    """Name, value, size, kind with binding, and section index of each symbol.
 
     Read by hand: pyelftools takes ten times as long.
     """
     table = binary.get_section_by_name(".symtab")
     if table is None:
-        return [], []
-    arm = binary["e_machine"] == "EM_ARM"
+        return
     names = binary.get_section(table["sh_link"]).data()
+    for name_at, value, size, info, _, index in _SYMBOL.iter_unpack(table.data()):
+        name = names[name_at : names.index(0, name_at)].decode("utf-8", "replace")
+        yield name, value, size, info, index
+
+
+def _marks(binary: Any) -> dict[str, int]:
+    """Addresses of the symbols by which linker scripts tell where heap and RAM end."""
+    wanted = _VARIABLES_END | _HEAP_ENDS | _RAM_ENDS
+    return {name: value for name, value, *_ in _symbol_table(binary) if name in wanted}
+
+
+def _symbols(binary: Any) -> tuple[list[Symbol], list[tuple[int, bool]]]:
+    """Functions and variables, and where code turns into literals (True) and back, by address."""
+    arm = binary["e_machine"] == "EM_ARM"
     symbols: list[Symbol] = []
     turns: list[tuple[int, bool]] = []
     file = ""
-    for name_at, value, size, info, _, index in _SYMBOL.iter_unpack(table.data()):
+    for name, value, size, info, index in _symbol_table(binary):
         kind = info & 15
-        name = names[name_at : names.index(0, name_at)].decode("utf-8", "replace")
         if kind == _FILE:
             file = name
         elif 0 < index < _RESERVED_INDEX and arm and name[:2] in ("$d", "$t", "$a"):
@@ -142,14 +194,14 @@ def _symbols(binary: Any) -> tuple[list[Symbol], list[tuple[int, bool]]]:
 
 
 def _pointers(
-    binary: Any, areas: tuple[Area, ...], turns: list[tuple[int, bool]]
+    binary: Any, sections: tuple[Section, ...], turns: list[tuple[int, bool]]
 ) -> Iterator[Pointer]:
     """Words outside of instructions that hold an address in flash."""
     import numpy as np
 
-    flash = [area for area in areas if area.in_flash]
-    lowest = min((area.address for area in flash), default=0)
-    highest = max((area.address + area.size_bytes for area in flash), default=0)
+    flash = [section for section in sections if section.in_flash]
+    lowest = min((section.address for section in flash), default=0)
+    highest = max((section.address + section.size_bytes for section in flash), default=0)
     edges = np.array([at for at, _ in turns], dtype=np.int64)
     literal = np.array([False, *(is_literal for _, is_literal in turns)])
     for section in _allocated(binary):
@@ -164,36 +216,3 @@ def _pointers(
             chosen &= literal[np.searchsorted(edges, places, side="right")]
         for place, word in zip(places[chosen], words[chosen], strict=True):
             yield Pointer(address=int(place), target=int(word))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
-    """A section of the ELF that takes memory; `in_flash` and `in_ram` are both true for .data."""
-
-    name: str
-    size_bytes: int
-    in_flash: bool
-    in_ram: bool
-
-
-def flash_bytes(sections: tuple[Section, ...]) -> int:
-    """Size of what is in flash."""
-    return sum(section.size_bytes for section in sections if section.in_flash)
-
-
-def ram_bytes(sections: tuple[Section, ...]) -> int:
-    """Size of what is in RAM."""
-    return sum(section.size_bytes for section in sections if section.in_ram)
-
-
-def elf_sections(elf: Path) -> tuple[Section, ...]:
-    """Allocated sections of an ELF file, in file order."""
-    return tuple(
-        Section(
-            name=area.name,
-            size_bytes=area.size_bytes,
-            in_flash=area.in_flash,
-            in_ram=area.in_ram,
-        )
-        for area in elf_areas(elf)
-    )

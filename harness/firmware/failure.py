@@ -24,10 +24,18 @@ _ERROR_LINE = re.compile(
 )
 
 
-_OVERFLOW = re.compile(r"region `(?P<region>\w+)' overflowed by (?P<bytes>\d+) bytes")
-
-
+# What GNU ld says of a firmware that is too large, by what its linker script does about that.
+_REGION = r"region [`'‘]?(?P<region>\w+)['’]?"
+_OVERFLOW = re.compile(rf"{_REGION} overflowed(?: by (?P<bytes>\d+) bytes?)?")
+_NO_ROOM = re.compile(rf"section .* will not fit in {_REGION}")
+_BEYOND = re.compile(rf"address 0x(?P<end>\w+) of .* section .* is not within {_REGION}")
+_BACKWARDS = re.compile(r"location counter backwards \(from (?P<end>\w+) to (?P<limit>\w+)\)")
+_OVERLAP = re.compile(
+    r"section \S+ [VL]MA \[(\w+),(\w+)\] overlaps section \S+ [VL]MA \[(\w+),(\w+)\]"
+)
 _FLASH_REGION = re.compile(r"CODE|FLASH|ROM|irom|drom", re.IGNORECASE)
+_CORTEX_M_RAM = 0x20000000
+"""Where RAM begins on a Cortex-M; flash lies below. From Arm's architecture manuals."""
 
 
 _SIZE_CHECK = re.compile(
@@ -64,17 +72,11 @@ def too_large(board: Board, where: Where, *, flash_bytes: int, ram_bytes: int) -
 
 def explain_failure(log: str, job: Job, log_file: str) -> HilError:
     """What a failed build's log says: too large, a kernel or library that is missing, or a bug."""
-    board = job.board
-    for match in _OVERFLOW.finditer(log):
-        flash = _FLASH_REGION.search(match["region"]) is not None
-        available = board.flash_bytes if flash else board.ram_bytes
+    for memory, excess in _excesses(log, job.board).items():
+        available = job.board.flash_bytes if memory == "flash" else job.board.ram_bytes
         if available is not None:
-            return TooLarge(
-                where=job.where,
-                memory="flash" if flash else "RAM",
-                needed=available + int(match["bytes"]),
-                available=available,
-            )
+            needed = available + excess if excess else None
+            return TooLarge(where=job.where, memory=memory, needed=needed, available=available)
     checked = _SIZE_CHECK.search(log)
     if checked:
         return TooLarge(
@@ -96,6 +98,43 @@ def explain_failure(log: str, job: Job, log_file: str) -> HilError:
         if lacking:
             return lacking
     return BuildFailed(where=job.where, first_errors=first_errors(log), log=log_file)
+
+
+def _excesses(log: str, board: Board) -> dict[str, int]:
+    """Bytes that are too many for flash and RAM, as far as the linker says; 0 where it does not.
+
+    It may say so of one memory in several ways, and count only in one of them.
+    """
+    found: dict[str, int] = {}
+
+    def add(memory: str, excess: int) -> None:
+        found[memory] = max(found.get(memory, 0), excess)
+
+    for match in _OVERFLOW.finditer(log):
+        add(_memory_of_region(match["region"]), int(match["bytes"] or 0))
+    for match in _NO_ROOM.finditer(log):
+        add(_memory_of_region(match["region"]), 0)
+    for match in _BEYOND.finditer(log):
+        memory = _memory_of_region(match["region"])
+        excess = int(match["end"], 16) - _CORTEX_M_RAM - (board.ram_bytes or 0)
+        known = memory == "RAM" and 0 < excess < _CORTEX_M_RAM // 4
+        add(memory, excess if known else 0)
+    for match in _BACKWARDS.finditer(log):
+        limit = int(match["limit"], 16)
+        add(_memory_at(limit), int(match["end"], 16) - limit)
+    for match in _OVERLAP.finditer(log):
+        one, end_of_one, other, end_of_other = (int(group, 16) for group in match.groups())
+        end = end_of_one if one < other else end_of_other
+        add(_memory_at(max(one, other)), end + 1 - max(one, other))
+    return found
+
+
+def _memory_of_region(name: str) -> str:
+    return "flash" if _FLASH_REGION.search(name) else "RAM"
+
+
+def _memory_at(address: int) -> str:
+    return "RAM" if address >= _CORTEX_M_RAM else "flash"
 
 
 def _not_fetched(log: str, job: Job) -> ToolMissing | None:

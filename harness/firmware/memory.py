@@ -1,4 +1,4 @@
-"""Who takes flash and RAM: symbols and areas in, bytes by area and owner out."""
+"""How many bytes of flash and RAM each owner takes, from a firmware's sections and symbols."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from harness.measure.tables import HARNESS, KERNELS, MODEL, OWNERS, REST, RUNTIM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Area:
-    """A section of the ELF that takes memory; initial values of variables lie in both."""
+class Section:
+    """A section of the firmware that takes memory; variables with initial values lie in both."""
 
     name: str
     address: int
@@ -73,6 +73,16 @@ class _Span:
     owner: str
 
 
+def flash_bytes(sections: Iterable[Section]) -> int:
+    """Code, constants and the initial values of variables."""
+    return sum(section.size_bytes for section in sections if section.in_flash)
+
+
+def ram_bytes(sections: Iterable[Section]) -> int:
+    """Variables, what the linker script reserves for the stack, and code that runs from RAM."""
+    return sum(section.size_bytes for section in sections if section.in_ram)
+
+
 _SPLIT = (".text.", ".rodata.", ".data.", ".bss.")
 
 
@@ -82,16 +92,16 @@ def folded(section: str) -> str:
 
 
 def footprint(
-    areas: Iterable[Area], symbols: Iterable[Symbol], pointers: Iterable[Pointer] = ()
+    sections: Iterable[Section], symbols: Iterable[Symbol], pointers: Iterable[Pointer] = ()
 ) -> tuple[Part, ...]:
-    """Bytes by section and owner, in the order of the areas and of OWNERS; none that is empty.
+    """Bytes by section and owner, in the order of the sections and of OWNERS; empty ones left out.
 
-    Every byte of an area counts once. Of several symbols at one place the longest has it, of
-    equals the one whose owner is first in OWNERS. Bytes without a symbol, such as string
-    constants, are their owner's whose pointer to them comes first; what nobody points to is
-    `rest`. Symbols outside of all areas, or reaching out of one, count as far as they lie inside.
+    Every byte of a section counts once. Where symbols overlap, the longest counts; of equally long
+    ones the one whose owner comes first in OWNERS. Bytes without a symbol, such as string
+    constants, belong to the owner of the first pointer to them, and without one to `rest`. Symbols
+    count as far as they lie inside a section.
     """
-    areas = tuple(areas)
+    sections = tuple(sections)
     owned = sorted(
         (
             _Span(
@@ -107,22 +117,22 @@ def footprint(
     spans = _without_overlaps(owned)
     targets = _targets(spans, pointers)
     taken: dict[tuple[str, str], list[int]] = {}
-    for area in areas:
-        for owner, size in _by_owner(area, spans, targets).items():
-            sums = taken.setdefault((folded(area.name), owner), [0, 0])
-            sums[0] += size * area.in_flash
-            sums[1] += size * area.in_ram
-    order = list(dict.fromkeys(folded(area.name) for area in areas))
+    for section in sections:
+        for owner, size in _by_owner(section, spans, targets).items():
+            sums = taken.setdefault((folded(section.name), owner), [0, 0])
+            sums[0] += size * section.in_flash
+            sums[1] += size * section.in_ram
+    order = list(dict.fromkeys(folded(section.name) for section in sections))
     return tuple(
         Part(
-            section=section,
+            section=name,
             owner=owner,
-            flash_bytes=taken[section, owner][0],
-            ram_bytes=taken[section, owner][1],
+            flash_bytes=taken[name, owner][0],
+            ram_bytes=taken[name, owner][1],
         )
-        for section in order
+        for name in order
         for owner in OWNERS
-        if (section, owner) in taken
+        if (name, owner) in taken
     )
 
 
@@ -207,16 +217,16 @@ def _targets(spans: Sequence[_Span], pointers: Iterable[Pointer]) -> list[tuple[
 
 
 def _by_owner(
-    area: Area, spans: Sequence[_Span], targets: Sequence[tuple[int, str]]
+    section: Section, spans: Sequence[_Span], targets: Sequence[tuple[int, str]]
 ) -> dict[str, int]:
     sizes: dict[str, int] = {}
-    end = area.address + area.size_bytes
+    end = section.address + section.size_bytes
 
     def add(owner: str, size: int) -> None:
         if size > 0:
             sizes[owner] = sizes.get(owner, 0) + size
 
-    at = area.address
+    at = section.address
     first = max(bisect_right(spans, at, key=lambda span: span.start) - 1, 0)
     for span in spans[first:]:
         if span.start >= end:

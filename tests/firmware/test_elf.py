@@ -9,11 +9,18 @@ from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from fakes.linking import BSS, MBED_REST, link, script
 
 from harness.board.registry import load_registry
 from harness.firmware.build import Builder, Firmware
-from harness.firmware.elf import elf_areas, has_symbols, memory_by_owner, memory_parts, read_parts
-from harness.firmware.memory import Area, MemoryByOwner
+from harness.firmware.elf import (
+    elf_sections,
+    has_symbols,
+    memory_by_owner,
+    memory_parts,
+    read_parts,
+)
+from harness.firmware.memory import MemoryByOwner, Section, ram_bytes
 from harness.firmware.owners import owner_of
 from harness.measure.tables import HARNESS, KERNELS, MODEL, OWNERS, REST, RUNTIME
 from harness.model.resolve import resolve_model
@@ -158,7 +165,7 @@ def test_the_models_ram_is_its_arena_its_input_and_its_output(aot: Built) -> Non
 
 def test_what_is_left_over_is_libraries_vectors_and_stack(aot: Built) -> None:
     total = aot.firmware.memory
-    stack = next(area for area in elf_areas(aot.firmware.elf) if area.name == ".stack")
+    stack = next(area for area in elf_sections(aot.firmware.elf) if area.name == ".stack")
     assert stack.size_bytes <= total.ram_rest_bytes < stack.size_bytes + 1500
     unknown = [symbol for symbol in named(aot.firmware.elf) if symbol.owner == REST]
     assert not {"model", "tflite", "app"} & {symbol.name for symbol in unknown}
@@ -235,10 +242,75 @@ def test_the_result_is_kept_beside_the_elf_until_that_changes(aot: Built, tmp_pa
 
 
 def test_areas_are_those_of_the_linker_script(aot: Built) -> None:
-    stack = elf_areas(aot.firmware.elf)[-1]
-    assert stack == Area(
+    stack = elf_sections(aot.firmware.elf)[-1]
+    assert stack == Section(
         name=".stack", address=0x203FC000, size_bytes=16384, in_flash=False, in_ram=True
     )
+
+
+STATIC = 62 * 4 + 8
+"""What the linked programs have in RAM beside the arena: vectors and a counter, padded."""
+
+THE_REST = """
+  %s (NOLOAD) : { %s . = ORIGIN(RAM) + LENGTH(RAM) - 0x400; %s } > RAM
+"""
+STM32 = """
+  ._user_heap_stack (NOLOAD) : { PROVIDE(end = .); . = . + 0x200; . = . + 0x400; } > RAM
+"""
+
+
+def ram_of(folder: Path, linker_script: str, arena: int) -> int:
+    """Of a linked program, by its sections. That its owners add up to it is checked too."""
+    elf, said = link(folder, linker_script, arena=arena)
+    assert elf.is_file(), said
+    size = ram_bytes(elf_sections(elf))
+    assert sum(part.ram_bytes for part in read_parts(elf)) == size
+    return size
+
+
+@pytest.mark.parametrize("arena", [1024, 100_000])
+def test_ram_is_what_the_model_makes_it_where_the_heap_has_the_rest(
+    arena: int, tmp_path: Path
+) -> None:
+    # The stack of interrupts has a size of its own: it counts.
+    assert ram_of(tmp_path, script(BSS + MBED_REST), arena) == STATIC + arena + 0x400
+    with (tmp_path / "a.elf").open("rb") as file:
+        whole = sum(
+            section["sh_size"]
+            for section in ELFFile(file).iter_sections()
+            if section["sh_addr"] >= 0x20000000
+        )
+    assert whole == 0x40000
+
+
+@pytest.mark.parametrize(
+    "ram, reserved",
+    [
+        (THE_REST % (".heap", "", ""), 0),
+        (THE_REST % (".heap_0", "", ""), 0),
+        (THE_REST % (".stack_dummy", "", ""), 0),
+        (THE_REST % (".stack1_dummy", "", ""), 0),
+        (THE_REST % (".free", "__HeapBase = .;", "__HeapLimit = .;"), 0),
+        (THE_REST % (".free", "__end__ = .;", "_estack = .;"), 0),
+        # Neither a name nor symbols say what these are for.
+        (THE_REST % (".free", "", "__HeapLimit = .;"), None),
+        (THE_REST % (".buffers", "", ""), None),
+        # What is reserved in a size of its own counts: the heap has what is behind.
+        (STM32, 0x600),
+        ("__HeapBase = .; __HeapLimit = .;" + THE_REST % (".stack", "", "_estack = .;"), None),
+    ],
+)
+def test_a_section_that_reserves_the_rest_of_ram_is_told_by_name_or_symbols(
+    ram: str, reserved: int | None, tmp_path: Path
+) -> None:
+    rest = 0x40000 - 0x400 - STATIC - 1024
+    found = ram_of(tmp_path, script(BSS + ram), 1024)
+    assert found == STATIC + 1024 + (rest if reserved is None else reserved)
+
+
+def test_a_heap_with_initial_values_is_a_variable_as_any_other(tmp_path: Path) -> None:
+    heap = ".heap : { LONG(1); . += 0x1000; } > RAM"
+    assert ram_of(tmp_path, script(BSS + heap), 1024) == STATIC + 1024 + 0x1004
 
 
 def test_sums_name_every_owner_in_flash_and_ram() -> None:

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.firmware.memory import (
-    Area,
     Part,
     Pointer,
+    Section,
     Symbol,
     folded,
     footprint,
@@ -16,9 +16,9 @@ from harness.firmware.memory import (
 )
 from harness.measure.tables import HARNESS, KERNELS, MODEL, OWNERS, REST, RUNTIME
 
-TEXT = Area(name=".text", address=0x1000, size_bytes=100, in_flash=True, in_ram=False)
-DATA = Area(name=".data", address=0x2000, size_bytes=40, in_flash=True, in_ram=True)
-BSS = Area(name=".bss", address=0x2028, size_bytes=60, in_flash=False, in_ram=True)
+TEXT = Section(name=".text", address=0x1000, size_bytes=100, in_flash=True, in_ram=False)
+DATA = Section(name=".data", address=0x2000, size_bytes=40, in_flash=True, in_ram=True)
+BSS = Section(name=".bss", address=0x2028, size_bytes=60, in_flash=False, in_ram=True)
 
 NAMES = {
     MODEL: "bknn_model_constant_0",

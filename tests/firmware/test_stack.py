@@ -11,7 +11,7 @@ import pytest
 from harness.board.registry import load_registry
 from harness.errors import Where
 from harness.firmware.build import Builder, Firmware
-from harness.firmware.elf import elf_areas
+from harness.firmware.elf import elf_sections
 from harness.link.dut import Dut
 from harness.link.link import Link
 from harness.link.protocol import BoardMemory
@@ -53,7 +53,7 @@ def infer(dut: Dut) -> None:
 
 def stack_words(qemu: QemuProcess, firmware: Firmware, folder: Path) -> tuple[int, ...]:
     """The stack as QEMU sees it, lowest address first."""
-    area = next(area for area in elf_areas(firmware.elf) if area.name == ".stack")
+    area = next(area for area in elf_sections(firmware.elf) if area.name == ".stack")
     dump = folder / "stack.bin"
     arguments = {"val": area.address, "size": area.size_bytes, "filename": str(dump)}
     qemu.qmp("pmemsave", arguments)
