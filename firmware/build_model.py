@@ -21,7 +21,7 @@ def cmake_list(text, name):
 
 DEFINES = "${_defines(CPPDEFPREFIX, CPPDEFINES, CPPDEFSUFFIX, __env__, TARGET, SOURCE)}"
 
-# Ours are in runtime/tflm_log.cpp. mbed links libraries whole, so that both would be there.
+# runtime/tflm_log.cpp defines the same. mbed links whole libraries, so that both would be there.
 for name in ("debug_log", "system_setup"):
     env.AddBuildMiddleware(  # noqa: F821
         lambda node: None, f"*/tensorflow/lite/micro/{name}.c*"

@@ -1,4 +1,4 @@
-"""PlatformIO `post:` script: let the generated model see what the libraries offer.
+"""PlatformIO `post:` script: the generated model can include the headers of the libraries.
 
 Libraries are known only now, after the build was declared and before it begins. Asking them while
 it runs would be a race: PlatformIO changes its working folder to answer, for all compilers started

@@ -1,7 +1,7 @@
-"""PlatformIO `post:` script: say what compiles this firmware, in $BUILD_DIR/provenance.json.
+"""PlatformIO `post:` script: write compiler and flags to $BUILD_DIR/provenance.json.
 
-Only what changes the code: no include paths, warnings, debug information or names. So it is the
-same in two clones and on two machines.
+Only flags that change the code: no include paths, warnings, debug information or names. So two
+clones and two machines write the same.
 """
 
 import json

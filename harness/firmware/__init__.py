@@ -1,1 +1,1 @@
-"""From a model to a firmware image: generated source, builds, and what the ELF file holds."""
+"""Firmware for a board and a model: generates its source, builds it, and reads its ELF file."""

@@ -1,4 +1,4 @@
-"""Model source for the `aot` runtime: BakeNN's C, and one file that ties it to the firmware."""
+"""Generates the model source for the `aot` runtime: BakeNN's C, and a file that adapts it."""
 
 from __future__ import annotations
 
@@ -90,10 +90,10 @@ void hil_step_end(void);
 
 
 def kernel_names(manifest: str) -> str:
-    """Kernel libraries BakeNN selected, such as `CMSIS-NN 4.0.0 + portable C`.
+    """Kernel libraries that BakeNN selected, such as `CMSIS-NN 4.0.0 + portable C`.
 
     Args:
-        manifest: text of BakeNN's manifest, whose selections name an implementation per step
+        manifest: text of BakeNN's manifest, which names an implementation for each step
             (`cmsis_nn.linear_s8.v4.0.0`).
     """
     steps = json.loads(manifest)["backend"]["selections"]
@@ -109,7 +109,7 @@ def kernel_names(manifest: str) -> str:
 
 
 def _plan_storage(plan: Any, name: str) -> Any:
-    """The plan's tensor that holds the bytes of another, which may be a view of it."""
+    """The tensor of the plan that holds the bytes of the one named, which may be a view of it."""
     tensor = plan.tensors[name]
     while tensor.alias_of is not None:
         tensor = plan.tensors[tensor.alias_of]
@@ -117,7 +117,7 @@ def _plan_storage(plan: Any, name: str) -> Any:
 
 
 def step_places(plan: Any, runs: Sequence[bool]) -> str:
-    """C initializers of where each step of BakeNN's plan that runs code leaves its output."""
+    """C initializers of the places of the steps' outputs, for the steps that run code."""
     lines = []
     for step, runs_code in zip(plan.steps, runs, strict=True):
         if not runs_code:
@@ -129,14 +129,14 @@ def step_places(plan: Any, runs: Sequence[bool]) -> str:
 
 
 def observed_source(source: str, runs: Sequence[bool]) -> str:
-    """BakeNN's model source with a hook before and after the code of each step.
+    """BakeNN's model source with a call before and after the code of each step.
 
     Args:
-        runs: for each step of the plan in order, whether it has code; a mere view of another
-            tensor has a comment only.
+        runs: for each step of the plan in order, whether it has code; a view of another tensor
+            has only a comment.
 
     Raises:
-        ValueError: the source is not laid out as expected.
+        ValueError: the source has another form than expected.
     """
     head, start, rest = source.partition("    (void)arena;\n")
     if not start or not rest.endswith("\n}\n"):
@@ -158,15 +158,15 @@ def observed_source(source: str, runs: Sequence[bool]) -> str:
 def model_steps(
     operations: Sequence[tuple[str, str, bool]], operators: Sequence[Operator]
 ) -> tuple[Step, ...]:
-    """The steps that run code, and the operators each stands for.
+    """The steps that run code, each with the operators that it computes.
 
-    BakeNN names a step after the operator it was made from (`tflite_3_max_pool_2d`) and its output
-    by the tensor's name: a step that took in the operator behind it leaves that one's output. A
-    view, which has no code, belongs to the step whose output it shows; one of the model's input to
-    the first step behind it.
+    BakeNN names a step after the operator it was made from (`tflite_3_max_pool_2d`), and its output
+    after the tensor: a step that also computes the next operator writes that one's output. A view,
+    which has no code, is added to the step before it; a view of the model's input to the first
+    step that runs code.
 
     Args:
-        operations: name, output and whether there is code, of each step of BakeNN's plan.
+        operations: of each step of BakeNN's plan its name, its output, and whether it has code.
 
     Raises:
         ValueError: an operator has no step, or a step no operator.
@@ -198,14 +198,14 @@ def generate_aot(
     """Write the model's C and `model_aot.cpp` into an empty folder.
 
     Args:
-        build_id: 16 bytes in hex, which the firmware reports in HELLO.
-        profile: with hooks around the code of each step.
+        build_id: 16 bytes in hex; the firmware reports it in HELLO.
+        profile: for a firmware that measures each step.
 
     Returns:
-        With `profile` the steps that are told by the hooks, in order; else nothing.
+        With `profile` the steps of an inference in order; else none.
 
     Raises:
-        ModelError: BakeNN does not take the model; says which operator or tensor it refuses.
+        ModelError: BakeNN refuses the model; the text names the operator or tensor.
     """
     import bakenn  # 0.2 s: only where it compiles
 
@@ -257,7 +257,7 @@ def generate_aot(
 def _observe(
     plan: Any, manifest: Mapping[str, Any], artifact: Artifact, folder: Path
 ) -> tuple[tuple[Step, ...], str]:
-    """Put the hooks into the generated source; the steps, and where they leave their outputs."""
+    """Instrument the generated source; returns the steps, and initializers of their outputs."""
     runs = [operation.get("emits_kernel", True) for operation in manifest["operations"]]
     operations = [
         (step.name, step.outputs[0], runs_code)

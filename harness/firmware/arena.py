@@ -1,4 +1,4 @@
-"""How large an arena a model gets: from TFLM's own report on the host, plus a margin."""
+"""Plans the arena of a model: what TFLM on the host reports, plus a margin."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from harness.model.artifact import Artifact
 from harness.model.interpreters import ARENA_HEADROOM, tflm_version
 
 MARGIN_BYTES = 1024
-"""For what differs between libraries: 64-byte tensors where TF_LITE_STATIC_MEMORY is not defined,
-alignment, and records that older or newer versions keep. The host's 64-bit pointers are a margin
-of their own."""
+"""Libraries differ in the size of a tensor (64 bytes without TF_LITE_STATIC_MEMORY), in alignment
+and in the records they keep. The host's 64-bit pointers add a margin of their own."""
 
 PLAN_BYTES = 96
-"""Per tensor, only while memory is planned: TFLM's record of it and the planner's own."""
+"""Per tensor, while TFLM plans the memory: its record of the tensor and the planner's."""
 
 IM2COL_BYTES = 4
-"""Per weight of one output channel: CMSIS-NN unrolls two columns of 16-bit inputs for a
-convolution. The host's reference kernels need no such scratch, so its report does not show it."""
+"""Scratch bytes per weight of one output channel: for a convolution CMSIS-NN unrolls two columns
+of 16-bit inputs. The host's reference kernels do not, so that its report lacks it."""
 
 _NUMBER = {
     "head": re.compile(r"Arena allocation head (\d+) bytes"),
@@ -39,8 +38,8 @@ runtime.Interpreter.from_bytes(model, arena_size=int(sys.argv[1])).print_allocat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocations:
-    """What TFLM takes of an arena on the host: `head` for activations and scratch, `tail` for
-    records that stay; and the number of tensors in all."""
+    """Bytes that TFLM takes of an arena on the host: `head` for activations and scratch buffers,
+    `tail` for records that stay. `tensors` counts all tensors of the model."""
 
     head: int
     tail: int
@@ -49,14 +48,14 @@ class Allocations:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArenaPlan:
-    """Capacity of the arena to reserve, and where the figure comes from."""
+    """Size of the arena to reserve, and a text that says where it comes from."""
 
     size_bytes: int
     source: str
 
 
 def parse_allocations(report: str) -> Allocations | None:
-    """What `print_allocations` says; None if the text is another."""
+    """The figures in the text of `print_allocations`; None if they are not there."""
     found = {name: pattern.search(report) for name, pattern in _NUMBER.items()}
     if any(match is None for match in found.values()):
         return None
@@ -64,16 +63,16 @@ def parse_allocations(report: str) -> Allocations | None:
 
 
 def capacity(allocations: Allocations, scratch_bytes: int) -> int:
-    """Arena for a board whose kernels ask for `scratch_bytes` more, a multiple of 16."""
+    """Size of the arena, a multiple of 16, for kernels that need `scratch_bytes` of their own."""
     planning = PLAN_BYTES * allocations.tensors
     need = allocations.tail + max(allocations.head + scratch_bytes, planning) + MARGIN_BYTES
     return -(-need // 16) * 16
 
 
 def plan_arena(artifact: Artifact) -> ArenaPlan:
-    """The arena for a model: measured on the host where TFLM runs there, else estimated.
+    """Plan the arena for a model: measured on the host where TFLM runs there, else estimated.
 
-    The estimate is an upper bound: every tensor that is no constant at the same time.
+    The estimate is an upper bound: as if all tensors but the constants were in use at once.
     """
     shapes = _Shapes.of(artifact.content)
     version = tflm_version()
@@ -97,14 +96,14 @@ def plan_arena(artifact: Artifact) -> ArenaPlan:
 
 
 _RECORDS_BYTES = 256
-"""Of the tail, per tensor, for an estimate. The host's report shows 60 to 150."""
+"""Assumed size of the tail per tensor, for an estimate. On the host it is 60 to 150."""
 
 _ELEMENT_BYTES = {"FLOAT32": 4, "INT32": 4, "INT64": 8, "INT16": 2, "INT8": 1, "UINT8": 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shapes:
-    """What a model file's tensors say of memory."""
+    """What the tensors of a model file need."""
 
     tensors: int
     activation_bytes: int

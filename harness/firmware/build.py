@@ -1,4 +1,4 @@
-"""Firmware builds by PlatformIO, cached by content."""
+"""Builds firmware with PlatformIO, and keeps it by the content that it was built from."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ UPLOADED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Firmware:
-    """A built firmware. `build_id` (16 bytes in hex) is the content hash that HELLO repeats.
+    """A built firmware. The board reports `build_id` (16 bytes in hex, a content hash) in HELLO.
 
-    `compiler` and `flags` are what PlatformIO really used for code that is measured, without paths
-    and names, so that two clones agree. `library` and `arena` are those of the `tflm` runtime, None
-    for another. `steps` are what a firmware built for profiling tells the times of; other firmware
-    tells none.
+    `compiler` and `flags` are those that PlatformIO used for the measured code, without paths and
+    names, so that two clones agree. `library` and `arena` belong to the `tflm` runtime and are None
+    for another. `steps` are the parts of an inference that a firmware built for profiling measures;
+    other firmware has none.
     """
 
     elf: Path
@@ -88,7 +88,7 @@ class Firmware:
 
     @property
     def memory(self) -> MemoryByOwner:
-        """Both by owner, from the ELF's symbols."""
+        """Flash and RAM by owner, from the symbols of the ELF file."""
         return memory_by_owner(self.elf)
 
 
@@ -110,7 +110,7 @@ def build_id(
     arena: ArenaPlan | None = None,
     profile: bool = False,
 ) -> str:
-    """Content hash, 16 bytes in hex, of everything that goes into the firmware."""
+    """Hash, 16 bytes in hex, of everything that goes into the firmware."""
     generators = (c_source, graph, tflm if runtime == "tflm" else aot)
     parts = (
         _tree_digest(project.firmware),
@@ -130,19 +130,19 @@ def build_id(
 
 
 class Builder:
-    """Builds firmware of one project; equal inputs are built once.
+    """Builds the firmware of one project; equal inputs are built once.
 
     Finished firmware is kept in `state/firmware/BUILD_ID/`. Each PlatformIO environment has one
     working folder (with TFLM from a folder, one for each), so that a new model recompiles only the
     model.
 
     Args:
-        tflm: folder of the TFLM library, instead of the one that the environment pins.
-        arena_bytes: capacity of the `tflm` arena, instead of the one planned from the model.
+        tflm: folder of a TFLM library, instead of the one that the environment pins.
+        arena_bytes: size of the `tflm` arena, instead of the one planned for the model.
         check_support: refuse models that the runtime is known to compute wrongly.
-        progress: told of a build, and of waiting for another one.
-        profile: firmware that tells the time and the output of each operator. Other firmware
-            carries nothing of it, so that its latency is the model's alone.
+        progress: shows a build, and the wait for another one to end.
+        profile: build firmware that measures each step of an inference and sends its output. Other
+            firmware has no such code, so that its latency is the model's alone.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Builder:
         self._profile = profile
 
     def build(self, board: Board, runtime: str, artifact: Artifact) -> Firmware:
-        """The firmware for a board, runtime and model, built now or found.
+        """Build the firmware for a board, runtime and model, or find it built before.
 
         Raises:
             ModelError: the runtime cannot run the model, or the board has no room for it.
@@ -278,7 +278,7 @@ class Builder:
 
 
 def generate(job: Job, identity: str, folder: Path) -> tuple[Step, ...]:
-    """Write the generated model sources of a job into an empty folder; the steps to be profiled."""
+    """Write the model sources of a job into an empty folder; returns the steps to measure."""
     if job.library and job.arena:
         return generate_tflm(
             job.artifact,

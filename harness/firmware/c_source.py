@@ -1,4 +1,4 @@
-"""What generated model sources share: C initializers."""
+"""C literals and initializers for generated model sources."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from harness.model.tensor import DTYPE_NUMBERS, TensorSpec
 
 
 def c_bytes(raw: bytes) -> str:
-    """Initializer list of bytes."""
+    """Bytes as a list of initializers, without braces."""
     return ", ".join(f"0x{byte:02x}" for byte in raw)
 
 
 def c_string(text: str) -> str:
-    """String literal."""
+    """A string literal."""
     return json.dumps(text)
 
 
 def c_spec(spec: TensorSpec) -> str:
-    """Initializer of a firmware TensorSpec. Hex floats keep every bit of the scale."""
+    """Initializer of the firmware's TensorSpec. A hex float keeps every bit of the scale."""
     dims = ", ".join(str(size) for size in spec.shape)
     scale = f"{spec.scale.hex()}f"
     return (
@@ -28,5 +28,5 @@ def c_spec(spec: TensorSpec) -> str:
 
 
 def c_specs(specs: tuple[TensorSpec, ...]) -> str:
-    """Initializers of an array of TensorSpecs, one a line."""
+    """Initializers of an array of TensorSpecs, one per line."""
     return "\n".join(c_spec(spec) for spec in specs)

@@ -34,7 +34,7 @@ _OBJECT, _FUNCTION, _FILE = 1, 2, 4
 _RESERVED_INDEX = 0xFF00
 _SYMBOL = struct.Struct("<IIIBBH")
 
-# How linker scripts call a section that keeps the rest of RAM, and what stands at its two ends.
+# Names of sections that reserve the rest of RAM, and of symbols at their two ends.
 _RESERVE_NAMES = re.compile(r"\.heap|\.stack\w*_dummy$")
 _VARIABLES_END = {"end", "_end", "__end__", "__HeapBase", "__heap_start"}
 _HEAP_ENDS = {"__HeapLimit", "__heap_end"}
@@ -44,9 +44,9 @@ _RAM_ENDS = {"__StackTop", "__stack", "_estack"}
 def elf_sections(elf: Path) -> tuple[Section, ...]:
     """Sections of an ELF file that take memory, in file order.
 
-    In RAM is what is written, and what is copied there before it runs: some linker scripts call the
-    latter, initial values included, plain code. A section that reserves what the variables leave of
-    RAM, for the heap, is left out: it is as large as they allow.
+    A section is in RAM if it is writable, or if its address and its load address differ: then it is
+    copied to RAM at startup, which some linker scripts do not mark as writable. Left out are
+    sections that only reserve the rest of RAM for the heap.
     """
     with elf.open("rb") as file:
         return _sections(ELFFile(file))
@@ -71,12 +71,12 @@ def memory_parts(elf: Path) -> tuple[Part, ...]:
 
 
 def memory_by_owner(elf: Path) -> MemoryByOwner:
-    """Flash and RAM by owner."""
+    """Sums of flash and RAM by owner."""
     return summed(memory_parts(elf))
 
 
 def has_symbols(elf: Path) -> bool:
-    """Whether an ELF names its functions: a stripped one does not."""
+    """Whether an ELF file has a symbol table; a stripped one has none."""
     with elf.open("rb") as file:
         table: Any = ELFFile(file).get_section_by_name(".symtab")
         return table is not None and table.num_symbols() > 1
@@ -120,9 +120,9 @@ def _sections(binary: Any) -> tuple[Section, ...]:
 
 
 def _only_reserves(section: Any, marks: Mapping[str, int]) -> bool:
-    """Whether a section is empty and keeps what the variables leave of RAM.
+    """Whether a section has no contents and only reserves the rest of RAM for the heap.
 
-    A stack that the linker script reserves apart from the heap has a size of its own and counts.
+    A stack that the linker script reserves beside the heap has a fixed size and counts as RAM.
     """
     if section["sh_type"] != "SHT_NOBITS":
         return False
@@ -161,13 +161,13 @@ def _symbol_table(binary: Any) -> Iterator[tuple[str, int, int, int, int]]:
 
 
 def _marks(binary: Any) -> dict[str, int]:
-    """Addresses of the symbols by which linker scripts tell where heap and RAM end."""
+    """Addresses of the symbols by which linker scripts mark where variables, heap and RAM end."""
     wanted = _VARIABLES_END | _HEAP_ENDS | _RAM_ENDS
     return {name: value for name, value, *_ in _symbol_table(binary) if name in wanted}
 
 
 def _symbols(binary: Any) -> tuple[list[Symbol], list[tuple[int, bool]]]:
-    """Functions and variables, and where code turns into literals (True) and back, by address."""
+    """Functions and variables; and where literals in code begin (True) and end (False)."""
     arm = binary["e_machine"] == "EM_ARM"
     symbols: list[Symbol] = []
     turns: list[tuple[int, bool]] = []
@@ -196,7 +196,7 @@ def _symbols(binary: Any) -> tuple[list[Symbol], list[tuple[int, bool]]]:
 def _pointers(
     binary: Any, sections: tuple[Section, ...], turns: list[tuple[int, bool]]
 ) -> Iterator[Pointer]:
-    """Words outside of instructions that hold an address in flash."""
+    """Words of data or literals that hold an address in flash."""
     import numpy as np
 
     flash = [section for section in sections if section.in_flash]

@@ -1,4 +1,4 @@
-"""What the log of a failed build means."""
+"""Turns the log of a failed build into an error that says what to do."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ _NOT_FETCHED = re.compile(r"HTTPClientError|InternetConnectionError|UnknownPacka
 
 
 def first_errors(log: str) -> list[str]:
-    """The first lines of a build log that say what went wrong; its last lines if none do."""
+    """The first lines of a build log that report an error; its last lines if none does."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     return [line for line in lines if _ERROR_LINE.search(line)][:FIRST_ERRORS] or lines[-5:]
 
 
 def too_large(board: Board, where: Where, *, flash_bytes: int, ram_bytes: int) -> TooLarge | None:
-    """The error for a firmware that does not fit its board; None for one that does."""
+    """The error for firmware that does not fit its board; None if it fits."""
     for memory, needed, available in (
         ("flash", flash_bytes, board.flash_bytes),
         ("RAM", ram_bytes, board.ram_bytes),
@@ -71,7 +71,10 @@ def too_large(board: Board, where: Where, *, flash_bytes: int, ram_bytes: int) -
 
 
 def explain_failure(log: str, job: Job, log_file: str) -> HilError:
-    """What a failed build's log says: too large, a kernel or library that is missing, or a bug."""
+    """The error that a failed build's log means.
+
+    It is TooLarge, MissingKernel or ToolMissing where the log shows it, else BuildFailed.
+    """
     for memory, excess in _excesses(log, job.board).items():
         available = job.board.flash_bytes if memory == "flash" else job.board.ram_bytes
         if available is not None:
@@ -101,9 +104,9 @@ def explain_failure(log: str, job: Job, log_file: str) -> HilError:
 
 
 def _excesses(log: str, board: Board) -> dict[str, int]:
-    """Bytes that are too many for flash and RAM, as far as the linker says; 0 where it does not.
+    """By how many bytes flash or RAM is exceeded, as the linker says; 0 where it gives no number.
 
-    It may say so of one memory in several ways, and count only in one of them.
+    The linker may report one memory in several ways, of which only one gives the true number.
     """
     found: dict[str, int] = {}
 
@@ -138,7 +141,7 @@ def _memory_at(address: int) -> str:
 
 
 def _not_fetched(log: str, job: Job) -> ToolMissing | None:
-    """What PlatformIO was installing when the network failed it."""
+    """The package that PlatformIO failed to download, as an error."""
     tried = [match for match in _INSTALLING.finditer(log)]
     if tried and tried[-1]["kind"] != "Library":
         return ToolMissing(

@@ -23,7 +23,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Symbol:
-    """A function or variable: mangled name, place, and the source file of a local one."""
+    """A function or variable: mangled name, address and size; `file` is a local symbol's source."""
 
     name: str
     address: int
@@ -42,7 +42,7 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """Bytes of one owner in one section, or in several of one name."""
+    """Bytes of one owner in one section, or in all sections that `folded` gives one name."""
 
     section: str
     owner: str
@@ -52,7 +52,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryByOwner:
-    """Flash and RAM of a firmware by owner; together they are all of both."""
+    """Flash and RAM of a firmware by owner; they add up to all of both."""
 
     flash_model_bytes: int
     flash_runtime_bytes: int
@@ -87,7 +87,7 @@ _SPLIT = (".text.", ".rodata.", ".data.", ".bss.")
 
 
 def folded(section: str) -> str:
-    """`.rodata` for `.rodata.kTable`: linker scripts leave some functions' sections apart."""
+    """Section name without the function or variable: `.rodata` for `.rodata.kTable`."""
     return next((prefix[:-1] for prefix in _SPLIT if section.startswith(prefix)), section)
 
 
@@ -157,11 +157,11 @@ def summed(parts: Iterable[Part]) -> MemoryByOwner:
 
 
 SECTION_WIDTH = 16
-"""Longer names are cut in the middle, so that a table of them fits 80 columns."""
+"""Longer names lose their middle, so that the table fits 80 columns."""
 
 
 def memory_table_rows(parts: Sequence[Part]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Headings and lines of a table: sections by owners in bytes, then flash and RAM in all."""
+    """Headings and rows of a table: bytes by section and owner, then sums of flash and RAM."""
     lines: list[tuple[str, ...]] = []
     for section in dict.fromkeys(part.section for part in parts):
         within = [part for part in parts if part.section == section]
@@ -189,7 +189,7 @@ def _shortened(name: str) -> str:
 
 
 def _without_overlaps(spans: Sequence[_Span]) -> list[_Span]:
-    """Sorted spans in, the same bytes out, each once."""
+    """Cuts sorted spans so that they cover the same bytes, each once."""
     clear: list[_Span] = []
     reached = 0
     for span in spans:
@@ -201,9 +201,9 @@ def _without_overlaps(spans: Sequence[_Span]) -> list[_Span]:
 
 
 def _targets(spans: Sequence[_Span], pointers: Iterable[Pointer]) -> list[tuple[int, str]]:
-    """Addresses that owned words point to, sorted, each with the owner of the first such word.
+    """Addresses that pointers refer to, sorted, each with the owner of the first such pointer.
 
-    Weights can look like addresses, so that the model's words do not count.
+    The model's words are ignored: weights can look like addresses.
     """
     starts = [span.start for span in spans]
     found: dict[int, str] = {}
@@ -244,7 +244,7 @@ def _by_owner(
 
 
 def _gap(start: int, end: int, targets: Sequence[tuple[int, str]]) -> Iterable[tuple[str, int]]:
-    """Owners and sizes of the pieces of [start, end), which has no symbol."""
+    """Owners and sizes of the pieces of [start, end), in which no symbol lies."""
     owner = REST
     for target, whose in targets[bisect_left(targets, (start, "")) :]:
         if target >= end:

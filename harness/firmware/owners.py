@@ -1,7 +1,8 @@
-"""Whose a symbol of the firmware is, by its name and, where it is local, its source file's.
+"""Assigns each firmware symbol to an owner, by its name and source file.
 
-An ELF keeps no more: global symbols have lost the file they came from. docs/memory.md says what
-each owner means; a test holds these rules against the objects of real builds.
+An ELF file names the source file of local symbols only, so most rules go by the symbol's name.
+docs/memory.md says what each owner means. A test checks these rules against the object files of
+real builds.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _OWN_NAMES = frozenset(
     ).split()
 )
 _DESCRIPTIONS = {"kAotModel", "kTflmModel", "kSteps"}
-# The places of TFLM's own objects, in our runtime/tflm.cpp.
+# Storage for TFLM's own objects, in our runtime/tflm.cpp.
 _TFLM_OBJECTS = {"Resolver", "interpreter", "interpreter_place", "planner_place", "arena_place"}
 
 _KERNEL = re.compile(r"arm_[a-z]|esp_nn_|bknn_|xa_nn_|riscv_nn_")
@@ -60,13 +61,13 @@ _ANONYMOUS = "_GLOBAL__N_1"
 
 
 def owner_of(name: str, *, file: str, is_function: bool) -> str:
-    """The owner of a symbol, one of OWNERS; `rest` if nothing is known of it.
+    """The owner of a symbol, one of OWNERS; `rest` if no rule knows it.
 
     Args:
-        name: as in the ELF, mangled.
-        file: name of the source file of a local symbol, else empty.
+        name: as in the ELF file, mangled.
+        file: name of the source file of a local symbol, empty for a global one.
     """
-    # What the compiler splits off keeps its function's name: `.part.0`, `.constprop.0`, `.isra.0`.
+    # Parts that the compiler splits off a function have a suffix: .part.0, .constprop.0, .isra.0.
     base = name.partition(".")[0] or name
     scopes = scope_names(base)
     top = scopes[0] if scopes else ""
@@ -89,7 +90,7 @@ def owner_of(name: str, *, file: str, is_function: bool) -> str:
 
 
 def _adapter_owner(scopes: tuple[str, ...]) -> str:
-    """Of namespace `runtime`: ours, but for what it holds for others."""
+    """The owner of a symbol in namespace `runtime`, which also holds objects of model and TFLM."""
     if _DESCRIPTIONS & set(scopes):
         return MODEL
     return RUNTIME if _TFLM_OBJECTS & set(scopes) else HARNESS
@@ -104,7 +105,7 @@ def _kernel_owner(name: str, is_function: bool) -> str:
 
 
 def _tflm_owner(name: str, scopes: tuple[str, ...], file: str) -> str:
-    """TFLM's interpreter and its kernels share the namespace `tflite`."""
+    """Tells TFLM's interpreter from its kernels, which share the namespace `tflite`."""
     inside = scopes[1:] if scopes[:1] == ("tflite",) else scopes
     if file and _tflm_core_file(file):
         return RUNTIME
@@ -122,10 +123,10 @@ def _tflm_core_file(file: str) -> bool:
 
 
 def scope_names(mangled: str) -> tuple[str, ...]:
-    """Namespaces, classes and name of a C++ symbol, outermost first; () for any other.
+    """Namespaces, classes and name of a C++ symbol, outermost first; empty for other symbols.
 
-    Anonymous namespaces and template arguments are left out, and what follows an operator.
-    From the name mangling of the Itanium C++ ABI, section 5.1.
+    Leaves out anonymous namespaces, template arguments and everything behind an operator's name.
+    Name mangling: Itanium C++ ABI, section 5.1.
     """
     if not mangled.startswith("_Z"):
         return ()
@@ -159,7 +160,7 @@ def scope_names(mangled: str) -> tuple[str, ...]:
 
 
 def _after_arguments(mangled: str, at: int) -> int:
-    """Index after the template arguments that begin at `at`; the end of the name if unsure."""
+    """Index behind the template arguments that begin at `at`; the end of the name if unclear."""
     depth = 0
     while at < len(mangled):
         letter = mangled[at]

@@ -1,4 +1,4 @@
-"""PlatformIO: what it is to build, in which environment and folders."""
+"""What PlatformIO builds, with which environment variables and in which folders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from harness.project import Project
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Job:
-    """A firmware to be built. `library` and `arena` are for the `tflm` runtime."""
+    """A firmware to build. `library` and `arena` are for the `tflm` runtime, else None."""
 
     board: Board
     runtime: str
@@ -32,23 +32,23 @@ class Job:
 
     @property
     def env(self) -> str:
-        """PlatformIO's environment."""
+        """Name of the environment in platformio.ini."""
         return self.board.env[self.runtime]
 
     @property
     def work_name(self) -> str:
-        """Of the working folder: PlatformIO wipes it when libraries or flags change."""
+        """Name of the working folder. PlatformIO wipes a folder when libraries or flags change."""
         name = work_name(self.env, self.library)
         return f"{name}-profile" if self.profile else name
 
     @property
     def where(self) -> Where:
-        """For errors."""
+        """Board and model, for errors."""
         return Where(board=self.board.id, model=self.artifact.name)
 
 
 def pio_environment(project: Project, work: Path, model_dir: Path) -> dict[str, str]:
-    """Environment of a PlatformIO run in folders of the project's own, never the user's."""
+    """Environment variables for PlatformIO: all its folders lie in the project's state folder."""
     core_dir = project.state / "platformio"
     return {
         **os.environ,
@@ -62,7 +62,7 @@ def pio_environment(project: Project, work: Path, model_dir: Path) -> dict[str, 
 
 
 def sync(source: Path, target: Path) -> None:
-    """Make `target` equal to `source`, leaving files alone that are the same already."""
+    """Make `target` equal to `source`; files that are equal already are not touched."""
     wanted = {path.relative_to(source) for path in source.rglob("*") if path.is_file()}
     for path in list(target.rglob("*")) if target.is_dir() else []:
         if path.is_file() and path.relative_to(target) not in wanted:

@@ -1,4 +1,4 @@
-"""Steps of a model, kept as a file beside a build that tells their times."""
+"""Steps of a model as JSON, the file kept beside a firmware built for profiling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def steps_text(steps: tuple[Step, ...]) -> str:
 
 
 def steps_of(text: str) -> tuple[Step, ...]:
-    """Steps out of such JSON."""
+    """Steps from the JSON of `steps_text`."""
     return tuple(
         Step(operators=tuple(item["operators"]), output=item["output"]) for item in json.loads(text)
     )

@@ -1,4 +1,4 @@
-"""Which model runs on which runtime: refusals with their reason, before anything is built."""
+"""Refuses models that a runtime cannot run or a board cannot hold, before anything is built."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from harness.errors import ModelError, Where
 from harness.model.artifact import Artifact
 
 PER_CHANNEL_DENSE = "per_channel_dense"
-"""A library may lack it: Dense layers with a scale for each output channel."""
+"""Dense layers with a scale for each output channel, which some TFLM libraries compute wrongly."""
 
 AOT_OPERATORS = frozenset(
     {
@@ -30,13 +30,13 @@ LAST_FUNCTIONS = frozenset({"SOFTMAX", "LOGISTIC"})
 def refuse_unsupported(
     artifact: Artifact, board: Board, runtime: str, cannot: tuple[str, ...] = ()
 ) -> None:
-    """Raise ModelError if the runtime cannot run the model as it is meant.
+    """Raise ModelError if the runtime cannot run the model, or would compute it wrongly.
 
-    `aot` compiles full int8 only, of AOT_OPERATORS. Operators that a TFLM library lacks are named
-    where its resolver is generated.
+    `aot` compiles full int8 models of AOT_OPERATORS only. An operator that a TFLM library lacks
+    shows later, when the resolver is generated or compiled.
 
     Args:
-        cannot: what the runtime's library gets wrong, such as PER_CHANNEL_DENSE.
+        cannot: what the TFLM library computes wrongly, such as PER_CHANNEL_DENSE.
     """
     where = Where(board=board.id, model=artifact.name)
     if runtime == "aot":
@@ -78,19 +78,19 @@ def _refuse_operators(artifact: Artifact, where: Where) -> None:
 
 
 FIRMWARE_FLASH_BYTES = 125_000
-"""Set aside for core, runtime and harness: a Nano 33 BLE takes so much with TFLM, others less."""
+"""Assumed flash of core, runtime and harness: that of a Nano 33 BLE with TFLM, the largest."""
 
 
 FIRMWARE_RAM_BYTES = 60_000
-"""The same of RAM, with stacks and buffers, but without the arena."""
+"""Assumed RAM of the same, with stacks and buffers but without the arena."""
 
 
 def shortage(board: Board, *, model_bytes: int, arena_bytes: int | None) -> str | None:
-    """What a board has too little of for a model; None if it fits.
+    """Says which memory of a board is too small for a model; None if it fits.
 
     Args:
-        model_bytes: size of its file, which is kept in flash.
-        arena_bytes: for its tensors, in RAM; None where it is not known, and not looked at.
+        model_bytes: size of the model file, which lies in flash.
+        arena_bytes: size of the arena, in RAM; None where unknown, then RAM is not checked.
     """
     wanted = (
         ("flash", model_bytes, FIRMWARE_FLASH_BYTES, board.flash_bytes),

@@ -1,4 +1,4 @@
-"""Model source for the `tflm` runtime: the flatbuffer, its operators and its memory."""
+"""Generates the model source for the `tflm` runtime: flatbuffer, arena, and operator resolver."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _IRREGULAR = {
 }
 _VARIABLES = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"}
 
-# The function that an optimized int8 kernel calls for an operator.
+# The int8 function of CMSIS-NN or ESP-NN that an optimized kernel of an operator calls.
 _CMSIS_NN = {
     "ADD": "arm_elementwise_add_s8",
     "AVERAGE_POOL_2D": "arm_avgpool_s8",
@@ -133,17 +133,17 @@ KernelCounts Kernels() {{
 
 
 def resolver_method(operator: str) -> str:
-    """Method of MicroMutableOpResolver that adds an operator: CONV_2D is AddConv2D."""
+    """Method of MicroMutableOpResolver that adds an operator: AddConv2D for CONV_2D."""
     words = operator.split("_")
     regular = "".join(word if word[0].isdigit() else word.capitalize() for word in words)
     return f"Add{_IRREGULAR.get(operator, regular)}"
 
 
 def distinct_operators(artifact: Artifact) -> tuple[str, ...]:
-    """The model's kinds of operator, in the order of their first use.
+    """The model's operators without repetitions, in the order of their first use.
 
     Raises:
-        ModelError: an operator that no TFLM library takes as this firmware sets it up.
+        ModelError: an operator is custom or needs variables, which this firmware does not set up.
     """
     import tflite  # 0.05 s: only where it generates
 
@@ -168,7 +168,7 @@ def _esp_nn(operator: str) -> tuple[str, ...]:
 
 
 def _kernels(operators: tuple[str, ...]) -> tuple[str, str]:
-    """Declarations of the optimized functions, and the statements that count them."""
+    """C++ that declares the optimized functions, and C++ that counts those linked in."""
     symbols: list[str] = []
     counted = []
     for operator in operators:
@@ -195,17 +195,17 @@ def generate_tflm(
     folder: Path,
     profile: bool = False,
 ) -> tuple[Step, ...]:
-    """Write the model and its operators into a folder, one file each.
+    """Write MODEL_SOURCE and OPERATORS_SOURCE into a folder.
 
-    The operators' file does not change between models of the same operators.
+    The second is the same for all models with the same operators, so that it is not recompiled.
 
     Args:
-        version: of the library, which the firmware reports in HELLO.
-        build_id: 16 bytes in hex, reported too.
-        profile: with room for a number per operator.
+        version: of the library; the firmware reports it in HELLO.
+        build_id: 16 bytes in hex; the firmware reports it in HELLO.
+        profile: for a firmware that measures each operator.
 
     Returns:
-        With `profile` the steps the interpreter takes, one per operator; else nothing.
+        With `profile` the steps of an inference, one per operator; else none.
 
     Raises:
         ModelError: as `distinct_operators`.

@@ -1,7 +1,7 @@
-"""TFLM libraries: found in a folder or pinned in platformio.ini, and made fit for PlatformIO.
+"""Finds the TFLM library, in a folder or pinned in platformio.ini, and prepares it for PlatformIO.
 
-A folder is either a library as PlatformIO takes it (`library.json` or `library.properties`), or a
-source tree as upstream's `create_tflm_tree.py` exports it. A tree gets a wrapper of a few lines.
+A folder holds either a library in PlatformIO's form (`library.json` or `library.properties`), or a
+source tree as upstream's `create_tflm_tree.py` exports it. For a tree a `library.json` is written.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _INCLUDES = (
 )
 _DEFINES = ("-DTF_LITE_STATIC_MEMORY",)
 _CMSIS_NN_DEFINES = ("-DCMSIS_NN", "-DARM_NN_ENABLE_F16=0", "-DARM_NN_ENABLE_F32=0")
-# The sinks of log and time differ by target, and the log's is ours.
+# Log and time differ by target. runtime/tflm_log.cpp has our log; nothing here needs the time.
 _FILTER = (
     "+<tensorflow/>",
     f"-<{_KERNELS}/>",
@@ -64,9 +64,10 @@ _PIN = re.compile(r"(?:[\w.-]+/)?(?P<name>[\w.-]+)@(?P<version>[\w.+-]+)")
 class Library:
     """A TFLM library.
 
-    `folder` is None where PlatformIO fetches what platformio.ini pins. `root` holds `tensorflow/`.
-    `digest` is of all its sources, empty for a pinned one. `cannot` lists what it gets wrong: see
-    `harness.firmware.support`. `arduino`: it counts on macros of the Arduino core.
+    `folder` is None for a library that platformio.ini pins and PlatformIO fetches. `root` is the
+    folder that contains `tensorflow/`. `wrapped`: a source tree without a manifest. `digest` covers
+    all sources, and is empty for a pinned library. `cannot` lists what it computes wrongly, see
+    `harness.firmware.support`. `arduino`: it needs macros of the Arduino core.
     """
 
     name: str
@@ -82,11 +83,11 @@ class Library:
         return f"{self.name} {self.version}"
 
     def build_flags(self, *, bare: bool) -> tuple[str, ...]:
-        """What library, firmware and generated model must be compiled with alike.
+        """Flags for library, firmware and generated model alike.
 
         Args:
-            bare: for an environment without the Arduino core's macros, by which Arduino libraries
-                choose their optimized kernels.
+            bare: whether the environment has no framework, and so lacks the macros of the Arduino
+                core by which Arduino libraries choose their optimized kernels.
         """
         if self.arduino and bare:
             return ("-DARDUINO=10819", "-DARDUINO_EXCLUDE_CODE")
@@ -99,13 +100,13 @@ class Library:
 
 
 def pinned_library(ini: str, env: str) -> Library:
-    """The library that an environment's lib_deps pins.
+    """The library pinned by an environment's lib_deps.
 
     Args:
         ini: text of platformio.ini.
 
     Raises:
-        RigError: it pins none.
+        RigError: none is pinned.
     """
     match = _PIN.search(_option(ini, env, "lib_deps"))
     if match is None:
@@ -123,7 +124,7 @@ def pinned_library(ini: str, env: str) -> Library:
 
 
 def is_bare(ini: str, env: str) -> bool:
-    """Whether an environment has no framework, and so no macros of one.
+    """Whether an environment has no framework, such as Arduino's.
 
     Args:
         ini: text of platformio.ini.
@@ -149,10 +150,10 @@ def find_library(folder: Path, cache: Path) -> Library:
     """The TFLM library in a folder.
 
     Args:
-        cache: folder of ours, for digests of sources that have not changed since.
+        cache: folder for digests, so that unchanged sources are not read again.
 
     Raises:
-        RigError: there is none; says what was looked for.
+        RigError: there is none, or it is incomplete; the text says which file is missing.
     """
     roots = [root for root in (folder, folder / "src") if (root / _INTERPRETER).is_file()]
     if not roots:
@@ -198,7 +199,7 @@ def _manifest(folder: Path) -> tuple[str, str]:
 
 
 def _limits(root: Path) -> tuple[str, ...]:
-    """What the sources show: kernels that never mention channels have one scale for all."""
+    """PER_CHANNEL_DENSE if the kernel of Dense layers never mentions scales per channel."""
     for source in (root / _KERNELS).glob("fully_connected_common.c*"):
         if "per_channel" not in source.read_text(errors="replace"):
             return (PER_CHANNEL_DENSE,)
@@ -206,7 +207,7 @@ def _limits(root: Path) -> tuple[str, ...]:
 
 
 def _digest(folder: Path, cache: Path) -> str:
-    """Digest of names and contents; read again only if a name, size or time changed."""
+    """Digest of names and contents; files are read again only if a name, size or time changed."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix in _SUFFIXES)
     index = hashlib.sha256()
     for path in paths:
@@ -233,15 +234,15 @@ def _key(folder: Path) -> str:
 
 
 def work_name(env: str, library: Library | None) -> str:
-    """Working folder of an environment, one per library: PlatformIO wipes it for another one."""
+    """Name of an environment's working folder: one per library, or PlatformIO would wipe it."""
     return f"{env}-{_key(library.folder)}" if library and library.folder else env
 
 
 def source_filter(root: Path, operators: tuple[str, ...]) -> list[str]:
-    """PlatformIO's srcFilter for a source tree: TFLM's core and the kernels of some operators.
+    """PlatformIO's srcFilter for a source tree: TFLM's core and the kernels of `operators`.
 
-    All kernels would take five minutes to compile, most of them for nothing. CMSIS-NN's kernel
-    replaces the reference kernel of the same name where the tree has it.
+    To compile all kernels would take five minutes. CMSIS-NN's kernel replaces the reference kernel
+    of the same name where the tree has it.
     """
     sources = {
         path.stem: path
@@ -256,9 +257,9 @@ def source_filter(root: Path, operators: tuple[str, ...]) -> list[str]:
 
 
 def _kernel_closure(folder: Path, texts: dict[str, str], operators: tuple[str, ...]) -> set[str]:
-    """Stems of the sources that register the operators, and of those their headers stand for.
+    """Stems of the sources that register the operators, and of those they include.
 
-    `conv.h` stands for `conv` and `conv_common`.
+    A header stands for the sources that begin with its name: `conv.h` for `conv` and `conv_common`.
     """
     registered = re.compile(rf"\bRegister_(?:{'|'.join(operators)})\(\)\s*{{")
     left = [stem for stem, text in texts.items() if registered.search(text)]
@@ -279,7 +280,7 @@ def _kernel_closure(folder: Path, texts: dict[str, str], operators: tuple[str, .
 
 
 def _cmsis_nn_closure(root: Path, texts: list[str]) -> list[Path]:
-    """The files of CMSIS-NN that define what these texts name, and what those name in turn."""
+    """The files of CMSIS-NN with the functions that sources call, directly or through others."""
     files = {
         path: path.read_text(errors="replace")
         for path in sorted((root / "third_party/cmsis_nn/Source").rglob("*.c"))
@@ -296,12 +297,13 @@ def _cmsis_nn_closure(root: Path, texts: list[str]) -> list[Path]:
 
 
 def write_wrapper(library: Library, operators: tuple[str, ...], folder: Path) -> Path:
-    """Write what makes a source tree a library for PlatformIO; returns what lib_deps should name.
-
-    A library that has a manifest of its own is named itself.
+    """Write a manifest that makes a source tree a PlatformIO library.
 
     Args:
-        operators: those whose kernels are compiled.
+        operators: their kernels are compiled, others are not.
+
+    Returns:
+        The folder that lib_deps should name; for a library with a manifest that library's own.
     """
     if library.folder is None or library.root is None:
         raise ValueError(f"{library} has no folder")
@@ -322,7 +324,7 @@ def write_wrapper(library: Library, operators: tuple[str, ...], folder: Path) ->
 
 
 def write_override(env: str, library: Library, operators: tuple[str, ...], folder: Path) -> Path:
-    """Write the PlatformIO configuration that makes an environment use the library in a folder."""
+    """Write a PlatformIO configuration by which an environment uses a library from a folder."""
     named = write_wrapper(library, operators, folder / "library")
     path = folder / "library.ini"
     _write_if_changed(path, f"[env:{env}]\nlib_deps = symlink://{named}\n")

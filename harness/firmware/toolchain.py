@@ -1,4 +1,4 @@
-"""Compilers and PlatformIO's own tools: found, checked, and put where PlatformIO looks."""
+"""Finds the cross compiler, and installs the SCons that PlatformIO needs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SCONS = "tool-scons"
 
 @lru_cache
 def arm_gcc_version() -> str:
-    """Version of the system's cross compiler.
+    """Version of arm-none-eabi-gcc, as found in $HIL_ARM_GCC_DIR or $PATH.
 
     Raises:
         ToolMissing: it is not installed.
@@ -41,16 +41,21 @@ def arm_gcc_version() -> str:
 
 
 def scons_package_version(version: str) -> str:
-    """PlatformIO's version of its SCons tool: 4.11.1 is 4.41101.0."""
+    """Version of PlatformIO's SCons package: 4.41101.0 for SCons 4.11.1."""
     major, minor, patch = (int(part) for part in version.split(".")[:3])
     return f"{major}.{4}{minor:02d}{patch:02d}.0"
 
 
 def seed_scons(core_dir: Path) -> Path:
-    """Install PlatformIO's SCons tool from the Python package of that version, without a network.
+    """Install PlatformIO's SCons package from the Python package `scons`, without a network.
 
-    PlatformIO would otherwise download it. Does nothing when it is there already.
-    Returns the tool's folder.
+    PlatformIO would download it otherwise. Nothing is done if it is there already.
+
+    Returns:
+        The folder of the package.
+
+    Raises:
+        ToolMissing: the Python package is not installed.
     """
     version = importlib.metadata.version("scons")
     folder = core_dir / "packages" / _SCONS

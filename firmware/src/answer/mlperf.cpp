@@ -41,7 +41,7 @@ Status InvokeTimes(uint32_t count, Clock* clock) {
 
 }  // namespace
 
-// The lines of one answer. The last is sent when it goes.
+// The lines of one answer. Its destructor sends the last.
 class Mlperf::Reply {
  public:
   ~Reply() { Line("m-ready"); }
@@ -168,7 +168,7 @@ void Mlperf::Infer(const char* at, const char* end, Clock* clock, Reply* reply) 
   if (warmup > kMaxInvokes) return reply->Line("e-[Inference warmup must be 0 to ", uint64_t{kMaxInvokes}, "]");
   if (missing_ > 0) return reply->Line("e-[The input lacks bytes: ", uint64_t{missing_}, "]");
 
-  // Not a word before both timestamps are taken: what a port still has to send would take its cycles from the invokes.
+  // Nothing is sent before both timestamps are taken: a port that is still sending would slow down the invokes.
   Status status = InvokeTimes(warmup, clock);
   const uint64_t start = clock->Microseconds();
   if (status == Status::kOk) status = InvokeTimes(count, clock);

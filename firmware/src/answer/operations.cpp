@@ -46,7 +46,7 @@ void Operations::Setup(Status port_status) {
   setup_ = port_status != Status::kOk ? port_status : timer_status != Status::kOk ? timer_status : load_status;
 }
 
-// The counter may turn during a long batch, and every turn must be seen.
+// The counter may wrap during a long batch, and the clock must see every wrap.
 Status Operations::InvokeOnce(uint32_t* elapsed) {
   const Status status = TimedInvoke(elapsed);
   static_cast<void>(clock_.Ticks());

@@ -33,7 +33,7 @@ class Operations {
   // Measures the timer and loads the model.
   void Setup(Status port_status);
 
-  Fault Execute(uint8_t op, Reader& body, Writer& reply);  // RESET is only checked.
+  Fault Execute(uint8_t op, Reader& body, Writer& reply);  // Of RESET only the check: the reply goes first.
 
   size_t max_payload() const { return max_payload_; }
   Status setup() const { return setup_; }  // The first failure of Setup().

@@ -16,7 +16,7 @@ void WriteError(uint8_t seq, uint8_t op, const Fault& fault, Writer* reply) {
   reply->Str(fault.field);
 }
 
-// A failing link cannot be reported over itself: the host's time-out is the report.
+// A link that fails cannot carry the error: the host's timeout reports it.
 void Send(const uint8_t* data, size_t size) { (void)port::Write(data, size); }
 
 }  // namespace
@@ -33,7 +33,7 @@ void Server::Feed(const uint8_t* bytes, size_t size) {
     const Receiver::Event event = receiver_.Push(bytes[i], now);
     if (event == Receiver::Event::kNone) continue;
     Answer(event);
-    now = operations_.clock()->Ticks();  // The host may have gone on sending meanwhile: an answer is no silence of its.
+    now = operations_.clock()->Ticks();  // While it was answered, the host may have gone on sending: no silence.
   }
 }
 
@@ -87,7 +87,7 @@ void Server::AnswerFrame() {
   if (op == kReset && fault.status == Status::kOk) port::Reset();
 }
 
-// Has a buffer of its own: a spoilt repetition of a request must not cost the reply kept for it.
+// In a buffer of its own: the last reply is kept in the other for a request that is repeated, and may arrive damaged.
 void Server::AnswerFault(Status status, uint32_t detail) {
   constexpr size_t kPayload = 9;
   uint8_t buffer[TxCapacity(kPayload)];

@@ -31,7 +31,7 @@ class Server {
   void Setup(Status port_status);
 
   void Feed(const uint8_t* bytes, size_t size);
-  void Idle();  // When there is nothing to feed, at least once per turn of port::Ticks().
+  void Idle();  // When there is nothing to feed, at least once per wrap of port::Ticks().
 
  private:
   void Answer(Receiver::Event event);

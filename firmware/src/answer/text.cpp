@@ -31,6 +31,6 @@ void Text::AddHex(uint8_t byte) {
 }
 
 void Text::Flush() {
-  (void)port::Write(buffer_, used_);  // As for frames: a failing link cannot report itself.
+  (void)port::Write(buffer_, used_);  // As for frames: a link that fails cannot carry the error.
   used_ = 0;
 }

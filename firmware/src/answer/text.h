@@ -3,8 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
-// Sends text in pieces, since an answer grows with the model's outputs. Its buffer is its own: text must not cost a host
-// the reply kept for it.
+// Sends text in pieces, since an answer grows with the model's outputs. It has a buffer of its own: the server's keeps
+// the last reply for a request that is repeated.
 class Text {
  public:
   Text() = default;

@@ -15,7 +15,7 @@ constexpr size_t kOffset = 4;        // and in a request for an output
 constexpr size_t kValuesFixed = 16;  // steps, whole, empty, pitch, count
 constexpr int kEmptySteps = 16;
 
-// Ticks of each step. Every call costs the same, for an empty step as for any other: that is how its cost is known.
+// Ticks of each step. A call costs the same for an empty step as for any other, so that its cost can be measured.
 class Stopwatch final : public runtime::StepObserver {
  public:
   explicit Stopwatch(const runtime::Steps& steps) : steps_(steps) {}
@@ -109,7 +109,7 @@ Fault Profiler::Answer(Reader& body, Writer& reply) {
   return {};
 }
 
-// From step 0 on an inference is run; from a later one on its values are told further.
+// For step 0 an inference is run; for a later one the values of that inference are continued.
 Fault Profiler::Values(What what, size_t first, Writer& reply) {
   const runtime::Steps steps = runtime::ModelSteps();
   if (first == 0) {
@@ -150,7 +150,7 @@ Status Profiler::Observe(What what) {
   return stopwatch.seen() == steps.count ? status : Status::kInvokeFailed;
 }
 
-// What an empty step takes by its own account, and until the next can begin: the least of several.
+// The ticks that an empty step is measured to take, and those until the next can begin: the least of several.
 void Profiler::MeasureEmptyStep() {
   const port::Quiet quiet;
   empty_ticks_ = pitch_ticks_ = UINT32_MAX;

@@ -29,7 +29,7 @@ class Profiler {
 
 #else
 
-// Of firmware whose latency counts: nothing, and the compiler leaves nothing of it.
+// In firmware whose latency counts. The compiler leaves nothing of it.
 class Profiler {
  public:
   bool able() const { return false; }

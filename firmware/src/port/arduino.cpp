@@ -100,8 +100,8 @@ size_t Queue(const uint8_t* src, size_t size) {
 
 #endif
 
-// Masked interrupts stop the core's tick, and USB when it lasts. A millisecond is less than either minds; whether an
-// invoke takes less is known from those before it. micros() may itself live on the tick.
+// Masking interrupts stops the core's tick, and after a while USB. A millisecond harms neither; that an invoke takes
+// less is expected if those before it did. With micros() they stay on: it may depend on the tick.
 constexpr uint32_t kTrusted = 4;
 uint32_t brief_in_a_row = 0;
 uint32_t quiet_since = 0;

@@ -36,7 +36,7 @@ struct CountdownTimer {
 constexpr uint32_t kTimerEnable = 1u << 0;
 constexpr uint32_t kTimerInterruptEnable = 1u << 3;
 constexpr uint32_t kTimerInterrupt = 1u << 0;
-constexpr uint32_t kWakeTicks = 1u << 30;  // A quarter of a turn of Ticks().
+constexpr uint32_t kWakeTicks = 1u << 30;  // A quarter of the range of Ticks().
 
 Uart* const uart = reinterpret_cast<Uart*>(0x40004000);
 CountdownTimer* const timer = reinterpret_cast<CountdownTimer*>(0x40000000);
@@ -72,7 +72,7 @@ extern "C" void UartRxHandler() {
   ring_head = head;
 }
 
-// Ends a sleep, no more.
+// Its only purpose is to end a sleep.
 extern "C" void WakeHandler() { wake_timer->intstatus = kTimerInterrupt; }
 
 namespace port {

@@ -1,5 +1,5 @@
-// What the C and C++ libraries want of a system, for runtimes that bring code of others. The heap
-// is in mps2_heap.cpp. A call that is made after all, like an assert, is a fault that the handler reports with its address.
+// What the C and C++ libraries need of a system, for runtimes with foreign code; the heap is in mps2_heap.cpp. A call of
+// one of these, as by a failed assert, is a fault that the handler reports with its address.
 #include <cstdlib>
 
 extern "C" {

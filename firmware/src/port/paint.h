@@ -5,7 +5,7 @@
 
 #include "port/port.h"
 
-namespace port {  // For ports: how deep a stack was is seen by the paint that is left below.
+namespace port {  // For ports: how deep a stack has been, by filling it with paint and looking how much is left.
 
 constexpr uint32_t kPaint = 0xcccccccc;  // As mbed's RTX fills the stacks of its threads.
 
@@ -15,7 +15,7 @@ inline __attribute__((always_inline)) void Paint(uint32_t* from, uint32_t* to) {
   for (volatile uint32_t* word = from; word < to; ++word) *word = kPaint;
 }
 
-// A frame that ends in words equal to paint is seen as that much less deep.
+// A frame that ends in words equal to the paint counts as that much less deep.
 inline StackUse Measure(const uint32_t* from, const uint32_t* top) {
   const volatile uint32_t* word = from;
   while (word < top && *word == kPaint) ++word;

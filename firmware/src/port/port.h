@@ -20,7 +20,7 @@ uint32_t TicksPerSecond();  // Above 0 and constant after Setup().
 size_t Read(uint8_t* dst, size_t capacity);  // Returns at once; 0 when no byte waits.
 [[nodiscard]] Status Write(const uint8_t* src, size_t size);  // Blocks until every byte is queued.
 
-// Until a byte may be waiting. May return early, never sleeps through a byte nor through half a turn of Ticks().
+// Returns when a byte may be waiting, or earlier; at the latest after half the time in which Ticks() wraps.
 void Sleep();
 [[noreturn]] void Reset();  // Once everything written has left the board.
 StackUse Stack();  // Of the stack that the model runs on.

@@ -19,7 +19,7 @@ struct Description {
   TensorSpecs inputs;
   TensorSpecs outputs;
   const char* model_name;
-  const char* note;  // What Load() has to say of its status, with numbers; empty if nothing.
+  const char* note;  // Why Load() failed, with numbers; empty if it did not.
 };
 
 struct InputBuffer {
@@ -62,7 +62,7 @@ struct Steps {
 
 Steps ModelSteps();
 [[nodiscard]] Status InvokeObserved(StepObserver* observer);  // As Invoke(), telling `observer` of every step in order.
-void ObserveNothing(StepObserver* observer);  // Two empty steps, told as InvokeObserved() does: what telling costs.
-OutputBuffer StepOutput(size_t step);  // What a step has written, during its End() only: its memory is used again.
+void ObserveNothing(StepObserver* observer);  // Two empty steps: what the calls of an observer cost.
+OutputBuffer StepOutput(size_t step);  // What a step has written. Valid during its End() only: the memory is used again.
 
 }  // namespace runtime

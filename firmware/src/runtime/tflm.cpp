@@ -30,7 +30,7 @@
 namespace runtime {
 namespace {
 
-// TFLM tells a lack of memory from other failures in the text of its log only: this notes what was refused.
+// TFLM reports a lack of memory only in the text of its log: this records the sizes that were refused.
 class Arena : public tflite::SingleArenaBufferAllocator {
  public:
   Arena(uint8_t* buffer, size_t size) : SingleArenaBufferAllocator(buffer, size) {}
@@ -64,7 +64,7 @@ class Arena : public tflite::SingleArenaBufferAllocator {
   size_t wanted_ = 0;
 };
 
-// Knows what the finished plan needs, which TFLM compares with what is left before it asks for it.
+// Records the size of the finished plan, which TFLM compares with what is left before it asks for it.
 class Planner : public tflite::GreedyMemoryPlanner {
  public:
   size_t GetMaximumMemorySize() override {

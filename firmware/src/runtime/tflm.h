@@ -13,7 +13,7 @@ class MicroOpResolver;
 // Kept to C++11, since Arduino cores compile the generated file with their own default standard.
 namespace runtime {
 
-// A place for one object that is never torn down: a static one would register with atexit, which takes a heap.
+// Storage for one object that is never destroyed: a static one would register with atexit, which needs a heap.
 template <typename T>
 class Forever {
  public:
