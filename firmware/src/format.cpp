@@ -1,6 +1,7 @@
 #include "format.h"
 
-size_t FormatDigits(uint64_t value, unsigned base, size_t least, char* dst) {
+// Not inlined: every caller would hold a copy.
+[[gnu::noinline]] size_t FormatDigits(uint64_t value, unsigned base, size_t least, char* dst) {
   char reversed[kMostDigits];
   size_t count = 0;
   do {
