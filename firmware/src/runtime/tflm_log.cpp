@@ -11,11 +11,6 @@
 
 namespace {
 
-void AddSigned(TextBuffer* text, int64_t value) {
-  if (value < 0) text->Add('-');
-  text->AddNumber(value < 0 ? -static_cast<uint64_t>(value) : static_cast<uint64_t>(value));
-}
-
 constexpr size_t kCapacity = 160;
 char log_text[kCapacity];
 bool line_open = false;
@@ -53,6 +48,15 @@ const char* TflmLog() { return log_text; }
 extern "C" void DebugLog(const char* text) { Log(text); }
 
 #else
+
+namespace {
+
+void AddSigned(TextBuffer* text, int64_t value) {
+  if (value < 0) text->Add('-');
+  text->AddNumber(value < 0 ? -static_cast<uint64_t>(value) : static_cast<uint64_t>(value));
+}
+
+}  // namespace
 
 // What TFLM's messages use of printf. The C library's own takes memory from the heap.
 extern "C" int DebugVsnprintf(char* buffer, size_t capacity, const char* format, va_list arguments) {
