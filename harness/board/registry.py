@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import sys
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness import toml
 from harness.errors import RigError, UnknownName
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 ATTACHMENTS = ("serial", "url", "emulator", "virtual")
 RUNTIMES = ("tflm", "aot")
 BOARDS_FILE = Path(__file__).with_name("boards.toml")
+_USB = re.compile("[0-9a-f]{4}:[0-9a-f]{4}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +23,10 @@ class Emulator:
 
     machine: str
     icount_shift: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.icount_shift <= 10:
+            raise RigError(f"icount_shift must be 0 to 10, QEMU's range, not {self.icount_shift}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +68,25 @@ class Board:
 
     def __post_init__(self) -> None:
         if self.attachment not in ATTACHMENTS:
-            raise RigError(f"board {self.id}: attachment {self.attachment!r} is not one of those")
+            known = ", ".join(ATTACHMENTS)
+            raise RigError(f"attachment {self.attachment!r} is none of {known}")
         if not self.runtimes or any(runtime not in RUNTIMES for runtime in self.runtimes):
-            raise RigError(f"board {self.id}: runtimes {self.runtimes} are not among {RUNTIMES}")
+            raise RigError(f"runtimes {self.runtimes} are not among {RUNTIMES}")
         if (self.attachment == "emulator") != (self.emulator is not None):
-            raise RigError(f"board {self.id}: exactly the emulated boards have an [emulator] table")
+            raise RigError("exactly the emulated boards have an [emulator] table")
+        for usb in (*self.usb, *self.bootloader_usb):
+            if not _USB.fullmatch(usb):
+                raise RigError(
+                    f"USB id {usb!r} is not VID:PID in lower-case hex, such as 2341:805a"
+                )
+        toml.check_above_0(
+            clock_hz=self.clock_hz,
+            flash_bytes=self.flash_bytes,
+            ram_bytes=self.ram_bytes,
+            touch_baud=self.touch_baud,
+            baud=self.baud,
+            clock_tolerance_ppm=self.clock_tolerance_ppm,
+        )
 
     @property
     def emulated(self) -> bool:
@@ -91,21 +106,16 @@ class Board:
         return asked
 
 
-def parse_board(board_id: str, table: Mapping[str, Any]) -> Board:
-    """A Board from its TOML table; unknown keys are errors, since a typo would be silent."""
-    known = {item.name for item in fields(Board)} - {"id", "kind"}
-    unknown = set(table) - known
-    if unknown:
-        raise RigError(f"board {board_id}: unknown keys {', '.join(sorted(unknown))}")
-    values = dict(table)
-    for name in ("runtimes", "usb", "bootloader_usb", "upload_flags"):
-        values[name] = tuple(values.get(name, ()))
-    try:
-        if "emulator" in values:
-            values["emulator"] = Emulator(**values["emulator"])
-        return Board(id=board_id, kind=board_id, **values)
-    except TypeError as error:
-        raise RigError(f"board {board_id}: {error}") from error
+def parse_board(board_id: str, table: Any, name: str = "boards file") -> Board:
+    """A Board from its TOML table.
+
+    Args:
+        name: what errors call the file.
+
+    Raises:
+        RigError: a key is unknown or missing, or a value is wrong.
+    """
+    return toml.record(Board, table, name, (board_id,), id=board_id, kind=board_id)
 
 
 class Registry:
@@ -130,10 +140,8 @@ def load_registry(path: Path = BOARDS_FILE) -> Registry:
     """Read a boards file.
 
     Raises:
-        RigError: not TOML, or a board's table is wrong.
+        RigError: it cannot be read, is not TOML, or a board's table is wrong.
     """
-    try:
-        tables = tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
-        raise RigError(f"{path} is not TOML: {error}") from error
-    return Registry(tuple(parse_board(board_id, table) for board_id, table in tables.items()))
+    name = f"boards file {path}"
+    tables = toml.load(path, name)
+    return Registry(tuple(parse_board(board_id, tables[board_id], name) for board_id in tables))

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from harness import toml
 from harness.board.registry import Registry
 from harness.errors import RigError
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-Record = TypeVar("Record")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +34,7 @@ class Deadlines:
     power_s: float = 30.0
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            if not 0 < getattr(self, item.name) < float("inf"):
-                raise RigError(f"deadline {item.name} must be a positive number of seconds")
+        toml.check_above_0(**asdict(self))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +55,11 @@ class Plugged:
     budget_us: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not _ID.fullmatch(self.id):  # It names a lock file, and is said to --board.
+            raise RigError("a board's name may have letters, digits, '.', '_' and '-'")
         if self.serial_number is not None and self.port is not None:
             raise RigError("give serial_number or port, not both: they could name two boards")
+        toml.check_above_0(**{f"budget_us.{model}": us for model, us in self.budget_us.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,62 +110,40 @@ class RigFile:
         return next((entry for entry in self.quarantine if entry.covers(board, test)), None)
 
 
-def _record(kind: type[Record], table: Mapping[str, Any], what: str) -> Record:
-    unknown = set(table) - {item.name for item in fields(kind)}  # type: ignore[arg-type]
-    if unknown:
-        raise RigError(f"{what}: unknown keys {', '.join(sorted(unknown))}")
-    try:
-        return kind(**table)
-    except TypeError as error:
-        raise RigError(f"{what}: {error}") from error
-    except RigError as error:
-        raise RigError(f"{what}: {error.what}") from error
-
-
-def _plugged(board_id: str, table: Mapping[str, Any], registry: Registry) -> Plugged:
-    what = f"board {board_id}"
-    if not isinstance(table, Mapping):
-        raise RigError(f"{what}: not a table")
-    values = {"id": board_id, "kind": board_id, **table}
-    values["deadlines"] = _record(Deadlines, values.get("deadlines", {}), what)
-    plugged = _record(Plugged, values, what)
-    registry[plugged.kind]
-    return plugged
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tables:
+    boards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    quarantine: tuple[Quarantine, ...] = ()
 
 
 def parse_rig(text: str, registry: Registry, path: Path | None = None) -> RigFile:
     """A rig file from its text.
 
     Raises:
-        RigError: not TOML, an unknown key, a board or kind that nobody declared, one serial number
-            or port for two boards.
+        RigError: not TOML, an unknown key, a wrong value, a board or kind that nobody declared, one
+            serial number or port for two boards.
     """
-    try:
-        tables = tomllib.loads(text)
-        unknown = set(tables) - {"boards", "quarantine"}
-        if unknown:
-            raise RigError(f"unknown tables {', '.join(sorted(unknown))}")
-        boards = tuple(
-            _plugged(board_id, table, registry)
-            for board_id, table in tables.get("boards", {}).items()
-        )
+    name = f"rig file {path}"
+    return _rig(toml.parse(text, name), registry, path, name)
+
+
+def _rig(content: Any, registry: Registry, path: Path | None, name: str) -> RigFile:
+    tables = toml.record(_Tables, content, name)
+    boards = tuple(
+        toml.record(Plugged, {"kind": board, **table}, name, ("boards", board), id=board)
+        for board, table in tables.boards.items()
+    )
+    for board in boards:
+        with toml.located(name, ("boards", board.id, "kind")):
+            registry[board.kind]
+    with toml.located(name):
         _refuse_doubles(boards)
-        rig = RigFile(
-            path=path,
-            boards=boards,
-            quarantine=tuple(
-                _record(Quarantine, entry, f"quarantine entry {number}")
-                for number, entry in enumerate(tables.get("quarantine", ()), 1)
-            ),
-        )
-        known = rig.extend(registry)
-        for entry in rig.quarantine:
+    rig = RigFile(path=path, boards=boards, quarantine=tables.quarantine)
+    known = rig.extend(registry)
+    for number, entry in enumerate(rig.quarantine):
+        with toml.located(name, ("quarantine", number, "board")):
             known[entry.board]
-        return rig
-    except tomllib.TOMLDecodeError as error:
-        raise RigError(f"rig file {path}: not TOML: {error}") from error
-    except RigError as error:
-        raise RigError(f"rig file {path}: {error.what}") from error
+    return rig
 
 
 def _refuse_doubles(boards: tuple[Plugged, ...]) -> None:
@@ -188,11 +163,8 @@ def load_rig(path: Path | None, registry: Registry) -> RigFile:
     """
     if path is None:
         return RigFile()
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise RigError(f"cannot read rig file {path}: {error}") from error
-    return parse_rig(text, registry, path)
+    name = f"rig file {path}"
+    return _rig(toml.load(path, name), registry, path, name)
 
 
 def job_matrix(rig: RigFile) -> str:
