@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.errors import HilError
 from models.artifact import DEFAULT_OUTPUT, is_current, recipe_sha256
 from models.catalogue import UnknownName, find, recipes
 from models.recipe import DataError, Recipe, Request
@@ -104,7 +105,7 @@ def _produce(recipe: Recipe, request: Request, schedule: str, output: Path) -> i
             file=sys.stderr,
         )
         return 1
-    except (TrainingDiverged, BoundsExceeded, DataError) as error:
+    except (TrainingDiverged, BoundsExceeded, DataError, HilError) as error:
         print(f"error: {recipe.model_id(variant)}: {error}", file=sys.stderr)
         return 1
     for line in table(produced.manifest):

@@ -11,6 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# What a recipe is written with comes from here.
+from harness.model.goldens import Bounds as Bounds
+from harness.model.goldens import Probe as Probe
+from harness.model.tensor import ACTIVATIONS
+
 Array = NDArray[Any]
 
 
@@ -23,8 +28,6 @@ Build = Callable[[Any], Any]
 
 It ends at the logits where the recipe names an activation.
 """
-
-ACTIVATIONS = ("softmax", "sigmoid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,45 +123,6 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
-    """One input whose output everybody knows, in the model's own unit: |output - y| <= within."""
-
-    what: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    within: float
-
-    def __post_init__(self) -> None:
-        if not self.within > 0:
-            raise ValueError(f"probe {self.what}: within must be above 0")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """How far the int8 model may be from the float32 model and from the truth, in its own unit.
-
-    The first pair counts over every golden input, the second over those inside the recipe's domain.
-    """
-
-    mae_vs_float: float
-    max_abs_vs_float: float
-    mae_vs_truth: float | None = None
-    max_abs_vs_truth: float | None = None
-
-    def __post_init__(self) -> None:
-        given = (
-            self.mae_vs_float,
-            self.max_abs_vs_float,
-            self.mae_vs_truth,
-            self.max_abs_vs_truth,
-        )
-        if any(value is not None and not value > 0 for value in given):
-            raise ValueError(f"bounds must be above 0: {given}")
-        if (self.mae_vs_truth is None) != (self.max_abs_vs_truth is None):
-            raise ValueError("bounds against the truth come as a pair")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
     """What follows the logits, and the loss that goes with it."""
 
@@ -224,6 +188,11 @@ class Recipe:
             raise ValueError(f"{self.name}: no schedule {self.default_schedule}")
         if set(self.bounds) != set(self.variants):
             raise ValueError(f"{self.name}: bounds are stated for {sorted(self.bounds)}")
+        for of in self.bounds.values():
+            if None in (of.mae_vs_float, of.max_abs_vs_float):
+                raise ValueError(f"{self.name}: bounds against the float model are missing")
+            if (of.mae_vs_truth is None) != (of.max_abs_vs_truth is None):
+                raise ValueError(f"{self.name}: bounds against the truth come as a pair")
         unknown = set(self.metrics) - set(METRICS)
         if unknown:
             raise ValueError(f"{self.name}: unknown metrics {sorted(unknown)}")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import ModelError, TensorError, UnknownName, Where
-from harness.model.goldens import Bounds, Goldens, Probe
+from harness.model.goldens import Bounds, Goldens, Probe, derive
 from harness.model.tensor import TensorSpec, dequantize
 
 MANIFEST = "manifest.json"
@@ -88,20 +88,6 @@ def _checked_bytes(path: Path, sha256: str, where: Where) -> bytes:
             hint="Restore both from git, or train the model again: hil train NAME",
         )
     return content
-
-
-def derive(bases: NDArray[Any], count: int) -> NDArray[Any]:
-    """`count` images (count, height, width, channels) out of fewer, as models/goldens.py does.
-
-    Image i is base i % k, mirrored left to right in every other round through the bases, and rolled
-    by 3 rows and 5 columns more in every second one. Rounds are counted from 0.
-    """
-    images = []
-    for index in range(count):
-        turn, base = divmod(index, len(bases))
-        image = bases[base][:, ::-1] if turn % 2 else bases[base]
-        images.append(np.roll(image, (3 * (turn // 2), 5 * (turn // 2)), axis=(0, 1)))
-    return np.stack(images)
 
 
 def _golden_inputs(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,10 @@ class Probe:
     y: tuple[float, ...]
     within: float
 
+    def __post_init__(self) -> None:
+        if not self.within > 0:
+            raise ValueError(f"probe {self.what}: within must be above 0")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
@@ -55,9 +59,32 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """Accuracy a model's manifest promises, in the output's unit; None where it promises none."""
+    """How far int8 outputs may be from the float32 model and from the truth, in the output's unit.
+
+    Mean and largest absolute error; None where nothing is promised. Those against the truth count
+    only inputs inside the domain that the truth was trained for.
+    """
 
     mae_vs_float: float | None = None
     max_abs_vs_float: float | None = None
     mae_vs_truth: float | None = None
     max_abs_vs_truth: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [value for value in astuple(self) if value is not None]
+        if any(not value > 0 for value in given):
+            raise ValueError(f"bounds must be above 0: {given}")
+
+
+def derive(bases: NDArray[Any], count: int) -> NDArray[Any]:
+    """`count` images (count, height, width, channels) out of fewer, of the same dtype.
+
+    Image i is base i % k, mirrored left to right in every other round through the bases, and rolled
+    by 3 rows and 5 columns more in every second one. Rounds are counted from 0.
+    """
+    images = []
+    for index in range(count):
+        turn, base = divmod(index, len(bases))
+        image = bases[base][:, ::-1] if turn % 2 else bases[base]
+        images.append(np.roll(image, (3 * (turn // 2), 5 * (turn // 2)), axis=(0, 1)))
+    return np.stack(images)

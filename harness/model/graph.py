@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.errors import ModelError, Where
 from harness.model.artifact import Artifact
-from harness.model.tensor import DTYPES
+from harness.model.tensor import DTYPES, TensorSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +42,26 @@ class Step:
     output: int
 
 
-def read_operators(artifact: Artifact) -> tuple[Operator, ...]:
-    """The operators of the first subgraph, the only one that boards run.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """The first subgraph of a `.tflite` file, the only one that boards run.
+
+    `per_channel_dense`: a Dense layer has a scale for each of its outputs.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    operators: tuple[Operator, ...]
+    per_channel_dense: bool
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+        return sum(operator.macs for operator in self.operators)
+
+
+def read_graph(content: bytes, *, name: str) -> Graph:
+    """Read a `.tflite` file as it is: an interpreter changes scales while it allocates tensors.
 
     Raises:
         ModelError: the file is not a TFLite model.
@@ -54,17 +72,32 @@ def read_operators(artifact: Artifact) -> tuple[Operator, ...]:
         code: name for name, code in vars(tflite.BuiltinOperator).items() if isinstance(code, int)
     }
     try:
-        model = tflite.Model.GetRootAs(artifact.content, 0)
+        model = tflite.Model.GetRootAs(content, 0)
         graph = model.Subgraphs(0)
-        return tuple(
-            _operator(graph, index, names[_code(model, graph.Operators(index))])
-            for index in range(graph.OperatorsLength())
+        nodes = [graph.Operators(index) for index in range(graph.OperatorsLength())]
+        kinds = [names[_code(model, node)] for node in nodes]
+        return Graph(
+            inputs=tuple(_spec(graph.Tensors(i)) for i in graph.InputsAsNumpy()),
+            outputs=tuple(_spec(graph.Tensors(i)) for i in graph.OutputsAsNumpy()),
+            operators=tuple(_operator(graph, *item) for item in enumerate(kinds)),
+            per_channel_dense=any(
+                kind == "FULLY_CONNECTED" and _scales(graph.Tensors(node.Inputs(1))) > 1
+                for node, kind in zip(nodes, kinds, strict=True)
+            ),
         )
     except (struct.error, LookupError, ValueError, AttributeError, TypeError) as error:
         raise ModelError(
-            f"cannot read the operators of {artifact.path}: {error!r}",
-            where=Where(model=artifact.name),
+            f"cannot read the operators: {error!r}", where=Where(model=name)
         ) from error
+
+
+def read_operators(artifact: Artifact) -> tuple[Operator, ...]:
+    """The operators of an artifact's file.
+
+    Raises:
+        ModelError: the file is not a TFLite model.
+    """
+    return read_graph(artifact.content, name=artifact.name).operators
 
 
 def _code(model: Any, node: Any) -> int:
@@ -82,10 +115,30 @@ def _operator(graph: Any, index: int, kind: str) -> Operator:
         kind=kind,
         tensor=number,
         name=tensor.Name().decode(),
-        dtype=DTYPES.get(tensor.Type(), f"type {tensor.Type()}"),
+        dtype=_dtype(tensor),
         shape=_shape(tensor),
         macs=_macs(graph, node, kind),
     )
+
+
+def _scales(tensor: Any) -> int:
+    quantization = tensor.Quantization()
+    return 0 if quantization is None else int(quantization.ScaleLength())
+
+
+def _spec(tensor: Any) -> TensorSpec:
+    quantized, parameters = _scales(tensor) > 0, tensor.Quantization()
+    return TensorSpec(
+        shape=_shape(tensor),
+        dtype=_dtype(tensor),
+        scale=float(parameters.Scale(0)) if quantized else 0.0,
+        zero_point=int(parameters.ZeroPoint(0)) if quantized else 0,
+        name=tensor.Name().decode(),
+    )
+
+
+def _dtype(tensor: Any) -> str:
+    return DTYPES.get(tensor.Type(), f"type {tensor.Type()}")
 
 
 def _shape(tensor: Any) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from harness.errors import ModelError, ToolMissing, Where
 from harness.model.artifact import Artifact
-from harness.model.graph import read_operators
+from harness.model.graph import read_graph
 from harness.model.tensor import TensorSpec
 
 ARENA_HEADROOM = 64 * 1024
@@ -53,8 +53,9 @@ class TflmInterpreter:
 
     def __init__(
         self,
-        artifact: Artifact,
+        content: bytes,
         *,
+        name: str,
         arena_bytes: int | None = None,
         keep_tensors: bool = False,
     ) -> None:
@@ -68,19 +69,18 @@ class TflmInterpreter:
         from tflite_micro import runtime  # 0.1 s: only where it runs
 
         self.source = f"tflm {version}"
-        size = arena_bytes or 10 * len(artifact.content) + ARENA_HEADROOM
+        size = arena_bytes or 10 * len(content) + ARENA_HEADROOM
         config = runtime.InterpreterConfig.kAllocationRecording
         if keep_tensors:
-            size += _all_outputs_bytes(artifact)
+            size += _all_outputs_bytes(content, name)
             config = runtime.InterpreterConfig.kPreserveAllTensors
         try:
             self._interpreter = runtime.Interpreter.from_bytes(
-                artifact.content, arena_size=size, intrepreter_config=config
+                content, arena_size=size, intrepreter_config=config
             )
         except RuntimeError as error:
             raise ModelError(
-                f"TFLM on the host does not take {artifact.path}: {error}",
-                where=Where(model=artifact.name),
+                f"TFLM on the host does not take the model: {error}", where=Where(model=name)
             ) from error
 
     def run(self, sample: NDArray[Any]) -> NDArray[Any]:
@@ -93,9 +93,9 @@ class TflmInterpreter:
         return np.array(self._interpreter.GetTensor(index, 0)["tensor_data"])
 
 
-def _all_outputs_bytes(artifact: Artifact) -> int:
+def _all_outputs_bytes(content: bytes, name: str) -> int:
     """Upper bound: no tensor has elements of more than 8 bytes; alignment of 16 B included."""
-    outputs = read_operators(artifact)
+    outputs = read_graph(content, name=name).operators
     return sum(8 * math.prod(operator.shape) + 16 for operator in outputs)
 
 
@@ -154,7 +154,9 @@ class References:
     @cached_property
     def golden(self) -> Interpreter | None:
         """TFLM; None where there is no wheel, and then the stored goldens judge."""
-        return TflmInterpreter(self.artifact) if tflm_version() else None
+        if tflm_version() is None:
+            return None
+        return TflmInterpreter(self.artifact.content, name=self.artifact.name)
 
     @cached_property
     def float32(self) -> Interpreter | None:

@@ -14,6 +14,9 @@ from harness.errors import TensorError
 DTYPES = {0: "float32", 2: "int32", 3: "uint8", 7: "int16", 9: "int8"}
 """TFLite's TensorType numbers, as the wire protocol carries them."""
 
+ACTIVATIONS = ("softmax", "sigmoid")
+"""What `activate` applies."""
+
 _QUANTIZED = ("int8", "uint8", "int16")
 
 
@@ -147,7 +150,7 @@ def activate(real: NDArray[np.float32], activation: str | None) -> NDArray[np.fl
         # The form that overflows for neither sign.
         small = np.exp(-np.abs(real))
         return np.asarray(np.where(real >= 0, 1, small) / (1 + small), dtype=np.float32)
-    raise TensorError(f"unknown activation {activation!r}; known: softmax, sigmoid")
+    raise TensorError(f"unknown activation {activation!r}; known: {', '.join(ACTIVATIONS)}")
 
 
 DTYPE_NUMBERS = {name: number for number, name in DTYPES.items()}
