@@ -1,4 +1,4 @@
-"""What a model should answer: reference outputs, promised accuracy, and what a source answered."""
+"""Reference outputs of a model, the accuracy it promises, and outputs to compare with them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 class Goldens:
     """Reference outputs for stated inputs.
 
-    `inputs` (k, ...) and `outputs` (k, ...) are the model's int8; `float_outputs` the float model's
-    reals and `truth` the true function's for the same inputs, None where there is none.
-    `in_domain` (k,) says which inputs lie where `truth` was trained for. `labels` (k,) are classes.
+    `inputs` (k, ...) and `outputs` (k, ...) are int8. For the same inputs `float_outputs` are the
+    float model's outputs and `truth` the true function's, in real numbers; None if there are none.
+    `in_domain` (k,) says which inputs lie in the domain that the model was trained for. `labels`
+    (k,) are class numbers.
     """
 
     inputs: NDArray[np.int8]
@@ -27,7 +28,7 @@ class Goldens:
     labels: NDArray[np.int16] | None = None
 
     def first(self, count: int) -> Goldens:
-        """The first `count` of them."""
+        """The first `count` goldens."""
         arrays = ("inputs", "outputs", "float_outputs", "truth", "in_domain", "labels")
         held = {name: getattr(self, name) for name in arrays}
         return replace(
@@ -37,7 +38,7 @@ class Goldens:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """An input whose output everybody knows, in the model's own unit: |output - y| <= within."""
+    """An input with a known output, in the model's own unit: |output - y| <= within."""
 
     what: str
     x: tuple[float, ...]
@@ -51,7 +52,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """Outputs of one source (a board, a host interpreter) for the same inputs: (k, ...)."""
+    """Outputs (k, ...) of one source, a board or a host interpreter, for the inputs compared."""
 
     source: str
     outputs: NDArray[Any]
@@ -61,8 +62,8 @@ class Reading:
 class Bounds:
     """How far int8 outputs may be from the float32 model and from the truth, in the output's unit.
 
-    Mean and largest absolute error; None where nothing is promised. Those against the truth count
-    only inputs inside the domain that the truth was trained for.
+    Mean and largest absolute error; None where nothing is promised. Errors against the truth count
+    only for inputs in the domain that the model was trained for.
     """
 
     mae_vs_float: float | None = None

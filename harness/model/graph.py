@@ -16,9 +16,9 @@ from harness.model.tensor import DTYPES, TensorSpec
 class Operator:
     """One node of the model's graph, with its first output tensor.
 
-    `kind` is TFLite's name (CONV_2D), `index` counts nodes from 0 and `tensor` is the output's
-    index in the file; `name`, `dtype` and `shape` are the output's. `macs` are multiply-accumulates
-    an inference: 0 for all but convolutions and dense layers.
+    `kind` is TFLite's name (CONV_2D), `index` counts nodes from 0, and `tensor` is the output's
+    index in the file; `name`, `dtype` and `shape` are the output's. `macs` counts the
+    multiply-accumulates per inference: 0 for all but convolutions and dense layers.
     """
 
     index: int
@@ -32,10 +32,10 @@ class Operator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What a runtime does in one go: the operators it stands for, in the model's order.
+    """One step of a runtime: the operators that it executes, in the model's order.
 
-    `output` is the one among them whose output tensor the step leaves in memory. A runtime that
-    merges operators has fewer steps than the model has operators.
+    `output` is the operator whose output tensor is in memory after the step. A runtime that merges
+    operators has fewer steps than the model has operators.
     """
 
     operators: tuple[int, ...]
@@ -46,7 +46,7 @@ class Step:
 class Graph:
     """The first subgraph of a `.tflite` file, the only one that boards run.
 
-    `per_channel_dense`: a Dense layer has a scale for each of its outputs.
+    `per_channel_dense` says whether a Dense layer has a scale for each of its outputs.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -61,7 +61,9 @@ class Graph:
 
 
 def read_graph(content: bytes, *, name: str) -> Graph:
-    """Read a `.tflite` file as it is: an interpreter changes scales while it allocates tensors.
+    """Read a `.tflite` file without an interpreter.
+
+    LiteRT, once it has allocated tensors, reports a single scale as one per channel.
 
     Raises:
         ModelError: the file is not a TFLite model.
@@ -146,7 +148,7 @@ def _shape(tensor: Any) -> tuple[int, ...]:
 
 
 def _macs(graph: Any, node: Any, kind: str) -> int:
-    """Outputs times the weights that each of them sums over.
+    """Number of outputs times the number of weights that each output sums over.
 
     Weights are (out, in), (out, height, width, in) and, depthwise, (1, height, width, out).
     """
@@ -158,5 +160,5 @@ def _macs(graph: Any, node: Any, kind: str) -> int:
 
 
 def one_step_each(count: int) -> tuple[Step, ...]:
-    """The steps of an interpreter, which runs operator after operator."""
+    """The steps of an interpreter, which executes one operator after the other."""
     return tuple(Step(operators=(index,), output=index) for index in range(count))

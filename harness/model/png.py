@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST_SIDE = 96
-"""Smaller maps are enlarged by a whole factor, so that single pixels can be seen in any viewer."""
+"""Smaller maps are enlarged by a whole factor, so that every viewer shows single pixels."""
 FRAME = 128
 
 
@@ -24,7 +24,7 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def shades(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Values of any range as 0 (the lowest) to 255 (the highest); all 0 where they are equal."""
+    """Scale values to 0 (the lowest) to 255 (the highest); all are 0 if they are equal."""
     low, high = float(values.min()), float(values.max())
     scaled = (values - low) / (high - low) if high > low else np.zeros(values.shape)
     return np.rint(255 * scaled).astype(np.uint8)
@@ -37,10 +37,10 @@ def picture(image: NDArray[Any], least_side: int = LEAST_SIDE) -> NDArray[np.uin
 
 
 def grid(maps: NDArray[Any], least_side: int = LEAST_SIDE) -> NDArray[np.uint8]:
-    """Pixels of all channels of (height, width, channels), side by side, in shades they share."""
+    """Pixels of all channels of (height, width, channels), side by side, on one scale of grey."""
     columns = math.ceil(math.sqrt(maps.shape[2]))
     tiles = [_enlarged(one, least_side) for one in np.moveaxis(shades(maps), 2, 0)]
-    # Of the frame's grey: a black place would be taken for one more map.
+    # In the frame's grey: black would look like one more map.
     tiles += [np.full_like(tiles[0], FRAME)] * (-len(tiles) % columns)
     framed = [np.pad(tile, 1, constant_values=FRAME) for tile in tiles]
     rows = [np.hstack(framed[at : at + columns]) for at in range(0, len(framed), columns)]

@@ -1,4 +1,4 @@
-"""What a user calls a model, resolved to an Artifact."""
+"""From a user's name or path of a model to its Artifact."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.model.interpreters import LiteRtInterpreter, tensor_spec
 
 
 def inspect_model(path: Path) -> Artifact:
-    """An Artifact for a `.tflite` file that has no manifest.
+    """Make an Artifact from a `.tflite` file that has no manifest.
 
     Raises:
         ModelError: the file cannot be read, or is not a TFLite model with static shapes.
@@ -27,8 +27,10 @@ def inspect_model(path: Path) -> Artifact:
     try:
         return _described(path, content, litert)
     except (ValueError, IndexError, TensorError) as error:
-        # A file may pass LiteRT's checks and still hold names that are no text.
-        raise ModelError(f"cannot make sense of {path}: {error}", where=where) from error
+        # A file may pass LiteRT's checks and still hold names that are not valid text.
+        raise ModelError(
+            f"{path} describes its tensors or operators wrongly: {error}", where=where
+        ) from error
 
 
 def _described(path: Path, content: bytes, litert: Any) -> Artifact:
@@ -49,10 +51,10 @@ def _described(path: Path, content: bytes, litert: Any) -> Artifact:
 
 
 def resolve_model(name: str, root: Path, runtime: str | None = None) -> Artifact:
-    """What a user may call a model: a name that `find_artifact` knows, or the path of a `.tflite`.
+    """Load a model by a name that `find_artifact` knows, or by the path of a `.tflite` file.
 
-    A file that lies in an artifact folder comes with its manifest and goldens. A model's name means
-    the form that the runtime runs.
+    A file in an artifact folder comes with its manifest and goldens. A model's name stands for the
+    file that the runtime runs.
 
     Raises:
         UnknownName, ModelError: as `find_artifact` and `inspect_model`.

@@ -269,7 +269,7 @@ def test_layers_are_written_as_pictures_where_asked(hil, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("layers", "sine"), "no layer of this model is a picture"),
+        (("layers", "sine"), "no layer of this model has feature maps"),
         (("layers", "filters", "--sample", "256"), "no sample 256: goldens are 0 to 255"),
         (("build", "--model", "fashion_dnn_int8"), "runtime aot has no operator SOFTMAX"),
     ],
