@@ -135,7 +135,7 @@ def test_a_sick_rig_has_an_exit_status_of_its_own(hil):
 def test_stale_firmware_has_an_exit_status_of_its_own(hil):
     done = hil("infer", "1", "--board", "virtual", "--port", "virtual:?wrong_model=1")
     assert done.returncode == Outcome.STALE.exit_status
-    assert "board runs other firmware" in done.stderr
+    assert "board runs different firmware" in done.stderr
 
 
 def test_every_exit_status_is_in_the_help(hil):
