@@ -1,4 +1,4 @@
-"""The files of an artifact: what they are called, when they are current, how they are written."""
+"""The files of an artifact: their names, how they are written, whether they are up to date."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from models.recipe import Recipe
 GOLDENS = "goldens.npz"
 HISTORY = "history.json"
 COMMITTED_BYTES = 300_000
-"""Larger files stay out of git: `hil train` makes them again."""
+"""Larger files are not committed: `hil train` makes them."""
 IGNORED = ".gitignore"
 DEFAULT_OUTPUT = Path(__file__).parent / "artifacts"
 
@@ -59,7 +59,7 @@ def file_sha256(content: bytes) -> str:
 
 
 def is_current(directory: Path, sha256: str) -> bool:
-    """Whether a manifest with this recipe hash is there and the files that it names are whole.
+    """Whether the folder's manifest has this recipe hash, and its files have their SHA-256.
 
     A file too large for git may be absent.
     """
@@ -83,7 +83,7 @@ def _is_whole(path: Path, entry: Mapping[str, Any]) -> bool:
 def write(directory: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
     """Write the files, then the manifest; each appears whole or not at all.
 
-    A writer killed in between leaves a manifest whose hashes do not fit, which `is_current` sees.
+    If the writer is killed in between, files and manifest do not match, and `is_current` is False.
     """
     directory.mkdir(parents=True, exist_ok=True)
     text = json.dumps(manifest, indent=2, sort_keys=True, allow_nan=False) + "\n"

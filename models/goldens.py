@@ -1,4 +1,4 @@
-"""Goldens: the outputs that a board must reproduce, and what they are compared with."""
+"""Goldens: the outputs that a board must reproduce, and the references for their accuracy."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from models.interpret import litert, tflm
 from models.recipe import Array, Bounds, Examples, Recipe
 
 OUTPUTS: Mapping[str, str] = {DEFAULT_DTYPE: "int8_outputs", LOGITS: "logits_outputs"}
-"""Where the outputs of each int8 form are kept."""
+"""The array in `goldens.npz` that holds the outputs of each int8 file."""
 
 STORED_FLOATS_BYTES = 64 * 1024
-"""Larger outputs of the float32 file are not stored: it is there, and LiteRT is on every rig."""
+"""Larger outputs of the float32 file are not stored: LiteRT computes them from the file."""
 
 
 class BoundsExceeded(ArithmeticError):
@@ -32,10 +32,10 @@ class Goldens:
     """Inputs and outputs, first axis the golden; the rest is the tensor's shape without its batch.
 
     `int8_inputs` and `int8_outputs` are int8: the outputs are TFLite Micro's. `logits_outputs` are
-    those of the form that ends before the activation, None without one. `float_outputs` are what
-    the float32 file says to the inputs dequantized. `truth` is the true function there, float32,
-    and None where a model has no truth. `labels` (n,) are the classes, None where there are none.
-    For the sine every array is (256, 1).
+    those of the file that ends before the activation, None without one. `float_outputs` are the
+    float32 file's outputs for the dequantized inputs, `truth` the true function's, float32, None
+    where there is none. `labels` (n,) are the classes, None where there are none. For the sine
+    every array is (256, 1).
     """
 
     int8_inputs: Array
@@ -51,15 +51,15 @@ def _spread(total: int, count: int) -> Array:
 
 
 def bases_of(recipe: Recipe, test: Examples) -> int | None:
-    """How many golden inputs are stored where the others are derived; None where all are."""
+    """How many golden inputs are stored if the others are derived; None if all are stored."""
     return None if recipe.golden_bases is None else min(recipe.golden_bases, len(test.x))
 
 
 def golden_inputs(recipe: Recipe, tensor: TensorSpec, test: Examples) -> tuple[Array, Array | None]:
     """Golden inputs as int8, and their labels where the recipe has labels.
 
-    Every int8 where the input is one element, else `golden_count` spread over the test set, or
-    derived from `golden_bases` of it.
+    All int8 values if the input is one element; else `golden_count` inputs spread over the test
+    set, or derived from `golden_bases` of these.
     """
     if np.prod(tensor.shape) == 1:
         every = np.arange(-128, 128).astype(np.int8)
@@ -99,7 +99,7 @@ def compute(
 def errors(
     recipe: Recipe, goldens: Goldens, graphs: Mapping[str, Graph], activation: str | None
 ) -> dict[str, dict[str, float]]:
-    """What `Bounds` limits, measured, under the same names, for each int8 form."""
+    """Errors of each int8 file, under the names that they have in `Bounds`."""
     found = {}
     for form, name in OUTPUTS.items():
         raw = getattr(goldens, name)
@@ -123,7 +123,7 @@ def _errors(recipe: Recipe, goldens: Goldens, real: Array, tensor: TensorSpec) -
 
 
 def check(bounds: Bounds, found: Mapping[str, Mapping[str, float]]) -> None:
-    """Refuse a model outside its bounds.
+    """Raise an error if the model is outside its bounds.
 
     Raises:
         BoundsExceeded: names every bound that is broken.
@@ -139,14 +139,14 @@ def check(bounds: Bounds, found: Mapping[str, Mapping[str, float]]) -> None:
 
 
 def inputs_sha256(goldens: Goldens) -> str:
-    """Of all golden inputs, in hex: whoever derives them finds out whether they are the same."""
+    """SHA-256 of all golden inputs, in hex: a check for those who derive them."""
     return hashlib.sha256(goldens.int8_inputs.tobytes()).hexdigest()
 
 
 def pack(goldens: Goldens, bases: int | None) -> bytes:
     """The content of `goldens.npz`: one array per field, absent fields left out, no dates.
 
-    With `bases` only so many inputs are kept, as `int8_bases`.
+    With `bases` only that many inputs are stored, as `int8_bases`.
     """
     arrays = {
         name: getattr(goldens, name)

@@ -1,4 +1,4 @@
-"""From a recipe to a written artifact."""
+"""Training a recipe and writing its artifact."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def produce(
     """Train, convert, compute goldens, check the bounds and write `output`/MODEL_ID/.
 
     Raises:
-        DataError: the data are absent or not usable, or the request names what nobody reads.
+        DataError: data are missing or unusable, or the recipe does not use a given option.
         TrainingDiverged: the loss was not finite.
         BoundsExceeded: the int8 model is outside its bounds or misses a target; an older artifact
             stays as it was.

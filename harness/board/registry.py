@@ -1,4 +1,4 @@
-"""The registry of boards: what each is, as data."""
+"""The registry of boards, read from `boards.toml`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _USB = re.compile("[0-9a-f]{4}:[0-9a-f]{4}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emulator:
-    """How QEMU plays the board: one guest instruction takes 2**icount_shift virtual ns."""
+    """QEMU's machine, and its clock: one guest instruction takes 2**icount_shift virtual ns."""
 
     machine: str
     icount_shift: int
@@ -37,13 +37,13 @@ class Board:
     `flash_bytes` and `ram_bytes` are limits for the whole firmware; None where there are none.
     `aot_target` is the BakeNN target profile whose kernels the CPU can run.
 
-    `kind` is the id in the registry; `id` is another one where a rig file names a board of that
-    kind. `usb` and `bootloader_usb` are VID:PID hints, in lower-case hex. `touch_baud` is the rate
-    at which opening and closing the port starts the bootloader; None where uploads need no touch.
-    Without `bootloader_port` the bootloader shows no serial port, such as the RP2040's disk.
+    `kind` is the id in the registry; `id` differs from it where a rig file names a board of that
+    kind. `usb` and `bootloader_usb` are VID:PID hints, in lower-case hex. `touch_baud` is the baud
+    rate at which opening and closing the port starts the bootloader; None if uploads need no touch.
+    `bootloader_port` is False if the bootloader has no serial port, like the RP2040's, a disk.
     `upload_flags` tell an uploader that knows no ports, such as OpenOCD, which board is meant:
-    `{serial_number}` stands for its USB serial number. `clock_tolerance_ppm` is how far off the
-    clock that its counter runs on may be; the default suits quartz, an RC oscillator needs more.
+    `{serial_number}` stands for its USB serial number. `clock_tolerance_ppm` is the largest error
+    of the clock that drives its counter; the default suits quartz, an RC oscillator needs more.
     """
 
     id: str
@@ -90,14 +90,14 @@ class Board:
 
     @property
     def emulated(self) -> bool:
-        """Whether its latency is anything but time on silicon."""
+        """Whether its latency is not time on a real chip."""
         return self.attachment in ("emulator", "virtual")
 
     def runtime(self, asked: str | None) -> str:
         """The runtime asked for, or the board's default.
 
         Raises:
-            UnknownName: the board does not have it.
+            UnknownName: the board has no such runtime.
         """
         if asked is None:
             return self.runtimes[0]

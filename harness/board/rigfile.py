@@ -1,4 +1,4 @@
-"""The rig file: what is plugged in on this machine, and what is known to be sick there."""
+"""The rig file: which boards are plugged in on this machine, and which tests are quarantined."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadlines:
-    """Patience with one board, in seconds, each counted on its own.
+    """Time limits for one board, in seconds, each counted on its own.
 
-    reply_s: for a reply, beyond the board's own computing. bootloader_s: from touch to the
-    bootloader's port. upload_s: for the upload. port_s: from upload, reset or power cycle to the
-    port of the firmware. power_s: for the power-cycle command.
+    reply_s: for a reply, in addition to the time that the board computes. bootloader_s: from touch
+    to the bootloader's port. upload_s: for the upload. port_s: from upload, reset or power cycle to
+    the firmware's port. power_s: for the power-cycle command.
     """
 
     reply_s: float = 2.0
@@ -41,9 +41,9 @@ class Deadlines:
 class Plugged:
     """A board on this rig.
 
-    `kind` is its id in boards.toml. It is found by USB `serial_number`, or is always at `port` (a
-    path or pyserial URL). `power_cycle` is a command line that takes its power away and gives it
-    back. `budget_us` limits the median latency of models, by name.
+    `kind` is its id in boards.toml. It is found by its USB `serial_number`, or is always at `port`
+    (a path or pyserial URL). `power_cycle` is a command line that turns its power off and on again.
+    `budget_us` limits the median latency of models, by the model's name.
     """
 
     id: str
@@ -64,9 +64,9 @@ class Plugged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantine:
-    """Tests of a board that run and are reported, but fail nobody.
+    """Tests of a board that run and are reported, but do not fail the run.
 
-    `test` is a pattern (`*` and `?`) for the part of a test's id behind the file's name.
+    `test` is a pattern (`*` and `?`) for the part of a test's id after the file's name.
     """
 
     board: str
@@ -75,28 +75,28 @@ class Quarantine:
     since: date
 
     def covers(self, board: str, test: str) -> bool:
-        """Whether it speaks of this test on this board."""
+        """Whether the entry is for this test on this board."""
         return board == self.board and fnmatch(test, self.test)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RigFile:
-    """A rig file's content; without a file, nothing."""
+    """The content of a rig file; empty without one."""
 
     path: Path | None = None
     boards: tuple[Plugged, ...] = ()
     quarantine: tuple[Quarantine, ...] = ()
 
     def plugged(self, board_id: str) -> Plugged | None:
-        """What the file says of a board; None if nothing."""
+        """The file's entry for a board; None if it has none."""
         return next((board for board in self.boards if board.id == board_id), None)
 
     def neighbours(self, board_id: str) -> tuple[Plugged, ...]:
-        """What the file says of the other boards."""
+        """The file's entries for the other boards."""
         return tuple(board for board in self.boards if board.id != board_id)
 
     def extend(self, registry: Registry) -> Registry:
-        """The registry, and this rig's boards under their own ids."""
+        """The registry with this rig's boards added under their own ids."""
         own = {board.id: registry[board.kind] for board in self.boards}
         return Registry(
             (
@@ -117,11 +117,11 @@ class _Tables:
 
 
 def parse_rig(text: str, registry: Registry, path: Path | None = None) -> RigFile:
-    """A rig file from its text.
+    """Read a rig file's text.
 
     Raises:
-        RigError: not TOML, an unknown key, a wrong value, a board or kind that nobody declared, one
-            serial number or port for two boards.
+        RigError: it is not TOML, or has an unknown key, a wrong value, a board or kind that is not
+            in the registry, or one serial number or port for two boards.
     """
     name = f"rig file {path}"
     return _rig(toml.parse(text, name), registry, path, name)
@@ -159,7 +159,7 @@ def load_rig(path: Path | None, registry: Registry) -> RigFile:
     """Read a rig file; an empty record without one.
 
     Raises:
-        RigError: it cannot be read, or is wrong.
+        RigError: it cannot be read, or as `parse_rig`.
     """
     if path is None:
         return RigFile()
@@ -171,7 +171,7 @@ def job_matrix(rig: RigFile) -> str:
     """The rig's boards as a job matrix of GitHub Actions: one job per board.
 
     Raises:
-        RigError: there is none. GitHub would refuse an empty matrix without saying why.
+        RigError: the rig has no boards. GitHub refuses an empty matrix without a reason.
     """
     if not rig.boards:
         hint = "Give a rig file with boards: --rig FILE or HIL_RIG."
