@@ -203,3 +203,11 @@ def test_any_value_at_any_key_is_a_rig_or_an_error_that_names_the_file(
 @given(st.sampled_from([*ENTRY, "test", "x"]), VALUES)
 def test_any_value_in_a_quarantine_is_read_or_refused_by_name(key: str, value: Any) -> None:
     refused_or_read(f"quarantine = [{written({**ENTRY, key: value})}]")
+
+
+def test_the_error_that_the_docs_show_is_the_one_given(registry: Registry) -> None:
+    text = "[boards.nano33ble]\nserial_number = 12345"
+    with pytest.raises(RigError) as refused:
+        parse_rig(text, registry, Path("rig.toml"))
+    shown = refused.value.what.removeprefix("rig file rig.toml: ")
+    assert f"`{shown}`" in (ROOT / "docs" / "rig.md").read_text()
