@@ -1,6 +1,6 @@
-"""TOML files as records: read within bounds, checked against types, refused by file and key.
+"""Reading TOML files into records, with errors that name file, key, what was found and wanted.
 
-These files may come from anyone: none makes reading slow or large, or reaches a terminal raw.
+These files may come from anyone: reading is bounded in time and memory, and errors are printable.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ MOST_FAULTS = 10
 
 
 def load(path: Path, name: str) -> dict[str, Any]:
-    """The tables of a TOML file.
+    """Read the tables of a TOML file.
 
     Args:
         name: what errors call the file.
@@ -66,7 +66,7 @@ def load(path: Path, name: str) -> dict[str, Any]:
 
 
 def parse(text: str, name: str) -> dict[str, Any]:
-    """The tables of a TOML text.
+    """Read the tables of a TOML text.
 
     Raises:
         RigError: it is not TOML, or is nested too deeply.
@@ -83,10 +83,10 @@ def parse(text: str, name: str) -> dict[str, Any]:
 
 
 def record(kind: type[Record], table: Any, name: str, key: Key = (), /, **given: str) -> Record:
-    """A record from a TOML table, every value checked against the type of its field.
+    """Make a record of a TOML table, every value checked against the type of its field.
 
     Args:
-        kind: a dataclass; its `__post_init__` raises RigError for what types do not say.
+        kind: a dataclass whose `__post_init__` raises RigError for wrong values of right type.
         name: what errors call the file.
         key: where the table stands in the file.
         given: fields that the file has no key for.
@@ -108,8 +108,8 @@ def record(kind: type[Record], table: Any, name: str, key: Key = (), /, **given:
 
 
 @contextmanager
-def located(name: str, key: Key = ()) -> Iterator[None]:
-    """RigErrors that leave the block name the file and the key."""
+def naming(name: str, key: Key = ()) -> Iterator[None]:
+    """Add the file and the key to RigErrors that leave the block."""
     try:
         yield
     except RigError as error:
@@ -117,10 +117,10 @@ def located(name: str, key: Key = ()) -> Iterator[None]:
 
 
 def check_above_0(**values: float | None) -> None:
-    """Refuse numbers that are not finite and above 0, by name; None passes.
+    """Check that numbers are finite and above 0, or None.
 
     Raises:
-        RigError: one is not.
+        RigError: one is not; named as its argument.
     """
     for name, value in values.items():
         if value is not None and not 0 < value < math.inf:
@@ -128,12 +128,7 @@ def check_above_0(**values: float | None) -> None:
 
 
 class _Unfit(Exception):
-    """A value that is not `wanted`."""
-
-    def __init__(self, value: object, wanted: str) -> None:
-        super().__init__(wanted)
-        self.value = value
-        self.wanted = wanted
+    """A value, and what is wanted in its place."""
 
 
 _SCALARS: Mapping[type, tuple[str, Callable[[Any], bool]]] = {
@@ -178,9 +173,7 @@ def _is_tuple(kind: Any) -> bool:
     return get_origin(kind) is tuple
 
 
-def _container(
-    toml_type: type[dict[Any, Any]] | type[list[Any]], build: Any, kind: Any, converter: Any
-) -> Callable[..., Any]:
+def _container(toml_type: Any, build: Any, kind: Any, converter: Any) -> Callable[..., Any]:
     structure = build(kind, converter)
 
     def checked(value: Any, _: Any) -> Any:
@@ -229,34 +222,27 @@ def _found(value: object) -> str:
 
 def _faults(error: Any, key: Key, given: Collection[str]) -> Iterator[str]:
     """What is wrong, a sentence for each key."""
-    from cattrs import errors
+    from cattrs.errors import ForbiddenExtraKeysError
 
-    if isinstance(error, errors.ClassValidationError | errors.IterableValidationError):
+    if hasattr(error, "group_exceptions"):  # Of a table or array: with a note for each key.
         named, others = error.group_exceptions()
         for inner, note in named:
-            place = (*key, _step(note))
+            place = (*key, note.name if hasattr(note, "name") else note.index)
             if isinstance(inner, KeyError):
                 yield f"{_dotted(place)} is missing: it must be {_wanted(note.type)}"
             else:
                 yield from _faults(inner, place, ())
         for inner in others:
             yield from _faults(inner, key, given)
-    elif isinstance(error, errors.ForbiddenExtraKeysError):
+    elif isinstance(error, ForbiddenExtraKeysError):
         known = [item.name for item in fields(error.cl) if item.name not in given]
         for name in sorted(error.extra_fields):
             yield f"{_dotted((*key, name))} is not a known key ({_suggestion(name, known)})"
     elif isinstance(error, _Unfit):
-        yield f"{_dotted(key) or 'it'} must be {error.wanted}, not {_found(error.value)}"
+        value, wanted = error.args
+        yield f"{_dotted(key) or 'it'} must be {wanted}, not {_found(value)}"
     else:
         yield _at(key, error.what)
-
-
-def _step(note: Any) -> str | int:
-    """The field, key or index that a note of cattrs speaks of."""
-    from cattrs.errors import AttributeValidationNote
-
-    step: str | int = note.name if isinstance(note, AttributeValidationNote) else note.index
-    return step
 
 
 def _suggestion(name: str, known: list[str]) -> str:

@@ -134,14 +134,14 @@ def _rig(content: Any, registry: Registry, path: Path | None, name: str) -> RigF
         for board, table in tables.boards.items()
     )
     for board in boards:
-        with toml.located(name, ("boards", board.id, "kind")):
+        with toml.naming(name, ("boards", board.id, "kind")):
             registry[board.kind]
-    with toml.located(name):
+    with toml.naming(name):
         _refuse_doubles(boards)
     rig = RigFile(path=path, boards=boards, quarantine=tables.quarantine)
     known = rig.extend(registry)
     for number, entry in enumerate(rig.quarantine):
-        with toml.located(name, ("quarantine", number, "board")):
+        with toml.naming(name, ("quarantine", number, "board")):
             known[entry.board]
     return rig
 
