@@ -132,10 +132,7 @@ class _Unfit(Exception):
 
 
 _SCALARS: Mapping[type, tuple[str, Callable[[Any], bool]]] = {
-    str: (
-        "a string (printable, not empty)",
-        lambda value: type(value) is str and value.isprintable() and value != "",
-    ),
+    str: ("a printable string", lambda value: type(value) is str and value.isprintable()),
     bool: ("true or false", lambda value: type(value) is bool),
     # As TOML has them: of 64 bits. NaN and infinity are not below the limit either.
     int: ("an integer", lambda value: type(value) is int and abs(value) < 2**63),

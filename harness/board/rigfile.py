@@ -57,6 +57,8 @@ class Plugged:
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):  # It names a lock file, and is said to --board.
             raise RigError("a board's name may have letters, digits, '.', '_' and '-'")
+        if "" in (self.serial_number, self.port, self.power_cycle):
+            raise RigError("serial_number, port and power_cycle must not be empty: leave them out")
         if self.serial_number is not None and self.port is not None:
             raise RigError("give serial_number or port, not both: they could name two boards")
         toml.check_above_0(**{f"budget_us.{model}": us for model, us in self.budget_us.items()})

@@ -95,7 +95,7 @@ def test_quarantine_covers_tests_by_pattern_and_board(registry: Registry) -> Non
         ('[[quarantine]]\nboard = "qemu-m4"', "quarantine entry 1: .*reason"),
         (
             "[boards.qemu-m4]\nserial_number = 12345",
-            "boards.qemu-m4.serial_number must be a string .*, not the integer 12345",
+            "boards.qemu-m4.serial_number must be a printable string, not the integer 12345",
         ),
         (
             "[boards.qemu-m4]\nbudget_us = 5",
@@ -107,6 +107,7 @@ def test_quarantine_covers_tests_by_pattern_and_board(registry: Registry) -> Non
         ),
         ("[boards.qemu-m4.budget_us]\nsine = -1", "budget_us.sine must be above 0, not -1"),
         ("[boards.qemu-m4.budget_us]\nsine = nan", "budget_us.sine must be a number"),
+        ('[boards.qemu-m4]\nport = ""', "boards.qemu-m4: .*port .*must not be empty"),
         ('[boards."../x"]\nkind = "qemu-m4"', "a board's name may have letters"),
         (
             '[[quarantine]]\nboard = "virtual"\nreason = "r"\nsince = 2026-01-01T10:00:00',
