@@ -1,25 +1,25 @@
-"""Everything the harness raises on purpose.
+"""The errors that the harness raises.
 
     HilError
-    +-- RigError            the rig is sick: nothing is known about the numbers
-    |   +-- UnknownName     a board, model or runtime nobody declared
-    |   +-- BoardNotFound   no port is the board, or several could be
+    +-- RigError            the rig failed, so that nothing is known about the numbers
+    |   +-- UnknownName     a board, model or runtime that is not declared
+    |   +-- BoardNotFound   no port belongs to the board, or several could
     |   +-- BoardBusy       another process holds the board's lock
-    |   +-- ToolMissing     a program or package to install
-    |   +-- BuildFailed     PlatformIO or the compiler said no
-    |   +-- StartFailed     the emulator or virtual board did not come up
-    |   +-- FlashFailed     the firmware did not get onto the board, or the board not back
-    |   +-- PortLost        the link went away under an open session
+    |   +-- ToolMissing     a program or package is not installed
+    |   +-- BuildFailed     PlatformIO, the compiler or the linker failed
+    |   +-- StartFailed     the emulator or virtual board did not start
+    |   +-- FlashFailed     the upload failed, or the board did not come back after it
+    |   +-- PortLost        the port vanished while it was in use
     +-- BoardError          the board answered wrongly or not at all
-    |   +-- LinkTimeout
-    |   +-- BoardSilent     nothing that was tried made it answer
-    |   +-- ProtocolError
+    |   +-- LinkTimeout     no valid reply in time
+    |   +-- BoardSilent     no reply after every remedy was tried
+    |   +-- ProtocolError   a frame or field that the protocol does not allow
     |   +-- BoardStatus     an ERROR frame from the firmware
-    |   +-- BoardRebooted
-    |   +-- StaleFirmware   model hash or build id differs from what was built
-    +-- TooSlow             a measured latency is over its limit
-    +-- SlowerThanBaseline  a run is slower than the one it is compared with
-    +-- ModelError          a model file is foreign, corrupt or not for this runtime
+    |   +-- BoardRebooted   the board rebooted within a session
+    |   +-- StaleFirmware   the board runs different firmware than the one just built
+    +-- TooSlow             a measured latency is above its limit
+    +-- SlowerThanBaseline  a run is slower than its baseline
+    +-- ModelError          a model file is corrupt, or this runtime cannot run it
     |   +-- TooLarge        the firmware with this model does not fit the board
     |   +-- MissingKernel   the TFLM library lacks operators of the model
     +-- WrongUse            a setting that cannot be, or settings that exclude each other
@@ -38,7 +38,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """The board, port and model an error speaks of; None where it has none."""
+    """The board, port and model that an error is about; None where it is about none."""
 
     board: str | None = None
     port: str | None = None
@@ -55,7 +55,7 @@ NOWHERE = Where()
 class HilError(Exception):
     """Root of the tree: `what` happened, `where`, and in `hint` what to do about it.
 
-    `link_log` is what passed on the link before a board could be opened, as far as there was one.
+    `link_log` holds the frames on the link up to the error, if it came while a board was opened.
     """
 
     def __init__(self, what: str, *, where: Where = NOWHERE, hint: str = "") -> None:
@@ -73,7 +73,7 @@ class HilError(Exception):
 
 @contextmanager
 def located(where: Where) -> Iterator[None]:
-    """Errors that leave the block without a place get this one."""
+    """Set the place of errors that leave the block without one."""
     try:
         yield
     except HilError as error:
@@ -83,11 +83,11 @@ def located(where: Where) -> Iterator[None]:
 
 
 class RigError(HilError):
-    """The rig is sick; nothing is known about the numbers."""
+    """The rig failed, so that nothing is known about the numbers."""
 
 
 class UnknownName(RigError):
-    """A board, model or runtime was asked for that nobody declared."""
+    """A board, model or runtime that is not declared."""
 
     def __init__(self, kind: str, name: str, known: list[str]) -> None:
         super().__init__(f"unknown {kind} {name!r}; known: {', '.join(sorted(known)) or 'none'}")
@@ -97,7 +97,7 @@ class UnknownName(RigError):
 
 
 class BoardNotFound(RigError):
-    """No port is the board, or `several` could be; the hint lists what was seen."""
+    """No port belongs to the board, or `several` could; the hint lists the ports seen."""
 
     def __init__(self, what: str, *, where: Where, hint: str, several: bool = False) -> None:
         super().__init__(what, where=where, hint=hint)
@@ -105,7 +105,7 @@ class BoardNotFound(RigError):
 
 
 class BoardBusy(RigError):
-    """A lock is held, the board's or that of `what`; `holder` says by whom and since when."""
+    """Another process holds the lock of the board or of `what`; `holder`: who, since when."""
 
     def __init__(
         self, *, where: Where, holder: str, waited_s: float, what: str = "board is in use"
@@ -120,7 +120,7 @@ class BoardBusy(RigError):
 
 
 class ToolMissing(RigError):
-    """A program or package is not installed; `install` is the one command that cures it."""
+    """A program or package is not installed; `install` is the command that installs it."""
 
     def __init__(self, tool: str, *, needed_for: str, install: str) -> None:
         super().__init__(f"{tool} not found; {needed_for} needs it", hint=f"Install it: {install}")
@@ -129,7 +129,7 @@ class ToolMissing(RigError):
 
 
 class BuildFailed(RigError):
-    """A firmware build failed; `first_errors` are the compiler's, `log` the whole output."""
+    """A firmware build failed: the compiler's first errors, and the path of the full log."""
 
     def __init__(self, *, where: Where, first_errors: list[str], log: str) -> None:
         shown = "\n".join(f"  {line}" for line in first_errors)
@@ -139,13 +139,13 @@ class BuildFailed(RigError):
 
 
 class StartFailed(RigError):
-    """An emulator or virtual board did not come up."""
+    """An emulator or virtual board did not start."""
 
 
 class FlashFailed(RigError):
-    """The firmware did not get onto the board, or the board did not come back.
+    """The upload failed, or the board did not come back after it.
 
-    `phase` is what failed: touch, bootloader, upload or port.
+    `phase` is the step that failed: touch, bootloader, upload or port.
     """
 
     def __init__(self, what: str, *, phase: str, where: Where, hint: str) -> None:
@@ -154,7 +154,7 @@ class FlashFailed(RigError):
 
 
 class PortLost(RigError):
-    """The link went away under an open session; `in_flight` names the request it cut short."""
+    """The port vanished while it was in use; `in_flight` names the request under way."""
 
     def __init__(self, what: str, *, where: Where, in_flight: str, hint: str = "") -> None:
         super().__init__(f"{what} during {in_flight}", where=where, hint=hint)
@@ -166,7 +166,7 @@ class BoardError(HilError):
 
 
 class LinkTimeout(BoardError):
-    """No valid reply in time. `received` are the bytes that did come."""
+    """No valid reply in time; `received` holds the bytes that came."""
 
     def __init__(
         self, *, where: Where, in_flight: str, timeout_s: float, attempts: int, received: bytes
@@ -185,14 +185,14 @@ class LinkTimeout(BoardError):
 
 
 class BoardSilent(BoardError):
-    """Nothing that was tried made the board answer; `steps` say what was tried and brought."""
+    """The board does not answer after every remedy; `steps` says what was tried, and the result."""
 
     def __init__(self, *, where: Where, steps: tuple[str, ...]) -> None:
         tried = "\n".join(f"  {step}" for step in steps)
         super().__init__(
-            "board does not answer, whatever was tried",
+            "board does not answer after all remedies were tried",
             where=where,
-            hint=f"Tried, in this order:\n{tried}\nLook at its cable, hub and supply.",
+            hint=f"Tried, in this order:\n{tried}\nCheck its cable, hub and power supply.",
         )
         self.steps = steps
 
@@ -218,25 +218,26 @@ class BoardStatus(BoardError):
 
 
 class BoardRebooted(BoardError):
-    """The board forgot the session: it rebooted since HELLO."""
+    """The board rebooted after HELLO, so that the session is lost."""
 
     def __init__(self, *, where: Where, in_flight: str) -> None:
         super().__init__(
             f"board rebooted during {in_flight}",
             where=where,
-            hint="Look at its supply, its watchdog and its fault handler's last words.",
+            hint="Check its power supply, its watchdog and the output of its fault handler.",
         )
         self.in_flight = in_flight
 
 
 class StaleFirmware(BoardError):
-    """What runs on the board is not what was built."""
+    """The board runs different firmware than the one just built."""
 
     def __init__(self, *, where: Where, field: str, expected: str, actual: str) -> None:
         super().__init__(
-            f"board runs other firmware: {field} is {actual}, built was {expected}",
+            f"board runs different firmware than the one just built: {field} is {actual}, "
+            f"expected {expected}",
             where=where,
-            hint="Another firmware was loaded, or another model: build and load this one again.",
+            hint="It holds other firmware or another model: build and upload this one again.",
         )
         self.field = field
         self.expected = expected
@@ -244,7 +245,7 @@ class StaleFirmware(BoardError):
 
 
 class TooSlow(HilError):
-    """A median latency is over its limit; `rule` says where the limit comes from."""
+    """A median latency is above its limit; `rule` says where the limit comes from."""
 
     def __init__(
         self, *, where: Where, measured: float, limit: float, unit: str, rule: str
@@ -261,7 +262,7 @@ class TooSlow(HilError):
 
 
 class SlowerThanBaseline(HilError):
-    """A run is slower than its `baseline`; `rule` has the figures that say so."""
+    """A run is slower than its `baseline`; `rule` has the figures that show it."""
 
     def __init__(
         self,
@@ -276,7 +277,7 @@ class SlowerThanBaseline(HilError):
         super().__init__(
             f"{ratio:.4g} times its baseline, {baseline}",
             where=where,
-            hint=f"{rule[:1].upper()}{rule[1:]}.\nIf it is meant to be so, make this run the "
+            hint=f"{rule[:1].upper()}{rule[1:]}.\nIf this is intended, make this run the "
             "baseline: hil baseline save --replace",
         )
         self.ratio = ratio
@@ -287,11 +288,12 @@ class SlowerThanBaseline(HilError):
 
 
 class ModelError(HilError):
-    """A model or artifact file is foreign, corrupt, or not for this runtime."""
+    """A model or artifact file is corrupt, or this runtime cannot run it."""
 
 
 class TooLarge(ModelError):
-    """The firmware with this model does not fit; sizes in bytes, `memory` is flash or RAM.
+    """The firmware with this model does not fit in `memory`, flash or RAM; sizes in bytes.
+
 
     `needed` is None where the linker says that it does not fit, but not by how much.
     """
@@ -307,7 +309,7 @@ class TooLarge(ModelError):
         super().__init__(
             said,
             where=where,
-            hint="Take a smaller or more quantized model, or a board with more memory.",
+            hint="Use a smaller or quantized model, or a board with more memory.",
         )
         self.memory = memory
         self.needed = needed
@@ -315,13 +317,13 @@ class TooLarge(ModelError):
 
 
 class MissingKernel(ModelError):
-    """The TFLM library has no kernel for `operators` of the model."""
+    """The TFLM library lacks kernels for some `operators` of the model."""
 
     def __init__(self, *, where: Where, operators: tuple[str, ...], library: str) -> None:
         super().__init__(
             f"{library} has no kernel for operator {', '.join(operators)}",
             where=where,
-            hint="Use a newer TFLM library (--hil-tflm DIR), or a model without it.",
+            hint="Use a newer TFLM library (--hil-tflm DIR), or a model without this operator.",
         )
         self.operators = operators
         self.library = library

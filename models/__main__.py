@@ -1,4 +1,4 @@
-"""`python -m models`: list recipes, train one."""
+"""List the recipes, or train one."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.errors import HilError
 from models.artifact import DEFAULT_OUTPUT, is_current, recipe_sha256
 from models.catalogue import UnknownName, find, recipes
 from models.recipe import DataError, Recipe, Request
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Exit code 2: a name nobody declared; 1: training failed."""
+    """Run one command; exit status 2: unknown name, 1: training failed."""
     options = _parser().parse_args(arguments)
     try:
         return _list(options.ids) if options.command == "list" else _train(options)
@@ -26,27 +27,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    listing = commands.add_parser("list", help="the recipes, their variants and schedules")
+    listing = commands.add_parser("list", help="list the recipes with variants and schedules")
     listing.add_argument(
-        "--ids", action="store_true", help="only: model, recipe and variant, a line for each"
+        "--ids", action="store_true", help="print model, recipe and variant, one line for each"
     )
     train = commands.add_parser("train", help="train a recipe and write its artifact")
-    train.add_argument("name", metavar="NAME")
-    train.add_argument("--variant", help="the network; the recipe's default if not given")
-    train.add_argument("--recipe", dest="schedule", help="the schedule, such as fast or course")
-    train.add_argument("--seed", type=int, help="seeds the data, the weights and the shuffling")
+    train.add_argument("name", metavar="NAME", help="the recipe")
+    train.add_argument("--variant", help="which network to train (default: the recipe's)")
+    train.add_argument(
+        "--recipe",
+        dest="schedule",
+        help="training schedule, such as fast or course (default: the recipe's)",
+    )
+    train.add_argument(
+        "--seed", type=int, help="seed of data, weights and shuffling (default: the recipe's)"
+    )
     train.add_argument(
         "--output",
         type=Path,
         default=DEFAULT_OUTPUT,
-        help="folder that gets one folder per model (default: models/artifacts)",
+        help="folder in which to write the model's folder (default: models/artifacts)",
     )
     train.add_argument(
-        "--data", type=Path, metavar="DIR", help="where the data lie, if not in the usual places"
+        "--data", type=Path, metavar="DIR", help="folder of the data set, if not in a usual place"
     )
-    train.add_argument("--weights", type=Path, metavar="FILE", help="pretrained weights")
+    train.add_argument("--weights", type=Path, metavar="FILE", help="file of pretrained weights")
     train.add_argument(
-        "--if-changed", action="store_true", help="do nothing when the artifact is current"
+        "--if-changed",
+        action="store_true",
+        help="train only if the recipe or a file of its artifact changed",
     )
     return parser
 
@@ -104,7 +113,7 @@ def _produce(recipe: Recipe, request: Request, schedule: str, output: Path) -> i
             file=sys.stderr,
         )
         return 1
-    except (TrainingDiverged, BoundsExceeded, DataError) as error:
+    except (TrainingDiverged, BoundsExceeded, DataError, HilError) as error:
         print(f"error: {recipe.model_id(variant)}: {error}", file=sys.stderr)
         return 1
     for line in table(produced.manifest):

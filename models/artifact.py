@@ -1,10 +1,11 @@
-"""The files of an artifact: what they are called, when they are current, how they are written."""
+"""The files of an artifact: their names, how they are written, whether they are up to date."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
 import importlib.util
+import inspect
 import io
 import json
 import os
@@ -14,14 +15,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.model.artifact import MANIFEST
+from harness.model.goldens import derive
+from harness.model.tensor import activate, dequantize, quantize
 from models.catalogue import module_name
 from models.recipe import Recipe
 
-MANIFEST = "manifest.json"
 GOLDENS = "goldens.npz"
 HISTORY = "history.json"
 COMMITTED_BYTES = 300_000
-"""Larger files stay out of git: `hil train` makes them again."""
+"""Larger files are not committed: `hil train` makes them."""
 IGNORED = ".gitignore"
 DEFAULT_OUTPUT = Path(__file__).parent / "artifacts"
 
@@ -30,19 +33,24 @@ _PRODUCERS = (
     "models.recipe",
     "models.train",
     "models.convert",
-    "models.tflite_file",
     "models.interpret",
     "models.goldens",
     "models.produce",
 )
+# Of the harness what computes numbers that are stored. What reads files and runs interpreters is
+# not here: tests compare what it gives with what is stored.
+_ARITHMETIC = (quantize, dequantize, activate, derive)
 
 
 def recipe_sha256(recipe: Recipe, *, variant: str, schedule: str, seed: int) -> str:
-    """Hash the code and choices an artifact results from, without comments and blank lines."""
+    """Hash the code and choices an artifact results from, without comments and docstrings."""
     choices = json.dumps([recipe.name, variant, schedule, seed])
     digest = hashlib.sha256(choices.encode())
-    for name in sorted({*_with_imports(module_name(recipe)), *_PRODUCERS}):
-        digest.update(f"\n{name}\n{_code(name)}".encode())
+    modules = sorted({*_with_imports(module_name(recipe)), *_PRODUCERS})
+    sources = {name: _source(name) for name in modules}
+    sources |= {function.__name__: inspect.getsource(function) for function in _ARITHMETIC}
+    for name, source in sources.items():
+        digest.update(f"\n{name}\n{_code(source)}".encode())
     return digest.hexdigest()
 
 
@@ -51,7 +59,7 @@ def file_sha256(content: bytes) -> str:
 
 
 def is_current(directory: Path, sha256: str) -> bool:
-    """Whether a manifest with this recipe hash is there and the files that it names are whole.
+    """Whether the folder's manifest has this recipe hash, and its files have their SHA-256.
 
     A file too large for git may be absent.
     """
@@ -75,7 +83,7 @@ def _is_whole(path: Path, entry: Mapping[str, Any]) -> bool:
 def write(directory: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
     """Write the files, then the manifest; each appears whole or not at all.
 
-    A writer killed in between leaves a manifest whose hashes do not fit, which `is_current` sees.
+    If the writer is killed in between, files and manifest do not match, and `is_current` is False.
     """
     directory.mkdir(parents=True, exist_ok=True)
     text = json.dumps(manifest, indent=2, sort_keys=True, allow_nan=False) + "\n"
@@ -114,12 +122,15 @@ def _source(name: str) -> str:
     return Path(spec.origin).read_text(encoding="utf-8")
 
 
-def _code(name: str) -> str:
-    """A module's source without comments and blank lines, the same on every Python version."""
-    source = _source(name)
+def _code(source: str) -> str:
+    """Source without comments, docstrings and blank lines, the same on every Python version."""
     lines = source.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            first, last = node.lineno - 1, node.end_lineno or node.lineno
+            lines[first:last] = [""] * (last - first)
     return "\n".join(line.rstrip() for line in lines if line.strip())

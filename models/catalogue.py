@@ -11,7 +11,7 @@ from models.recipe import Recipe
 
 
 class UnknownName(LookupError):
-    """A recipe, variant or schedule that nobody declared; the text lists the known ones."""
+    """A recipe, variant or schedule that does not exist; the text lists the known ones."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, tuple(known)
@@ -45,7 +45,7 @@ def find(name: str) -> Recipe:
     """The recipe of that name.
 
     Raises:
-        UnknownName: there is none.
+        UnknownName: there is no such recipe.
     """
     known = recipes()
     if name not in known:

@@ -1,4 +1,4 @@
-"""Cats or dogs by transfer learning: a MobileNetV2 that learned before, and a head of its own."""
+"""Cats or dogs by transfer learning: a pretrained MobileNetV2 with a new head."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from models.training import adam_with_cosine_decay, first_images
 SIDE = 96
 ALPHA = 0.35
 FINE_TUNED = 20
-"""Layers below the head that are trained in the second part."""
+"""Number of layers that fine-tuning trains, the last ones."""
 TOP_OF_BASE = "out_relu"
-"""Keras's name of the last layer that published weights without a top fill."""
+"""Keras's name of the last layer in published weights without a top."""
 STATE = Path(".hil") / "data"
 
 
@@ -38,7 +38,7 @@ def dataset(request: Request) -> Dataset:
 
 
 def network(units: int, keras: Any) -> Any:
-    """A frozen base; the head is a 1x1 convolution, which code generators take after pooling."""
+    """A frozen base with a 1x1 convolution as head, which code generators accept after pooling."""
     layers = keras.layers
     base = keras.applications.MobileNetV2(
         input_shape=(SIDE, SIDE, 3), alpha=ALPHA, include_top=False, weights=None
@@ -55,7 +55,7 @@ def pretrained(model: Any, request: Request) -> None:
     """Fill the base from a Keras weights file, such as the one Keras publishes for ImageNet.
 
     Raises:
-        DataError: the file is not there or does not fit.
+        DataError: the file cannot be read, or is of another network.
     """
     if request.weights is None:
         request.say(
@@ -80,7 +80,7 @@ def pretrained(model: Any, request: Request) -> None:
 
 
 def unfreeze_top(model: Any) -> None:
-    """Let the last layers learn as well, but for batch normalization, whose statistics stay."""
+    """Make the last layers trainable, except batch normalization, whose statistics are kept."""
     for layer in model.layers[-FINE_TUNED:]:
         layer.trainable = "BatchNormalization" not in type(layer).__name__
 

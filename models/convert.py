@@ -1,4 +1,4 @@
-"""From a Keras model to the three `.tflite` forms."""
+"""Converting a Keras model to `.tflite` files."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def convert(tf: Any, model: Any, dtype: str, *, representative: Array) -> bytes:
 
 
 def _completed(content: bytes) -> bytes:
-    """The file with what the converter leaves unsaid, and code generators (BakeNN 1.0) insist on.
+    """Add what the converter leaves out and code generators (BakeNN 1.0) require.
 
-    A RESHAPE's options say what its second input says, and a FULLY_CONNECTED without a bias is of
-    version 6, the first that may lack it.
+    A RESHAPE gets options with the shape of its output, and a FULLY_CONNECTED without a bias gets
+    version 6, the first in which the bias is optional.
     """
     from tensorflow.lite.python import schema_py_generated as schema
     from tensorflow.lite.tools import flatbuffer_utils

@@ -1,4 +1,4 @@
-"""Convolutions nobody trained: edge, sharpen and blur, with ReLU, and with 2x2 max pooling."""
+"""Fixed convolutions: edge, sharpen and blur, with ReLU, and with 2x2 max pooling."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def photographs() -> list[Array]:
 
 
 def dataset(request: Request) -> Dataset:
-    """Tiles of SIDE x SIDE pixels cut from the photographs, and what the filter makes of each."""
+    """Tiles of SIDE x SIDE pixels cut from the photographs, and the filter's output for each."""
     tiles = np.stack(
         [
             picture[top : top + SIDE, left : left + SIDE]
@@ -48,7 +48,7 @@ def dataset(request: Request) -> Dataset:
 
 
 def filtered(images: Array, kernel: str, *, pooled: bool) -> Array:
-    """The filter by NumPy alone: images (n, h, w, 1) to (n, h - 2, w - 2, 1), halved if pooled."""
+    """Filter with NumPy: images (n, h, w, 1) to (n, h - 2, w - 2, 1), halved if pooled."""
     weights = np.array(KERNELS[kernel], dtype=np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(images, (3, 3), axis=(1, 2))
     out = np.maximum(np.einsum("nhwcij,ij->nhwc", windows, weights), 0)

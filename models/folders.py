@@ -16,9 +16,9 @@ from models.recipe import Array, DataError, Dataset, Examples
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 LEAST_SIDE = 8
-"""A picture smaller than this shows nothing, and resizing would hide that."""
+"""Smaller pictures are refused: they show nothing, and resizing would hide that."""
 NAMED = 20
-"""Files left out are named up to this many, and then counted."""
+"""At most this many of the files left out are named; all are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ def _decode(tf: Any, path: Any) -> Any:
 
 
 def _complaint(tf: Any, path: Path) -> str | None:
-    """Why an image is of no use; None for a good one. Decodes it as training will."""
+    """Why an image cannot be used; None if it can. Decodes it as training does."""
     if path.suffix.lower() not in SUFFIXES:
         return f"not one of {', '.join(SUFFIXES)}"
     try:
@@ -51,9 +51,9 @@ def _complaint(tf: Any, path: Path) -> str | None:
 
 
 def list_images(folder: Path, say: Callable[[str], None]) -> Listing:
-    """Every usable image of a folder that holds one folder for each class.
+    """All usable images of a folder that holds one folder for each class.
 
-    Files that are not usable are named and left out.
+    Files that cannot be used are left out and named.
 
     Raises:
         DataError: no such folder, no image, one class only, or a class without usable images.
@@ -108,10 +108,10 @@ def read_set(
     """70, 15 and 15 % of the images, shuffled; x (side, side, 3) from `low` to 1, y the class.
 
     Args:
-        labels: what the folders should be called; another set is refused.
+        labels: the names that the folders must have.
 
     Raises:
-        DataError: as `list_images`, or the classes are others.
+        DataError: as `list_images`, or the folders have other names.
     """
     listing = list_images(folder, say)
     if set(listing.labels) != set(labels):

@@ -1,4 +1,4 @@
-"""Goldens: the outputs that a board must reproduce, and what they are compared with."""
+"""Goldens: the outputs that a board must reproduce, and the references for their accuracy."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.interpret import activate, dequantize, litert, quantize, tflm
+from harness.model.artifact import DEFAULT_DTYPE, LOGITS
+from harness.model.goldens import derive
+from harness.model.graph import Graph
+from harness.model.tensor import TensorSpec, activate, dequantize, quantize
+from models.interpret import litert, tflm
 from models.recipe import Array, Bounds, Examples, Recipe
-from models.tflite_file import Summary, Tensor
 
-OUTPUTS: Mapping[str, str] = {"int8": "int8_outputs", "int8_logits": "logits_outputs"}
-"""Where the outputs of each int8 form are kept."""
-
+OUTPUTS: Mapping[str, str] = {DEFAULT_DTYPE: "int8_outputs", LOGITS: "logits_outputs"}
+"""The array in `goldens.npz` that holds the outputs of each int8 file."""
 
 STORED_FLOATS_BYTES = 64 * 1024
-"""Larger outputs of the float32 file are not stored: it is there, and LiteRT is on every rig."""
+"""Larger outputs of the float32 file are not stored: LiteRT computes them from the file."""
 
 
 class BoundsExceeded(ArithmeticError):
@@ -30,10 +32,10 @@ class Goldens:
     """Inputs and outputs, first axis the golden; the rest is the tensor's shape without its batch.
 
     `int8_inputs` and `int8_outputs` are int8: the outputs are TFLite Micro's. `logits_outputs` are
-    those of the form that ends before the activation, None without one. `float_outputs` are what
-    the float32 file says to the inputs dequantized. `truth` is the true function there, float32,
-    and None where a model has no truth. `labels` (n,) are the classes, None where there are none.
-    For the sine every array is (256, 1).
+    those of the file that ends before the activation, None without one. `float_outputs` are the
+    float32 file's outputs for the dequantized inputs, `truth` the true function's, float32, None
+    where there is none. `labels` (n,) are the classes, None where there are none. For the sine
+    every array is (256, 1).
     """
 
     int8_inputs: Array
@@ -48,30 +50,16 @@ def _spread(total: int, count: int) -> Array:
     return np.linspace(0, total - 1, min(count, total)).astype(int)
 
 
-def derive(bases: Array, count: int) -> Array:
-    """`count` images (count, height, width, channels) out of fewer.
-
-    Image i is base i % k, mirrored left to right in every other round through the bases, and rolled
-    by 3 rows and 5 columns more in every second one. Rounds are counted from 0.
-    """
-    images = []
-    for index in range(count):
-        turn, base = divmod(index, len(bases))
-        image = bases[base][:, ::-1] if turn % 2 else bases[base]
-        images.append(np.roll(image, (3 * (turn // 2), 5 * (turn // 2)), axis=(0, 1)))
-    return np.stack(images)
-
-
 def bases_of(recipe: Recipe, test: Examples) -> int | None:
-    """How many golden inputs are stored where the others are derived; None where all are."""
+    """How many golden inputs are stored if the others are derived; None if all are stored."""
     return None if recipe.golden_bases is None else min(recipe.golden_bases, len(test.x))
 
 
-def golden_inputs(recipe: Recipe, tensor: Tensor, test: Examples) -> tuple[Array, Array | None]:
+def golden_inputs(recipe: Recipe, tensor: TensorSpec, test: Examples) -> tuple[Array, Array | None]:
     """Golden inputs as int8, and their labels where the recipe has labels.
 
-    Every int8 where the input is one element, else `golden_count` spread over the test set, or
-    derived from `golden_bases` of it.
+    All int8 values if the input is one element; else `golden_count` inputs spread over the test
+    set, or derived from `golden_bases` of these.
     """
     if np.prod(tensor.shape) == 1:
         every = np.arange(-128, 128).astype(np.int8)
@@ -87,20 +75,20 @@ def golden_inputs(recipe: Recipe, tensor: Tensor, test: Examples) -> tuple[Array
 
 
 def compute(
-    recipe: Recipe, files: Mapping[str, bytes], summaries: Mapping[str, Summary], test: Examples
+    recipe: Recipe, files: Mapping[str, bytes], graphs: Mapping[str, Graph], test: Examples
 ) -> Goldens:
     """Run TFLite Micro and the float32 file over the golden inputs of the int8 files."""
-    tensor = summaries["int8"].inputs[0]
+    tensor = graphs[DEFAULT_DTYPE].inputs[0]
     raw, labels = golden_inputs(recipe, tensor, test)
     real = dequantize(raw, tensor)
-    logits = files.get("int8_logits")
+    logits = files.get(LOGITS)
     if logits is not None:
-        other = summaries["int8_logits"].inputs[0]
+        other = graphs[LOGITS].inputs[0]
         if (other.scale, other.zero_point) != (tensor.scale, tensor.zero_point):
             raise ValueError("the forms with and without activation quantize inputs differently")
     return Goldens(
         int8_inputs=raw,
-        int8_outputs=tflm(files["int8"])(raw),
+        int8_outputs=tflm(files[DEFAULT_DTYPE])(raw),
         logits_outputs=None if logits is None else tflm(logits)(raw),
         float_outputs=litert(files["float32"])(real),
         truth=None if recipe.truth is None else recipe.truth(real).astype(np.float32),
@@ -109,22 +97,22 @@ def compute(
 
 
 def errors(
-    recipe: Recipe, goldens: Goldens, summaries: Mapping[str, Summary], activation: str | None
+    recipe: Recipe, goldens: Goldens, graphs: Mapping[str, Graph], activation: str | None
 ) -> dict[str, dict[str, float]]:
-    """What `Bounds` limits, measured, under the same names, for each int8 form."""
+    """Errors of each int8 file, under the names that they have in `Bounds`."""
     found = {}
     for form, name in OUTPUTS.items():
         raw = getattr(goldens, name)
         if raw is None:
             continue
-        real = dequantize(raw, summaries[form].outputs[0])
-        if form == "int8_logits":
+        real = dequantize(raw, graphs[form].outputs[0])
+        if form == LOGITS:
             real = activate(real, activation)
-        found[form] = _errors(recipe, goldens, real, summaries[form].inputs[0])
+        found[form] = _errors(recipe, goldens, real, graphs[form].inputs[0])
     return found
 
 
-def _errors(recipe: Recipe, goldens: Goldens, real: Array, tensor: Tensor) -> dict[str, float]:
+def _errors(recipe: Recipe, goldens: Goldens, real: Array, tensor: TensorSpec) -> dict[str, float]:
     found = _distance(real, goldens.float_outputs, "float")
     if goldens.truth is not None and recipe.domain is not None:
         low, high = recipe.domain
@@ -135,7 +123,7 @@ def _errors(recipe: Recipe, goldens: Goldens, real: Array, tensor: Tensor) -> di
 
 
 def check(bounds: Bounds, found: Mapping[str, Mapping[str, float]]) -> None:
-    """Refuse a model outside its bounds.
+    """Raise an error if the model is outside its bounds.
 
     Raises:
         BoundsExceeded: names every bound that is broken.
@@ -151,14 +139,14 @@ def check(bounds: Bounds, found: Mapping[str, Mapping[str, float]]) -> None:
 
 
 def inputs_sha256(goldens: Goldens) -> str:
-    """Of all golden inputs, in hex: whoever derives them finds out whether they are the same."""
+    """SHA-256 of all golden inputs, in hex: a check for those who derive them."""
     return hashlib.sha256(goldens.int8_inputs.tobytes()).hexdigest()
 
 
 def pack(goldens: Goldens, bases: int | None) -> bytes:
     """The content of `goldens.npz`: one array per field, absent fields left out, no dates.
 
-    With `bases` only so many inputs are kept, as `int8_bases`.
+    With `bases` only that many inputs are stored, as `int8_bases`.
     """
     arrays = {
         name: getattr(goldens, name)

@@ -48,7 +48,7 @@ def rmsprop(keras: Any, steps: int) -> Any:
 
 
 def flip_and_shift(tf: Any, images: Any) -> Any:
-    """Mirrored or not, and shifted by up to a twelfth of a side: seeded by the pipeline."""
+    """Mirror and shift at random, by up to a twelfth of a side; seeded by the pipeline."""
     side = images.shape[1]
     margin = side // 12
     mirrored = tf.image.random_flip_left_right(images)

@@ -1,4 +1,4 @@
-"""Fashion-MNIST and handwritten digits: where they are found, how they are split."""
+"""Fashion-MNIST and handwritten digits: finding and splitting the data sets."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def fashion(
     """Fashion-MNIST: 55000, 5000 and 10000 images of 28x28 from 0 to 1, and their classes.
 
     Raises:
-        DataError: it is nowhere to be found; says the three ways to have it.
+        DataError: it is in none of the usual places; the error says how to get it.
     """
     folder = _folder(
         "Fashion-MNIST",

@@ -20,7 +20,7 @@ from models.recipe import (
 
 X = np.array([[-1], [0], [1], [2], [3], [4]], dtype=np.float32)
 FAR = 10.0
-"""Where the course asks for a prediction: far outside of what was learned."""
+"""The input that the course asks a prediction for: far outside of the training data."""
 
 
 def line(x: Array) -> Array:
@@ -68,7 +68,7 @@ def gradient_tape(tf: Any, model: Any, optimizer: Any, batches: Any) -> dict[str
 
 
 def representative(data: Dataset) -> Array:
-    """The range that is asked about, not the one that was learned: int8 saturates outside of it."""
+    """The range of the test set, since int8 saturates outside of the calibrated range."""
     inputs: Array = data.test.x
     return inputs
 

@@ -1,4 +1,4 @@
-"""From a recipe to a written artifact."""
+"""Training a recipe and writing its artifact."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from harness.model.artifact import LOGITS, SCHEMA
+from harness.model.graph import Graph, read_graph
+from harness.model.interpreters import TFLM_WHEEL
+from harness.model.tensor import TensorSpec
 from models import artifact, goldens, interpret
 from models.convert import DTYPES, convert, with_static_batch
 from models.quiet import import_tensorflow
@@ -23,10 +27,7 @@ from models.recipe import (
     Request,
     check_labels,
 )
-from models.tflite_file import summarize
 from models.train import Progress, Trained, predict, train
-
-SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ def produce(
     """Train, convert, compute goldens, check the bounds and write `output`/MODEL_ID/.
 
     Raises:
-        DataError: the data are absent or not usable, or the request names what nobody reads.
+        DataError: data are missing or unusable, or the recipe does not use a given option.
         TrainingDiverged: the loss was not finite.
         BoundsExceeded: the int8 model is outside its bounds or misses a target; an older artifact
             stays as it was.
@@ -69,9 +70,9 @@ def produce(
     )
     activation = recipe.head_of(variant).activation
     files = _forms(tf, activation, trained, recipe.representative(data))
-    summaries = {dtype: summarize(content) for dtype, content in files.items()}
-    golden = goldens.compute(recipe, files, summaries, data.test)
-    errors = goldens.errors(recipe, golden, summaries, activation)
+    graphs = {dtype: read_graph(content, name=dtype) for dtype, content in files.items()}
+    golden = goldens.compute(recipe, files, graphs, data.test)
+    errors = goldens.errors(recipe, golden, graphs, activation)
     goldens.check(recipe.bounds[variant], errors)
     metrics = {
         dtype: _metrics(recipe, _outputs(activation, dtype, content, data.test), data.test)
@@ -98,8 +99,8 @@ def produce(
                 "file": f"{model_id}_{dtype}.tflite",
                 "sha256": artifact.file_sha256(content),
                 "size_bytes": len(content),
-                **asdict(summaries[dtype]),
-                "activation": activation if dtype == "int8_logits" else None,
+                **_described(graphs[dtype]),
+                "activation": activation if dtype == LOGITS else None,
                 "metrics": metrics[dtype],
             }
             for dtype, content in files.items()
@@ -111,7 +112,7 @@ def produce(
             "bases": bases,
             "inputs_sha256": goldens.inputs_sha256(golden),
             "outputs": {form: name for form, name in goldens.OUTPUTS.items() if form in files},
-            "produced_by": f"tflite-micro {interpret.tflm_version()}",
+            "produced_by": f"{TFLM_WHEEL} {version(TFLM_WHEEL)}",
         },
         "bounds": asdict(recipe.bounds[variant]),
         "domain": None if recipe.domain is None else list(recipe.domain),
@@ -127,6 +128,22 @@ def produce(
     contents |= {artifact.GOLDENS: packed, artifact.HISTORY: history}
     artifact.write(directory, contents, manifest)
     return Produced(directory=directory, manifest=manifest, errors=errors)
+
+
+def _described(graph: Graph) -> dict[str, Any]:
+    """What a manifest records of a file."""
+    return {
+        "inputs": [_tensor(spec) for spec in graph.inputs],
+        "outputs": [_tensor(spec) for spec in graph.outputs],
+        "operators": [operator.kind for operator in graph.operators],
+        "per_channel_dense": graph.per_channel_dense,
+        "macs": graph.macs,
+    }
+
+
+def _tensor(spec: TensorSpec) -> dict[str, Any]:
+    absent = {} if spec.scale else {"scale": None, "zero_point": None}
+    return {**asdict(spec), **absent}
 
 
 def _check_request(recipe: Recipe, request: Request) -> None:
@@ -151,14 +168,14 @@ def _forms(
     files = {dtype: convert(tf, whole, dtype, representative=representative) for dtype in DTYPES}
     if activation is not None:
         logits = with_static_batch(tf.keras, trained.logits)
-        files["int8_logits"] = convert(tf, logits, "int8", representative=representative)
+        files[LOGITS] = convert(tf, logits, "int8", representative=representative)
     return files
 
 
 def _outputs(activation: str | None, dtype: str, content: bytes, test: Examples) -> Array:
     # int8 is judged as the board will run it. TFLite Micro runs no dynamic-range model.
     run = interpret.tflm if dtype.startswith("int8") else interpret.litert
-    activation = activation if dtype == "int8_logits" else None
+    activation = activation if dtype == LOGITS else None
     return interpret.on_reals(content, run, activation)(test.x)
 
 

@@ -1,4 +1,4 @@
-"""Keeping TensorFlow's chatter off the terminal without losing what explains a failure."""
+"""Hiding TensorFlow's output unless something fails."""
 
 from __future__ import annotations
 

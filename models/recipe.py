@@ -1,4 +1,4 @@
-"""What a model file declares. One module of `models/` with a `RECIPE` is one model."""
+"""What a recipe declares. Every module of `models/` with a `RECIPE` is a recipe."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# What a recipe is written with comes from here.
+from harness.model.goldens import Bounds as Bounds
+from harness.model.goldens import Probe as Probe
+from harness.model.tensor import ACTIVATIONS
+
 Array = NDArray[Any]
 
 
 class DataError(ValueError):
-    """Data that are absent, or not what a recipe can train on; the text says what to do."""
+    """Data that are missing or cannot be trained on; the text says what to do."""
 
 
 Build = Callable[[Any], Any]
-"""From the keras module to an unbuilt-batch model, that is one whose Input has no batch size.
+"""Builds a Keras model, given the keras module.
 
-It ends at the logits where the recipe names an activation.
+Its Input has no batch size. It ends at the logits if the recipe's head has an activation.
 """
-
-ACTIVATIONS = ("softmax", "sigmoid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +49,10 @@ class Examples:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """For what a data set is wanted.
+    """What a data set is needed for.
 
-    `folder` is where the user says the data lie, `weights` a file of pretrained ones. `say` takes
-    one line of what the user should know.
+    `folder` is the user's folder of data, `weights` a file of pretrained weights. `say` shows a
+    line of text to the user.
     """
 
     variant: str
@@ -65,7 +68,7 @@ class Dataset:
 
     `train` and `validation` are `Examples`, or a `tf.data.Dataset` of known cardinality whose
     elements are single `(x, y)` pairs, for sets that do not fit in memory or are augmented.
-    `test` is in memory: every host interpreter walks through it. `source` says what it is.
+    `test` is in memory: every host interpreter runs all of it. `source` names the data set.
     """
 
     train: Any
@@ -86,20 +89,20 @@ def check_labels(labels: Array, classes: int, source: str) -> None:
 
 
 Loop = Callable[[Any, Any, Any, Any], Mapping[str, list[Any]]]
-"""A training loop of one's own: from (tf, model, optimizer, batches) to lists that grow by one
-entry for each step, `loss` among them. `batches` yields exactly the steps to take.
+"""A recipe's own training loop: from (tf, model, optimizer, batches) to lists with one entry for
+each step, `loss` among them. `batches` yields exactly the steps to take.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """How long and with what a variant is trained.
+    """How a variant is trained.
 
     `optimizer` gets the keras module and the total number of steps, for decay schedules.
-    `repeats` passes over the training set make one epoch. Steps are dispatched from Python one
-    epoch at a time, which changes no arithmetic. `loop` takes the place of Keras's `fit`.
-    `augment` gets the tf module and a batch of training inputs and returns that batch changed.
-    `fine_tune` is run afterwards on the same network, with what `unfreeze` made trainable.
+    `repeats` passes over the training set make one epoch. Python starts one epoch of steps at a
+    time, which changes no result. `loop` replaces Keras's `fit`. `augment` gets the tf module and a
+    batch of training inputs and returns the changed batch. `fine_tune` trains the same network
+    afterwards; its `unfreeze` makes layers trainable first.
     """
 
     optimizer: Callable[[Any, int], Any]
@@ -120,47 +123,8 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
-    """One input whose output everybody knows, in the model's own unit: |output - y| <= within."""
-
-    what: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    within: float
-
-    def __post_init__(self) -> None:
-        if not self.within > 0:
-            raise ValueError(f"probe {self.what}: within must be above 0")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """How far the int8 model may be from the float32 model and from the truth, in its own unit.
-
-    The first pair counts over every golden input, the second over those inside the recipe's domain.
-    """
-
-    mae_vs_float: float
-    max_abs_vs_float: float
-    mae_vs_truth: float | None = None
-    max_abs_vs_truth: float | None = None
-
-    def __post_init__(self) -> None:
-        given = (
-            self.mae_vs_float,
-            self.max_abs_vs_float,
-            self.mae_vs_truth,
-            self.max_abs_vs_truth,
-        )
-        if any(value is not None and not value > 0 for value in given):
-            raise ValueError(f"bounds must be above 0: {given}")
-        if (self.mae_vs_truth is None) != (self.max_abs_vs_truth is None):
-            raise ValueError("bounds against the truth come as a pair")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """What follows the logits, and the loss that goes with it."""
+    """The activation after the logits, and the loss to train with."""
 
     activation: str | None
     loss: str
@@ -179,19 +143,18 @@ REGRESSION = Head(activation=None, loss="mse")
 class Recipe:
     """One model: data, networks, schedules and what its int8 form must achieve.
 
-    `representative` picks the inputs that calibrate int8, first axis
-    the example. `metrics` are names from `METRICS`, taken on the test set for every converted form.
-    `golden_count` inputs are sampled from the test set unless the input is one int8 element: then
-    all 256 are taken. Where inputs are large, `golden_bases` of them are stored and the others
-    derived from these by mirroring and shifting. `folder` says what a folder that the user names
-    should hold; None for data that come from nowhere else.
+    `representative` selects the inputs that calibrate int8, first axis the example. `metrics` are
+    names from `METRICS`, computed on the test set for every converted file. `golden_count` inputs
+    are sampled from the test set, unless the input is one int8 element: then all 256 values are
+    goldens. With `golden_bases` only that many inputs are stored, and the others are derived from
+    them by mirroring and shifting. `folder` says what a folder named by the user must hold; None if
+    the recipe reads no folder.
 
-    `head` says by what function the logits, that the variants end at, are followed: it is trained
-    with, and the model has one int8 form with it and one without. `heads` are those of variants
-    with another one. `pretrained` fills a network with weights before training, from a file or
-    none. `labels` names the classes. `targets`
-    holds, by variant and metric, what int8 must reach on the test set. Probes hold for every
-    variant. A network without trainable weights is not trained, and needs no schedule.
+    The variants end at the logits; `head` has the activation after them. With an activation the
+    model has two int8 files, one that includes it and one that does not. `heads` are the heads of
+    variants that differ. `pretrained` sets the weights before training. `labels` names the
+    classes. `targets` holds, by variant and metric, what int8 must reach on the test set. Probes
+    hold for every variant. A network without trainable weights needs no schedule.
     """
 
     name: str
@@ -224,6 +187,11 @@ class Recipe:
             raise ValueError(f"{self.name}: no schedule {self.default_schedule}")
         if set(self.bounds) != set(self.variants):
             raise ValueError(f"{self.name}: bounds are stated for {sorted(self.bounds)}")
+        for of in self.bounds.values():
+            if None in (of.mae_vs_float, of.max_abs_vs_float):
+                raise ValueError(f"{self.name}: bounds against the float model are missing")
+            if (of.mae_vs_truth is None) != (of.max_abs_vs_truth is None):
+                raise ValueError(f"{self.name}: bounds against the truth come as a pair")
         unknown = set(self.metrics) - set(METRICS)
         if unknown:
             raise ValueError(f"{self.name}: unknown metrics {sorted(unknown)}")
@@ -234,7 +202,7 @@ class Recipe:
             raise ValueError(f"{self.name}: truth and domain come together")
 
     def head_of(self, variant: str) -> Head:
-        """What follows a variant's logits."""
+        """The head of a variant."""
         return self.heads.get(variant, self.head)
 
     def model_id(self, variant: str) -> str:

@@ -1,4 +1,4 @@
-"""The sine: one number in, an estimate of its sine out."""
+"""The sine of one number."""
 
 from __future__ import annotations
 

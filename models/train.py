@@ -1,4 +1,4 @@
-"""Training a recipe's variant."""
+"""Training one variant of a recipe."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import numpy as np
 from models.recipe import Array, Dataset, Examples, Loop, Recipe, Request, Schedule
 
 WHOLE_SET_BYTES = 256 * 1024 * 1024
-"""Sets in memory up to this size are shuffled whole, by one gather for each pass."""
+"""Sets in memory up to this size are shuffled as a whole, by one gather for each pass."""
 
 SHUFFLED = 2000
-"""Of others this many examples at a time."""
+"""Of larger sets this many examples are shuffled at a time."""
 
 Progress = Callable[[int, int, float, float], None]
 """Called after each epoch: epoch from 1, epochs, loss, validation loss."""
 
 
 class TrainingDiverged(ArithmeticError):
-    """The loss, or what else a loop keeps, stopped being finite."""
+    """The loss, or another value that a loop returns, is not finite."""
 
     def __init__(self, step: int, value: float, what: str = "loss") -> None:
         self.step, self.value, self.what = step, value, what
@@ -37,9 +37,9 @@ class TrainingDiverged(ArithmeticError):
 class Trained:
     """A trained Keras model, and its history.
 
-    `whole` ends with the recipe's activation, `logits` before it: layers and weights are shared.
-    Where there is no activation they are one. `epochs` holds Keras's history by name, one number
-    an epoch; `steps` what a loop of the recipe's own kept, one entry a step.
+    `whole` ends with the recipe's activation, `logits` before it; they share layers and weights.
+    Without an activation they are the same model. `epochs` holds Keras's history by name, one
+    number for each epoch; `steps` what the recipe's own loop returned, one entry for each step.
     """
 
     whole: Any
@@ -60,8 +60,8 @@ def train(
     """Train one variant. The same seed gives the same weights on one machine, not across machines.
 
     Raises:
-        TrainingDiverged: a loss was NaN or infinite. Keras gives the mean over an epoch's steps, so
-            that the step named is then the epoch's last.
+        TrainingDiverged: a loss was NaN or infinite. Keras reports the mean over an epoch's steps,
+            so that the error names the last step of the epoch.
     """
     keras = tf.keras
     # Layer names are counted per process and end up in the files.
@@ -95,7 +95,7 @@ def train(
 
 
 class _Run:
-    """One training, perhaps of several schedules, and the history it leaves."""
+    """One training, possibly with several schedules, and its history."""
 
     def __init__(
         self,
@@ -180,7 +180,7 @@ def _pairs(tf: Any, source: Any) -> Any:
 
 
 def _training_batches(tf: Any, source: Any, plan: Schedule, seed: int) -> tuple[Any, int]:
-    """Endless shuffled batches, and how many make an epoch."""
+    """Endless shuffled batches, and the number of batches in an epoch."""
     if isinstance(source, Examples) and source.x.nbytes + source.y.nbytes <= WHOLE_SET_BYTES:
         count = len(source.x)
         batches = _passes(tf, source, seed).rebatch(plan.batch_size)

@@ -151,7 +151,7 @@ class Campaign:
         self._faults = faults
         self.tally = Tally(fault=fault, rate=rate)
         inputs = np.arange(-128, 128, dtype=np.int8)
-        interpreter = TflmInterpreter(artifact)
+        interpreter = TflmInterpreter(artifact.content, name=artifact.name)
         spec = artifact.inputs[0]
         runs = [interpreter.run(value.reshape(spec.shape)).ravel()[0] for value in inputs]
         self._outputs = dict(zip(inputs.tolist(), np.array(runs, np.int8).tolist(), strict=True))

@@ -54,7 +54,7 @@ def soak(seconds: float) -> Soaked:
     where = Where(board=board.id, model=artifact.name)
     spec = artifact.inputs[0]
     inputs = np.arange(-128, 128, dtype=np.int8)
-    golden = TflmInterpreter(artifact)
+    golden = TflmInterpreter(artifact.content, name=artifact.name)
     expected = np.array([golden.run(value.reshape(spec.shape)).ravel()[0] for value in inputs])
     random = np.random.default_rng(1)
     wrong = backwards = rounds = invokes = 0

@@ -71,7 +71,9 @@ def images() -> None:
     model = resolve_model(SMALL_CNN, PROJECT.artifacts, BOARD.runtimes[0])
     test = fashion(Request(variant="8"), channels=True).test
     inputs = quantize(test.x[:IMAGES], model.inputs[0])
-    host = run_batch(TflmInterpreter(model), inputs, model.inputs[0]).outputs
+    host = run_batch(
+        TflmInterpreter(model.content, name=model.name), inputs, model.inputs[0]
+    ).outputs
     with open_board(BOARD, model, PROJECT, RigOptions()) as board:
         start = time.perf_counter()
         outputs = board.dut.infer(inputs).outputs

@@ -1,31 +1,32 @@
-"""The registry of boards: what each is, as data."""
+"""The registry of boards, read from `boards.toml`."""
 
 from __future__ import annotations
 
-import sys
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness import toml
 from harness.errors import RigError, UnknownName
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 ATTACHMENTS = ("serial", "url", "emulator", "virtual")
 RUNTIMES = ("tflm", "aot")
 BOARDS_FILE = Path(__file__).with_name("boards.toml")
+_USB = re.compile("[0-9a-f]{4}:[0-9a-f]{4}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emulator:
-    """How QEMU plays the board: one guest instruction takes 2**icount_shift virtual ns."""
+    """QEMU's machine, and its clock: one guest instruction takes 2**icount_shift virtual ns."""
 
     machine: str
     icount_shift: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.icount_shift <= 10:
+            raise RigError(f"icount_shift must be 0 to 10, QEMU's range, not {self.icount_shift}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +37,13 @@ class Board:
     `flash_bytes` and `ram_bytes` are limits for the whole firmware; None where there are none.
     `aot_target` is the BakeNN target profile whose kernels the CPU can run.
 
-    `kind` is the id in the registry; `id` is another one where a rig file names a board of that
-    kind. `usb` and `bootloader_usb` are VID:PID hints, in lower-case hex. `touch_baud` is the rate
-    at which opening and closing the port starts the bootloader; None where uploads need no touch.
-    Without `bootloader_port` the bootloader shows no serial port, such as the RP2040's disk.
+    `kind` is the id in the registry; `id` differs from it where a rig file names a board of that
+    kind. `usb` and `bootloader_usb` are VID:PID hints, in lower-case hex. `touch_baud` is the baud
+    rate at which opening and closing the port starts the bootloader; None if uploads need no touch.
+    `bootloader_port` is False if the bootloader has no serial port, like the RP2040's, a disk.
     `upload_flags` tell an uploader that knows no ports, such as OpenOCD, which board is meant:
-    `{serial_number}` stands for its USB serial number. `clock_tolerance_ppm` is how far off the
-    clock that its counter runs on may be; the default suits quartz, an RC oscillator needs more.
+    `{serial_number}` stands for its USB serial number. `clock_tolerance_ppm` is the largest error
+    of the clock that drives its counter; the default suits quartz, an RC oscillator needs more.
     """
 
     id: str
@@ -67,22 +68,36 @@ class Board:
 
     def __post_init__(self) -> None:
         if self.attachment not in ATTACHMENTS:
-            raise RigError(f"board {self.id}: attachment {self.attachment!r} is not one of those")
+            known = ", ".join(ATTACHMENTS)
+            raise RigError(f"attachment {self.attachment!r} is none of {known}")
         if not self.runtimes or any(runtime not in RUNTIMES for runtime in self.runtimes):
-            raise RigError(f"board {self.id}: runtimes {self.runtimes} are not among {RUNTIMES}")
+            raise RigError(f"runtimes {self.runtimes} are not among {RUNTIMES}")
         if (self.attachment == "emulator") != (self.emulator is not None):
-            raise RigError(f"board {self.id}: exactly the emulated boards have an [emulator] table")
+            raise RigError("exactly the emulated boards have an [emulator] table")
+        for usb in (*self.usb, *self.bootloader_usb):
+            if not _USB.fullmatch(usb):
+                raise RigError(
+                    f"USB id {usb!r} is not VID:PID in lower-case hex, such as 2341:805a"
+                )
+        toml.check_above_0(
+            clock_hz=self.clock_hz,
+            flash_bytes=self.flash_bytes,
+            ram_bytes=self.ram_bytes,
+            touch_baud=self.touch_baud,
+            baud=self.baud,
+            clock_tolerance_ppm=self.clock_tolerance_ppm,
+        )
 
     @property
     def emulated(self) -> bool:
-        """Whether its latency is anything but time on silicon."""
+        """Whether its latency is not time on a real chip."""
         return self.attachment in ("emulator", "virtual")
 
     def runtime(self, asked: str | None) -> str:
         """The runtime asked for, or the board's default.
 
         Raises:
-            UnknownName: the board does not have it.
+            UnknownName: the board has no such runtime.
         """
         if asked is None:
             return self.runtimes[0]
@@ -91,21 +106,16 @@ class Board:
         return asked
 
 
-def parse_board(board_id: str, table: Mapping[str, Any]) -> Board:
-    """A Board from its TOML table; unknown keys are errors, since a typo would be silent."""
-    known = {item.name for item in fields(Board)} - {"id", "kind"}
-    unknown = set(table) - known
-    if unknown:
-        raise RigError(f"board {board_id}: unknown keys {', '.join(sorted(unknown))}")
-    values = dict(table)
-    for name in ("runtimes", "usb", "bootloader_usb", "upload_flags"):
-        values[name] = tuple(values.get(name, ()))
-    try:
-        if "emulator" in values:
-            values["emulator"] = Emulator(**values["emulator"])
-        return Board(id=board_id, kind=board_id, **values)
-    except TypeError as error:
-        raise RigError(f"board {board_id}: {error}") from error
+def parse_board(board_id: str, table: Any, name: str = "boards file") -> Board:
+    """A Board from its TOML table.
+
+    Args:
+        name: what errors call the file.
+
+    Raises:
+        RigError: a key is unknown or missing, or a value is wrong.
+    """
+    return toml.record(Board, table, name, (board_id,), id=board_id, kind=board_id)
 
 
 class Registry:
@@ -130,10 +140,8 @@ def load_registry(path: Path = BOARDS_FILE) -> Registry:
     """Read a boards file.
 
     Raises:
-        RigError: not TOML, or a board's table is wrong.
+        RigError: it cannot be read, is not TOML, or a board's table is wrong.
     """
-    try:
-        tables = tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
-        raise RigError(f"{path} is not TOML: {error}") from error
-    return Registry(tuple(parse_board(board_id, table) for board_id, table in tables.items()))
+    name = f"boards file {path}"
+    tables = toml.load(path, name)
+    return Registry(tuple(parse_board(board_id, tables[board_id], name) for board_id in tables))

@@ -1,34 +1,30 @@
-"""The rig file: what is plugged in on this machine, and what is known to be sick there."""
+"""The rig file: which boards are plugged in on this machine, and which tests are quarantined."""
 
 from __future__ import annotations
 
 import json
-import sys
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from harness import toml
 from harness.board.registry import Registry
 from harness.errors import RigError
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-Record = TypeVar("Record")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadlines:
-    """Patience with one board, in seconds, each counted on its own.
+    """Time limits for one board, in seconds, each counted on its own.
 
-    reply_s: for a reply, beyond the board's own computing. bootloader_s: from touch to the
-    bootloader's port. upload_s: for the upload. port_s: from upload, reset or power cycle to the
-    port of the firmware. power_s: for the power-cycle command.
+    reply_s: for a reply, in addition to the time that the board computes. bootloader_s: from touch
+    to the bootloader's port. upload_s: for the upload. port_s: from upload, reset or power cycle to
+    the firmware's port. power_s: for the power-cycle command.
     """
 
     reply_s: float = 2.0
@@ -38,18 +34,16 @@ class Deadlines:
     power_s: float = 30.0
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            if not 0 < getattr(self, item.name) < float("inf"):
-                raise RigError(f"deadline {item.name} must be a positive number of seconds")
+        toml.check_above_0(**asdict(self))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugged:
     """A board on this rig.
 
-    `kind` is its id in boards.toml. It is found by USB `serial_number`, or is always at `port` (a
-    path or pyserial URL). `power_cycle` is a command line that takes its power away and gives it
-    back. `budget_us` limits the median latency of models, by name.
+    `kind` is its id in boards.toml. It is found by its USB `serial_number`, or is always at `port`
+    (a path or pyserial URL). `power_cycle` is a command line that turns its power off and on again.
+    `budget_us` limits the median latency of models, by the model's name.
     """
 
     id: str
@@ -61,15 +55,20 @@ class Plugged:
     budget_us: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not _ID.fullmatch(self.id):  # It names a lock file, and is said to --board.
+            raise RigError("a board's name may have letters, digits, '.', '_' and '-'")
+        if "" in (self.serial_number, self.port, self.power_cycle):
+            raise RigError("serial_number, port and power_cycle must not be empty: leave them out")
         if self.serial_number is not None and self.port is not None:
             raise RigError("give serial_number or port, not both: they could name two boards")
+        toml.check_above_0(**{f"budget_us.{model}": us for model, us in self.budget_us.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantine:
-    """Tests of a board that run and are reported, but fail nobody.
+    """Tests of a board that run and are reported, but do not fail the run.
 
-    `test` is a pattern (`*` and `?`) for the part of a test's id behind the file's name.
+    `test` is a pattern (`*` and `?`) for the part of a test's id after the file's name.
     """
 
     board: str
@@ -78,28 +77,28 @@ class Quarantine:
     since: date
 
     def covers(self, board: str, test: str) -> bool:
-        """Whether it speaks of this test on this board."""
+        """Whether the entry is for this test on this board."""
         return board == self.board and fnmatch(test, self.test)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RigFile:
-    """A rig file's content; without a file, nothing."""
+    """The content of a rig file; empty without one."""
 
     path: Path | None = None
     boards: tuple[Plugged, ...] = ()
     quarantine: tuple[Quarantine, ...] = ()
 
     def plugged(self, board_id: str) -> Plugged | None:
-        """What the file says of a board; None if nothing."""
+        """The file's entry for a board; None if it has none."""
         return next((board for board in self.boards if board.id == board_id), None)
 
     def neighbours(self, board_id: str) -> tuple[Plugged, ...]:
-        """What the file says of the other boards."""
+        """The file's entries for the other boards."""
         return tuple(board for board in self.boards if board.id != board_id)
 
     def extend(self, registry: Registry) -> Registry:
-        """The registry, and this rig's boards under their own ids."""
+        """The registry with this rig's boards added under their own ids."""
         own = {board.id: registry[board.kind] for board in self.boards}
         return Registry(
             (
@@ -113,62 +112,40 @@ class RigFile:
         return next((entry for entry in self.quarantine if entry.covers(board, test)), None)
 
 
-def _record(kind: type[Record], table: Mapping[str, Any], what: str) -> Record:
-    unknown = set(table) - {item.name for item in fields(kind)}  # type: ignore[arg-type]
-    if unknown:
-        raise RigError(f"{what}: unknown keys {', '.join(sorted(unknown))}")
-    try:
-        return kind(**table)
-    except TypeError as error:
-        raise RigError(f"{what}: {error}") from error
-    except RigError as error:
-        raise RigError(f"{what}: {error.what}") from error
-
-
-def _plugged(board_id: str, table: Mapping[str, Any], registry: Registry) -> Plugged:
-    what = f"board {board_id}"
-    if not isinstance(table, Mapping):
-        raise RigError(f"{what}: not a table")
-    values = {"id": board_id, "kind": board_id, **table}
-    values["deadlines"] = _record(Deadlines, values.get("deadlines", {}), what)
-    plugged = _record(Plugged, values, what)
-    registry[plugged.kind]
-    return plugged
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tables:
+    boards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    quarantine: tuple[Quarantine, ...] = ()
 
 
 def parse_rig(text: str, registry: Registry, path: Path | None = None) -> RigFile:
-    """A rig file from its text.
+    """Read a rig file's text.
 
     Raises:
-        RigError: not TOML, an unknown key, a board or kind that nobody declared, one serial number
-            or port for two boards.
+        RigError: it is not TOML, or has an unknown key, a wrong value, a board or kind that is not
+            in the registry, or one serial number or port for two boards.
     """
-    try:
-        tables = tomllib.loads(text)
-        unknown = set(tables) - {"boards", "quarantine"}
-        if unknown:
-            raise RigError(f"unknown tables {', '.join(sorted(unknown))}")
-        boards = tuple(
-            _plugged(board_id, table, registry)
-            for board_id, table in tables.get("boards", {}).items()
-        )
+    name = f"rig file {path}"
+    return _rig(toml.parse(text, name), registry, path, name)
+
+
+def _rig(content: Any, registry: Registry, path: Path | None, name: str) -> RigFile:
+    tables = toml.record(_Tables, content, name)
+    boards = tuple(
+        toml.record(Plugged, {"kind": board, **table}, name, ("boards", board), id=board)
+        for board, table in tables.boards.items()
+    )
+    for board in boards:
+        with toml.naming(name, ("boards", board.id, "kind")):
+            registry[board.kind]
+    with toml.naming(name):
         _refuse_doubles(boards)
-        rig = RigFile(
-            path=path,
-            boards=boards,
-            quarantine=tuple(
-                _record(Quarantine, entry, f"quarantine entry {number}")
-                for number, entry in enumerate(tables.get("quarantine", ()), 1)
-            ),
-        )
-        known = rig.extend(registry)
-        for entry in rig.quarantine:
+    rig = RigFile(path=path, boards=boards, quarantine=tables.quarantine)
+    known = rig.extend(registry)
+    for number, entry in enumerate(rig.quarantine):
+        with toml.naming(name, ("quarantine", number, "board")):
             known[entry.board]
-        return rig
-    except tomllib.TOMLDecodeError as error:
-        raise RigError(f"rig file {path}: not TOML: {error}") from error
-    except RigError as error:
-        raise RigError(f"rig file {path}: {error.what}") from error
+    return rig
 
 
 def _refuse_doubles(boards: tuple[Plugged, ...]) -> None:
@@ -184,22 +161,19 @@ def load_rig(path: Path | None, registry: Registry) -> RigFile:
     """Read a rig file; an empty record without one.
 
     Raises:
-        RigError: it cannot be read, or is wrong.
+        RigError: it cannot be read, or as `parse_rig`.
     """
     if path is None:
         return RigFile()
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise RigError(f"cannot read rig file {path}: {error}") from error
-    return parse_rig(text, registry, path)
+    name = f"rig file {path}"
+    return _rig(toml.load(path, name), registry, path, name)
 
 
 def job_matrix(rig: RigFile) -> str:
     """The rig's boards as a job matrix of GitHub Actions: one job per board.
 
     Raises:
-        RigError: there is none. GitHub would refuse an empty matrix without saying why.
+        RigError: the rig has no boards. GitHub refuses an empty matrix without a reason.
     """
     if not rig.boards:
         hint = "Give a rig file with boards: --rig FILE or HIL_RIG."

@@ -10,18 +10,13 @@ import configparser
 import hashlib
 import json
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import toml
 from harness.errors import RigError
 from harness.firmware.support import PER_CHANNEL_DENSE
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 LIBRARIES_FILE = Path(__file__).with_name("libraries.toml")
 EXPORT = "tensorflow/lite/micro/tools/project_generation/create_tflm_tree.py"
@@ -99,14 +94,15 @@ class Library:
         return (*_DEFINES, *(_CMSIS_NN_DEFINES if optimized else ()), *includes)
 
 
-def pinned_library(ini: str, env: str) -> Library:
-    """The library pinned by an environment's lib_deps.
+def pinned_library(ini: str, env: str, libraries: Path = LIBRARIES_FILE) -> Library:
+    """The library that an environment's lib_deps pins.
 
     Args:
         ini: text of platformio.ini.
+        libraries: what is known of libraries that can be pinned.
 
     Raises:
-        RigError: none is pinned.
+        RigError: it pins none, or the libraries file is wrong.
     """
     match = _PIN.search(_option(ini, env, "lib_deps"))
     if match is None:
@@ -114,13 +110,24 @@ def pinned_library(ini: str, env: str) -> Library:
             f"environment {env} of platformio.ini pins no TFLM library in lib_deps",
             hint="Pin one as owner/name@version, or name a folder: --hil-tflm DIR",
         )
-    facts = tomllib.loads(LIBRARIES_FILE.read_text()).get(match.group(0).split("/")[-1], {})
+    pin = match.group(0).split("/")[-1]
+    facts = _known_libraries(libraries).get(pin, _Facts())
     return Library(
-        name=match["name"],
-        version=match["version"],
-        cannot=tuple(facts.get("cannot", ())),
-        arduino=bool(facts.get("arduino", False)),
+        name=match["name"], version=match["version"], cannot=facts.cannot, arduino=facts.arduino
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    cannot: tuple[str, ...] = ()
+    arduino: bool = False
+
+
+def _known_libraries(path: Path) -> dict[str, _Facts]:
+    """What a libraries file says of libraries, by name and version."""
+    name = f"libraries file {path}"
+    tables = toml.load(path, name)
+    return {pin: toml.record(_Facts, tables[pin], name, (pin,)) for pin in tables}
 
 
 def is_bare(ini: str, env: str) -> bool:

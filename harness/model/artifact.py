@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import ModelError, TensorError, UnknownName, Where
-from harness.model.goldens import Bounds, Goldens, Probe
+from harness.model.goldens import Bounds, Goldens, Probe, derive
 from harness.model.tensor import TensorSpec, dequantize
 
 MANIFEST = "manifest.json"
 SCHEMA = 2
 DEFAULT_DTYPE = "int8"
 LOGITS = "int8_logits"
-"""The form that ends before the last softmax or sigmoid, for runtimes that have neither."""
+"""The int8 file that ends before the last softmax or sigmoid, for runtimes without these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,9 +29,9 @@ class Artifact:
     """One `.tflite` file and what its manifest says of it.
 
     `name` is the file's stem (`sine_int8`), `model` its family (`sine`). `operators` holds one
-    TFLite operator name per node. `goldens` are absent for files without a manifest, and for dtypes
-    they were not made for. `activation` is what the host applies to the outputs: `softmax`,
-    `sigmoid` or nothing. `labels` names the classes. `macs` are multiply-accumulates an inference.
+    TFLite operator name per node. `goldens` is None for files without a manifest and for dtypes
+    without goldens. `activation` is the function that the host applies to the outputs: `softmax`,
+    `sigmoid` or None. `labels` names the classes. `macs` counts multiply-accumulates per inference.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Artifact:
 
     @property
     def sha256(self) -> str:
-        """Of the file, in hex."""
+        """SHA-256 of the file, in hex."""
         return hashlib.sha256(self.content).hexdigest()
 
 
@@ -82,26 +82,12 @@ def _checked_bytes(path: Path, sha256: str, where: Where) -> bytes:
     actual = hashlib.sha256(content).hexdigest()
     if actual != sha256:
         raise ModelError(
-            f"{path} is not the file its manifest describes: SHA-256 {actual[:12]}, "
-            f"manifest {sha256[:12]}",
+            f"{path} is not the file its manifest describes: its SHA-256 is {actual[:12]}, "
+            f"the manifest says {sha256[:12]}",
             where=where,
             hint="Restore both from git, or train the model again: hil train NAME",
         )
     return content
-
-
-def derive(bases: NDArray[Any], count: int) -> NDArray[Any]:
-    """`count` images (count, height, width, channels) out of fewer, as models/goldens.py does.
-
-    Image i is base i % k, mirrored left to right in every other round through the bases, and rolled
-    by 3 rows and 5 columns more in every second one. Rounds are counted from 0.
-    """
-    images = []
-    for index in range(count):
-        turn, base = divmod(index, len(bases))
-        image = bases[base][:, ::-1] if turn % 2 else bases[base]
-        images.append(np.roll(image, (3 * (turn // 2), 5 * (turn // 2)), axis=(0, 1)))
-    return np.stack(images)
 
 
 def _golden_inputs(
@@ -165,7 +151,7 @@ def read_manifest(folder: Path) -> Mapping[str, Any]:
 
 
 def load_artifact(folder: Path, dtype: str = DEFAULT_DTYPE) -> Artifact:
-    """One dtype of the model in `folder`, every file checked against the manifest's SHA-256.
+    """Load one dtype of the model in `folder`; every file is checked against its SHA-256.
 
     Raises:
         ModelError: a file is absent, changed or malformed.
@@ -207,26 +193,26 @@ def load_artifact(folder: Path, dtype: str = DEFAULT_DTYPE) -> Artifact:
 
 
 def list_models(root: Path) -> list[str]:
-    """Folders under `root` that hold a manifest, sorted."""
+    """Names of the folders under `root` that hold a manifest, sorted."""
     return sorted(path.parent.name for path in root.glob(f"*/{MANIFEST}"))
 
 
 def default_dtype(folder: Path, runtime: str | None) -> str:
-    """The form of a model that a runtime runs: int8, and for `aot` without the last activation."""
+    """The dtype that a runtime runs: `int8`, or for `aot` the one without the last activation."""
     forms = read_manifest(folder).get("dtypes", {})
     return LOGITS if runtime == "aot" and LOGITS in forms else DEFAULT_DTYPE
 
 
 def find_artifact(root: Path, name: str, runtime: str | None = None) -> Artifact:
-    """Resolve what a user may call a model.
+    """Load the artifact that a user names.
 
     Args:
         root: folder of artifact folders.
-        name: a model (`sine`, meaning the int8 form that the runtime runs), a file's stem
+        name: a model (`sine`: the int8 file that the runtime runs), a file's stem
             (`sine_float32`), or the path of an artifact folder.
 
     Raises:
-        UnknownName: nothing of that name; lists what there is.
+        UnknownName: no model has this name; the error lists the known ones.
     """
     models = list_models(root)
     if name in models:

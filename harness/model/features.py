@@ -1,4 +1,4 @@
-"""What every layer of a model says on the host: the pictures inside a convolution network."""
+"""Outputs of a model's inner layers on the host: the feature maps of a convolution network."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from harness.model.interpreters import LiteRtInterpreter, tensor_spec
 from harness.model.png import LEAST_SIDE, grid, picture, png
 from harness.model.tensor import dequantize
 
-SEEING = frozenset(
+MAP_OPERATORS = frozenset(
     {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "MAX_POOL_2D", "AVERAGE_POOL_2D"}
 )
-"""Operators whose outputs are looked at."""
+"""Operators whose outputs are shown as feature maps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,15 +34,15 @@ class Layer:
 
     @property
     def is_picture(self) -> bool:
-        """Whether it has rows and columns."""
+        """Whether the output has rows and columns, more than one of each."""
         return self.values.ndim == 3 and min(self.values.shape[:2]) > 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SeenLayers:
-    """A golden input and what each convolution and pooling makes of it, as far as it is a picture.
+class LayerMaps:
+    """A golden input, and the outputs of the convolution and pooling layers for it.
 
-    `sample` (height, width, channels) is in real numbers, None where inputs are no pictures;
+    `sample` (height, width, channels) is in real numbers, None where inputs are not images;
     `label` names its class; `source` is the interpreter with its version.
     """
 
@@ -83,11 +83,11 @@ def _outputs(interpreter: LiteRtInterpreter) -> tuple[Layer, ...]:
     )
 
 
-def see(artifact: Artifact, number: int) -> SeenLayers:
-    """Run golden input `number`, counted from 0; `layers` is empty where none is a picture.
+def layer_maps(artifact: Artifact, number: int) -> LayerMaps:
+    """Run golden input `number`, counted from 0; `layers` is empty if no output is an image.
 
     Raises:
-        ModelError: the model has no goldens, or not so many.
+        ModelError: the model has no goldens, or no golden of this number.
         ToolMissing: LiteRT is not installed.
     """
     where = Where(model=artifact.name)
@@ -100,8 +100,8 @@ def see(artifact: Artifact, number: int) -> SeenLayers:
             where=where,
         )
     interpreter = _run(artifact, goldens.inputs[number])
-    shown = (layer for layer in _outputs(interpreter) if layer.operator in SEEING)
-    return SeenLayers(
+    shown = (layer for layer in _outputs(interpreter) if layer.operator in MAP_OPERATORS)
+    return LayerMaps(
         source=interpreter.source,
         sample=_image(dequantize(goldens.inputs[number], artifact.inputs[0])),
         label=_label(artifact, number),
@@ -122,23 +122,23 @@ def _label(artifact: Artifact, number: int) -> str | None:
 
 
 def drawn_input(sample: NDArray[Any], least_side: int = LEAST_SIDE) -> NDArray[np.uint8]:
-    """Pixels of an input (height, width, channels): grey, colours, else channel by channel."""
+    """Pixels of an input (height, width, channels): grey, colour, or else a grid of channels."""
     return (picture if sample.shape[2] in (1, 3) else grid)(sample, least_side)
 
 
 def save_pictures(artifact: Artifact, number: int, folder: Path) -> list[Path]:
-    """Write a golden input and what each convolution and pooling makes of it as PNG files.
+    """Write a golden input and the feature maps of each convolution and pooling as PNG files.
 
     Raises:
-        ModelError: the model has no goldens, not so many, or no layers that are pictures.
+        ModelError: the model has no goldens, no golden of this number, or no feature maps.
     """
-    seen = see(artifact, number)
-    if not seen.layers:
+    maps = layer_maps(artifact, number)
+    if not maps.layers:
         where = Where(model=artifact.name)
-        raise ModelError("no layer of this model is a picture", where=where)
-    files = {} if seen.sample is None else {"input.png": drawn_input(seen.sample)}
+        raise ModelError("no layer of this model has feature maps", where=where)
+    files = {} if maps.sample is None else {"input.png": drawn_input(maps.sample)}
     files |= {
-        f"{item.number:02}-{item.operator.lower()}.png": grid(item.values) for item in seen.layers
+        f"{item.number:02}-{item.operator.lower()}.png": grid(item.values) for item in maps.layers
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, pixels in files.items():

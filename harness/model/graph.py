@@ -9,16 +9,16 @@ from typing import Any
 
 from harness.errors import ModelError, Where
 from harness.model.artifact import Artifact
-from harness.model.tensor import DTYPES
+from harness.model.tensor import DTYPES, TensorSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operator:
     """One node of the model's graph, with its first output tensor.
 
-    `kind` is TFLite's name (CONV_2D), `index` counts nodes from 0 and `tensor` is the output's
-    index in the file; `name`, `dtype` and `shape` are the output's. `macs` are multiply-accumulates
-    an inference: 0 for all but convolutions and dense layers.
+    `kind` is TFLite's name (CONV_2D), `index` counts nodes from 0, and `tensor` is the output's
+    index in the file; `name`, `dtype` and `shape` are the output's. `macs` counts the
+    multiply-accumulates per inference: 0 for all but convolutions and dense layers.
     """
 
     index: int
@@ -32,18 +32,38 @@ class Operator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What a runtime does in one go: the operators it stands for, in the model's order.
+    """One step of a runtime: the operators that it executes, in the model's order.
 
-    `output` is the one among them whose output tensor the step leaves in memory. A runtime that
-    merges operators has fewer steps than the model has operators.
+    `output` is the operator whose output tensor is in memory after the step. A runtime that merges
+    operators has fewer steps than the model has operators.
     """
 
     operators: tuple[int, ...]
     output: int
 
 
-def read_operators(artifact: Artifact) -> tuple[Operator, ...]:
-    """The operators of the first subgraph, the only one that boards run.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """The first subgraph of a `.tflite` file, the only one that boards run.
+
+    `per_channel_dense` says whether a Dense layer has a scale for each of its outputs.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    operators: tuple[Operator, ...]
+    per_channel_dense: bool
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+        return sum(operator.macs for operator in self.operators)
+
+
+def read_graph(content: bytes, *, name: str) -> Graph:
+    """Read a `.tflite` file without an interpreter.
+
+    LiteRT, once it has allocated tensors, reports a single scale as one per channel.
 
     Raises:
         ModelError: the file is not a TFLite model.
@@ -54,17 +74,32 @@ def read_operators(artifact: Artifact) -> tuple[Operator, ...]:
         code: name for name, code in vars(tflite.BuiltinOperator).items() if isinstance(code, int)
     }
     try:
-        model = tflite.Model.GetRootAs(artifact.content, 0)
+        model = tflite.Model.GetRootAs(content, 0)
         graph = model.Subgraphs(0)
-        return tuple(
-            _operator(graph, index, names[_code(model, graph.Operators(index))])
-            for index in range(graph.OperatorsLength())
+        nodes = [graph.Operators(index) for index in range(graph.OperatorsLength())]
+        kinds = [names[_code(model, node)] for node in nodes]
+        return Graph(
+            inputs=tuple(_spec(graph.Tensors(i)) for i in graph.InputsAsNumpy()),
+            outputs=tuple(_spec(graph.Tensors(i)) for i in graph.OutputsAsNumpy()),
+            operators=tuple(_operator(graph, *item) for item in enumerate(kinds)),
+            per_channel_dense=any(
+                kind == "FULLY_CONNECTED" and _scales(graph.Tensors(node.Inputs(1))) > 1
+                for node, kind in zip(nodes, kinds, strict=True)
+            ),
         )
     except (struct.error, LookupError, ValueError, AttributeError, TypeError) as error:
         raise ModelError(
-            f"cannot read the operators of {artifact.path}: {error!r}",
-            where=Where(model=artifact.name),
+            f"cannot read the operators: {error!r}", where=Where(model=name)
         ) from error
+
+
+def read_operators(artifact: Artifact) -> tuple[Operator, ...]:
+    """The operators of an artifact's file.
+
+    Raises:
+        ModelError: the file is not a TFLite model.
+    """
+    return read_graph(artifact.content, name=artifact.name).operators
 
 
 def _code(model: Any, node: Any) -> int:
@@ -82,10 +117,30 @@ def _operator(graph: Any, index: int, kind: str) -> Operator:
         kind=kind,
         tensor=number,
         name=tensor.Name().decode(),
-        dtype=DTYPES.get(tensor.Type(), f"type {tensor.Type()}"),
+        dtype=_dtype(tensor),
         shape=_shape(tensor),
         macs=_macs(graph, node, kind),
     )
+
+
+def _scales(tensor: Any) -> int:
+    quantization = tensor.Quantization()
+    return 0 if quantization is None else int(quantization.ScaleLength())
+
+
+def _spec(tensor: Any) -> TensorSpec:
+    quantized, parameters = _scales(tensor) > 0, tensor.Quantization()
+    return TensorSpec(
+        shape=_shape(tensor),
+        dtype=_dtype(tensor),
+        scale=float(parameters.Scale(0)) if quantized else 0.0,
+        zero_point=int(parameters.ZeroPoint(0)) if quantized else 0,
+        name=tensor.Name().decode(),
+    )
+
+
+def _dtype(tensor: Any) -> str:
+    return DTYPES.get(tensor.Type(), f"type {tensor.Type()}")
 
 
 def _shape(tensor: Any) -> tuple[int, ...]:
@@ -93,7 +148,7 @@ def _shape(tensor: Any) -> tuple[int, ...]:
 
 
 def _macs(graph: Any, node: Any, kind: str) -> int:
-    """Outputs times the weights that each of them sums over.
+    """Number of outputs times the number of weights that each output sums over.
 
     Weights are (out, in), (out, height, width, in) and, depthwise, (1, height, width, out).
     """
@@ -105,5 +160,5 @@ def _macs(graph: Any, node: Any, kind: str) -> int:
 
 
 def one_step_each(count: int) -> tuple[Step, ...]:
-    """The steps of an interpreter, which runs operator after operator."""
+    """The steps of an interpreter, which executes one operator after the other."""
     return tuple(Step(operators=(index,), output=index) for index in range(count))

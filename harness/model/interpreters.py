@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from harness.errors import ModelError, ToolMissing, Where
 from harness.model.artifact import Artifact
-from harness.model.graph import read_operators
+from harness.model.graph import read_graph
 from harness.model.tensor import TensorSpec
 
 ARENA_HEADROOM = 64 * 1024
-"""The wheel's default arena, ten times the file, is too small for convolution networks."""
+"""Added to ten times the file's size, the wheel's default, which convolution networks exceed."""
 
 TFLM_WHEEL = "tflite-micro"
 LITERT_WHEEL = "ai-edge-litert"
@@ -27,10 +27,10 @@ class Interpreter(Protocol):
 
     @property
     def source(self) -> str:
-        """Interpreter and version, as reports name it."""
+        """Name and version of the interpreter, as reports show it."""
 
     def run(self, sample: NDArray[Any]) -> NDArray[Any]:
-        """Output of one input, both with the model's full shapes."""
+        """The output for one input, both in the model's full shapes."""
 
 
 def tflm_version() -> str | None:
@@ -44,17 +44,18 @@ def tflm_version() -> str | None:
 class TflmInterpreter:
     """TFLite Micro on the host, from the official wheel.
 
-    With `keep_tensors` those between the operators can be read after a run, by `tensor`.
+    With `keep_tensors`, the tensors between operators can be read after a run, by `tensor`.
 
     Raises:
-        ToolMissing: the wheel is not installed; there is none for this platform, perhaps.
-        ModelError: TFLM does not take the model.
+        ToolMissing: the wheel is not installed; it exists for some platforms only.
+        ModelError: TFLM cannot load the model.
     """
 
     def __init__(
         self,
-        artifact: Artifact,
+        content: bytes,
         *,
+        name: str,
         arena_bytes: int | None = None,
         keep_tensors: bool = False,
     ) -> None:
@@ -68,19 +69,18 @@ class TflmInterpreter:
         from tflite_micro import runtime  # 0.1 s: only where it runs
 
         self.source = f"tflm {version}"
-        size = arena_bytes or 10 * len(artifact.content) + ARENA_HEADROOM
+        size = arena_bytes or 10 * len(content) + ARENA_HEADROOM
         config = runtime.InterpreterConfig.kAllocationRecording
         if keep_tensors:
-            size += _all_outputs_bytes(artifact)
+            size += _all_outputs_bytes(content, name)
             config = runtime.InterpreterConfig.kPreserveAllTensors
         try:
             self._interpreter = runtime.Interpreter.from_bytes(
-                artifact.content, arena_size=size, intrepreter_config=config
+                content, arena_size=size, intrepreter_config=config
             )
         except RuntimeError as error:
             raise ModelError(
-                f"TFLM on the host does not take {artifact.path}: {error}",
-                where=Where(model=artifact.name),
+                f"TFLM on the host cannot load the model: {error}", where=Where(model=name)
             ) from error
 
     def run(self, sample: NDArray[Any]) -> NDArray[Any]:
@@ -89,24 +89,24 @@ class TflmInterpreter:
         return np.array(self._interpreter.get_output(0))
 
     def tensor(self, index: int) -> NDArray[Any]:
-        """A tensor of the last run, by its index in the file; needs `keep_tensors`."""
+        """A tensor of the last run, by its index in the file; only with `keep_tensors`."""
         return np.array(self._interpreter.GetTensor(index, 0)["tensor_data"])
 
 
-def _all_outputs_bytes(artifact: Artifact) -> int:
+def _all_outputs_bytes(content: bytes, name: str) -> int:
     """Upper bound: no tensor has elements of more than 8 bytes; alignment of 16 B included."""
-    outputs = read_operators(artifact)
+    outputs = read_graph(content, name=name).operators
     return sum(8 * math.prod(operator.shape) + 16 for operator in outputs)
 
 
 class LiteRtInterpreter:
     """LiteRT, with its default delegates (XNNPACK) or without any.
 
-    With `keep_tensors` those between the layers can be read after a run, by `details`.
+    With `keep_tensors`, the tensors between layers can be read after a run, by `details`.
 
     Raises:
         ToolMissing: LiteRT is not installed.
-        ModelError: LiteRT does not take the model.
+        ModelError: LiteRT cannot load the model.
     """
 
     def __init__(
@@ -141,24 +141,26 @@ class LiteRtInterpreter:
 
     @property
     def details(self) -> Any:
-        """The underlying interpreter, for inspection."""
+        """The LiteRT interpreter itself, for inspection."""
         return self._interpreter
 
 
 class References:
-    """The host's opinions on one model, each interpreter made when first asked for."""
+    """The host interpreters of one model, each created when it is first used."""
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact
 
     @cached_property
     def golden(self) -> Interpreter | None:
-        """TFLM; None where there is no wheel, and then the stored goldens judge."""
-        return TflmInterpreter(self.artifact) if tflm_version() else None
+        """TFLM; None without the wheel: then stored goldens are the reference."""
+        if tflm_version() is None:
+            return None
+        return TflmInterpreter(self.artifact.content, name=self.artifact.name)
 
     @cached_property
     def float32(self) -> Interpreter | None:
-        """LiteRT on the model's float32 file; None where that file is not here."""
+        """LiteRT on the model's float32 file; None if there is no such file."""
         path = self.artifact.float_path
         if path is None or not path.is_file():
             return None
@@ -166,21 +168,21 @@ class References:
 
     @cached_property
     def litert(self) -> Interpreter:
-        """LiteRT without delegates: a second opinion."""
+        """LiteRT without delegates: a second reference."""
         return LiteRtInterpreter(
             self.artifact.content, name=self.artifact.name, default_delegates=False
         )
 
     @cached_property
     def xnnpack(self) -> Interpreter:
-        """LiteRT as a phone runs it."""
+        """LiteRT with XNNPACK, as on a phone."""
         return LiteRtInterpreter(
             self.artifact.content, name=self.artifact.name, default_delegates=True
         )
 
 
 def tensor_spec(detail: dict[str, Any]) -> TensorSpec:
-    """A tensor as LiteRT's details describe it."""
+    """The spec of a tensor from LiteRT's details of it."""
     scale, zero_point = detail["quantization"]
     return TensorSpec(
         shape=tuple(int(size) for size in detail["shape"]),

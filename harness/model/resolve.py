@@ -1,4 +1,4 @@
-"""What a user calls a model, resolved to an Artifact."""
+"""From a user's name or path of a model to its Artifact."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 from harness.errors import ModelError, TensorError, Where
 from harness.model.artifact import MANIFEST, Artifact, find_artifact, load_artifact
 from harness.model.goldens import Bounds
+from harness.model.graph import read_graph
 from harness.model.interpreters import LiteRtInterpreter, tensor_spec
 
 
 def inspect_model(path: Path) -> Artifact:
-    """An Artifact for a `.tflite` file that has no manifest.
+    """Make an Artifact from a `.tflite` file that has no manifest.
 
     Raises:
         ModelError: the file cannot be read, or is not a TFLite model with static shapes.
@@ -26,8 +27,10 @@ def inspect_model(path: Path) -> Artifact:
     try:
         return _described(path, content, litert)
     except (ValueError, IndexError, TensorError) as error:
-        # A file may pass LiteRT's checks and still hold names that are no text.
-        raise ModelError(f"cannot make sense of {path}: {error}", where=where) from error
+        # A file may pass LiteRT's checks and still hold names that are not valid text.
+        raise ModelError(
+            f"{path} describes its tensors or operators wrongly: {error}", where=where
+        ) from error
 
 
 def _described(path: Path, content: bytes, litert: Any) -> Artifact:
@@ -42,32 +45,16 @@ def _described(path: Path, content: bytes, litert: Any) -> Artifact:
         inputs=inputs,
         outputs=tuple(tensor_spec(detail) for detail in litert.get_output_details()),
         operators=tuple(node["op_name"] for node in nodes),
-        per_channel_dense=_has_per_channel_dense(content),
+        per_channel_dense=read_graph(content, name=path.stem).per_channel_dense,
         bounds=Bounds(),
     )
 
 
-def _has_per_channel_dense(content: bytes) -> bool:
-    """Read from the file itself: LiteRT, once allocated, reports a scale per channel for any."""
-    import tflite  # 0.05 s: only where a file is inspected
-
-    model = tflite.Model.GetRootAs(content)
-    graph = model.Subgraphs(0)
-    dense = tflite.BuiltinOperator.FULLY_CONNECTED
-    for index in range(graph.OperatorsLength()):
-        node = graph.Operators(index)
-        if model.OperatorCodes(node.OpcodeIndex()).BuiltinCode() == dense:
-            quantization = graph.Tensors(node.Inputs(1)).Quantization()
-            if quantization is not None and quantization.ScaleLength() > 1:
-                return True
-    return False
-
-
 def resolve_model(name: str, root: Path, runtime: str | None = None) -> Artifact:
-    """What a user may call a model: a name that `find_artifact` knows, or the path of a `.tflite`.
+    """Load a model by a name that `find_artifact` knows, or by the path of a `.tflite` file.
 
-    A file that lies in an artifact folder comes with its manifest and goldens. A model's name means
-    the form that the runtime runs.
+    A file in an artifact folder comes with its manifest and goldens. A model's name stands for the
+    file that the runtime runs.
 
     Raises:
         UnknownName, ModelError: as `find_artifact` and `inspect_model`.

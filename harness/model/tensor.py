@@ -1,4 +1,4 @@
-"""Tensors: what the model takes and gives, and the one place where reals become integers."""
+"""Input and output tensors of a model, and the conversion between reals and integers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from harness.errors import TensorError
 
 DTYPES = {0: "float32", 2: "int32", 3: "uint8", 7: "int16", 9: "int8"}
-"""TFLite's TensorType numbers, as the wire protocol carries them."""
+"""TFLite's TensorType numbers; the wire protocol uses the same."""
+
+ACTIVATIONS = ("softmax", "sigmoid")
+"""Functions that `activate` knows."""
 
 _QUANTIZED = ("int8", "uint8", "int16")
 
@@ -21,8 +24,8 @@ _QUANTIZED = ("int8", "uint8", "int16")
 class TensorSpec:
     """One model input or output: real = scale * (q - zero_point).
 
-    `scale` is 0 for a tensor without quantization. The name is the converter's, and is no part
-    of a spec's identity: firmware does not carry it.
+    `scale` is 0 for a tensor without quantization. `name` is the converter's; `same_layout` leaves
+    it out, since firmware does not know it.
     """
 
     shape: tuple[int, ...]
@@ -33,11 +36,17 @@ class TensorSpec:
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES.values():
-            raise TensorError(f"tensor {self.name!r} has dtype {self.dtype}, not carried here")
+            raise TensorError(
+                f"tensor {self.name!r} has dtype {self.dtype}, which is not supported"
+            )
         if any(size < 1 for size in self.shape):
-            raise TensorError(f"tensor {self.name!r} has shape {self.shape}: sizes must be known")
+            raise TensorError(
+                f"tensor {self.name!r} has shape {self.shape}: all sizes must be known"
+            )
         if not (math.isfinite(self.scale) and self.scale >= 0):
-            raise TensorError(f"tensor {self.name!r} has scale {self.scale}")
+            raise TensorError(
+                f"tensor {self.name!r} has scale {self.scale}; it must be 0 or above, and finite"
+            )
 
     @property
     def elements(self) -> int:
@@ -46,16 +55,16 @@ class TensorSpec:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of one tensor."""
+        """Size of the tensor in bytes."""
         return self.elements * np.dtype(self.dtype).itemsize
 
     @property
     def quantized(self) -> bool:
-        """Whether values are on an integer grid with a scale."""
+        """Whether its values are integers with a scale."""
         return self.dtype in _QUANTIZED and self.scale > 0
 
     def same_layout(self, other: TensorSpec) -> bool:
-        """Equal but for the name; scales are compared as float32, as the wire carries them."""
+        """Whether all but the name is equal; scales as float32, which is what the wire carries."""
         return (
             self.shape == other.shape
             and self.dtype == other.dtype
@@ -94,7 +103,7 @@ def quantize(real: NDArray[np.floating[Any]], spec: TensorSpec) -> NDArray[Any]:
 
 
 def dequantize(values: NDArray[Any], spec: TensorSpec) -> NDArray[np.float32]:
-    """Reals of a tensor's values; any shape, which is kept."""
+    """The real numbers of a tensor's values, in the same shape."""
     if not spec.quantized:
         return np.asarray(values, dtype=np.float32)
     steps = np.asarray(values, dtype=np.int32) - spec.zero_point
@@ -109,7 +118,7 @@ def batch_bytes(batch: NDArray[Any], spec: TensorSpec) -> bytes:
         batch: dtype of the tensor and `k * elements` values, in any shape.
 
     Raises:
-        TensorError: another dtype (nothing is cast silently) or a part of a tensor.
+        TensorError: another dtype, since nothing is cast silently, or not whole samples.
     """
     if batch.dtype != np.dtype(spec.dtype):
         raise TensorError(f"got {batch.dtype} for tensor {spec.name!r} of {spec.dtype}")
@@ -129,7 +138,7 @@ def batch_from_bytes(raw: bytes, spec: TensorSpec) -> NDArray[Any]:
 
 
 def activate(real: NDArray[np.float32], activation: str | None) -> NDArray[np.float32]:
-    """Apply a model's last function on the host; None leaves the values alone.
+    """Apply a model's last activation on the host; None leaves the values as they are.
 
     Args:
         real: (k, ...); softmax runs over the last axis.
@@ -144,10 +153,10 @@ def activate(real: NDArray[np.float32], activation: str | None) -> NDArray[np.fl
         powers = np.exp(real - real.max(axis=-1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=-1, keepdims=True), dtype=np.float32)
     if activation == "sigmoid":
-        # The form that overflows for neither sign.
+        # Written so that neither sign overflows.
         small = np.exp(-np.abs(real))
         return np.asarray(np.where(real >= 0, 1, small) / (1 + small), dtype=np.float32)
-    raise TensorError(f"unknown activation {activation!r}; known: softmax, sigmoid")
+    raise TensorError(f"unknown activation {activation!r}; known: {', '.join(ACTIVATIONS)}")
 
 
 DTYPE_NUMBERS = {name: number for number, name in DTYPES.items()}

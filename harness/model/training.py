@@ -1,4 +1,4 @@
-"""What training left beside a model: its history, and the folder it lies in."""
+"""The training history that lies beside a model."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from harness.model.artifact import list_models, read_manifest
 class History:
     """Values of every metric, one for each epoch or each step; both empty if nothing was trained.
 
-    Series of anything but numbers, such as weights, are not in it.
-
-    What begins with `val_` is of data that was not trained on.
+    Series that are not numbers, such as weights, are left out. Names that begin with `val_` are of
+    the validation set.
     """
 
     epochs: Mapping[str, tuple[float, ...]]
@@ -27,14 +26,14 @@ class History:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
-    """The folder of a model file, and which of its forms the file is."""
+    """The artifact folder that a model file is from, and the file's dtype."""
 
     folder: Path
     dtype: str
 
 
 def find_trained(sha256: str, roots: Iterable[Path]) -> Trained | None:
-    """Where the very file of this hash lies; None if no folder's manifest knows it."""
+    """Find the artifact that has a file of this SHA-256; None if no manifest lists it."""
     for root in roots:
         for name in list_models(root):
             try:
@@ -48,21 +47,25 @@ def find_trained(sha256: str, roots: Iterable[Path]) -> Trained | None:
 
 
 def read_history(folder: Path) -> History:
-    """The history that a folder's manifest names.
+    """Read the history that a folder's manifest names.
 
     Raises:
-        ModelError: there is none, or it is not the file the manifest describes.
+        ModelError: there is none, or it is not the file that the manifest describes.
     """
     where = Where(model=folder.name)
     try:
         entry = read_manifest(folder)["history"]
         content = (folder / entry["file"]).read_bytes()
         if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-            raise ModelError(f"history of {folder} is not that of its manifest", where=where)
+            raise ModelError(
+                f"the history in {folder} is not the file its manifest describes", where=where
+            )
         held = json.loads(content)
         return History(epochs=_series(held["epochs"]), steps=_series(held["steps"]))
     except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"history of {folder} cannot be read: {error!r}", where=where) from error
+        raise ModelError(
+            f"the history in {folder} cannot be read: {error!r}", where=where
+        ) from error
 
 
 def _series(table: Mapping[str, Sequence[object]]) -> dict[str, tuple[float, ...]]:

@@ -149,7 +149,7 @@ def first_difference(
         ModelError: the golden has other operators than the board's model.
     """
     model = golden or opened.artifact
-    reference = TflmInterpreter(model, keep_tensors=True)
+    reference = TflmInterpreter(model.content, name=model.name, keep_tensors=True)
     operators = _same_operators(opened.artifact, model)
     chosen = _first_wrong(opened, reference) if sample is None else sample
     checksums = opened.dut.step_checksums(chosen)

@@ -80,7 +80,7 @@ class TflmModel:
         clock_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         self._clock_ns = clock_ns
-        self._interpreter = TflmInterpreter(artifact)
+        self._interpreter = TflmInterpreter(artifact.content, name=artifact.name)
         self._spec = artifact.inputs[0]
         self._faults = faults
         self._invokes = 0

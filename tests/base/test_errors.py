@@ -79,12 +79,13 @@ TEXTS = {
     "rebooted": (
         BoardRebooted(where=WHERE, in_flight="RUN"),
         f"board rebooted during RUN {PLACE}.\n"
-        "Look at its supply, its watchdog and its fault handler's last words.",
+        "Check its power supply, its watchdog and the output of its fault handler.",
     ),
     "stale": (
         StaleFirmware(where=WHERE, field="build id", expected="aa", actual="bb"),
-        f"board runs other firmware: build id is bb, built was aa {PLACE}.\n"
-        "Another firmware was loaded, or another model: build and load this one again.",
+        f"board runs different firmware than the one just built: build id is bb, "
+        f"expected aa {PLACE}.\n"
+        "It holds other firmware or another model: build and upload this one again.",
     ),
     "model": (ModelError("corrupt"), "corrupt."),
     "tensor": (TensorError("NaN", where=Where(model="sine")), "NaN (model sine)."),
@@ -139,6 +140,6 @@ def test_slower_than_baseline_names_ratio_rule_and_the_way_out() -> None:
         where=WHERE, ratio=1.05, low=1.04, high=1.06, rule="ratio 1.05, of 5", baseline="run abc"
     )
     assert str(error) == (
-        f"1.05 times its baseline, run abc {PLACE}.\nRatio 1.05, of 5.\nIf it is meant to be so, "
+        f"1.05 times its baseline, run abc {PLACE}.\nRatio 1.05, of 5.\nIf this is intended, "
         "make this run the baseline: hil baseline save --replace"
     )

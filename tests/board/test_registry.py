@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fakes.toml_values import VALUES
+from hypothesis import given
+from hypothesis import strategies as st
 
-from harness.board.registry import Emulator, load_registry, parse_board
+from harness.board.registry import Board, Emulator, load_registry, parse_board
 from harness.errors import RigError, UnknownName
 
 TABLE = {
@@ -52,15 +57,29 @@ QEMU = {"machine": "m", "icount_shift": 7}
 @pytest.mark.parametrize(
     "change, named",
     [
-        ({"clok_hz": 1, "a": 2}, "board b: unknown keys a, clok_hz"),
-        ({"id": "c"}, "unknown keys id"),
+        ({"clok_hz": 1, "a": 2}, "b.a is not a known key.*(?s:.)*b.clok_hz is not .* clock_hz"),
+        ({"id": "c"}, "b.id is not a known key"),
         ({"attachment": "jtag"}, "attachment 'jtag'"),
         ({"runtimes": []}, r"runtimes \(\)"),
         ({"runtimes": ["onnx"]}, "onnx"),
         ({"attachment": "emulator"}, "exactly the emulated boards"),
         ({"emulator": QEMU}, "exactly the emulated boards"),
-        ({"attachment": "emulator", "emulator": {"machine": "m"}}, "board b: .*icount_shift"),
-        ({"attachment": "emulator", "emulator": {**QEMU, "cpu": 1}}, "board b: .*cpu"),
+        (
+            {"attachment": "emulator", "emulator": {"machine": "m"}},
+            "b.emulator.icount_shift is missing",
+        ),
+        ({"attachment": "emulator", "emulator": {**QEMU, "cpu": 1}}, "b.emulator.cpu is not a"),
+        ({"emulator": {**QEMU, "icount_shift": 11}}, "b.emulator: icount_shift must be 0 to 10"),
+        ({"clock_hz": 64e6}, "b.clock_hz must be an integer, not the float 64000000.0"),
+        ({"clock_hz": True}, "b.clock_hz must be an integer, not the boolean true"),
+        ({"baud": 0}, "b: baud must be above 0, not 0"),
+        ({"runtimes": "tflm"}, 'b.runtimes must be an array, not the string "tflm"'),
+        (
+            {"runtimes": ["tflm", 1]},
+            "b.runtimes entry 2 must be a printable string, not the integer 1",
+        ),
+        ({"usb": ["2341:805A"]}, "USB id '2341:805A' is not VID:PID in lower-case hex"),
+        ({"env": {"tflm": []}}, "b.env.tflm must be a printable string, not an array of 0"),
     ],
 )
 def test_wrong_table_is_refused_and_names_the_board(change, named: str) -> None:
@@ -70,12 +89,32 @@ def test_wrong_table_is_refused_and_names_the_board(change, named: str) -> None:
 
 @pytest.mark.parametrize("key", ["description", "attachment", "mcu", "clock_hz", "runtimes"])
 def test_missing_key_is_refused_and_named(key: str) -> None:
-    with pytest.raises(RigError, match=f"board b: .*{key}"):
+    with pytest.raises(RigError, match=f"b.{key} is missing"):
         parse_board("b", {name: value for name, value in TABLE.items() if name != key})
 
 
 def test_file_that_is_not_toml_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "boards.toml"
     path.write_text("[virtual\n")
-    with pytest.raises(RigError, match="boards.toml is not TOML"):
+    with pytest.raises(RigError, match="boards.toml: not TOML"):
+        load_registry(path)
+
+
+KEYS = st.sampled_from([item.name for item in fields(Board)]) | st.text(max_size=5)
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=4))
+def test_any_table_is_a_board_or_an_error_that_names_the_file(change: dict[str, Any]) -> None:
+    try:
+        board = parse_board("b", {**TABLE, **change}, "boards.toml")
+        assert isinstance(board, Board)
+    except RigError as error:
+        assert str(error).startswith("boards.toml: b")
+        assert str(error).replace("\n", "").isprintable()
+
+
+def test_wrong_boards_file_is_refused_by_file_and_key(tmp_path: Path) -> None:
+    path = tmp_path / "boards.toml"
+    path.write_text("[left]\ndescription = 5\n")
+    with pytest.raises(RigError, match=f"boards file {path}: left.* must be a printable string"):
         load_registry(path)

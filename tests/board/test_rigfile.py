@@ -2,8 +2,12 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fakes.toml_values import VALUES, written
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.board.registry import Registry, load_registry
 from harness.board.rigfile import Deadlines, RigFile, load_rig, parse_rig
@@ -67,19 +71,48 @@ def test_quarantine_covers_tests_by_pattern_and_board(registry: Registry) -> Non
     "text, named",
     [
         ("[boards", "not TOML"),
-        ("[ports]", "unknown tables ports"),
-        ("[boards]\nleft = 1", "board left: not a table"),
-        ("[boards.left]", "unknown board 'left'; known: .*qemu-m4"),
+        ("[ports]", "ports is not a known key .known: boards, quarantine"),
+        ("[boards]\nleft = 1", "boards.left must be a table, not the integer 1"),
+        ("[boards.left]", "boards.left.kind: unknown board 'left'; known: .*qemu-m4"),
         ('[boards.left]\nkind = "qemu"', "unknown board 'qemu'"),
-        ("[boards.qemu-m4]\nserial = 1", "board qemu-m4: unknown keys serial"),
+        (
+            "[boards.qemu-m4]\nserial = 1",
+            "boards.qemu-m4.serial is not a known key .did you mean serial_number",
+        ),
         ('[boards.qemu-m4]\nport = "a"\nserial_number = "b"', "serial_number or port, not both"),
-        ("[boards.qemu-m4.deadlines]\nport_s = 0", "deadline port_s must be a positive"),
-        ("[boards.qemu-m4.deadlines]\nport = 1", "board qemu-m4: unknown keys port"),
+        (
+            "[boards.qemu-m4.deadlines]\nport_s = 0",
+            "boards.qemu-m4.deadlines: port_s must be above 0, not 0",
+        ),
+        (
+            "[boards.qemu-m4.deadlines]\nport = 1",
+            "boards.qemu-m4.deadlines.port is not a known key .did you mean port_s",
+        ),
         (
             '[boards.virtual]\nport = "p"\n[boards.qemu-m4]\nport = "p"',
             "boards virtual and qemu-m4 have the same port p",
         ),
         ('[[quarantine]]\nboard = "qemu-m4"', "quarantine entry 1: .*reason"),
+        (
+            "[boards.qemu-m4]\nserial_number = 12345",
+            "boards.qemu-m4.serial_number must be a printable string, not the integer 12345",
+        ),
+        (
+            "[boards.qemu-m4]\nbudget_us = 5",
+            "boards.qemu-m4.budget_us must be a table, not the integer 5",
+        ),
+        (
+            "[boards.qemu-m4.budget_us]\nsine = true",
+            "boards.qemu-m4.budget_us.sine must be a number, not the boolean true",
+        ),
+        ("[boards.qemu-m4.budget_us]\nsine = -1", "budget_us.sine must be above 0, not -1"),
+        ("[boards.qemu-m4.budget_us]\nsine = nan", "budget_us.sine must be a number"),
+        ('[boards.qemu-m4]\nport = ""', "boards.qemu-m4: .*port .*must not be empty"),
+        ('[boards."../x"]\nkind = "qemu-m4"', "a board's name may have letters"),
+        (
+            '[[quarantine]]\nboard = "virtual"\nreason = "r"\nsince = 2026-01-01T10:00:00',
+            "quarantine entry 1: since must be a date, not the date-time 2026-01-01 10:00:00",
+        ),
         (
             '[[quarantine]]\nboard = "x"\nreason = "r"\nsince = 2026-01-01',
             "unknown board 'x'",
@@ -113,3 +146,69 @@ def test_absent_rig_file_is_named(registry: Registry, tmp_path: Path) -> None:
 
 def test_no_rig_file_is_an_empty_rig(registry: Registry) -> None:
     assert load_rig(None, registry) == RigFile()
+
+
+@pytest.mark.parametrize(
+    "content, named",
+    [
+        (b"a = '\0'", "not TOML"),
+        (b"a = '\xff'", "utf-8"),
+        (b"a = " + b"[" * 100_000, "nested too deeply"),
+        (b"a = 0" + b".a" * 100_000, "line 1 has more than 200 dots"),
+        (b"#" * 50_000_000, "larger than 1000000 bytes"),
+        (b"[boards.'\x1b[2J']", "not TOML: .*x1b"),
+        (b'[boards."\\u001b[2J"]', r"boards.*u001b\[2J"),
+    ],
+)
+def test_hostile_rig_file_is_refused_by_name_and_nothing_of_it_is_printed_raw(
+    content: bytes, named: str, registry: Registry, tmp_path: Path
+) -> None:
+    path = tmp_path / "rig.toml"
+    path.write_bytes(content)
+    with pytest.raises(RigError, match=f"rig file {path}.*{named}") as refused:
+        load_rig(path, registry)
+    assert str(refused.value).isprintable() and len(str(refused.value)) < 1200
+
+
+@pytest.mark.parametrize("place", ["/dev/zero", "folder"])
+def test_what_is_no_file_is_refused_by_name(place: str, registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(RigError, match=f"rig file .*{place}"):
+        load_rig(tmp_path / place, registry)
+
+
+PLACES = (
+    *("boards", "quarantine", "boards.virtual", "other"),
+    *(f"boards.virtual.{name}" for name in ("id", "kind", "serial_number", "port", "x")),
+    *(f"boards.virtual.{name}" for name in ("power_cycle", "deadlines", "budget_us")),
+    *("boards.virtual.deadlines.port_s", "boards.virtual.budget_us.sine"),
+)
+ENTRY = {"board": "virtual", "reason": "r", "since": date(2026, 1, 1)}
+
+
+def refused_or_read(text: str) -> None:
+    try:
+        assert isinstance(parse_rig(text, load_registry(), Path("rig.toml")), RigFile)
+    except RigError as error:
+        assert str(error).startswith("rig file rig.toml: ")
+        assert str(error).replace("\n", "").isprintable()
+
+
+@given(st.sampled_from(PLACES), VALUES)
+def test_any_value_at_any_key_is_a_rig_or_an_error_that_names_the_file(
+    place: str, value: Any
+) -> None:
+    refused_or_read(f"{place} = {written(value)}")
+
+
+@given(st.sampled_from([*ENTRY, "test", "x"]), VALUES)
+def test_any_value_in_a_quarantine_is_read_or_refused_by_name(key: str, value: Any) -> None:
+    refused_or_read(f"quarantine = [{written({**ENTRY, key: value})}]")
+
+
+def test_the_error_that_the_docs_show_is_the_one_given(registry: Registry) -> None:
+    text = "[boards.nano33ble]\nserial_number = 12345"
+    with pytest.raises(RigError) as refused:
+        parse_rig(text, registry, Path("rig.toml"))
+    shown = refused.value.what.removeprefix("rig file rig.toml: ")
+    assert f"`{shown}`" in (ROOT / "docs" / "rig.md").read_text()

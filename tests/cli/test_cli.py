@@ -144,7 +144,7 @@ def test_a_sick_rig_has_an_exit_status_of_its_own(hil):
 def test_stale_firmware_has_an_exit_status_of_its_own(hil):
     done = hil("infer", "1", "--board", "virtual", "--port", "virtual:?wrong_model=1")
     assert done.returncode == Outcome.STALE.exit_status
-    assert "board runs other firmware" in done.stderr
+    assert "board runs different firmware" in done.stderr
 
 
 def measured(csv: Path) -> list[tuple[str, str]]:
@@ -380,7 +380,7 @@ def test_layers_are_written_as_pictures_where_asked(hil, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("layers", "sine"), "no layer of this model is a picture"),
+        (("layers", "sine"), "no layer of this model has feature maps"),
         (("layers", "filters", "--sample", "256"), "no sample 256: goldens are 0 to 255"),
         (("build", "--model", "fashion_dnn_int8"), "runtime aot has no operator SOFTMAX"),
     ],

@@ -128,6 +128,22 @@ def test_the_pinned_library_is_known_to_ignore_scales() -> None:
     assert pinned_library(ini, "qemu-m4-tflm").cannot == (PER_CHANNEL_DENSE,)
 
 
+@pytest.mark.parametrize(
+    "line, named",
+    [
+        ('arduino = "yes"', r'"Lib_X@1.2.3".arduino must be true or false, not the string "yes"'),
+        ('canot = ["x"]', r'"Lib_X@1.2.3".canot is not a known key .did you mean cannot'),
+    ],
+)
+def test_wrong_libraries_file_is_refused_by_file_and_key(
+    line: str, named: str, tmp_path: Path
+) -> None:
+    libraries = tmp_path / "libraries.toml"
+    libraries.write_text(f'["Lib_X@1.2.3"]\n{line}\n')
+    with pytest.raises(RigError, match=f"libraries file {libraries}: {named}"):
+        pinned_library("[env:a]\nlib_deps = some/Lib_X@1.2.3\n", "a", libraries)
+
+
 def test_only_the_kernels_of_the_operators_are_compiled(tmp_path: Path) -> None:
     tree = made(tmp_path, SOURCES)
     added = [name[2:-1] for name in source_filter(tree, ("CONV_2D",)) if name.startswith("+")]

@@ -67,7 +67,7 @@ def test_board_says_who_it_is(board, client, sine):
 
 
 def test_inferences_answer_the_golden_output_and_take_time(client, sine):
-    golden = TflmInterpreter(sine)
+    golden = TflmInterpreter(sine.content, name=sine.name)
     spec, output = sine.inputs[0], sine.outputs[0]
     for value in (0x00, 0x25, 0x7F, 0x80, 0xFF):
         assert client.load(bytes((value,))) == ["m-load-done"]

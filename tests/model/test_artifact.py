@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from harness.errors import ModelError, UnknownName
-from harness.model.artifact import default_dtype, derive, find_artifact, list_models, load_artifact
-from harness.model.goldens import Bounds, Probe
+from harness.model.artifact import default_dtype, find_artifact, list_models, load_artifact
+from harness.model.goldens import Bounds, Probe, derive
 
 INPUTS = np.array([[-128], [0], [127]], dtype=np.int8)
 

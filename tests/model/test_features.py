@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.errors import ModelError
-from harness.model.features import drawn_input, layer_outputs, save_pictures, see
+from harness.model.features import drawn_input, layer_maps, layer_outputs, save_pictures
 from harness.model.resolve import resolve_model
 from harness.project import find_project
 
@@ -46,7 +46,7 @@ def test_pictures_of_a_golden_input_are_written_in_the_order_of_the_layers(tmp_p
 
 def test_what_is_seen_of_a_golden_input_is_named_and_in_real_numbers() -> None:
     model = resolve_model("fashion_cnn-8", ARTIFACTS)
-    seen = see(model, 0)
+    seen = layer_maps(model, 0)
     assert seen.source.startswith("litert ") and seen.source.endswith(" no delegates")
     assert seen.label == model.labels[model.goldens.labels[0]] == "Ankle boot"
     assert seen.sample.shape == (28, 28, 1)
@@ -57,7 +57,7 @@ def test_what_is_seen_of_a_golden_input_is_named_and_in_real_numbers() -> None:
 
 
 def test_input_that_is_no_picture_is_not_seen() -> None:
-    seen = see(resolve_model("sine", ARTIFACTS), 0)
+    seen = layer_maps(resolve_model("sine", ARTIFACTS), 0)
     assert seen.sample is None and seen.label is None and seen.layers == ()
 
 
@@ -75,7 +75,7 @@ def test_sample_that_is_not_there_is_refused(tmp_path: Path, number: int) -> Non
 
 def test_model_without_pictures_or_goldens_is_refused(tmp_path: Path) -> None:
     sine = resolve_model("sine", ARTIFACTS)
-    with pytest.raises(ModelError, match="no layer of this model is a picture"):
+    with pytest.raises(ModelError, match="no layer of this model has feature maps"):
         save_pictures(sine, 0, tmp_path)
     with pytest.raises(ModelError, match="no golden inputs"):
         save_pictures(replace(sine, goldens=None), 0, tmp_path)

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from harness.model.png import FRAME, LEAST_SIDE, grid, picture, png, shades
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3), (4, 7, 3)])
-def test_another_reader_sees_the_pixels_written(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    reader = pytest.importorskip("PIL.Image", reason="Pillow is in the [train] extra")
+def test_pixels_written_come_back(tmp_path: Path, shape: tuple[int, ...]) -> None:
     pixels = np.random.default_rng(3).integers(0, 256, shape).astype(np.uint8)
     path = tmp_path / "picture.png"
     path.write_bytes(png(pixels))
-    with reader.open(path) as image:
+    with Image.open(path) as image:
         assert image.size == (shape[1], shape[0])
         assert image.mode == ("L" if len(shape) == 2 else "RGB")
         np.testing.assert_array_equal(np.asarray(image), pixels)

@@ -47,7 +47,7 @@ def test_series_of_weights_is_not_a_curve() -> None:
 def test_changed_or_absent_history_is_refused(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(ARTIFACTS / "sine", tmp_path / "sine"))
     (folder / "history.json").write_text('{"epochs": {"loss": [0.0]}, "steps": {}}')
-    with pytest.raises(ModelError, match="not that of its manifest"):
+    with pytest.raises(ModelError, match="not the file its manifest describes"):
         read_history(folder)
     (folder / "history.json").unlink()
     with pytest.raises(ModelError, match="cannot be read"):

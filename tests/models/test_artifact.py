@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.model.goldens import derive
+from harness.model.graph import read_graph
+from harness.model.tensor import TensorSpec, dequantize
 from models import artifact, goldens
 from models.catalogue import find
-from models.interpret import dequantize, litert, quantize, tflm
-from models.tflite_file import Tensor, summarize
+from models.interpret import litert, tflm
 
 MANIFESTS = sorted(artifact.DEFAULT_OUTPUT.glob("*/manifest.json"))
 each_artifact = pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.parent.name)
@@ -55,12 +57,12 @@ def test_manifest_repeats_what_the_files_say(path: Path) -> None:
         if not file.exists() and entry["size_bytes"] > artifact.COMMITTED_BYTES:
             continue
         content = file.read_bytes()
-        summary = summarize(content)
+        graph = read_graph(content, name=file.stem)
         assert entry["size_bytes"] == len(content)
-        assert entry["operators"] == list(summary.operators)
-        assert entry["macs"] == summary.macs
-        assert entry["inputs"][0]["shape"] == list(summary.inputs[0].shape)
-        assert entry["outputs"][0]["scale"] == summary.outputs[0].scale
+        assert entry["operators"] == [operator.kind for operator in graph.operators]
+        assert entry["macs"] == graph.macs
+        assert entry["inputs"][0]["shape"] == list(graph.inputs[0].shape)
+        assert (entry["outputs"][0]["scale"] or 0.0) == graph.outputs[0].scale
 
 
 @each_artifact
@@ -118,10 +120,10 @@ def stored_goldens(path: Path) -> goldens.Goldens:
     with np.load(path.parent / table["file"]) as stored:
         arrays = {name: stored[name] for name in stored.files}
     if table["bases"] is not None:
-        arrays["int8_inputs"] = goldens.derive(arrays.pop("int8_bases"), table["count"])
+        arrays["int8_inputs"] = derive(arrays.pop("int8_bases"), table["count"])
     if "float_outputs" not in arrays:
         whole = (path.parent / manifest["dtypes"]["float32"]["file"]).read_bytes()
-        tensor = Tensor(**manifest["dtypes"]["int8"]["inputs"][0])
+        tensor = TensorSpec(**manifest["dtypes"]["int8"]["inputs"][0])
         arrays["float_outputs"] = litert(whole)(dequantize(arrays["int8_inputs"], tensor))
     absent = {"truth": None, "labels": None, "logits_outputs": None}
     return goldens.Goldens(**{**absent, **arrays})
@@ -141,13 +143,13 @@ def test_goldens_are_what_tflite_micro_computes(path: Path) -> None:
 def test_goldens_are_within_the_stated_bounds(path: Path) -> None:
     manifest = read(path)
     recipe = find(manifest["recipe"])
-    summaries = {
-        form: summarize((path.parent / manifest["dtypes"][form]["file"]).read_bytes())
+    graphs = {
+        form: read_graph((path.parent / manifest["dtypes"][form]["file"]).read_bytes(), name=form)
         for form in manifest["goldens"]["outputs"]
     }
     activation = recipe.head_of(manifest["variant"]).activation
-    found = goldens.errors(recipe, stored_goldens(path), summaries, activation)
-    assert set(found) == set(summaries)
+    found = goldens.errors(recipe, stored_goldens(path), graphs, activation)
+    assert set(found) == set(graphs)
     goldens.check(recipe.bounds[manifest["variant"]], found)
 
 
@@ -205,6 +207,14 @@ def test_seed_variant_and_schedule_each_change_the_recipe_hash() -> None:
     assert len(hashes) == 8
 
 
+def test_hash_changes_with_code_and_not_with_comments_and_docstrings() -> None:
+    code = artifact._code("def f():\n    return 1\n")
+    assert code == artifact._code(
+        '"""About."""\nX = 0  # Why.\n\ndef f():\n    """A\n    B."""\n    return 1\n'
+    ).removeprefix("X = 0\n")
+    assert code != artifact._code("def f():\n    return 2\n")
+
+
 def test_hash_covers_what_a_recipe_imports_and_nothing_that_only_prints() -> None:
     used = artifact._with_imports("models.horse_or_human")
     assert {"models.drawings", "models.folders", "models.training", "models.recipe"} <= used
@@ -250,13 +260,6 @@ def test_packing_the_same_goldens_twice_gives_the_same_bytes() -> None:
         labels=None,
     )
     assert goldens.pack(golden, None) == goldens.pack(golden, None)
-
-
-def test_halves_are_quantized_away_from_zero_and_ends_saturate() -> None:
-    tensor = Tensor(name="x", shape=(1, 1), dtype="int8", scale=1.0, zero_point=0)
-    real = np.array([0.5, -0.5, 2.5, -2.5, 1000, -1000], np.float32)
-    assert quantize(real, tensor).tolist() == [1, -1, 3, -3, 127, -128]
-    assert dequantize(quantize(real, tensor), tensor).dtype == np.float32
 
 
 def test_broken_bound_is_named_with_its_value() -> None:

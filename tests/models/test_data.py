@@ -122,7 +122,6 @@ def test_filters_by_hand_on_a_single_bright_pixel() -> None:
 
 
 def test_drawings_are_the_same_for_the_same_seed(tmp_path: Path) -> None:
-    pytest.importorskip("PIL", reason="Pillow is in the [train] extra")
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         drawings.draw_set(tmp_path / name, drawings.CATS_AND_DOGS, count=3, seed=seed)
     files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.png"))
@@ -135,7 +134,6 @@ def test_drawings_are_the_same_for_the_same_seed(tmp_path: Path) -> None:
 
 
 def test_synthetic_set_is_drawn_once_and_said_to_be_synthetic(tmp_path: Path) -> None:
-    pytest.importorskip("PIL", reason="Pillow is in the [train] extra")
     said: list[str] = []
     request = Request(variant="96", seed=5, say=said.append)
     folder = drawings.folder_for(request, "horse", {"horses": drawings.horse}, tmp_path)

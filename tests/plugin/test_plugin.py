@@ -100,7 +100,9 @@ def test_a_board_that_breaks_is_one_error_and_the_rest_is_skipped(run, fault, sa
 def test_firmware_of_another_model_is_refused(run):
     result = run("--board", "virtual", "--hil-port", "virtual:?wrong_model=1")
     result.assert_outcomes(errors=1, skipped=4)
-    result.stdout.fnmatch_lines(["*board runs other firmware: model SHA-256 is*"])
+    result.stdout.fnmatch_lines(
+        ["*board runs different firmware than the one just built: model SHA-256 is*"]
+    )
 
 
 def test_retries_are_counted_and_shown(run):

@@ -108,4 +108,4 @@ def test_a_board_run_loads_neither_tensorflow_nor_pandas() -> None:
 
 def test_command_line_and_plugin_load_no_drawing_before_a_report_is_asked_for() -> None:
     loaded = loaded_by("harness.cli", "harness.plugin", "harness.report.page")
-    assert loaded & {"matplotlib", "jinja2", "scipy"} == set()
+    assert loaded & {"matplotlib", "jinja2", "scipy", "PIL"} == set()

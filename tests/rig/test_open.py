@@ -152,7 +152,7 @@ def test_a_library_that_ignores_all_scales_but_the_first_is_caught_and_its_kerne
     ignoring = replace(dense, content=first_scales_only(dense.content))
     inputs = checks_for(sine).inputs
     golden, board = (
-        run_batch(TflmInterpreter(model), inputs, dense.inputs[0]).reading
+        run_batch(TflmInterpreter(model.content, name=model.name), inputs, dense.inputs[0]).reading
         for model in (dense, ignoring)
     )
     compared = compare(spec=dense.outputs[0], board=board, golden=golden, repeated=(board, board))

@@ -106,7 +106,7 @@ def test_every_operator_of_the_model_is_in_one_step(opened) -> None:
 
 def test_every_step_writes_what_tflm_on_the_host_does(opened) -> None:
     sample = opened.checks.inputs[:1]
-    golden = TflmInterpreter(opened.artifact, keep_tensors=True)
+    golden = TflmInterpreter(opened.artifact.content, name=opened.artifact.name, keep_tensors=True)
     golden.run(sample.reshape(opened.artifact.inputs[0].shape))
     operators = read_operators(opened.artifact)
     checksums = opened.dut.step_checksums(sample)
@@ -173,7 +173,7 @@ def test_an_operator_that_differs_fails_the_command(tmp_path, capsys) -> None:
 
 
 def _tensor(model: Artifact, sample: np.ndarray, index: int) -> np.ndarray:
-    interpreter = TflmInterpreter(model, keep_tensors=True)
+    interpreter = TflmInterpreter(model.content, name=model.name, keep_tensors=True)
     interpreter.run(sample.reshape(model.inputs[0].shape))
     return interpreter.tensor(index)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from harness.errors import HilError
 from harness.measure.tables import LatencyRow
 from harness.model.artifact import load_artifact
-from harness.model.features import SEEING, Layer, SeenLayers, drawn_input, see
+from harness.model.features import MAP_OPERATORS, Layer, LayerMaps, drawn_input, layer_maps
 from harness.model.png import grid, png
 from harness.model.training import Trained, find_trained
 
@@ -87,15 +87,15 @@ def feature_maps(rows: Iterable[LatencyRow], roots: Sequence[Path]) -> FeatureMa
         name = f"{found.folder.name} {found.dtype}"
         try:
             artifact = load_artifact(found.folder, found.dtype)
-            if SEEING.isdisjoint(artifact.operators):
+            if MAP_OPERATORS.isdisjoint(artifact.operators):
                 continue
-            seen = see(artifact, SAMPLE)
+            maps = layer_maps(artifact, SAMPLE)
         except HilError as error:
             absent[error.what].append(name)
             continue
-        if seen.layers:
-            sources[seen.source] = None
-            alike.setdefault(shown(seen), []).append(name)
+        if maps.layers:
+            sources[maps.source] = None
+            alike.setdefault(shown(maps), []).append(name)
     says = [
         f"Computed by {source} on the machine that made this page, not by a board."
         for source in sources
@@ -116,10 +116,10 @@ def _files(rows: Iterable[LatencyRow], roots: Sequence[Path]) -> Iterable[Traine
 
 
 def shown(
-    seen: SeenLayers, most_bytes: int = MOST_BYTES
+    found: LayerMaps, most_bytes: int = MOST_BYTES
 ) -> tuple[tuple[MapPicture, ...], tuple[str, ...]]:
     """Pictures in the order of the layers, and what was left out to keep the page small."""
-    everything = [*_input(seen), *(_layer(layer) for layer in seen.layers)]
+    everything = [*_input(found), *(_layer(layer) for layer in found.layers)]
     drawings = fitted(everything, most_bytes)
     pairs = list(zip(everything, drawings, strict=True))
     missing = [f"{maps.title} ({_size(maps.values)})" for maps, made in pairs if made is None]
@@ -127,11 +127,11 @@ def shown(
     return tuple(_view(maps, made) for maps, made in pairs if made is not None), says
 
 
-def _input(seen: SeenLayers) -> tuple[Maps, ...]:
-    if seen.sample is None:
+def _input(found: LayerMaps) -> tuple[Maps, ...]:
+    if found.sample is None:
         return ()
-    title = f"Golden input {SAMPLE}" + (f": {seen.label}" if seen.label else "")
-    return (Maps(title=title, values=seen.sample, is_input=True),)
+    title = f"Golden input {SAMPLE}" + (f": {found.label}" if found.label else "")
+    return (Maps(title=title, values=found.sample, is_input=True),)
 
 
 def _layer(layer: Layer) -> Maps:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from fakes import described, nights
 
-from harness.model.features import Layer, SeenLayers
+from harness.model.features import Layer, LayerMaps
 from harness.model.resolve import resolve_model
 from harness.report.figures.features import (
     MOST_BYTES,
@@ -49,8 +49,8 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
 
 def seen(
     *layers: np.ndarray, sample: np.ndarray | None = None, label: str | None = None
-) -> SeenLayers:
-    return SeenLayers(
+) -> LayerMaps:
+    return LayerMaps(
         source="litert",
         sample=sample,
         label=label,
