@@ -1,4 +1,4 @@
-"""`python -m models`: list recipes, train one."""
+"""`python -m models`: list recipes, train one, explore the loss of a guess."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from models import loss
 from models.artifact import DEFAULT_OUTPUT, is_current, recipe_sha256
 from models.catalogue import UnknownName, find, recipes
 from models.recipe import DataError, Recipe, Request
+
+MOST_STEPS = 100_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit code 2: a name nobody declared; 1: training failed."""
     options = _parser().parse_args(arguments)
     try:
+        if options.command == "loss":
+            return _loss(options)
         return _list(options.ids) if options.command == "list" else _train(options)
     except UnknownName as error:
         print(f"error: {error}", file=sys.stderr)
@@ -48,7 +53,49 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--if-changed", action="store_true", help="do nothing when the artifact is current"
     )
+    guessing = commands.add_parser(
+        "loss", help="how wrong a guess of y = w x + b is, and the way down"
+    )
+    guessing.add_argument("--w", type=_number, default=3.0, help="the slope guessed")
+    guessing.add_argument("--b", type=_number, default=-1.0, help="the intercept guessed")
+    guessing.add_argument("--rate", type=_number, default=0.09, help="learning rate of the descent")
+    guessing.add_argument("--steps", type=_count, default=50, metavar="N")
+    guessing.add_argument("--output", type=Path, metavar="FILE", help="figure, PNG or SVG")
     return parser
+
+
+def _number(text: str) -> float:
+    try:
+        return loss.finite(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= MOST_STEPS:
+        raise argparse.ArgumentTypeError(f"{text} is not between 1 and {MOST_STEPS}")
+    return number
+
+
+def _loss(options: argparse.Namespace) -> int:
+    path = loss.descend(options.w, options.b, rate=options.rate, steps=options.steps)
+    for text in loss.report(options.w, options.b, path, options.rate):
+        print(text)
+    if options.output is not None:
+        try:
+            loss.draw(options.w, options.b, path, options.output)
+        except (OSError, ValueError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        print(f"wrote {options.output}")
+    if not path.diverged:
+        return 0
+    print(
+        f"error: the loss grows: take a learning rate above 0 and below {loss.largest_rate():.3f}",
+        file=sys.stderr,
+    )
+    return 1
 
 
 def _list(ids: bool) -> int:
