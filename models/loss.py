@@ -189,10 +189,8 @@ def _span(values: Array, least_at: float) -> Array:
 
 
 def _x() -> Array:
-    given: Array = X[:, 0].astype(np.float64)
-    return given
+    return np.asarray(X[:, 0], dtype=np.float64)
 
 
 def _y() -> Array:
-    wanted: Array = line(X)[:, 0].astype(np.float64)
-    return wanted
+    return np.asarray(line(X)[:, 0], dtype=np.float64)
