@@ -185,7 +185,8 @@ def _draw_surface(axes: Any, w: float, b: float, path: Descent) -> None:
 def _span(values: Array, least_at: float) -> Array:
     low, high = min(values.min(), least_at), max(values.max(), least_at)
     half = max(0.65 * (high - low), 0.8)
-    return (low + high) / 2 + np.linspace(-half, half, 121)
+    around: Array = (low + high) / 2 + np.linspace(-half, half, 121)
+    return around
 
 
 def _x() -> Array:
