@@ -9,6 +9,7 @@ from harness.errors import ModelError, TensorError, Where
 from harness.model.artifact import MANIFEST, Artifact, find_artifact, load_artifact
 from harness.model.goldens import Bounds
 from harness.model.interpreters import LiteRtInterpreter, tensor_spec
+from harness.project import find_project
 
 
 def inspect_model(path: Path) -> Artifact:
@@ -63,18 +64,21 @@ def _has_per_channel_dense(content: bytes) -> bool:
     return False
 
 
-def resolve_model(name: str, root: Path, runtime: str | None = None) -> Artifact:
+def resolve_model(name: str, root: Path | None = None, runtime: str | None = None) -> Artifact:
     """What a user may call a model: a name that `find_artifact` knows, or the path of a `.tflite`.
 
     A file that lies in an artifact folder comes with its manifest and goldens. A model's name means
     the form that the runtime runs.
+
+    Args:
+        root: folder of the artifacts; the project's own if None.
 
     Raises:
         UnknownName, ModelError: as `find_artifact` and `inspect_model`.
     """
     path = Path(name)
     if path.suffix != ".tflite":
-        return find_artifact(root, name, runtime)
+        return find_artifact(root or find_project().artifacts, name, runtime)
     if (path.parent / MANIFEST).is_file():
         dtype = path.stem.removeprefix(f"{path.resolve().parent.name}_")
         return load_artifact(path.resolve().parent, dtype)
