@@ -27,7 +27,7 @@ help:
 
 # TFLite Micro is built first: where it cannot be had, nothing is trained in vain.
 bench: tflm setup
-	$(if $(and $(findstring tflm,$(RUNTIME)),$(FLASHED)),$(BIN)/hil build --board $(FLASHED) --runtime tflm $(FROM) > /dev/null)
+	$(if $(and $(findstring tflm,$(RUNTIME)),$(FLASHED)),$(BIN)/hil build --board $(FLASHED) --model sine --runtime tflm $(FROM) > /dev/null)
 	$(BIN)/hil train $(MODEL) --if-changed --output $(TRAINED)
 	$(BIN)/hil bench --board $(BOARD) --model $(TRAINED)/$(MODEL) $(if $(RUNTIME),--runtime $(RUNTIME)) $(FROM)
 
