@@ -1,6 +1,7 @@
 # Two commands do everything on a fresh Debian or Ubuntu machine:
 #   make bench   set up, train, build, run on the emulated Cortex-M4, write reports/latency.csv
 #   make test    the same set-up, then every test
+# make bench RUNTIME=tflm has TFLite Micro in the firmware: PlatformIO fetches it, or it is in TFLM=DIR.
 # And one that takes long and needs clang:
 #   make fuzz    10^7 lives of a board under libFuzzer, ASan and UBSan; the Python side too
 
@@ -12,15 +13,30 @@ PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-ne
 BOARD ?= qemu-m4
 MODEL ?= sine
 TRAINED := .hil/artifacts
+# TFLM=DIR, a folder with TFLite Micro's sources, asks for the runtime by itself.
+TFLM ?=
+RUNTIME ?= $(if $(TFLM),tflm)
+FROM := $(if $(TFLM),--tflm '$(TFLM)')
+FLASHED := $(firstword $(filter-out virtual,$(BOARD)))
+INTERPRETER := tensorflow/lite/micro/micro_interpreter.h
 
-.PHONY: bench test fuzz setup packages lint clean help
+.PHONY: bench test fuzz setup packages tflm clean help
 
 help:
-	@sed -n '1,5s/^# \{0,1\}//p' Makefile
+	@sed -n '1,6s/^# \{0,1\}//p' Makefile
 
-bench: setup
+# TFLite Micro is built first: where it cannot be had, nothing is trained in vain.
+bench: tflm setup
+	$(if $(and $(findstring tflm,$(RUNTIME)),$(FLASHED)),$(BIN)/hil build --board $(FLASHED) --model sine --runtime tflm $(FROM) > /dev/null)
 	$(BIN)/hil train $(MODEL) --if-changed --output $(TRAINED)
-	$(BIN)/hil bench --board $(BOARD) --model $(TRAINED)/$(MODEL)
+	$(BIN)/hil bench --board $(BOARD) --model $(TRAINED)/$(MODEL) $(if $(RUNTIME),--runtime $(RUNTIME)) $(FROM)
+
+# A wrong folder is said before anything is installed.
+tflm:
+	@test -z '$(TFLM)' || test -f '$(TFLM)/$(INTERPRETER)' || test -f '$(TFLM)/src/$(INTERPRETER)' || { \
+	    echo "TFLM=$(TFLM): no TFLite Micro there, neither it nor its src/ has $(INTERPRETER)." >&2; \
+	    echo "Name a PlatformIO or Arduino library of it, or a tree of its sources: docs/tflm.md" >&2; \
+	    exit 2; }
 
 # A page is looked at in a browser. Ubuntu has Chromium as a snap only: there the test takes Chrome,
 # or is skipped, with its reason, outside CI.

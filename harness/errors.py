@@ -294,7 +294,6 @@ class ModelError(HilError):
 class TooLarge(ModelError):
     """The firmware with this model does not fit in `memory`, flash or RAM; sizes in bytes.
 
-
     `needed` is None where the linker says that it does not fit, but not by how much.
     """
 

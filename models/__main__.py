@@ -1,4 +1,4 @@
-"""List the recipes, or train one."""
+"""`python -m models`: list recipes, train one, look at its pictures, explore a loss."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HilError
+from models import loss
 from models.artifact import DEFAULT_OUTPUT, is_current, recipe_sha256
 from models.catalogue import UnknownName, find, recipes
 from models.recipe import DataError, Recipe, Request
+
+MOST_STEPS = 100_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; exit status 2: unknown name, 1: training failed."""
     options = _parser().parse_args(arguments)
     try:
-        return _list(options.ids) if options.command == "list" else _train(options)
+        status: int = options.run(options)
+        return status
     except UnknownName as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -26,42 +29,91 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    listing = commands.add_parser("list", help="list the recipes with variants and schedules")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    listing = commands.add_parser("list", help="the recipes, their variants and schedules")
+    listing.set_defaults(run=_list)
     listing.add_argument(
         "--ids", action="store_true", help="print model, recipe and variant, one line for each"
     )
     train = commands.add_parser("train", help="train a recipe and write its artifact")
-    train.add_argument("name", metavar="NAME", help="the recipe")
-    train.add_argument("--variant", help="which network to train (default: the recipe's)")
-    train.add_argument(
-        "--recipe",
-        dest="schedule",
-        help="training schedule, such as fast or course (default: the recipe's)",
-    )
-    train.add_argument(
-        "--seed", type=int, help="seed of data, weights and shuffling (default: the recipe's)"
-    )
+    train.set_defaults(run=_train)
+    _recipe_arguments(train)
     train.add_argument(
         "--output",
         type=Path,
         default=DEFAULT_OUTPUT,
         help="folder in which to write the model's folder (default: models/artifacts)",
     )
-    train.add_argument(
-        "--data", type=Path, metavar="DIR", help="folder of the data set, if not in a usual place"
-    )
-    train.add_argument("--weights", type=Path, metavar="FILE", help="file of pretrained weights")
+    train.add_argument("--weights", type=Path, metavar="FILE", help="pretrained weights")
     train.add_argument(
         "--if-changed",
         action="store_true",
         help="train only if the recipe or a file of its artifact changed",
     )
+    showing = commands.add_parser(
+        "pictures", help="training pictures, as augmentation changes them"
+    )
+    showing.set_defaults(run=_pictures, weights=None)
+    _recipe_arguments(showing)
+    showing.add_argument("--output", type=Path, metavar="FILE", required=True, help="a PNG")
+    guessing = commands.add_parser(
+        "loss", help="how wrong a guess of y = w x + b is, and the way down"
+    )
+    guessing.set_defaults(run=_loss)
+    guessing.add_argument("--w", type=_number, default=3.0, help="the slope guessed")
+    guessing.add_argument("--b", type=_number, default=-1.0, help="the intercept guessed")
+    guessing.add_argument("--rate", type=_number, default=0.09, help="learning rate of the descent")
+    guessing.add_argument("--steps", type=_count, default=50, metavar="N")
+    guessing.add_argument("--output", type=Path, metavar="FILE", help="figure, PNG or SVG")
     return parser
 
 
-def _list(ids: bool) -> int:
-    if ids:
+def _recipe_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--variant", help="the network; the recipe's default if not given")
+    parser.add_argument("--recipe", dest="schedule", help="the schedule, such as fast or course")
+    parser.add_argument("--seed", type=int, help="seeds the data, the weights and the shuffling")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="where the data lie, if not in the usual places"
+    )
+
+
+def _number(text: str) -> float:
+    try:
+        return loss.finite(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= MOST_STEPS:
+        raise argparse.ArgumentTypeError(f"{text} is not between 1 and {MOST_STEPS}")
+    return number
+
+
+def _loss(options: argparse.Namespace) -> int:
+    path = loss.descend(options.w, options.b, rate=options.rate, steps=options.steps)
+    for text in loss.report(options.w, options.b, path, options.rate):
+        print(text)
+    if options.output is not None:
+        try:
+            loss.draw(options.w, options.b, path, options.output)
+        except (OSError, ValueError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        print(f"wrote {options.output}")
+    if not path.diverged:
+        return 0
+    print(
+        f"error: the loss grows: take a learning rate above 0 and below {loss.largest_rate():.3f}",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def _list(options: argparse.Namespace) -> int:
+    if options.ids:
         for recipe in recipes().values():
             for variant in recipe.variants:
                 print(recipe.model_id(variant), recipe.name, variant)
@@ -79,19 +131,57 @@ def _list(ids: bool) -> int:
     return 0
 
 
-def _train(options: argparse.Namespace) -> int:
+def _wanted(options: argparse.Namespace) -> tuple[Recipe, str, Request]:
+    """The recipe, its schedule, and what is asked of it.
+
+    Raises:
+        UnknownName: no such recipe, variant or schedule.
+    """
     recipe = find(options.name)
     variant = _choose("variant", options.variant, recipe.default_variant, recipe.variants)
     known = recipe.schedules or (recipe.default_schedule,)
     schedule = _choose("recipe", options.schedule, recipe.default_schedule, known)
     seed = recipe.default_seed if options.seed is None else options.seed
-    directory = options.output / recipe.model_id(variant)
-    sha256 = recipe_sha256(recipe, variant=variant, schedule=schedule, seed=seed)
-    if options.if_changed and is_current(directory, sha256):
-        print(f"{recipe.model_id(variant)}: current, nothing to do ({directory})")
-        return 0
     request = Request(variant=variant, seed=seed, folder=options.data, weights=options.weights)
+    return recipe, schedule, request
+
+
+def _train(options: argparse.Namespace) -> int:
+    recipe, schedule, request = _wanted(options)
+    name = recipe.model_id(request.variant)
+    directory = options.output / name
+    sha256 = recipe_sha256(recipe, variant=request.variant, schedule=schedule, seed=request.seed)
+    if options.if_changed and is_current(directory, sha256):
+        print(f"{name}: current, nothing to do ({directory})")
+        return 0
     return _produce(recipe, request, schedule, options.output)
+
+
+def _pictures(options: argparse.Namespace) -> int:
+    recipe, schedule, request = _wanted(options)
+    try:
+        from PIL import Image
+
+        from models.pictures import sheet
+
+        pixels = sheet(recipe, request=request, schedule=schedule)
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.squeeze()).save(options.output, format="png")
+    except ModuleNotFoundError as error:
+        return _lacking(error)
+    except (DataError, OSError) as error:
+        print(f"error: {recipe.model_id(request.variant)}: {error}", file=sys.stderr)
+        return 1
+    print(f"wrote {options.output}")
+    return 0
+
+
+def _lacking(error: ModuleNotFoundError) -> int:
+    print(
+        f"error: training needs the package {error.name}; install the [train] extra",
+        file=sys.stderr,
+    )
+    return 1
 
 
 def _produce(recipe: Recipe, request: Request, schedule: str, output: Path) -> int:
@@ -108,12 +198,8 @@ def _produce(recipe: Recipe, request: Request, schedule: str, output: Path) -> i
             recipe, request=request, schedule=schedule, output=output, progress=_show_progress
         )
     except ModuleNotFoundError as error:
-        print(
-            f"error: training needs the package {error.name}; install the [train] extra",
-            file=sys.stderr,
-        )
-        return 1
-    except (TrainingDiverged, BoundsExceeded, DataError, HilError) as error:
+        return _lacking(error)
+    except (TrainingDiverged, BoundsExceeded, DataError) as error:
         print(f"error: {recipe.model_id(variant)}: {error}", file=sys.stderr)
         return 1
     for line in table(produced.manifest):

@@ -1,10 +1,11 @@
-"""`hil models`, `hil layers` and `hil train`: what there is to run."""
+"""`hil models`, `layers`, `train` and `loss`: what there is to run, and how it is made."""
 
 from __future__ import annotations
 
 import argparse
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from harness.board.registry import load_registry
@@ -69,18 +70,30 @@ def layers(options: argparse.Namespace) -> int:
 
 
 def train(options: argparse.Namespace) -> int:
-    """Run `python -m models train`: training is no import of the harness."""
+    """Train a recipe's model and write its artifact."""
+    flags = ["--if-changed"] if options.if_changed else []
+    names = ("variant", "recipe", "seed", "output", "data", "weights")
+    return _recipes("train", options.name, *flags, *_given(options, names))
+
+
+def loss(options: argparse.Namespace) -> int:
+    """Explore the loss: how wrong a guess of y = w x + b is for six points, and the way down."""
+    return _recipes("loss", *_given(options, ("w", "b", "rate", "steps", "output")))
+
+
+def _given(options: argparse.Namespace, names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        value = getattr(options, name)
+        if value is not None:
+            yield f"--{name}={value}"
+
+
+def _recipes(*arguments: str) -> int:
+    """Run `python -m models`: training is no import of the harness."""
     root = find_project().root
     if not (root / "models" / "__main__.py").is_file():
         raise RigError("there are no recipes here", hint="Train in a checkout of the project.")
-    command = [sys.executable, "-m", "models", "train", options.name]
-    for name in ("variant", "recipe", "seed", "output", "data", "weights"):
-        value = getattr(options, name)
-        if value is not None:
-            command += [f"--{name}", str(value)]
-    if options.if_changed:
-        command.append("--if-changed")
-    return subprocess.run(command, cwd=root).returncode
+    return subprocess.run([sys.executable, "-m", "models", *arguments], cwd=root).returncode
 
 
 def register(command: Command) -> None:
@@ -99,6 +112,17 @@ def register(command: Command) -> None:
             name, type=lambda text: Path(text).absolute(), metavar=kind, help="for recipes with any"
         )
     training.add_argument("--if-changed", action="store_true", help="only if it is not current")
+    guessing = command(loss)
+    guessing.add_argument("--w", metavar="W", help="the slope guessed; default: 3")
+    guessing.add_argument("--b", metavar="B", help="the intercept guessed; default: -1")
+    guessing.add_argument("--rate", metavar="RATE", help="learning rate of the way down; 0.09")
+    guessing.add_argument("--steps", metavar="N", help="of the way down; default: 50")
+    guessing.add_argument(
+        "--output",
+        type=lambda text: Path(text).absolute(),
+        metavar="FILE",
+        help="figure of the loss by w and b, PNG or SVG",
+    )
     inside = command(layers)
     inside.add_argument("name", metavar="MODEL", help="name, folder or file")
     inside.add_argument("--sample", type=int, default=0, metavar="N", help="golden input, from 0")

@@ -26,6 +26,7 @@ from harness.firmware.aot import generate_aot
 from harness.firmware.arena import ArenaPlan, plan_arena
 from harness.firmware.elf import elf_sections, memory_by_owner
 from harness.firmware.failure import explain_failure, too_large
+from harness.firmware.fetch import refuse_unfetchable
 from harness.firmware.memory import MemoryByOwner, Section, flash_bytes, ram_bytes
 from harness.firmware.platformio import Job, pio_environment, sync
 from harness.firmware.steps import steps_of, steps_text
@@ -258,12 +259,14 @@ class Builder:
             override = write_override(job.env, job.library, graph, work)
             environment["HIL_PIO_CONFIG"] = str(override)
         flags = ["-D HIL_PROFILE"] if job.profile else []
+        ini = (self._project.root / "platformio.ini").read_text()
         if job.library:
-            ini = (self._project.root / "platformio.ini").read_text()
             flags += job.library.build_flags(bare=is_bare(ini, job.env))
         if flags:
             environment["PLATFORMIO_BUILD_FLAGS"] = " ".join(flags)
-        seed_scons(Path(environment["PLATFORMIO_CORE_DIR"]))
+        core_dir = Path(environment["PLATFORMIO_CORE_DIR"])
+        refuse_unfetchable(job, ini, core_dir, work)
+        seed_scons(core_dir)
         command = [sys.executable, "-m", "platformio", "run", "-e", job.env]
         log = work / "build.log"
         status, said = run_logged(

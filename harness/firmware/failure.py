@@ -14,6 +14,7 @@ from harness.errors import (
     Where,
 )
 from harness.firmware import tflm
+from harness.firmware.fetch import library_missing, package_missing
 from harness.firmware.platformio import Job
 
 FIRST_ERRORS = 5
@@ -144,16 +145,7 @@ def _not_fetched(log: str, job: Job) -> ToolMissing | None:
     """The package that PlatformIO failed to download, as an error."""
     tried = [match for match in _INSTALLING.finditer(log)]
     if tried and tried[-1]["kind"] != "Library":
-        return ToolMissing(
-            f"PlatformIO's package {tried[-1]['package'].strip()}",
-            needed_for=f"firmware for {job.board.id}",
-            install="connect to a network once, or copy platformio/ of the state folder of a rig "
-            "that has it (docs/rig.md)",
-        )
+        return package_missing(tried[-1]["package"].strip(), job)
     if job.library and not job.library.folder:
-        return ToolMissing(
-            str(job.library),
-            needed_for=f"runtime tflm on {job.board.id}",
-            install="connect to a network, or name a folder that holds it: --hil-tflm DIR",
-        )
+        return library_missing(job)
     return None

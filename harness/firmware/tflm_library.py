@@ -104,7 +104,7 @@ def pinned_library(ini: str, env: str, libraries: Path = LIBRARIES_FILE) -> Libr
     Raises:
         RigError: it pins none, or the libraries file is wrong.
     """
-    match = _PIN.search(_option(ini, env, "lib_deps"))
+    match = _PIN.search(option_of(ini, env, "lib_deps"))
     if match is None:
         raise RigError(
             f"environment {env} of platformio.ini pins no TFLM library in lib_deps",
@@ -136,10 +136,15 @@ def is_bare(ini: str, env: str) -> bool:
     Args:
         ini: text of platformio.ini.
     """
-    return not _option(ini, env, "framework")
+    return not option_of(ini, env, "framework")
 
 
-def _option(ini: str, env: str, option: str) -> str:
+def option_of(ini: str, env: str, option: str) -> str:
+    """An environment's option, inherited or its own; empty if it has none.
+
+    Args:
+        ini: text of platformio.ini.
+    """
     parser = configparser.RawConfigParser(strict=False)
     parser.read_string(ini)
     return _inherited(parser, f"env:{env}", option)

@@ -10,6 +10,7 @@ from harness.model.artifact import MANIFEST, Artifact, find_artifact, load_artif
 from harness.model.goldens import Bounds
 from harness.model.graph import read_graph
 from harness.model.interpreters import LiteRtInterpreter, tensor_spec
+from harness.project import find_project
 
 
 def inspect_model(path: Path) -> Artifact:
@@ -50,18 +51,21 @@ def _described(path: Path, content: bytes, litert: Any) -> Artifact:
     )
 
 
-def resolve_model(name: str, root: Path, runtime: str | None = None) -> Artifact:
+def resolve_model(name: str, root: Path | None = None, runtime: str | None = None) -> Artifact:
     """Load a model by a name that `find_artifact` knows, or by the path of a `.tflite` file.
 
     A file in an artifact folder comes with its manifest and goldens. A model's name stands for the
     file that the runtime runs.
+
+    Args:
+        root: folder of the artifacts; the project's own if None.
 
     Raises:
         UnknownName, ModelError: as `find_artifact` and `inspect_model`.
     """
     path = Path(name)
     if path.suffix != ".tflite":
-        return find_artifact(root, name, runtime)
+        return find_artifact(root or find_project().artifacts, name, runtime)
     if (path.parent / MANIFEST).is_file():
         dtype = path.stem.removeprefix(f"{path.resolve().parent.name}_")
         return load_artifact(path.resolve().parent, dtype)

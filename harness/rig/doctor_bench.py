@@ -14,7 +14,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,6 +24,7 @@ from harness.board.registry import Board, Registry
 from harness.board.rigfile import Plugged, RigFile, load_rig
 from harness.board.udev import INSTALL_RULES, RULES_FILE, SERIAL_GROUP, udev_rules
 from harness.errors import BoardNotFound, RigError
+from harness.firmware.fetch import registry_answers
 from harness.firmware.platformio import pio_environment
 from harness.project import Project
 from harness.rig.doctor import Finding
@@ -33,12 +34,9 @@ _MODEM_MANAGER = "ModemManager"
 _RUNNER = "Runner.Listener"
 _REACH_S = 2.0
 _TFLM_MARK = Path("tensorflow/lite/micro/micro_interpreter.h")
-# PlatformIO is asked, since only a platform's own code knows what it adds for a framework. Its
-# ensure_internet_on() is not: in 6.2.0 it says yes on every machine.
+# PlatformIO is asked, since only a platform's own code knows what it adds for a framework.
 _PACKAGES_SCRIPT = """
 import json, sys
-import requests
-from platformio import __registry_mirror_hosts__
 from platformio.platform.exception import UnknownPlatform
 from platformio.platform.factory import PlatformFactory
 from platformio.project.config import ProjectConfig
@@ -56,15 +54,7 @@ for env in sys.argv[1:]:
         if not options.get("optional") and platform.get_package(name) is None:
             absent.append(f"{env}: {name}")
 
-def answers(host):
-    try:
-        requests.head(f"https://{host}", timeout=2)
-        return True
-    except requests.RequestException:
-        return False
-
-online = any(answers(host) for host in __registry_mirror_hosts__) if sys.argv[1:] else False
-print(json.dumps({"absent": absent, "online": online}))
+print(json.dumps(absent))
 """
 
 
@@ -327,7 +317,7 @@ def _read_rules() -> str | None:
         return None
 
 
-def find_packages(project: Project, envs: Iterable[str]) -> tuple[tuple[str, ...], bool]:
+def find_packages(project: Project, envs: Sequence[str]) -> tuple[tuple[str, ...], bool]:
     """PlatformIO packages that environments lack, and whether PlatformIO reaches its network."""
     done = subprocess.run(
         [sys.executable, "-c", _PACKAGES_SCRIPT, *envs],
@@ -338,8 +328,8 @@ def find_packages(project: Project, envs: Iterable[str]) -> tuple[tuple[str, ...
     )
     if done.returncode:
         raise RigError("PlatformIO cannot list its packages", hint=done.stderr.strip()[-500:])
-    told = json.loads(done.stdout.splitlines()[-1])
-    return tuple(told["absent"]), told["online"]
+    absent = json.loads(done.stdout.splitlines()[-1])
+    return tuple(absent), bool(envs) and registry_answers()
 
 
 def find_tflm(given: Path | None, project: Project) -> str | None:

@@ -26,7 +26,7 @@ from harness.model.goldens import Reading
 from harness.model.interpreters import Interpreter, References
 from harness.model.tensor import dequantize
 from harness.progress import Progress, no_progress
-from harness.project import Project
+from harness.project import Project, find_project
 from harness.rig.attach import Expected, Ready, at_port, emulated, plugged_in, virtual
 from harness.rig.checks import Checks, Compared, HostRun, checks_for, run_batch
 from harness.rig.flash import PlatformioUploader, Uploader
@@ -77,6 +77,9 @@ class RigOptions:
         if self.plugged is None:
             return self.link
         return replace(self.link, timeout_s=self.plugged.deadlines.reply_s)
+
+
+DEFAULT_OPTIONS = RigOptions()
 
 
 class OpenBoard:
@@ -232,8 +235,8 @@ class OpenBoard:
 def open_board(
     board: Board,
     artifact: Artifact,
-    project: Project,
-    options: RigOptions,
+    project: Project | None = None,
+    options: RigOptions = DEFAULT_OPTIONS,
     *,
     bench: Bench = THIS_MACHINE,
     upload: Uploader | None = None,
@@ -241,6 +244,7 @@ def open_board(
     """Build, lock, start or find, flash and greet a board; all is undone when the block ends.
 
     Args:
+        project: where sources and builds lie; `find_project` says if None.
         upload: PlatformIO's if None.
 
     Raises:
@@ -249,6 +253,7 @@ def open_board(
         BoardBusy, BoardNotFound, StartFailed, FlashFailed: it could not be had.
         StaleFirmware, BoardError: it is not what was built, or does not answer.
     """
+    project = project or find_project()
     runtime = board.runtime(options.runtime)
     _refuse_faults(board, options.place)
     firmware = None

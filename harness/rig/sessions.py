@@ -65,7 +65,7 @@ class Plan:
 
     samples: int
     csv: Path
-    commit: str | None
+    commit: str | None = None
     sessions: int = 1
     judge: Judging | None = None
     now: Callable[[], datetime] = field(default=lambda: datetime.now(timezone.utc))

@@ -15,7 +15,9 @@ import pytest
 from fakes.idx_files import write_set
 
 from models import cats_vs_dogs, drawings, folders, horse_or_human
+from models.__main__ import main
 from models.catalogue import find
+from models.pictures import COLUMNS, ROWS, sheet
 from models.recipe import DataError, Dataset, Examples, Recipe, Request, Schedule
 
 pytestmark = [
@@ -300,6 +302,32 @@ def test_augmentation_is_applied_in_training_only(tf: Any) -> None:
     plan = sgd(0.1, 1, batch_size=8, augment=lambda tf, x: x + 1)
     x, y = next(iter(_training_batches(tf, data.train, plan, seed=1)[0]))
     assert set(x.numpy().ravel()) == {3.0} and set(y.numpy().ravel()) == {0.0}
+
+
+def test_sheet_shows_each_picture_and_what_augmentation_makes_of_it(pictures: Path) -> None:
+    request = Request(variant="96", folder=pictures)
+    recipe = find("horse_or_human")
+    plain = sheet(recipe, request=request, schedule="fast")
+    shown = sheet(recipe, request=request, schedule="augmented")
+    assert plain.shape == (ROWS * 96, 96, 3)
+    assert shown.shape == (ROWS * 96, COLUMNS * 96, 3) and shown.dtype == np.uint8
+    np.testing.assert_array_equal(shown[:, :96], plain)
+    assert (shown[:, 96:192] != plain).any() and (shown[:, 96:192] != shown[:, 192:288]).any()
+    again = sheet(recipe, request=request, schedule="augmented")
+    np.testing.assert_array_equal(again, shown)
+
+
+def test_pictures_of_a_recipe_without_any_are_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pictures", "sine", "--output", str(tmp_path / "sine.png")]) == 1
+    assert "the inputs of sine are no pictures: shape (1,)" in capsys.readouterr().err
+
+
+def test_pictures_are_written_as_a_png(tmp_path: Path) -> None:
+    file = tmp_path / "of filters" / "tiles.png"
+    assert main(["pictures", "filters", "--output", str(file)]) == 0
+    assert file.read_bytes().startswith(b"\x89PNG")
 
 
 def tiny_horses(folder: Path, **schedule: Any) -> Recipe:

@@ -12,6 +12,7 @@ import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from harness.measure.tables import LatencyRow
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 NIGHT = ROOT / ".ci" / "night"
-GUIDES = (ROOT / "docs" / "rig.md", ROOT / "README.md")
+GUIDES = (*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md")
 RIG = """
 [boards.left]
 kind = "virtual"
@@ -57,7 +58,8 @@ def scripts() -> Iterator[str]:
     yield NIGHT.read_text()
     for guide in GUIDES:
         text = guide.read_text()
-        yield from re.findall(r"^ *```\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+        fenced = re.findall(r"^ *```(\w*)\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+        yield from (block for language, block in fenced if not language)
         yield from re.findall(r"`((?:hil|pytest) [^`\n]+)`", text)
 
 
@@ -101,13 +103,18 @@ def test_every_hil_command_in_workflows_and_guides_exists() -> None:
     assert {command.split()[1] for command in used} >= {"boards", "doctor", "udev"}
     for command in used:
         # `hil baseline save`: a command's own command has options of its own.
-        names = takewhile(re.compile("[a-z]+$").match, command.split()[1:])
-        done = subprocess.run(
-            [sys.executable, "-m", "harness.cli", *names, "--help"], capture_output=True, text=True
-        )
-        assert done.returncode == 0, f"{command}: {done.stderr}"
-        known = set(options(done.stdout.replace("[", " ")))
-        assert set(options(command)) <= known, command
+        names = takewhile(re.compile("[a-z]+$").match, command.split()[1:3])
+        assert set(options(command)) <= known_to_hil(*names), command
+
+
+@cache
+def known_to_hil(*names: str) -> set[str]:
+    """The options of a command."""
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.cli", *names, "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{names}: {done.stderr}"
+    return set(options(done.stdout.replace("[", " ")))
 
 
 def test_every_pytest_option_in_workflows_and_guides_exists() -> None:
