@@ -15,6 +15,7 @@ from harness.firmware.support import shortage
 from harness.model.artifact import list_models
 from harness.model.features import save_pictures
 from harness.model.resolve import resolve_model
+from harness.process import run
 from harness.project import Project, find_project
 from harness.text import table
 
@@ -80,7 +81,7 @@ def train(options: argparse.Namespace) -> int:
             command += [f"--{name}", str(value)]
     if options.if_changed:
         command.append("--if-changed")
-    return subprocess.run(command, cwd=root).returncode
+    return run(command, None, folder=root)
 
 
 def register(command: Command) -> None:

@@ -17,9 +17,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from harness.board.registry import Board
-from harness.errors import (
-    RigError,
-)
+from harness.errors import RigError
 from harness.files import write_atomic
 from harness.firmware import aot, c_source, tflm
 from harness.firmware.aot import generate_aot
@@ -33,7 +31,7 @@ from harness.firmware.elf import (
 )
 from harness.firmware.failure import explain_failure, too_large
 from harness.firmware.memory import MemoryByOwner
-from harness.firmware.platformio import Job, pio_environment, sync
+from harness.firmware.platformio import Job, pio_environment, run_build, sync
 from harness.firmware.steps import steps_of, steps_text
 from harness.firmware.support import refuse_unsupported
 from harness.firmware.tflm import generate_tflm
@@ -48,7 +46,6 @@ from harness.firmware.toolchain import arm_gcc_version, seed_scons
 from harness.model import graph
 from harness.model.artifact import Artifact
 from harness.model.graph import Step
-from harness.process import run_logged
 from harness.progress import Progress, no_progress
 from harness.project import Project
 
@@ -272,7 +269,7 @@ class Builder:
         seed_scons(Path(environment["PLATFORMIO_CORE_DIR"]))
         command = [sys.executable, "-m", "platformio", "run", "-e", job.env]
         log = work / "build.log"
-        status, said = run_logged(
+        status, said = run_build(
             [*command, "-d", str(self._project.root)],
             log,
             environment=environment,

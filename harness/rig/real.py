@@ -18,10 +18,11 @@ from harness.firmware.build import Firmware
 from harness.link.dut import Dut
 from harness.link.link import Link, LinkOptions
 from harness.link.streams import SerialStream, StreamClosed, open_serial
-from harness.process import defer_signals, run_group, warn
+from harness.process import defer_signals, run
 from harness.progress import Progress, no_progress
 from harness.rig.flash import Flasher, FlashReport, Uploader
 from harness.rig.recovery import Attempt, Remedy, reopen, request_reset
+from harness.terminal import say
 
 
 class RealBoard:
@@ -144,7 +145,7 @@ class RealBoard:
         with tempfile.TemporaryDirectory(prefix="hil-power-") as folder:
             log = Path(folder, "log")
             try:
-                status = run_group(command, log, timeout_s=limit_s)
+                status = run(command, log, timeout_s=limit_s)
             except subprocess.TimeoutExpired as error:
                 raise RigError(
                     f"power-cycle command took longer than {limit_s:g} s",
@@ -195,7 +196,7 @@ class RealBoard:
             try:
                 self._port, report = flasher.flash(between=self._before_retry)
             except KeyboardInterrupt:
-                warn(f"upload killed: {self.board.id} may be in its bootloader; flash it again")
+                say(f"upload killed: {self.board.id} may be in its bootloader; flash it again")
                 raise
         return report
 
