@@ -10,7 +10,7 @@ import pytest
 from fakes.processes import alive, children_of
 from fakes.rewritten import first_scales_only, per_channel
 
-from harness.board.lock import hold
+from harness.board.lock import hold, lock_folder
 from harness.board.registry import load_registry
 from harness.board.rigfile import Plugged
 from harness.errors import PortLost, RigError, UnknownName, Where, WrongUse
@@ -60,6 +60,16 @@ def test_a_killed_emulator_is_one_error_naming_board_port_and_request(sine):
     assert "during INFER" in text and "emulator ended with status -9" in text
     with hold("qemu-m4", timeout_s=0):
         pass
+
+
+def test_a_board_stays_locked_between_two_openings_where_its_lock_is_held(sine):
+    board, record = REGISTRY["virtual"], lock_folder() / "virtual.holder"
+    with hold("virtual", timeout_s=60, again=True):
+        for _ in range(2):
+            with open_board(board, sine, PROJECT, RigOptions()):
+                pass
+            assert str(os.getpid()) in record.read_text()
+    assert not record.exists()
 
 
 def test_a_dropped_connection_is_opened_again_and_counted(sine):
