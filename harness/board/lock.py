@@ -35,7 +35,8 @@ def _prepare(folder: Path) -> None:
     folder.chmod(0o777)
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Who runs this process; the number of an account without a name, as in a container."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -45,7 +46,7 @@ def _user() -> str:
 def _describe_self() -> str:
     record = {
         "pid": os.getpid(),
-        "user": _user(),
+        "user": user_name(),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "since": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC"),
     }
