@@ -1,183 +1,292 @@
-"""Commands run in process groups of their own, and orderly ends on SIGTERM and SIGINT."""
+"""Commands run in process groups of their own, and an orderly end on signals: one way for each."""
 
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import IO, Any
 
-from harness.progress import Progress
+from harness.terminal import say
 
-_STEP = re.compile(r"(Compiling|Archiving|Indexing|Linking|Building|Checking) ")
-"""How PlatformIO begins the line of each thing that it makes."""
+GRACE_S = 2.0
+"""How long a process group may take to end after SIGTERM."""
+
+_POLL_S = 0.05
 
 
-def run_logged(
-    command: list[str],
-    log: Path,
+def run(
+    command: Sequence[str] | str,
+    log: Path | None,
     *,
-    environment: Mapping[str, str],
-    progress: Progress,
-    what: str,
-) -> tuple[int, str]:
-    """Run a build; return its status and what it said, which `log` keeps.
+    timeout_s: float | None = None,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> int:
+    """Run a command, or a shell's command line, and return its exit status.
 
-    How many steps it takes nobody says before, so it is taken for as long as the longest that
-    succeeded here, whose count lies beside the log. It is killed when the wait is interrupted.
+    It runs in a session of its own, out of Ctrl-C's reach, and without standard input. When it has
+    ended, when time is up or the wait is interrupted, what still runs of its process group is ended
+    too, before this returns.
+
+    Args:
+        log: where its output goes; None for where this program's own goes.
+        on_line: called with each line of the log while the command runs.
+
+    Raises:
+        subprocess.TimeoutExpired: it took longer than `timeout_s`.
     """
-    counted = log.with_suffix(".steps")
-    longest = _read_count(counted)
-    said: list[str] = []
-    steps = 0
-    with (
-        progress(what, longest) as advance,
-        subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        ) as process,
-    ):
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                said.append(line)
-                if _STEP.match(line):
-                    steps += 1
-                    advance(1)
-            status = process.wait()
-        except BaseException:
-            process.kill()
-            raise
-    text = "".join(said)
-    log.write_text(text)
-    if status == 0 and steps > (longest or 0):
-        counted.write_text(f"{steps}\n")
-    return status, text
-
-
-def _read_count(path: Path) -> int | None:
+    with ExitStack() as files:
+        output = None if log is None else files.enter_context(log.open("wb"))
+        process = start(
+            command, stdout=output, stderr=output, environment=environment, folder=folder
+        )
     try:
-        return int(path.read_text())
+        if log is None or on_line is None:
+            return process.wait(timeout_s)
+        return _follow(process, log, on_line, timeout_s)
+    finally:
+        end_group(process)
+
+
+def start(
+    command: Sequence[str] | str,
+    *,
+    stdin: int = subprocess.DEVNULL,
+    stdout: IO[bytes] | int | None = None,
+    stderr: IO[bytes] | int | None = None,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a command, or a shell's command line, in a session of its own; see `end_group`."""
+    process = None
+    try:
+        # A signal that is turned into an exception meanwhile would lose what was started.
+        with defer_signals():
+            process = subprocess.Popen(
+                command,
+                shell=isinstance(command, str),
+                cwd=folder,
+                env=environment,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                bufsize=0,
+                start_new_session=True,
+            )
+    except BaseException:
+        if process is not None:
+            end_group(process)
+        raise
+    return process
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End what still runs of a started command, and wait until it is gone.
+
+    SIGTERM, and SIGKILL after GRACE_S, or at once if this wait is interrupted.
+    """
+    try:
+        _signal_group(process, signal.SIGTERM)
+        # A stopped process heeds it once it goes on.
+        _signal_group(process, signal.SIGCONT)
+        _wait_for_group(process)
+    finally:
+        _signal_group(process, signal.SIGKILL)
+        _wait_for_group(process)
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    # Not permitted: a group of zombies on macOS, or of another user's processes, as under sudo.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+def _wait_for_group(process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + GRACE_S
+    while process.poll() is None or _group_runs(process.pid):
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.01)
+
+
+def _group_runs(group: int) -> bool:
+    """Whether any process of a group runs; a zombie, which waits to be reaped, does not."""
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    # In a container the first process may never reap what was left to it.
+    states = [_state_in_group(stat, group) for stat in Path("/proc").glob("[0-9]*/stat")]
+    return not states or any(state not in ("", "Z") for state in states)
+
+
+def _state_in_group(stat: Path, group: int) -> str:
+    """Linux's letter for a process's state; empty if it is not of the group or has ended."""
+    try:
+        state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
     except (OSError, ValueError):
-        return None
+        return ""
+    return state if int(its_group) == group else ""
+
+
+def _follow(
+    process: subprocess.Popen[bytes],
+    log: Path,
+    on_line: Callable[[str], None],
+    timeout_s: float | None,
+) -> int:
+    """Wait for a process and pass on each line that it writes into its log."""
+    begun = time.monotonic()
+    rest = ""
+    with log.open(errors="replace") as said:
+        while True:
+            status = process.poll()
+            *lines, rest = (rest + said.read()).split("\n")
+            for line in lines if status is None else [*lines, rest]:
+                on_line(line)
+            if status is not None:
+                return status
+            if timeout_s is not None and time.monotonic() - begun > timeout_s:
+                raise subprocess.TimeoutExpired(process.args, timeout_s)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_POLL_S)
+
+
+class LastWords:
+    """Reads what a process says, so that it never waits to say more, and keeps the end of it.
+
+    Args:
+        pipe: unbuffered; it is read by a thread until its other end closes, then closed.
+        most: bytes that are kept.
+    """
+
+    def __init__(self, pipe: IO[bytes] | None, most: int = 2000) -> None:
+        assert pipe is not None, "started without a pipe"
+        self._pipe = pipe
+        self._most = most
+        self._kept = b""
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def text(self, wait_s: float = 0.2) -> str:
+        """What is kept; the pipe of a process that ends closes within `wait_s`."""
+        self._thread.join(wait_s)
+        return self._kept.decode("utf-8", "replace").strip()
+
+    def _read(self) -> None:
+        with self._pipe:
+            while data := self._pipe.read(65536):
+                self._kept = (self._kept + data)[-self._most :]
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal other than Ctrl-C's asked for an orderly end. `number` is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"terminated ({signal.Signals(number).name})")
+        self.number = number
 
 
 class GracefulShutdown:
-    """Turns the first SIGTERM into a KeyboardInterrupt, so that whatever is open is closed.
+    """Turns the first SIGTERM or SIGHUP into an exception, so that whatever is open is closed.
 
     Later ones are ignored: they would cut the closing short. A handler that somebody else has
-    installed stays, and so does a SIGTERM that the parent process had ignored.
+    installed stays, and so does a signal that the parent process had ignored, as under nohup.
+    In `with`, or from `install` to `restore`; only a main thread can listen to signals.
+
+    Raises:
+        Terminated: a KeyboardInterrupt, in the main thread.
     """
 
     def __init__(self) -> None:
-        self._installed = False
+        self._installed = ExitStack()
         self._begun = False
 
     def install(self) -> None:
-        """Begin to listen, where that is possible: only a main thread can."""
-        main = threading.current_thread() is threading.main_thread()
-        if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, self._end)
-            self._installed = True
+        """Begin to listen."""
+        untouched = _handling(
+            self._end, signal.SIGTERM, signal.SIGHUP, where=lambda old: old is signal.SIG_DFL
+        )
+        self._installed.enter_context(untouched)
 
     def begin(self) -> None:
-        """The end has begun, perhaps by other means: ignore SIGTERM from now on."""
+        """The end has begun, perhaps by other means: ignore further signals from now on."""
         self._begun = True
 
     def restore(self) -> None:
         """Stop listening. Idempotent."""
-        if self._installed:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            self._installed = False
+        self._installed.close()
+
+    def __enter__(self) -> GracefulShutdown:
+        self.install()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.restore()
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         # A Ctrl-C that is on its way through `finally` blocks is such an end as well.
         unwinding = isinstance(sys.exc_info()[1], KeyboardInterrupt)
         if not (self._begun or unwinding):
             self.begin()
-            raise KeyboardInterrupt("terminated (SIGTERM)")
-
-
-def run_group(
-    command: list[str] | str,
-    log: Path,
-    *,
-    timeout_s: float,
-    environment: Mapping[str, str] | None = None,
-) -> int:
-    """Run a command, or a shell's command line, and return its status; its output goes to `log`.
-
-    It runs in a process group of its own, out of Ctrl-C's reach. The whole group is killed when
-    time is up or the wait is interrupted.
-
-    Raises:
-        subprocess.TimeoutExpired: it took too long.
-    """
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            shell=isinstance(command, str),
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        return process.wait(timeout_s)
-    except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        raise
-
-
-def warn(text: str) -> None:
-    """A line on standard error, at once."""
-    print(text, file=sys.stderr, flush=True)
+            raise Terminated(number)
 
 
 @contextmanager
-def defer_signals(what: str, say: Callable[[str], None] = warn) -> Iterator[None]:
-    """SIGINT and SIGTERM wait until the block has ended; a second SIGINT interrupts it.
+def defer_signals(what: str | None = None, say: Callable[[str], None] = say) -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP wait until the block has ended.
 
-    A cancelled job would otherwise leave a board in its bootloader. A signal that the parent
-    process had ignored stays so, as under nohup. Does nothing in a thread, where Python delivers
-    no signals.
+    Does nothing in a thread, where Python delivers no signals. A signal that the parent process
+    had ignored stays ignored.
+
+    Args:
+        what: said to be finished first, and a second SIGINT interrupts it; None for a moment's
+            work, which nothing interrupts.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     pending: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        if pending and number == signal.SIGINT:
+        if what is not None and pending and number == signal.SIGINT:
             pending.clear()
             raise KeyboardInterrupt
         pending.append(number)
-        say(f"interrupted: finishing {what} first; interrupt once more to kill it")
+        if what is not None:
+            say(f"interrupted: finishing {what} first; interrupt once more to kill it")
 
-    before = {
-        number: handler
-        for number in (signal.SIGINT, signal.SIGTERM)
-        if (handler := signal.getsignal(number)) != signal.SIG_IGN
-    }
-    for number in before:
-        signal.signal(number, note)
+    heard = _handling(
+        note,
+        *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
+        where=lambda old: old not in (signal.SIG_IGN, None),
+    )
     try:
-        yield
+        with heard:
+            yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         if pending:
             signal.raise_signal(pending[0])
+
+
+@contextmanager
+def _handling(
+    handler: Callable[[int, FrameType | None], None], *numbers: int, where: Callable[[Any], bool]
+) -> Iterator[None]:
+    """Handle signals in the block, those whose handler before it is to be replaced."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: old for number in numbers if where(old := signal.getsignal(number))}
+    try:
+        for number in before:
+            signal.signal(number, handler)
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

@@ -37,6 +37,13 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
+def listed(names: Sequence[str], most: int | None = None) -> str:
+    """`a, b and 3 more`: at most `most` names, all if None; `none` where there are none."""
+    shown = names[:most]
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    return (", ".join(shown) or "none") + more
+
+
 def shortened(text: str, most: int) -> str:
     """Text of at most `most` characters; two dots stand for what was cut."""
     return text if len(text) <= most else f"{text[: max(0, most - 2)]}.."
@@ -96,7 +103,7 @@ def grouped_table(headings: tuple[str, ...], entries: Sequence[TableEntry]) -> l
     for lines in (_beside(headings, entries), _beneath(headings, entries)):
         if all(len(line) <= WIDTH for line in lines):
             return lines
-    return list(_listed(headings, entries))
+    return list(_as_list(headings, entries))
 
 
 def _beside(headings: tuple[str, ...], entries: Sequence[TableEntry]) -> list[str]:
@@ -113,7 +120,7 @@ def _beneath(headings: tuple[str, ...], entries: Sequence[TableEntry]) -> list[s
     return [*heading, *_grouped(entries, below)]
 
 
-def _listed(headings: tuple[str, ...], entries: Sequence[TableEntry]) -> Iterator[str]:
+def _as_list(headings: tuple[str, ...], entries: Sequence[TableEntry]) -> Iterator[str]:
     """No table: every figure after its name."""
     names = [heading.replace("\n", " ") for heading in headings]
 

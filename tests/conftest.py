@@ -17,6 +17,16 @@ def heard_interrupts():
 
 
 @pytest.fixture
+def deaf():
+    """What is started ignores SIGTERM and SIGHUP at first, as under nohup."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    yield numbers
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
 def run(pytester, monkeypatch):
     """Run pytest in a fresh process and folder, importing the harness under test."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.opened import opened
 from harness.measure.csvfile import append, read_rows
-from harness.rig.open import OpenBoard
+from harness.rig.opened import OpenBoard
 
 FOLDER = Path(__file__).parent / "recorded"
 SLOWDOWN = 1.03

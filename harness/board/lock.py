@@ -35,7 +35,8 @@ def _prepare(folder: Path) -> None:
     folder.chmod(0o777)
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Who runs this process; the number of an account without a name, as in a container."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -45,7 +46,7 @@ def _user() -> str:
 def _describe_self() -> str:
     record = {
         "pid": os.getpid(),
-        "user": _user(),
+        "user": user_name(),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "since": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC"),
     }
@@ -62,15 +63,24 @@ def _describe_holder(path: Path) -> str:
 
 @contextmanager
 def hold(
-    board_id: str, *, timeout_s: float, folder: Path | None = None, progress: Progress = no_progress
+    board_id: str,
+    *,
+    timeout_s: float,
+    folder: Path | None = None,
+    progress: Progress = no_progress,
+    again: bool = False,
 ) -> Iterator[None]:
     """Hold the board for the length of a `with` block.
+
+    Args:
+        again: a thread that so holds it already gets it at once, and keeps it until the last of
+            its blocks has ended. So a board stays held while it is closed and opened again.
 
     Raises:
         BoardBusy: another process still held it after `timeout_s`; names that process.
     """
     where = Where(board=board_id)
-    with _locked(board_id, "board is in use", where, timeout_s, folder, progress):
+    with _locked(board_id, "board is in use", where, timeout_s, folder, progress, again=again):
         yield
 
 
@@ -96,12 +106,15 @@ def _locked(
     timeout_s: float,
     folder: Path | None,
     progress: Progress,
+    *,
+    again: bool = False,
 ) -> Iterator[None]:
     place = folder or lock_folder()
     holder = place / f"{name}.holder"
     try:
         _prepare(place)
-        lock = FileLock(place / f"{name}.lock", mode=0o666)
+        # A singleton, by its path, counts how often its thread has acquired it.
+        lock = FileLock(place / f"{name}.lock", mode=0o666, is_singleton=again)
         waiting = f"{where.board}: {what}, waiting up to {timeout_s:g} s"
         with progress(f"{waiting} for {_describe_holder(holder)}"):
             lock.acquire(timeout=timeout_s, poll_interval=0.05)
@@ -112,9 +125,11 @@ def _locked(
     except OSError as error:
         raise RigError(f"cannot lock in {place}: {error.strerror}", where=where) from error
     try:
-        holder.unlink(missing_ok=True)
-        holder.write_text(_describe_self())
+        if lock.lock_counter == 1:
+            holder.unlink(missing_ok=True)
+            holder.write_text(_describe_self())
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        if lock.lock_counter == 1:
+            holder.unlink(missing_ok=True)
         lock.release()

@@ -6,12 +6,10 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 
 from harness.cli import baseline, board, models, report, rig
 from harness.cli.command import EXIT_USAGE, Run, errors_noted
+from harness.process import GracefulShutdown, Terminated
 from harness.terminal import progress_on
 from harness.version import __version__
 
@@ -20,8 +18,8 @@ __all__ = ["EXIT_USAGE", "main"]
 EPILOG = """\
 exit status: 0 all is well; 1 wrong numbers, or anything else that failed; 2 wrong use, or a model
 that cannot be used; 10 the rig or a board is sick; 11 a board runs other firmware; 12 too slow;
-130 interrupted; 143 terminated. More in docs/outcomes.md. Options may also be said in pytest's ini
-file and in the environment: docs/options.md
+129, 130, 143 ended by SIGHUP, Ctrl-C, SIGTERM. More in docs/outcomes.md. Options may also be said
+in pytest's ini file and in the environment: docs/options.md
 """
 
 
@@ -46,20 +44,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-@contextmanager
-def _orderly_termination() -> Iterator[None]:
-    """SIGTERM, as of a cancelled job, unwinds the program: locks and emulators are let go."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of `hil`."""
     options = _parser().parse_args(arguments)
@@ -67,13 +51,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with (
             errors_noted(statuses),
-            _orderly_termination(),
+            GracefulShutdown(),
             progress_on(sys.stderr) as options.progress,
         ):
             statuses.append(options.run(options))
         return statuses[0]
+    except Terminated as end:
+        return 128 + end.number
     except KeyboardInterrupt:
-        return 130
+        return 128 + signal.SIGINT
     except BrokenPipeError:
         # Whoever read the output has seen enough, as `head` does. Nothing is left to be flushed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -16,6 +16,7 @@ from harness.firmware.support import shortage
 from harness.model.artifact import list_models
 from harness.model.features import save_pictures
 from harness.model.resolve import resolve_model
+from harness.process import run
 from harness.project import Project, find_project
 from harness.text import table
 
@@ -93,7 +94,7 @@ def _recipes(*arguments: str) -> int:
     root = find_project().root
     if not (root / "models" / "__main__.py").is_file():
         raise RigError("there are no recipes here", hint="Train in a checkout of the project.")
-    return subprocess.run([sys.executable, "-m", "models", *arguments], cwd=root).returncode
+    return run([sys.executable, "-m", "models", *arguments], None, folder=root)
 
 
 def register(command: Command) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.measure.profile import profile_table
 from harness.outcome import Outcome
-from harness.rig.open import OpenBoard
+from harness.rig.opened import OpenBoard
 from harness.rig.profiling import first_difference, profile_board
 from harness.terminal import say
 

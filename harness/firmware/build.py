@@ -17,9 +17,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from harness.board.registry import Board
-from harness.errors import (
-    RigError,
-)
+from harness.errors import RigError
 from harness.files import write_atomic
 from harness.firmware import aot, c_source, tflm
 from harness.firmware.aot import generate_aot
@@ -27,8 +25,9 @@ from harness.firmware.arena import ArenaPlan, plan_arena
 from harness.firmware.elf import elf_sections, memory_by_owner
 from harness.firmware.failure import explain_failure, too_large
 from harness.firmware.fetch import refuse_unfetchable
+from harness.firmware.kept import INDEX, MOST, KeptBuilds
 from harness.firmware.memory import MemoryByOwner, Section, flash_bytes, ram_bytes
-from harness.firmware.platformio import Job, pio_environment, sync
+from harness.firmware.platformio import Job, pio_environment, run_build, sync
 from harness.firmware.steps import steps_of, steps_text
 from harness.firmware.support import refuse_unsupported
 from harness.firmware.tflm import generate_tflm
@@ -43,9 +42,10 @@ from harness.firmware.toolchain import arm_gcc_version, seed_scons
 from harness.model import graph
 from harness.model.artifact import Artifact
 from harness.model.graph import Step
-from harness.process import run_logged
 from harness.progress import Progress, no_progress
 from harness.project import Project
+from harness.terminal import say
+from harness.text import counted
 
 PROVENANCE = "provenance.json"
 """Written by firmware/provenance.py."""
@@ -133,9 +133,9 @@ def build_id(
 class Builder:
     """Builds the firmware of one project; equal inputs are built once.
 
-    Finished firmware is kept in `state/firmware/BUILD_ID/`. Each PlatformIO environment has one
-    working folder (with TFLM from a folder, one for each), so that a new model recompiles only the
-    model.
+    Finished firmware is kept in `state/firmware/BUILD_ID/`, see `harness.firmware.kept`. Each
+    PlatformIO environment has one working folder (with TFLM from a folder, one for each), so that
+    a new model recompiles only the model.
 
     Args:
         tflm: folder of a TFLM library, instead of the one that the environment pins.
@@ -157,6 +157,7 @@ class Builder:
         profile: bool = False,
     ) -> None:
         self._project = project
+        self._kept = KeptBuilds(project.state / "firmware")
         self._progress = progress
         self._tflm = tflm
         self._arena_bytes = arena_bytes
@@ -177,14 +178,13 @@ class Builder:
         identity = build_id(
             self._project, board, runtime, artifact, job.library, job.arena, job.profile
         )
-        kept = self._project.state / "firmware" / identity
-        if not (kept / "firmware.json").is_file():
+        found = self._kept.find(identity)
+        if found is None:
             work = self._project.state / "build" / job.work_name
             work.mkdir(parents=True, exist_ok=True)
             with self._alone(work, job):
-                if not (kept / "firmware.json").is_file():
-                    self._build(job, identity, work, kept)
-        return self._load(kept, identity, job)
+                found = self._kept.find(identity) or self._build(job, identity, work)
+        return self._load(found, identity, job)
 
     @contextmanager
     def _alone(self, work: Path, job: Job) -> Iterator[None]:
@@ -217,7 +217,7 @@ class Builder:
         return replace(job, library=library, arena=arena)
 
     def _load(self, kept: Path, identity: str, job: Job) -> Firmware:
-        sections = json.loads((kept / "firmware.json").read_text())
+        sections = json.loads((kept / INDEX).read_text())
         provenance = json.loads((kept / PROVENANCE).read_text())
         return Firmware(
             elf=kept / "firmware.elf",
@@ -231,7 +231,7 @@ class Builder:
             steps=steps_of((kept / STEPS).read_text()) if job.profile else (),
         )
 
-    def _build(self, job: Job, identity: str, work: Path, kept: Path) -> None:
+    def _build(self, job: Job, identity: str, work: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=work, prefix="model-") as fresh:
             steps = generate(job, identity, Path(fresh))
             sync(Path(fresh), work / "model")
@@ -243,14 +243,17 @@ class Builder:
         )
         if refused:
             raise refused
+        kept = self._kept.place(identity)
         kept.mkdir(parents=True, exist_ok=True)
         for name in (*UPLOADED, PROVENANCE):
             if elf.with_name(name).is_file():
                 shutil.copy2(elf.with_name(name), kept / name)
         (kept / STEPS).write_text(steps_text(steps))
-        # Written last: its presence says that the folder is whole.
         listed = json.dumps([asdict(section) for section in sections], indent=1)
-        write_atomic(kept / "firmware.json", listed.encode())
+        write_atomic(kept / INDEX, listed.encode())
+        if removed := self._kept.prune():
+            say(f"removed {counted(removed, 'old build')} from {kept.parent}, which keeps {MOST}")
+        return kept
 
     def _run_pio(self, job: Job, work: Path) -> None:
         environment = pio_environment(self._project, work, work / "model")
@@ -269,7 +272,7 @@ class Builder:
         seed_scons(core_dir)
         command = [sys.executable, "-m", "platformio", "run", "-e", job.env]
         log = work / "build.log"
-        status, said = run_logged(
+        status, said = run_build(
             [*command, "-d", str(self._project.root)],
             log,
             environment=environment,

@@ -1,22 +1,24 @@
-"""What PlatformIO builds, with which environment variables and in which folders."""
+"""PlatformIO: what it is to build, in which environment and folders, and the run itself."""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.board.registry import Board
-from harness.errors import (
-    Where,
-)
+from harness.errors import Where
 from harness.firmware.arena import ArenaPlan
-from harness.firmware.tflm_library import (
-    Library,
-    work_name,
-)
+from harness.firmware.tflm_library import Library, work_name
 from harness.model.artifact import Artifact
+from harness.process import run
+from harness.progress import Progress
 from harness.project import Project
+
+_STEP = re.compile(r"(Compiling|Archiving|Indexing|Linking|Building|Checking) ")
+"""How PlatformIO begins the line of each thing that it makes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,3 +74,40 @@ def sync(source: Path, target: Path) -> None:
         if not (target / name).is_file() or (target / name).read_bytes() != content:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             (target / name).write_bytes(content)
+
+
+def run_build(
+    command: list[str],
+    log: Path,
+    *,
+    environment: Mapping[str, str],
+    progress: Progress,
+    what: str,
+) -> tuple[int, str]:
+    """Run a build; return its exit status and its output, which `log` keeps.
+
+    PlatformIO does not say beforehand how many steps a build takes. The progress assumes as many
+    as the longest build took that succeeded in this folder; that count lies beside the log.
+    """
+    counted = log.with_suffix(".steps")
+    longest = _read_count(counted)
+    steps = 0
+
+    def count(line: str) -> None:
+        nonlocal steps
+        if _STEP.match(line):
+            steps += 1
+            advance(1)
+
+    with progress(what, longest) as advance:
+        status = run(command, log, environment=environment, on_line=count)
+    if status == 0 and steps > (longest or 0):
+        counted.write_text(f"{steps}\n")
+    return status, log.read_text(errors="replace")
+
+
+def _read_count(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None

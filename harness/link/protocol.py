@@ -460,19 +460,6 @@ def profile_body(what: What, step: int, input_crc: int, offset: int | None = Non
     return body if offset is None else body + struct.pack("<I", offset)
 
 
-def step_values_body(reply: StepValues) -> bytes:
-    """Body of a PROFILE reply about ticks or checksums."""
-    head = struct.pack(
-        "<HIIIH",
-        reply.steps,
-        reply.whole_ticks,
-        reply.empty_ticks,
-        reply.pitch_ticks,
-        len(reply.values),
-    )
-    return head + pack_ticks(reply.values)
-
-
 def parse_step_values(raw: bytes, *, first: int) -> StepValues:
     """The values of the steps from `first` on, at least one."""
     body = Body(raw)
@@ -484,11 +471,6 @@ def parse_step_values(raw: bytes, *, first: int) -> StepValues:
     return StepValues(
         steps=steps, whole_ticks=whole, empty_ticks=empty, pitch_ticks=pitch, values=values
     )
-
-
-def max_step_values(max_payload: int) -> int:
-    """Values in one reply; as many as fit when packed at full width."""
-    return (max_payload - 23) // 4
 
 
 def parse_step_output(raw: bytes) -> tuple[int, bytes]:

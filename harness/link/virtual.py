@@ -10,7 +10,6 @@ import re
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 from cobs import cobs
@@ -29,25 +28,19 @@ from harness.link.protocol import (
     Message,
     Op,
     Status,
-    StepValues,
-    What,
     decode_frame,
     encode_frame,
     error_body,
     hello_body,
     max_infer_count,
     max_run_count,
-    max_step_values,
     memory_body,
     pack_ticks,
-    step_values_body,
 )
 from harness.model.tensor import batch_from_bytes, dequantize, quantize
 
 MAX_LINE = 255
 MAX_NUMBERS = 64
-EMPTY_STEPS = 16
-"""Pairs of empty steps that a board observes to learn what observing costs."""
 COMMAND_SILENCE_S = 1.0
 """A command is the text since the last silence of this length; a line has none."""
 
@@ -88,52 +81,6 @@ class _Text:
         return self._buffer.decode("ascii")
 
 
-class StepObserver(Protocol):
-    """Told before and after each step of an inference."""
-
-    def begin(self) -> None: ...
-
-    def end(self, output: bytes) -> None: ...
-
-
-class Observable(Protocol):
-    """A runtime that can be observed step by step."""
-
-    @property
-    def steps(self) -> int: ...
-
-    def invoke(self, raw: bytes, observer: StepObserver) -> bytes:
-        """Output bytes for input bytes; InvokeFailed if the runtime fails."""
-
-
-class _Stopwatch:
-    def __init__(self, ticks: Callable[[], int]) -> None:
-        self._ticks = ticks
-        self._starts: list[int] = []
-        self.values: list[int] = []
-
-    def begin(self) -> None:
-        self._starts.append(self._ticks())
-
-    def end(self, output: bytes) -> None:
-        self.values.append((self._ticks() - self._starts[-1]) & 0xFFFFFFFF)
-
-    @property
-    def pitch(self) -> int:
-        return (self._starts[-1] - self._starts[-2]) & 0xFFFFFFFF
-
-
-class _Outputs:
-    def __init__(self) -> None:
-        self.seen: list[bytes] = []
-
-    def begin(self) -> None:
-        pass
-
-    def end(self, output: bytes) -> None:
-        self.seen.append(output)
-
-
 class VirtualBoard:
     """The board's side of docs/protocol.md.
 
@@ -143,7 +90,6 @@ class VirtualBoard:
         ticks: a counter of rate `hello.tick_hz` that never wraps; the wire shows its low 32 bits.
         clock: seconds, for the rules of silence.
         memory: what MEMORY answers, where HELLO announces it.
-        observable: the same runtime, for PROFILE; `hello` says whether the board has that op.
     """
 
     def __init__(
@@ -154,11 +100,9 @@ class VirtualBoard:
         ticks: Callable[[], int],
         clock: Callable[[], float],
         memory: BoardMemory | None = None,
-        observable: Observable | None = None,
     ) -> None:
         self.hello = hello
         self.memory = memory
-        self._observable = observable
         self._invoke = invoke
         self._ticks = ticks
         self._clock = clock
@@ -177,7 +121,6 @@ class VirtualBoard:
         self._last_byte_s = -math.inf
         self._greeted = False
         self._cached: tuple[bytes, bytes] | None = None
-        self._kept: tuple[What, StepValues] | None = None
         self.input = bytearray(self.hello.input_bytes)
         self.output = bytes(self.hello.output_bytes)
 
@@ -376,75 +319,8 @@ class VirtualBoard:
         return head + pack_ticks(np.array(ticks, dtype=np.uint32))
 
     def _profile(self, body: bytes) -> bytes:
-        assert self._observable is not None, "announced without a runtime that can"
-        if len(body) < 7:
-            raise _Refusal(Status.BAD_SIZE, field="body", detail=7)
-        if body[0] > What.OUTPUT:
-            raise _Refusal(Status.BAD_VALUE, field="what", detail=What.OUTPUT)
-        what = What(body[0])
-        step, crc = int.from_bytes(body[1:3], "little"), int.from_bytes(body[3:7], "little")
-        _require_size(body, 11 if what is What.OUTPUT else 7)
-        kept = self._kept is not None and self._kept[0] is what
-        last = self._observable.steps - 1 if kept or what is What.OUTPUT else 0
-        if step > last:
-            raise _Refusal(Status.BAD_VALUE, field="step", detail=last)
-        held = zlib.crc32(self.input)
-        if held != crc:
-            raise _Refusal(Status.BAD_INPUT, field="input_crc", detail=held)
-        if what is not What.OUTPUT:
-            return self._step_values(self._observable, what, step)
-        outputs = _Outputs()
-        self._observe(self._observable, outputs)
-        output, offset = outputs.seen[step], int.from_bytes(body[7:], "little")
-        if offset >= len(output):
-            raise _Refusal(Status.BAD_VALUE, field="offset", detail=len(output))
-        room = self.hello.max_payload - 6
-        return len(output).to_bytes(4, "little") + output[offset : offset + room]
-
-    def _step_values(self, observable: Observable, what: What, first: int) -> bytes:
-        if first == 0:
-            self._kept = None
-            run = self._step_ticks if what is What.TICKS else self._step_checksums
-            self._kept = what, run(observable)
-        assert self._kept is not None, "the step was checked against it"
-        whole = self._kept[1]
-        values = whole.values[first : first + max_step_values(self.hello.max_payload)]
-        return step_values_body(replace(whole, values=values))
-
-    def _step_ticks(self, observable: Observable) -> StepValues:
-        empty = [_Stopwatch(self._ticks) for _ in range(EMPTY_STEPS)]
-        for stopwatch in empty:
-            for _ in range(2):
-                stopwatch.begin()
-                stopwatch.end(b"")
-        stopwatch = _Stopwatch(self._ticks)
-        start = self._ticks()
-        self._observe(observable, stopwatch)
-        return StepValues(
-            steps=observable.steps,
-            whole_ticks=(self._ticks() - start) & 0xFFFFFFFF,
-            empty_ticks=min(min(stopwatch.values) for stopwatch in empty),
-            pitch_ticks=min(stopwatch.pitch for stopwatch in empty),
-            values=np.array(stopwatch.values, dtype=np.uint32),
-        )
-
-    def _step_checksums(self, observable: Observable) -> StepValues:
-        outputs = _Outputs()
-        self._observe(observable, outputs)
-        values = [zlib.crc32(output) for output in outputs.seen]
-        return StepValues(
-            steps=observable.steps,
-            whole_ticks=0,
-            empty_ticks=0,
-            pitch_ticks=0,
-            values=np.array(values, dtype=np.uint32),
-        )
-
-    def _observe(self, observable: Observable, observer: StepObserver) -> None:
-        try:
-            self.output = observable.invoke(bytes(self.input), observer)
-        except InvokeFailed:
-            raise _Refusal(Status.INVOKE_FAILED) from None
+        """Refused: it has no runtime that can be observed. The tests have a board that does."""
+        raise _Refusal(Status.UNSUPPORTED)
 
     def _take_text_byte(self, byte: int) -> bytes:
         if byte in b"\n%":

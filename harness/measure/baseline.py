@@ -28,12 +28,12 @@ from harness.measure.runs import (
     Key,
     Run,
     _group,
-    _listed,
     _measured,
     load_runs,
     newest,
 )
 from harness.measure.tables import RUN, LatencyRow
+from harness.text import listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,7 @@ def find_baseline(baselines: Baselines, run: Run, *, track: bool) -> Run | str:
     ]
     if not of_board:
         known = sorted({base.key.board for base in baselines.runs})
-        return f"no baseline for board {key.board}; there are some for {_listed(known)}"
+        return f"no baseline for board {key.board}; there are some for {listed(known)}"
     named = [base for base in of_board if _same_name(base.key, key)]
     of_model = [base for base in named if track or base.key.model_sha256 == key.model_sha256]
     if not of_model:
@@ -120,7 +120,7 @@ def find_baseline(baselines: Baselines, run: Run, *, track: bool) -> Run | str:
     of_runtime = [base for base in of_model if base.key.runtime == key.runtime]
     if not of_runtime:
         known = sorted({base.key.runtime for base in of_model})
-        return f"no baseline with runtime {key.runtime}; there are some with {_listed(known)}"
+        return f"no baseline with runtime {key.runtime}; there are some with {listed(known)}"
     reasons = [(base, refusal(key, base.key)) for base in of_runtime]
     matching = [base for base, reason in reasons if reason is None]
     return matching[-1] if matching else f"refused: {reasons[-1][1]}"

@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar
 from filelock import FileLock
 
 from harness.errors import ReportError
+from harness.text import listed
 
 # A spreadsheet takes a cell that starts so for a formula; an apostrophe in front says text.
 _FORMULA = re.compile(r"'*[=+\-@]")
@@ -138,13 +139,13 @@ def read_rows(path: Path, kind: type[Row]) -> Loaded[Row]:
     lacking = [name for name, column in layout.items() if column.required and name not in header]
     if lacking:
         raise ReportError(
-            f"{path} has no rows of {kind.__name__}: it is without {_listed(lacking)}",
+            f"{path} has no rows of {kind.__name__}: it is without {listed(lacking, _SHOWN)}",
             hint="Is it a CSV of the harness, and whole?",
         )
     notes = []
     unknown = [name for name in header if name not in layout]
     if unknown:
-        notes.append(f"{path} is from a newer version: {_listed(unknown)} left out")
+        notes.append(f"{path} is from a newer version: {listed(unknown, _SHOWN)} left out")
     rows, bad = [], []
     for cells in lines:
         try:
@@ -155,13 +156,8 @@ def read_rows(path: Path, kind: type[Row]) -> Loaded[Row]:
         bad.append("the last line is torn")
     if bad:
         many = f"{len(bad)} lines are" if len(bad) > 1 else "1 line is"
-        notes.append(f"{path}: {many} left out: {_listed(bad)}")
+        notes.append(f"{path}: {many} left out: {listed(bad, _SHOWN)}")
     return Loaded(rows=tuple(rows), notes=tuple(notes))
-
-
-def _listed(items: Sequence[str]) -> str:
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return ", ".join(items[:_SHOWN]) + more
 
 
 def _row(kind: type[Row], layout: dict[str, _Column], header: list[str], cells: list[str]) -> Row:

@@ -14,6 +14,7 @@ from harness.measure.gate import (
     Sessions,
 )
 from harness.measure.tables import SESSION, LatencyRow
+from harness.text import listed
 
 _GROUP = ("run", "board", "runtime", "model_sha256", "dtype")
 
@@ -173,7 +174,7 @@ def load_runs(path: Path) -> Baselines:
             parts.append(load_runs(file))
         except ReportError:
             others.append(file.name)
-    without = [f"{path}: no latency rows in {_listed(others)}"] if others else []
+    without = [f"{path}: no latency rows in {listed(others)}"] if others else []
     if not parts:
         raise ReportError(without[0] if without else f"folder {path} has no CSV file")
     found = sorted((run for part in parts for run in part.runs), key=lambda run: run.row.time_utc)
@@ -184,7 +185,3 @@ def load_runs(path: Path) -> Baselines:
 def newest(runs: Iterable[Run]) -> dict[Key, Run]:
     """Of each key the run that ended last."""
     return {run.key: run for run in runs}
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) or "none"

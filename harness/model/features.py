@@ -52,15 +52,6 @@ class LayerMaps:
     layers: tuple[Layer, ...]
 
 
-def layer_outputs(artifact: Artifact, sample: NDArray[Any]) -> tuple[Layer, ...]:
-    """Run one input, of the model's own dtype, by LiteRT, which keeps every tensor.
-
-    Raises:
-        ToolMissing, ModelError: as LiteRtInterpreter.
-    """
-    return _outputs(_run(artifact, sample))
-
-
 def _run(artifact: Artifact, sample: NDArray[Any]) -> LiteRtInterpreter:
     interpreter = LiteRtInterpreter(
         artifact.content, name=artifact.name, default_delegates=False, keep_tensors=True

@@ -41,7 +41,7 @@ from harness.plugin.state import (
 from harness.plugin.tally import BoardTally, Note
 from harness.process import GracefulShutdown
 from harness.report.summary import summary
-from harness.rig.open import OpenBoard
+from harness.rig.opened import OpenBoard
 from harness.terminal import BELOW_THE_LINE, TerminalProgress, wants_progress
 
 _NOTE = "hil_note"

@@ -5,7 +5,6 @@ The points are those of docs/rig.md.
 
 from __future__ import annotations
 
-import getpass
 import grp
 import json
 import os
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from harness.board.lock import user_name
 from harness.board.ports import Listing, find_port, in_bootloader, list_serial_ports
 from harness.board.registry import Board, Registry
 from harness.board.rigfile import Plugged, RigFile, load_rig
@@ -275,13 +275,6 @@ def judge_machine(fleet: Fleet, machine: Machine) -> list[Finding]:
     ]
 
 
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
-
-
 def _groups() -> Iterator[str]:
     for number in {os.getegid(), *os.getgroups()}:
         try:
@@ -347,7 +340,7 @@ def look(fleet: Fleet, project: Project, tflm: Path | None) -> Machine:
     named = {board.port for board in fleet.file.boards if board.port}
     listing = list_serial_ports()
     return Machine(
-        user=_user(),
+        user=user_name(),
         groups=frozenset(_groups()),
         ports=listing,
         shut=frozenset(p.path for p in listing if not os.access(p.path, os.R_OK | os.W_OK)),

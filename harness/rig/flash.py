@@ -20,7 +20,7 @@ from harness.firmware.build import Firmware
 from harness.firmware.failure import first_errors
 from harness.firmware.platformio import pio_environment
 from harness.firmware.toolchain import seed_scons
-from harness.process import run_group
+from harness.process import run
 from harness.project import Project
 
 RETRIES = 1
@@ -128,7 +128,7 @@ class PlatformioUploader:
             config = self._write_config(board, firmware.runtime, port, stage)
             command = upload_command(board, firmware.runtime, self._project, port.path, config)
             try:
-                status = run_group(command, log, timeout_s=timeout_s, environment=environment)
+                status = run(command, log, timeout_s=timeout_s, environment=environment)
             except subprocess.TimeoutExpired:
                 what = f"took longer than {timeout_s:g} s"
                 raise _upload_failed(board, port, what, log) from None

@@ -1,39 +1,36 @@
-"""A board made ready and its results gathered: lock, build, start, greet, compare, measure."""
+"""Opening a board: build, lock, start or find it, flash it if need be, and greet it."""
 
 from __future__ import annotations
 
-import statistics
-import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
 from pathlib import Path
-
-import numpy as np
 
 from harness.board.lock import hold
 from harness.board.ports import THIS_MACHINE, Bench
 from harness.board.registry import Board
 from harness.board.rigfile import Plugged
-from harness.errors import HilError, ModelError, Where, WrongUse
+from harness.errors import BoardStatus, ProtocolError, StaleFirmware, Where, WrongUse
 from harness.firmware.build import Builder, Firmware
+from harness.link.dut import Dut
 from harness.link.faults import parse_faults
-from harness.link.link import LinkOptions, attach_link_log
-from harness.measure.compare import Comparison, compare
+from harness.link.link import Link, LinkOptions, attach_link_log
+from harness.link.streams import SerialStream, open_serial
 from harness.model.artifact import Artifact
-from harness.model.goldens import Reading
-from harness.model.interpreters import Interpreter, References
-from harness.model.tensor import dequantize
 from harness.progress import Progress, no_progress
 from harness.project import Project, find_project
-from harness.rig.attach import Expected, Ready, at_port, emulated, plugged_in, virtual
-from harness.rig.checks import Checks, Compared, HostRun, checks_for, run_batch
+from harness.rig.checks import checks_for
 from harness.rig.flash import PlatformioUploader, Uploader
+from harness.rig.opened import OpenBoard
+from harness.rig.qemu import QemuProcess
+from harness.rig.ready import Expected, Ready, greet
 from harness.rig.real import RealBoard
-from harness.rig.recovery import Attempt, recover
-from harness.rig.virtual import virtual_build_id
+from harness.rig.recovery import PROBE, SILENT, Remedy
+from harness.rig.virtual import VirtualProcess, virtual_build_id
 from harness.settings import FLASH, LOCK_TIMEOUT
+
+__all__ = ["OpenBoard", "RigOptions", "open_board"]
 
 VIRTUAL_SCHEME = "virtual:"
 
@@ -82,155 +79,6 @@ class RigOptions:
 DEFAULT_OPTIONS = RigOptions()
 
 
-class OpenBoard:
-    """A board that answered HELLO with the very firmware and model asked for.
-
-    `cold_ticks` is its first invoke since it was started, None if it ran before or if a measurement
-    took it. `flash` is None where nothing was uploaded; `escalations` are the steps it took to make
-    a silent board answer.
-    """
-
-    def __init__(
-        self,
-        *,
-        declared: Board,
-        artifact: Artifact,
-        runtime: str,
-        firmware: Firmware | None,
-        ready: Ready,
-        cold_ticks: int | None,
-    ) -> None:
-        self.declared = declared
-        self.artifact = artifact
-        self.runtime = runtime
-        self.firmware = firmware
-        self.dut = ready.dut
-        self.flash = ready.flash
-        self.escalations = ready.escalations
-        self.cold_ticks = cold_ticks
-        self._ready = ready
-        self.session = uuid.uuid4().hex[:12]
-        self.references = References(artifact)
-
-    @property
-    def port(self) -> str:
-        """Where it was last."""
-        return self._ready.port
-
-    def recover(self, error: HilError) -> tuple[Attempt, ...]:
-        """Bring the board back after an error of the link in mid-run.
-
-        Raises:
-            BoardSilent: nothing helped.
-            StaleFirmware: it came back with other firmware.
-        """
-        steps = recover(self.dut, error, self._ready.remedies)
-        self.escalations += steps
-        self._ready.expected.check(self.dut.hello, self.dut.link.where)
-        return steps
-
-    def take_cold(self) -> int | None:
-        """Ticks of the first invoke since the board was started, for the first who asks."""
-        cold_ticks, self.cold_ticks = self.cold_ticks, None
-        return cold_ticks
-
-    def reset(self) -> None:
-        """Reset the board and see that it is the same.
-
-        Raises:
-            StaleFirmware: it came back with other firmware.
-        """
-        self.dut.reset()
-        self._ready.expected.check(self.dut.hello, self.dut.link.where)
-
-    @cached_property
-    def checks(self) -> Checks:
-        """What the board is compared on."""
-        return checks_for(self.artifact)
-
-    def comparison(self) -> Comparison:
-        """Every check input on the board against the golden; asked again where it differs.
-
-        The board is asked the first time only, which takes it seconds for a slow model.
-        """
-        return self.compared().result
-
-    def compared(self) -> Compared:
-        """The comparison and what was compared; the board is asked the first time only."""
-        return self._compared
-
-    @cached_property
-    def _compared(self) -> Compared:
-        checks = self.checks
-        answered = Reading(
-            source=f"board {self.declared.id}", outputs=self.dut.infer(checks.inputs).outputs
-        )
-        judge, stored = self._judges()
-        repeated: tuple[Reading, ...] = ()
-        others: tuple[Reading, ...] = ()
-        if not np.array_equal(answered.outputs, judge.outputs):
-            repeated = (
-                Reading(source="staged", outputs=self.dut.infer_staged(checks.inputs).outputs),
-                Reading(source="repeated", outputs=self.dut.infer(checks.inputs).outputs),
-            )
-            others = tuple(
-                self._host_run(interpreter).reading
-                for interpreter in (self.references.litert, self.references.xnnpack)
-            )
-        goldens = checks.goldens
-        float_outputs = goldens.float_outputs if goldens else None
-        if float_outputs is None and self.references.float32 is not None:
-            reals = dequantize(checks.inputs, self.dut.input)
-            float_outputs = run_batch(
-                self.references.float32, reals, self.artifact.inputs[0]
-            ).outputs
-        result = compare(
-            spec=self.dut.output,
-            board=answered,
-            golden=judge,
-            stored=stored,
-            repeated=repeated,
-            others=others,
-            float_outputs=float_outputs,
-            truth=goldens.truth if goldens else None,
-            in_domain=goldens.in_domain if goldens else None,
-            bounds=self.artifact.bounds,
-            labels=goldens.labels if goldens else None,
-            activation=self.artifact.activation,
-        )
-        return Compared(result=result, board=answered, golden=judge, float_outputs=float_outputs)
-
-    @property
-    def host_p50_us(self) -> float | None:
-        """Median microseconds of TFLM on the host over the check inputs; None without the wheel."""
-        run = self._golden_run
-        return None if run is None else float(statistics.median(run.latency_us.tolist()))
-
-    @cached_property
-    def _golden_run(self) -> HostRun | None:
-        golden = self.references.golden
-        return None if golden is None else self._host_run(golden)
-
-    def _host_run(self, interpreter: Interpreter) -> HostRun:
-        with self.dut.progress(f"{self.declared.id}: the same on this machine"):
-            return run_batch(interpreter, self.checks.inputs, self.artifact.inputs[0])
-
-    def _judges(self) -> tuple[Reading, Reading | None]:
-        goldens = self.checks.goldens
-        stored = None
-        if goldens is not None:
-            stored = Reading(source=f"stored {goldens.produced_by}", outputs=goldens.outputs)
-        if self._golden_run is not None:
-            return self._golden_run.reading, stored
-        if stored is None:
-            raise ModelError(
-                "nothing to compare with: the file has no stored goldens, and there is no "
-                "tflite-micro wheel on this machine",
-                where=Where(board=self.declared.id, model=self.artifact.name),
-            )
-        return stored, None
-
-
 @contextmanager
 def open_board(
     board: Board,
@@ -243,8 +91,11 @@ def open_board(
 ) -> Iterator[OpenBoard]:
     """Build, lock, start or find, flash and greet a board; all is undone when the block ends.
 
+    Within `hold(board.id, ..., again=True)` the board stays locked when the block has ended.
+
     Args:
         project: where sources and builds lie; `find_project` says if None.
+        bench: the serial ports and the clock of this machine.
         upload: PlatformIO's if None.
 
     Raises:
@@ -256,31 +107,20 @@ def open_board(
     project = project or find_project()
     runtime = board.runtime(options.runtime)
     _refuse_faults(board, options.place)
-    firmware = None
-    if board.attachment == "virtual":
-        build_id = virtual_build_id(artifact.sha256)
-    else:
-        builder = Builder(
-            project,
-            tflm=options.tflm,
-            arena_bytes=options.arena_bytes,
-            check_support=options.check_support,
-            progress=options.progress,
-            profile=options.profile,
-        )
-        firmware = builder.build(board, runtime, artifact)
-        build_id = firmware.build_id
-    expected = Expected(model_sha256=artifact.sha256, build_id=build_id, runtime=runtime)
-    where = Where(board=board.id, model=artifact.name)
-    with ExitStack() as stack:
-        held = hold(board.id, timeout_s=options.lock_timeout_s, progress=options.progress)
-        stack.enter_context(held)
-        if board.attachment in ("serial", "url") and firmware is not None:
-            uploader = upload or PlatformioUploader(project)
-            road = _real(board, firmware, expected, where, options, bench, uploader)
-        else:
-            road = _started(board, firmware, artifact, expected, where, options)
-        ready = stack.enter_context(road)
+    firmware = None if board.attachment == "virtual" else _build(board, artifact, project, options)
+    build_id = firmware.build_id if firmware else virtual_build_id(artifact.sha256)
+    wanted = _Wanted(
+        board=board,
+        artifact=artifact,
+        firmware=firmware,
+        expected=Expected(model_sha256=artifact.sha256, build_id=build_id, runtime=runtime),
+        where=Where(board=board.id, model=artifact.name),
+        options=options,
+    )
+    with (
+        hold(board.id, timeout_s=options.lock_timeout_s, progress=options.progress, again=True),
+        _attached(wanted, project, bench, upload) as ready,
+    ):
         ready.dut.progress = options.progress
         with attach_link_log(ready.dut.link):
             first = ready.dut.infer(checks_for(artifact).inputs[:1])
@@ -303,51 +143,175 @@ def _refuse_faults(board: Board, place: str | None) -> None:
         )
 
 
-def _real(
-    board: Board,
-    firmware: Firmware,
-    expected: Expected,
-    where: Where,
-    options: RigOptions,
-    bench: Bench,
-    upload: Uploader,
-) -> AbstractContextManager[Ready]:
-    seat = RealBoard(
-        board,
-        port=options.port,
-        plugged=options.plugged,
-        neighbours=options.neighbours,
-        where=where,
-        bench=bench,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """A board that is to be opened, what is to run on it, and what HELLO must show."""
+
+    board: Board
+    artifact: Artifact
+    firmware: Firmware | None
+    expected: Expected
+    where: Where
+    options: RigOptions
+
+
+def _build(board: Board, artifact: Artifact, project: Project, options: RigOptions) -> Firmware:
+    builder = Builder(
+        project,
+        tflm=options.tflm,
+        arena_bytes=options.arena_bytes,
+        check_support=options.check_support,
+        progress=options.progress,
+        profile=options.profile,
     )
-    return plugged_in(
-        seat,
-        expected,
-        partial(
-            seat.flash,
-            firmware,
-            upload,
+    return builder.build(board, board.runtime(options.runtime), artifact)
+
+
+def _attached(
+    wanted: _Wanted, project: Project, bench: Bench, upload: Uploader | None
+) -> AbstractContextManager[Ready]:
+    """The board plugged in, at a port that somebody named, or started for this session."""
+    options, port = wanted.options, wanted.options.place or ""
+    if wanted.board.attachment in ("serial", "url"):
+        real = RealBoard(
+            wanted.board,
+            port=options.port,
+            plugged=options.plugged,
+            neighbours=options.neighbours,
+            where=wanted.where,
+            bench=bench,
+            upload=upload or PlatformioUploader(project),
             lock_timeout_s=options.lock_timeout_s,
             progress=options.progress,
-        ),
-        policy=options.flash,
-        options=options.patience,
-    )
+        )
+        return _plugged_in(real, wanted)
+    if port and not port.startswith(VIRTUAL_SCHEME):
+        return _at_port(port, wanted)
+    return _virtual(port, wanted) if wanted.board.emulator is None else _emulated(wanted)
 
 
-def _started(
-    board: Board,
-    firmware: Firmware | None,
-    artifact: Artifact,
-    expected: Expected,
-    where: Where,
-    options: RigOptions,
-) -> AbstractContextManager[Ready]:
-    port = options.place
-    if port is not None and not port.startswith(VIRTUAL_SCHEME):
-        return at_port(port, expected, where, options.patience)
-    if board.emulator is not None and firmware is not None:
-        return emulated(board.emulator, firmware, expected, where, options.patience)
-    faults = parse_faults((port or "").removeprefix(VIRTUAL_SCHEME))
-    where = replace(where, port=port or VIRTUAL_SCHEME)
-    return virtual(artifact, faults, expected, where, options.patience)
+@contextmanager
+def _emulated(wanted: _Wanted) -> Iterator[Ready]:
+    """The firmware on an emulator of its own."""
+    emulator, firmware = wanted.board.emulator, wanted.firmware
+    assert emulator is not None and firmware is not None, "its attachment is `emulator`"
+    where = replace(wanted.where, port=f"qemu:{emulator.machine}")
+    with QemuProcess(emulator, firmware.elf, where=where) as process:
+        reset = Remedy(name="system_reset of QEMU", act=lambda link: process.power_cycle())
+        patience = wanted.options.patience
+        link = Link(process.stream, where=where, options=patience, reopen=process.reopen)
+        with closing(link):
+            yield replace(greet(Dut(link), wanted.expected, (reset,)), fresh=True)
+
+
+@contextmanager
+def _virtual(port: str, wanted: _Wanted) -> Iterator[Ready]:
+    """A virtual board in a process of its own, with the faults that `port` asks for."""
+    faults = parse_faults(port.removeprefix(VIRTUAL_SCHEME))
+    where = replace(wanted.where, port=port or VIRTUAL_SCHEME)
+    with VirtualProcess(wanted.artifact, faults, where=where) as process:
+        patience = wanted.options.patience
+        link = Link(process.stream, where=where, options=patience, reopen=process.reopen)
+        with closing(link):
+            yield replace(greet(Dut(link), wanted.expected, ()), fresh=True)
+
+
+@contextmanager
+def _at_port(port: str, wanted: _Wanted) -> Iterator[Ready]:
+    """A board that somebody else started and put behind a port or URL."""
+    where = replace(wanted.where, port=port)
+
+    def open_port() -> SerialStream:
+        return open_serial(port, where=where)
+
+    link = Link(open_port(), where=where, options=wanted.options.patience, reopen=open_port)
+    with closing(link):
+        yield greet(Dut(link), wanted.expected, ())
+
+
+@contextmanager
+def _plugged_in(real: RealBoard, wanted: _Wanted) -> Iterator[Ready]:
+    """A real board, flashed before if the policy (auto, always or never) asks for it.
+
+    Raises:
+        StaleFirmware: it runs other firmware, although it was flashed or must not be.
+        BoardSilent: it does not answer, whatever was tried.
+        BoardStatus: the firmware expected is on it, but its setup failed.
+        RigError: it was not found, opened or flashed.
+    """
+    ready = _flash_if_needed(real, wanted)
+    with closing(ready.dut.link):
+        yield replace(ready, escalations=real.steps + ready.escalations)
+
+
+def _flash_if_needed(real: RealBoard, wanted: _Wanted) -> Ready:
+    policy, firmware = wanted.options.flash, wanted.firmware
+    flash_it = f"hil flash --board {real.board.id}"
+    if policy == "never":
+        with _advice(f"Allow uploads, or run: {flash_it}"):
+            return _as_it_is(real, wanted)
+    if policy == "auto" and real.far:
+        with _advice(f"Nothing is uploaded through a URL. At the board's own machine: {flash_it}"):
+            return _as_it_is(real, wanted)
+    if policy == "auto" and (dut := _if_current(real, wanted)) is not None:
+        return Ready(dut=dut, expected=wanted.expected, remedies=real.remedies)
+    assert firmware is not None, "built for every real board"
+    report = real.flash(firmware)
+    with _advice(f"It was uploaded just now: is this board a {real.board.kind}?"):
+        ready = _as_it_is(real, wanted, real.plugged.deadlines.port_s)
+    return replace(ready, flash=report, fresh=True)
+
+
+@contextmanager
+def _advice(cure: str) -> Iterator[None]:
+    """Says what to do about other firmware."""
+    try:
+        yield
+    except StaleFirmware as error:
+        error.hint = cure
+        raise
+
+
+def _if_current(real: RealBoard, wanted: _Wanted) -> Dut | None:
+    """A greeted board that runs the firmware expected; None where an upload may cure it."""
+    if real.in_bootloader:
+        return None
+    with ExitStack() as stack:
+        dut = real.connect(wanted.options.patience)
+        stack.callback(dut.link.close)
+        try:
+            dut.greet(PROBE)
+            wanted.expected.check(dut.hello, real.where)
+        except (*SILENT, StaleFirmware):
+            return None
+        except BoardStatus:
+            if _runs(dut, wanted.expected):
+                raise
+            return None
+        stack.pop_all()
+        return dut
+
+
+def _runs(dut: Dut, expected: Expected) -> bool:
+    """Whether the last HELLO, though of a failed setup, was of the very build."""
+    try:
+        return dut.hello.build_id.hex() == expected.build_id
+    except ProtocolError:
+        return False
+
+
+def _as_it_is(real: RealBoard, wanted: _Wanted, patience_s: float = 0.0) -> Ready:
+    """The board without an upload; its port may stay away for so long."""
+    if real.in_bootloader:
+        raise StaleFirmware(
+            where=real.where,
+            field="build id",
+            expected=wanted.expected.build_id,
+            actual="none (it is in its bootloader)",
+        )
+    with ExitStack() as stack:
+        dut = real.connect(wanted.options.patience, patience_s)
+        stack.callback(dut.link.close)
+        ready = greet(dut, wanted.expected, real.remedies, patience=PROBE, silent=SILENT)
+        stack.pop_all()
+        return ready

@@ -51,18 +51,6 @@ def profile_board(
     )
 
 
-def record_profile(
-    opened: OpenBoard,
-    *,
-    run: str,
-    n: int = DEFAULT_RUNS,
-    sample: NDArray[Any] | None = None,
-    now: datetime | None = None,
-) -> tuple[LayerRow, ...]:
-    """The rows of `layers.csv` for one profile of a board: `layer_rows` of `profile_board`."""
-    return layer_rows(opened, profile_board(opened, n=n, sample=sample), run=run, now=now)
-
-
 def append_profile(
     board: Board, artifact: Artifact, project: Project, options: RigOptions, *, run: str, csv: Path
 ) -> tuple[LayerRow, ...]:
@@ -74,7 +62,7 @@ def append_profile(
         csv: latency.csv, which layers.csv is beside.
     """
     with open_board(board, artifact, project, replace(options, profile=True)) as opened:
-        rows = record_profile(opened, run=run)
+        rows = layer_rows(opened, profile_board(opened), run=run)
     append(beside(csv, "layers"), rows)
     return rows
 

@@ -7,17 +7,19 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from harness.board.registry import Emulator
-from harness.errors import StartFailed, ToolMissing, Where
+from harness.errors import RigError, StartFailed, ToolMissing, Where
 from harness.link.streams import SocketStream, connect_unix
+from harness.process import LastWords, end_group, start
 
 QEMU = "qemu-system-arm"
 START_S = 10.0
-_STOP_S = 2.0
-_LAST_WORDS_BYTES = 2000
+ANSWER_S = 5.0
+"""For a QMP command; a stopped QEMU never answers."""
 _WAITING = "QEMU waiting for connection"
 
 
@@ -59,6 +61,7 @@ class QemuProcess:
 
     Args:
         where: put into errors; its port becomes `qemu:MACHINE`.
+        answer_s: how long a QMP command may take.
 
     Raises on entry:
         ToolMissing: QEMU is not installed.
@@ -71,16 +74,19 @@ class QemuProcess:
         elf: Path,
         *,
         where: Where,
+        answer_s: float = ANSWER_S,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._emulator = emulator
         self._elf = elf
         self._where = where
+        self._answer_s = answer_s
         self._clock = clock
         self._sleep = sleep
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._said: LastWords | None = None
         self._stream: SocketStream | None = None
 
     def __enter__(self) -> QemuProcess:
@@ -89,19 +95,14 @@ class QemuProcess:
             raise ToolMissing(
                 QEMU, needed_for="an emulated board", install=f"sudo apt-get install {QEMU}"
             )
-        # Not in the project: a unix socket's path must be shorter than 108 bytes.
-        self._folder = Path(tempfile.mkdtemp(prefix="hil-qemu-"))
         try:
+            # Not in the project: a unix socket's path must be shorter than 108 bytes.
+            self._folder = Path(tempfile.mkdtemp(prefix="hil-qemu-"))
             command = qemu_command(self._emulator, self._elf, self._folder, qemu)
-            with (self._folder / "log").open("wb") as log:
-                self._process = subprocess.Popen(
-                    dies_with_parent(command),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    # Ctrl-C is for the harness, which then stops the emulator in order.
-                    start_new_session=True,
-                )
+            self._process = start(
+                dies_with_parent(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            )
+            self._said = LastWords(self._process.stdout)
             self._stream = self._connect()
         except BaseException:
             self.stop()
@@ -128,43 +129,47 @@ class QemuProcess:
 
     def stop(self) -> None:
         """End QEMU and remove its sockets. Idempotent."""
-        if self._stream is not None:
-            self._stream.close()
-        if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        folder, self._folder = self._folder, None
+        if folder is None:
+            return
+        try:
+            if self._stream is not None:
+                self._stream.close()
+            if self._process is not None:
+                end_group(self._process)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def last_words(self) -> str:
         """Exit status, if it ended, and the end of what QEMU and the firmware's handlers said."""
-        if self._process is None or self._folder is None:
+        if self._process is None or self._said is None or self._folder is None:
             return "emulator not running"
-        try:
-            # The socket closes a moment before the process is gone.
+        # The socket closes a moment before the process is gone.
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(0.2)
-        except subprocess.TimeoutExpired:
-            pass
         code = self._process.poll()
         state = "emulator still runs" if code is None else f"emulator ended with status {code}"
-        log = (self._folder / "log").read_bytes()[-_LAST_WORDS_BYTES:].decode("utf-8", "replace")
-        said = "\n".join(line for line in log.splitlines() if _WAITING not in line).strip()
+        lines = self._said.text(0.0 if code is None else 0.2).splitlines()
+        said = "\n".join(line for line in lines if _WAITING not in line).strip()
         return f"{state}; it said: {said}" if said else state
 
     def power_cycle(self) -> None:
-        """Reset the whole machine through QMP, as unplugging a board would."""
+        """Reset the whole machine through QMP, as unplugging a board would.
+
+        Raises:
+            RigError: QEMU does not answer within ANSWER_S.
+        """
         self.qmp("system_reset")
 
     def qmp(self, command: str, arguments: dict[str, object] | None = None) -> Any:
-        """Run one QMP command on a connection of its own and return its answer."""
+        """Run one QMP command on a connection of its own and return its answer.
+
+        Raises:
+            RigError: QEMU refused it or does not answer within ANSWER_S.
+        """
         import asyncio  # with QMP's package 0.1 s: only where they run
 
-        from qemu.qmp import QMPClient
+        from qemu.qmp import QMPClient, QMPError
 
         assert self._folder is not None, "not started"
         path = str(self._folder / "qmp")
@@ -177,7 +182,13 @@ class QemuProcess:
             finally:
                 await client.disconnect()
 
-        return asyncio.run(talk())
+        try:
+            return asyncio.run(asyncio.wait_for(talk(), self._answer_s))
+        except (QMPError, OSError, asyncio.TimeoutError) as error:
+            why = str(error) or f"no answer within {self._answer_s:g} s"
+            raise RigError(
+                f"QEMU did not run {command}: {why}; {self.last_words()}", where=self._where
+            ) from error
 
     def _connect(self) -> SocketStream:
         assert self._process is not None and self._folder is not None

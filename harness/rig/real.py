@@ -18,10 +18,11 @@ from harness.firmware.build import Firmware
 from harness.link.dut import Dut
 from harness.link.link import Link, LinkOptions
 from harness.link.streams import SerialStream, StreamClosed, open_serial
-from harness.process import defer_signals, run_group, warn
-from harness.progress import Progress, no_progress
+from harness.process import defer_signals, run
+from harness.progress import Progress
 from harness.rig.flash import Flasher, FlashReport, Uploader
 from harness.rig.recovery import Attempt, Remedy, reopen, request_reset
+from harness.terminal import say
 
 
 class RealBoard:
@@ -31,6 +32,8 @@ class RealBoard:
         port: overrides what the rig file says.
         where: put into errors, with the port.
         neighbours: the rig file's other boards, whose ports are not this one's.
+        upload: writes a firmware to it.
+        lock_timeout_s: how long to wait for another upload on this machine.
     """
 
     def __init__(
@@ -42,6 +45,9 @@ class RealBoard:
         neighbours: tuple[Plugged, ...],
         where: Where,
         bench: Bench,
+        upload: Uploader,
+        lock_timeout_s: float,
+        progress: Progress,
     ) -> None:
         self.board = board
         plugged = plugged or Plugged(id=board.id, kind=board.kind)
@@ -49,6 +55,9 @@ class RealBoard:
         self._neighbours = neighbours
         self._where = where
         self._bench = bench
+        self._upload = upload
+        self._lock_timeout_s = lock_timeout_s
+        self._progress = progress
         self._port: SerialPort | None = None
         self._stream: SerialStream | None = None
         self.steps: tuple[Attempt, ...] = ()
@@ -144,7 +153,7 @@ class RealBoard:
         with tempfile.TemporaryDirectory(prefix="hil-power-") as folder:
             log = Path(folder, "log")
             try:
-                status = run_group(command, log, timeout_s=limit_s)
+                status = run(command, log, timeout_s=limit_s)
             except subprocess.TimeoutExpired as error:
                 raise RigError(
                     f"power-cycle command took longer than {limit_s:g} s",
@@ -158,14 +167,7 @@ class RealBoard:
                     hint=f"Command: {command}\nIt said: {log.read_text(errors='replace').strip()}",
                 )
 
-    def flash(
-        self,
-        firmware: Firmware,
-        upload: Uploader,
-        *,
-        lock_timeout_s: float,
-        progress: Progress = no_progress,
-    ) -> FlashReport:
+    def flash(self, firmware: Firmware) -> FlashReport:
         """Bring a firmware onto the board, alone on this machine.
 
         Raises:
@@ -185,17 +187,17 @@ class RealBoard:
             self.port,
             deadlines=self.plugged.deadlines,
             bench=self._bench,
-            upload=upload,
+            upload=self._upload,
         )
         with (
-            hold_uploads(self.board.id, timeout_s=lock_timeout_s, progress=progress),
+            hold_uploads(self.board.id, timeout_s=self._lock_timeout_s, progress=self._progress),
             defer_signals(f"the upload to {self.board.id}"),
-            progress(f"{self.board.id}: uploading"),
+            self._progress(f"{self.board.id}: uploading"),
         ):
             try:
                 self._port, report = flasher.flash(between=self._before_retry)
             except KeyboardInterrupt:
-                warn(f"upload killed: {self.board.id} may be in its bootloader; flash it again")
+                say(f"upload killed: {self.board.id} may be in its bootloader; flash it again")
                 raise
         return report
 

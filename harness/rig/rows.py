@@ -27,7 +27,7 @@ from harness.measure.tables import (
     time_text,
 )
 from harness.model.tensor import activate, dequantize
-from harness.rig.open import OpenBoard
+from harness.rig.opened import OpenBoard
 from harness.version import __version__
 
 MOST_OUTPUTS = 256

@@ -26,7 +26,7 @@ from harness.measure.csvfile import append, beside
 from harness.measure.gate import LatencyVerdict
 from harness.measure.runs import Baselines
 from harness.measure.tables import LatencyRow
-from harness.rig.open import OpenBoard
+from harness.rig.opened import OpenBoard
 from harness.rig.rows import (
     Session,
     blank_row,

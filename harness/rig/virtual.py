@@ -15,7 +15,8 @@ import subprocess
 import sys
 import time
 import tty
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,12 +29,17 @@ from harness.model.artifact import Artifact
 from harness.model.interpreters import TflmInterpreter, tflm_version
 from harness.model.resolve import resolve_model
 from harness.model.tensor import batch_from_bytes
+from harness.process import LastWords, end_group, start
 from harness.version import __version__
 
 BOARD_ID = "virtual"
 MAX_PAYLOAD = 4096
 TICK_HZ = 1_000_000_000
-_STOP_S = 2.0
+START_S = 30.0
+"""Until the process names its port; importing TFLM takes it a second or two."""
+
+_POLL_S = 0.05
+_MAX_PORT = 4096
 
 
 def virtual_build_id(model_sha256: str) -> str:
@@ -153,45 +159,71 @@ class VirtualProcess:
     """A virtual board in a process of its own; `with` starts and stops it.
 
     It ends by itself when its parent dies, since its standard input closes then.
+
+    Args:
+        command: what to start instead of `python -m harness.rig.virtual`; it prints its port.
+        clock: seconds, monotonic, for the deadline START_S.
+
+    Raises on entry:
+        StartFailed: it ended, or printed no port, within START_S; with the end of its output.
     """
 
-    def __init__(self, artifact: Artifact, faults: Faults, *, where: Where) -> None:
-        self._artifact = artifact
-        self._faults = faults
+    def __init__(
+        self,
+        artifact: Artifact,
+        faults: Faults,
+        *,
+        where: Where,
+        command: Sequence[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._command = command or _command(artifact, faults)
         self._where = where
-        self._process: subprocess.Popen[str] | None = None
+        self._clock = clock
+        self._process: subprocess.Popen[bytes] | None = None
         self._stream: SerialStream | None = None
+        self._stack = ExitStack()
         self._port = ""
 
     def __enter__(self) -> VirtualProcess:
-        pairs = (f"{name}={_plain(getattr(self._faults, name))}" for name in Faults.__slots__)
-        command = [sys.executable, "-m", "harness.rig.virtual", str(self._artifact.path)]
-        self._process = subprocess.Popen(
-            [*command, "--faults", "&".join(pairs)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            env={**os.environ, "PYTHONPATH": _import_path()},
-        )
-        assert self._process.stdout is not None and self._process.stderr is not None
-        try:
-            port = self._process.stdout.readline().strip()
-            if not port:
-                raise StartFailed(
-                    f"virtual board did not start: {self._process.stderr.read().strip()}",
-                    where=self._where,
-                )
-            self._port = port
+        with ExitStack() as stack:
+            self._process = start(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                environment={**os.environ, "PYTHONPATH": _import_path()},
+            )
+            stack.callback(end_group, self._process)
+            assert self._process.stdin is not None
+            stack.enter_context(self._process.stdin)
+            self._port = self._read_port(self._process, LastWords(self._process.stderr))
             self._stream = self.reopen()
-        except BaseException:
-            self.stop()
-            raise
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _read_port(self, process: subprocess.Popen[bytes], said: LastWords) -> str:
+        """The first line of its standard output, of which no more is read."""
+        assert process.stdout is not None
+        deadline = self._clock() + START_S
+        text = b""
+        with process.stdout as output:
+            while not text.endswith(b"\n"):
+                if self._clock() > deadline:
+                    raise self._failed(f"did not name its port within {START_S:g} s", said)
+                if select.select([output], [], [], _POLL_S)[0]:
+                    data = output.read(_MAX_PORT)
+                    text += data
+                    if not data or len(text) > _MAX_PORT:
+                        raise self._failed("did not start", said)
+        return text.decode("utf-8", "replace").strip()
+
+    def _failed(self, what: str, said: LastWords) -> StartFailed:
+        words = said.text() or "nothing"
+        return StartFailed(f"virtual board {what}; it said: {words}", where=self._where)
 
     @property
     def stream(self) -> SerialStream:
@@ -223,16 +255,13 @@ class VirtualProcess:
         """End the process. Idempotent."""
         if self._stream is not None:
             self._stream.close()
-        if self._process is None:
-            return
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
-        try:
-            self._process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._stack.close()
+
+
+def _command(artifact: Artifact, faults: Faults) -> list[str]:
+    pairs = (f"{name}={_plain(getattr(faults, name))}" for name in Faults.__slots__)
+    command = [sys.executable, "-m", "harness.rig.virtual", str(artifact.path)]
+    return [*command, "--faults", "&".join(pairs)]
 
 
 def _plain(value: float | bool) -> str:

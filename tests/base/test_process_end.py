@@ -92,3 +92,44 @@ thread.join()
 print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
 """
     assert said(code)[:2] == (0, ["True"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_exception_says_which_signal_it_was(number):
+    code = f"""
+from harness.process import Terminated
+try:
+    with ending:
+        os.kill(os.getpid(), {int(number)})
+except Terminated as end:
+    print(end.number, end)
+"""
+    assert said(code)[1] == [str(int(number)), "terminated", f"({number.name})"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_the_parent_had_ignored_stays_ignored(number):
+    code = f"""
+from harness.process import defer_signals
+signal.signal({int(number)}, signal.SIG_IGN)
+with ending, defer_signals("this"):
+    os.kill(os.getpid(), {int(number)})
+print(signal.getsignal({int(number)}) is signal.SIG_IGN)
+"""
+    assert said(code)[:] == (0, ["True"], "")
+
+
+def test_signals_of_a_moments_work_come_when_it_is_done():
+    code = """
+from harness.process import defer_signals
+with ending:
+    try:
+        with defer_signals():
+            terminate()
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            print("done")
+    except KeyboardInterrupt as error:
+        print(type(error).__name__)
+"""
+    assert said(code) == (0, ["done", "Terminated"], "")

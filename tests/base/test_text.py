@@ -1,7 +1,7 @@
 from datetime import datetime, timezone
 
 from harness.measure.tables import time_text
-from harness.text import WIDTH, counted, shortened, table, wrapped
+from harness.text import WIDTH, counted, listed, shortened, table, wrapped
 
 
 def test_table_aligns_the_first_column_left_and_the_others_right() -> None:
@@ -23,6 +23,12 @@ def test_a_long_line_is_wrapped_also_where_a_word_is_longer_than_the_terminal() 
 
 def test_a_noun_is_in_the_plural_but_for_one() -> None:
     assert [counted(n, "run") for n in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
+
+
+def test_of_many_names_some_are_listed_and_the_others_counted() -> None:
+    assert listed(("a", "b", "c")) == listed(("a", "b", "c"), 3) == "a, b, c"
+    assert listed(("a", "b", "c"), 1) == "a and 2 more"
+    assert listed(()) == "none"
 
 
 def test_a_text_is_cut_to_its_room_and_says_so() -> None:

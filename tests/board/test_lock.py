@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -104,6 +104,22 @@ def test_uploads_have_a_lock_of_their_own_for_all_boards(tmp_path: Path) -> None
 def test_another_board_is_free(tmp_path: Path) -> None:
     with holder(tmp_path), hold("qemu-m4", timeout_s=0, folder=tmp_path):
         assert (tmp_path / "qemu-m4.holder").exists()
+
+
+def test_its_holder_may_hold_a_board_again_and_keeps_it_to_the_end(tmp_path: Path) -> None:
+    def held() -> AbstractContextManager[None]:
+        return hold("nano", timeout_s=0, folder=tmp_path, again=True)
+
+    with ExitStack() as first, ExitStack() as second:
+        first.enter_context(held())
+        second.enter_context(held())
+        first.close()
+        assert str(os.getpid()) in (tmp_path / "nano.holder").read_text()
+        with ThreadPoolExecutor(1) as pool, pytest.raises(BoardBusy, match=f"pid {os.getpid()}"):
+            pool.submit(held().__enter__).result()
+    assert not (tmp_path / "nano.holder").exists()
+    with holder(tmp_path):
+        pass
 
 
 def test_lock_is_let_go_when_the_block_fails(tmp_path: Path) -> None:

@@ -335,7 +335,9 @@ def test_what_is_plugged_in_is_shown_with_lines_to_paste(monkeypatch, capsys):
 
 
 def test_termination_lets_go_of_lock_and_emulator(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HIL_LOCK_DIR": str(tmp_path / "locks")}
+    (tmp_path / "t").mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "t")}
+    environment["HIL_LOCK_DIR"] = str(tmp_path / "locks")
     command = [sys.executable, "-m", "harness.cli", "bench", "--board", "qemu-m4"]
     with subprocess.Popen(
         [*command, "--samples", "100000000", "--csv", str(tmp_path / "l.csv")], env=environment
@@ -348,6 +350,7 @@ def test_termination_lets_go_of_lock_and_emulator(tmp_path):
         process.terminate()
         assert process.wait(20) == 128 + signal.SIGTERM
     assert not any(alive(pid) for pid in emulators)
+    assert list((tmp_path / "t").iterdir()) == []
     assert not (tmp_path / "locks" / "qemu-m4.holder").exists()
 
 

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 from fakes.described import hello
+from fakes.steps import ObservedBoard, StepObserver
 
 from harness.link.protocol import BoardMemory, Capability, Status
-from harness.link.virtual import InvokeFailed, StepObserver, VirtualBoard
+from harness.link.virtual import InvokeFailed
 from harness.model.tensor import TensorSpec
 
 HELLO = hello(
@@ -116,7 +117,7 @@ class FakeModel:
         return self._bench.invoke(raw)
 
 
-class FakeBoard(VirtualBoard):
+class FakeBoard(ObservedBoard):
     """Asks the bench for its setup status whenever it boots, also when told to by RESET."""
 
     def __init__(self, bench: Bench) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.errors import ModelError
-from harness.model.features import drawn_input, layer_maps, layer_outputs, save_pictures
+from harness.model.features import _outputs, _run, drawn_input, layer_maps, save_pictures
 from harness.model.resolve import resolve_model
 from harness.project import find_project
 
@@ -19,7 +19,7 @@ ARTIFACTS = find_project().artifacts
 def test_layers_of_the_pooled_filter_are_what_numpy_computes() -> None:
     model = resolve_model("filters-edge-pool_float32", ARTIFACTS)
     image = np.random.default_rng(4).uniform(0, 1, (32, 32, 1)).astype(np.float32)
-    convolution, pooling = layer_outputs(model, image)
+    convolution, pooling = _outputs(_run(model, image))
     assert (convolution.operator, pooling.operator) == ("CONV_2D", "MAX_POOL_2D")
     # Eight times the middle less its neighbours, nine times the middle less all nine.
     windows = np.lib.stride_tricks.sliding_window_view(image[..., 0], (3, 3))
@@ -31,7 +31,7 @@ def test_layers_of_the_pooled_filter_are_what_numpy_computes() -> None:
 
 def test_last_layer_is_the_models_output() -> None:
     model = resolve_model("fashion_cnn-8", ARTIFACTS)
-    layers = layer_outputs(model, model.goldens.inputs[0])
+    layers = _outputs(_run(model, model.goldens.inputs[0]))
     assert [layer.is_picture for layer in layers][:4] == [True] * 4
     assert layers[0].values.shape == (26, 26, 8) and layers[2].values.shape == (11, 11, 16)
     assert layers[-1].values.sum() == pytest.approx(1, abs=0.03)

@@ -18,7 +18,6 @@ from fakes.processes import alive, children_of
 from harness.board.ports import SerialPort
 from harness.errors import FlashFailed
 from harness.firmware.build import Firmware
-from harness.process import run_group
 from harness.project import Project, find_project
 from harness.rig.flash import PlatformioUploader, upload_command, upload_config
 
@@ -156,20 +155,14 @@ def test_upload_flags_need_a_serial_number():
     assert upload_config(board, "tflm", None).endswith("upload_flags =\n")
 
 
-def test_run_group_ends_when_the_command_does_not_when_its_children_do(tmp_path):
-    start = time.monotonic()
-    assert run_group("sleep 12 & exit 4", tmp_path / "log", timeout_s=20) == 4
-    assert time.monotonic() - start < 10
-
-
 INTERRUPTED = """
 import sys
 from pathlib import Path
-from harness.process import defer_signals, run_group
+from harness.process import defer_signals, run
 
 try:
     with defer_signals("the upload"):
-        run_group([sys.executable, "-c", {upload!r}], Path(sys.argv[1]), timeout_s=60)
+        run([sys.executable, "-c", {upload!r}], Path(sys.argv[1]), timeout_s=60)
         print("uploaded", flush=True)
     print("went on", flush=True)
 finally:

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes.processes import children_of
+from fakes.processes import alive, children_of
 from fakes.rewritten import first_scales_only, per_channel
 
-from harness.board.lock import hold
+from harness.board.lock import hold, lock_folder
 from harness.board.registry import load_registry
 from harness.board.rigfile import Plugged
-from harness.errors import PortLost, UnknownName, Where, WrongUse
+from harness.errors import PortLost, RigError, UnknownName, Where, WrongUse
 from harness.firmware.build import Builder
 from harness.link.dut import Dut
 from harness.link.link import Link, LinkOptions
@@ -62,6 +62,16 @@ def test_a_killed_emulator_is_one_error_naming_board_port_and_request(sine):
         pass
 
 
+def test_a_board_stays_locked_between_two_openings_where_its_lock_is_held(sine):
+    board, record = REGISTRY["virtual"], lock_folder() / "virtual.holder"
+    with hold("virtual", timeout_s=60, again=True):
+        for _ in range(2):
+            with open_board(board, sine, PROJECT, RigOptions()):
+                pass
+            assert str(os.getpid()) in record.read_text()
+    assert not record.exists()
+
+
 def test_a_dropped_connection_is_opened_again_and_counted(sine):
     inputs = checks_for(sine).inputs
     for board_id in ("qemu-m4", "virtual"):
@@ -70,6 +80,18 @@ def test_a_dropped_connection_is_opened_again_and_counted(sine):
             opened.dut.link._stream.close()
             np.testing.assert_array_equal(opened.dut.infer(inputs).outputs, before)
             assert opened.dut.link.stats.reconnects == 1
+
+
+def test_a_stopped_emulator_cannot_be_reset_and_is_ended_all_the_same(sine):
+    firmware = Builder(PROJECT).build(REGISTRY["qemu-m4"], "aot", sine)
+    where = Where(board="qemu-m4", port="qemu")
+    emulator = REGISTRY["qemu-m4"].emulator
+    with QemuProcess(emulator, firmware.elf, where=where, answer_s=0.2) as running:
+        (pid,) = children_of(os.getpid())
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(RigError, match="did not run system_reset: no answer within 0.2 s"):
+            running.power_cycle()
+    assert not alive(pid)
 
 
 def test_power_cycle_makes_the_board_forget_the_session(emulator, sine):

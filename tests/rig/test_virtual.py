@@ -122,6 +122,43 @@ def test_model_that_cannot_run_fails_the_start_with_the_reason(tmp_path: Path) -
     assert "(board virtual, port virtual:, model sine_int8)" in str(caught.value)
 
 
+def test_a_board_that_hangs_before_it_names_its_port_is_given_up(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    command = ["sh", "-c", f"echo importing >&2; touch {said}; sleep 600"]
+    board = VirtualProcess(
+        SINE, Faults(), where=WHERE, command=command, clock=lambda: 99.0 * said.exists()
+    )
+    with pytest.raises(StartFailed) as caught, board:
+        raise AssertionError("started")
+    assert "did not name its port within 30 s; it said: importing" in str(caught.value)
+    assert "(board virtual, port virtual:, model sine_int8)" in str(caught.value)
+    assert gone(board.pid)
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_of_a_board_that_says_much_and_ends_the_last_words_are_told(stream: str) -> None:
+    code = f"import sys; sys.{stream}.write('x' * 1_000_000); sys.exit('the end')"
+    command = [sys.executable, "-c", code]
+    with pytest.raises(StartFailed, match="did not start; it said: ") as caught:
+        with VirtualProcess(SINE, Faults(), where=WHERE, command=command):
+            raise AssertionError("started")
+    assert len(str(caught.value)) < 3000
+    assert ("the end" in str(caught.value)) == (stream == "stderr")
+
+
+def test_a_board_that_says_much_on_standard_error_serves_all_the_same() -> None:
+    code = (
+        "import sys; from harness.rig import virtual; answer = virtual.TflmModel.invoke\n"
+        "def invoke(*it): sys.stderr.write('x' * 100_000); return answer(*it)\n"
+        "virtual.TflmModel.invoke = invoke; virtual.main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", code, str(SINE.path)]
+    with VirtualProcess(SINE, Faults(), where=WHERE, command=command) as process:
+        link = Link(process.stream, where=WHERE)
+        link.request(Op.HELLO, bytes((VERSION,)))
+        assert [invoke(link, 0) for _ in range(9)] == [invoke(link, 0)] * 9
+
+
 PARENT = """
 import sys, time
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Builds as commands: their log, their steps, and what ends them."""
+
 from __future__ import annotations
 
 import os
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.process import run_logged
+from harness.firmware.platformio import run_build
 from harness.progress import Advance
 
 
@@ -31,7 +33,7 @@ class Witness:
 
 def build(log: Path, witness: Witness, said: str, *, status: int = 0) -> tuple[int, str]:
     code = f"import sys; sys.stdout.write({said!r}); sys.stdout.flush(); sys.exit({status})"
-    return run_logged(
+    return run_build(
         [sys.executable, "-c", code],
         log,
         environment=os.environ,
@@ -85,7 +87,7 @@ def test_an_interrupted_build_is_killed(tmp_path: Path) -> None:
 
     code = "import time; print('Compiling x', flush=True); time.sleep(600)"
     with pytest.raises(KeyboardInterrupt):
-        run_logged(
+        run_build(
             [sys.executable, "-c", code],
             tmp_path / "build.log",
             environment=os.environ,

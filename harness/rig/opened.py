@@ -1,0 +1,170 @@
+"""An open board: what ran on it, how it compares with its golden, and how it is brought back."""
+
+from __future__ import annotations
+
+import statistics
+import uuid
+from functools import cached_property
+
+import numpy as np
+
+from harness.board.registry import Board
+from harness.errors import HilError, ModelError, Where
+from harness.firmware.build import Firmware
+from harness.measure.compare import Comparison, compare
+from harness.model.artifact import Artifact
+from harness.model.goldens import Reading
+from harness.model.interpreters import Interpreter, References
+from harness.model.tensor import dequantize
+from harness.rig.checks import Checks, Compared, HostRun, checks_for, run_batch
+from harness.rig.ready import Ready
+from harness.rig.recovery import Attempt, recover
+
+
+class OpenBoard:
+    """A board that answered HELLO with the very firmware and model asked for.
+
+    `cold_ticks` is its first invoke since it was started, None if it ran before or if a measurement
+    took it. `flash` is None where nothing was uploaded; `escalations` are the steps it took to make
+    a silent board answer.
+    """
+
+    def __init__(
+        self,
+        *,
+        declared: Board,
+        artifact: Artifact,
+        runtime: str,
+        firmware: Firmware | None,
+        ready: Ready,
+        cold_ticks: int | None,
+    ) -> None:
+        self.declared = declared
+        self.artifact = artifact
+        self.runtime = runtime
+        self.firmware = firmware
+        self.dut = ready.dut
+        self.flash = ready.flash
+        self.escalations = ready.escalations
+        self.cold_ticks = cold_ticks
+        self._ready = ready
+        self.session = uuid.uuid4().hex[:12]
+        self.references = References(artifact)
+
+    @property
+    def port(self) -> str:
+        """Where it was last."""
+        return self._ready.port
+
+    def recover(self, error: HilError) -> tuple[Attempt, ...]:
+        """Bring the board back after an error of the link in mid-run.
+
+        Raises:
+            BoardSilent: nothing helped.
+            StaleFirmware: it came back with other firmware.
+        """
+        steps = recover(self.dut, error, self._ready.remedies)
+        self.escalations += steps
+        self._ready.expected.check(self.dut.hello, self.dut.link.where)
+        return steps
+
+    def take_cold(self) -> int | None:
+        """Ticks of the first invoke since the board was started, for the first who asks."""
+        cold_ticks, self.cold_ticks = self.cold_ticks, None
+        return cold_ticks
+
+    def reset(self) -> None:
+        """Reset the board and see that it is the same.
+
+        Raises:
+            StaleFirmware: it came back with other firmware.
+        """
+        self.dut.reset()
+        self._ready.expected.check(self.dut.hello, self.dut.link.where)
+
+    @cached_property
+    def checks(self) -> Checks:
+        """What the board is compared on."""
+        return checks_for(self.artifact)
+
+    def comparison(self) -> Comparison:
+        """Every check input on the board against the golden; asked again where it differs.
+
+        The board is asked the first time only, which takes it seconds for a slow model.
+        """
+        return self.compared().result
+
+    def compared(self) -> Compared:
+        """The comparison and what was compared; the board is asked the first time only."""
+        return self._compared
+
+    @cached_property
+    def _compared(self) -> Compared:
+        checks = self.checks
+        answered = Reading(
+            source=f"board {self.declared.id}", outputs=self.dut.infer(checks.inputs).outputs
+        )
+        judge, stored = self._judges()
+        repeated: tuple[Reading, ...] = ()
+        others: tuple[Reading, ...] = ()
+        if not np.array_equal(answered.outputs, judge.outputs):
+            repeated = (
+                Reading(source="staged", outputs=self.dut.infer_staged(checks.inputs).outputs),
+                Reading(source="repeated", outputs=self.dut.infer(checks.inputs).outputs),
+            )
+            others = tuple(
+                self._host_run(interpreter).reading
+                for interpreter in (self.references.litert, self.references.xnnpack)
+            )
+        goldens = checks.goldens
+        float_outputs = goldens.float_outputs if goldens else None
+        if float_outputs is None and self.references.float32 is not None:
+            reals = dequantize(checks.inputs, self.dut.input)
+            float_outputs = run_batch(
+                self.references.float32, reals, self.artifact.inputs[0]
+            ).outputs
+        result = compare(
+            spec=self.dut.output,
+            board=answered,
+            golden=judge,
+            stored=stored,
+            repeated=repeated,
+            others=others,
+            float_outputs=float_outputs,
+            truth=goldens.truth if goldens else None,
+            in_domain=goldens.in_domain if goldens else None,
+            bounds=self.artifact.bounds,
+            labels=goldens.labels if goldens else None,
+            activation=self.artifact.activation,
+        )
+        return Compared(result=result, board=answered, golden=judge, float_outputs=float_outputs)
+
+    @property
+    def host_p50_us(self) -> float | None:
+        """Median microseconds of TFLM on the host over the check inputs; None without the wheel."""
+        run = self._golden_run
+        return None if run is None else float(statistics.median(run.latency_us.tolist()))
+
+    @cached_property
+    def _golden_run(self) -> HostRun | None:
+        golden = self.references.golden
+        return None if golden is None else self._host_run(golden)
+
+    def _host_run(self, interpreter: Interpreter) -> HostRun:
+        with self.dut.progress(f"{self.declared.id}: the same on this machine"):
+            return run_batch(interpreter, self.checks.inputs, self.artifact.inputs[0])
+
+    def _judges(self) -> tuple[Reading, Reading | None]:
+        goldens = self.checks.goldens
+        stored = None
+        if goldens is not None:
+            stored = Reading(source=f"stored {goldens.produced_by}", outputs=goldens.outputs)
+        if self._golden_run is not None:
+            return self._golden_run.reading, stored
+        if stored is None:
+            raise ModelError(
+                "nothing to compare with: the file has no stored goldens, and there is no "
+                "tflite-micro wheel on this machine",
+                where=Where(board=self.declared.id, model=self.artifact.name),
+            )
+        return stored, None
