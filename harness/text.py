@@ -37,6 +37,13 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
+def listed(items: Sequence[str], most: int | None = None) -> str:
+    """Things in one line; those after the first `most` are counted."""
+    left = 0 if most is None else len(items) - most
+    more = f" and {left} more" if left > 0 else ""
+    return (", ".join(items[:most]) or "none") + more
+
+
 def shortened(text: str, most: int) -> str:
     """Text of at most `most` characters; two dots stand for what was cut."""
     return text if len(text) <= most else f"{text[: max(0, most - 2)]}.."
