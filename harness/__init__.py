@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.errors import BoardError, HilError, RigError
     from harness.link.dut import Dut
     from harness.measure.compare import Comparison, Verdict
-    from harness.measure.csvfile import read_rows
+    from harness.measure.frames import read_rows
     from harness.measure.tables import LatencyRow
     from harness.model.artifact import Artifact
     from harness.model.resolve import resolve_model
@@ -58,7 +58,7 @@ _HOMES = {
     "load_registry": "harness.board.registry",
     "measure_board": "harness.rig.sessions",
     "open_board": "harness.rig.open",
-    "read_rows": "harness.measure.csvfile",
+    "read_rows": "harness.measure.frames",
     "resolve_model": "harness.model.resolve",
 }
 

@@ -63,7 +63,7 @@ def _listed(runs: Iterable[Run]) -> list[tuple[str, ...]]:
             run.key.runtime,
             f"{run.key.model}_{run.key.dtype}",
             _median(run),
-            str(len(run.sessions)),
+            str(len(run.good)),
             run.row.git_commit or "-",
         )
         for run in runs
@@ -110,8 +110,8 @@ def _clock(key: Key) -> str:
 
 
 def _sessions(run: Run) -> str:
-    lost = f", {run.lost} lost" if run.lost else ""
-    return f"{_median(run)}, {counted(len(run.sessions), 'session')}{lost}"
+    lost = f", {len(run.lost)} lost" if run.lost else ""
+    return f"{_median(run)}, {counted(len(run.good), 'session')}{lost}"
 
 
 def _median(run: Run) -> str:

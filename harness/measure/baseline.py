@@ -6,9 +6,8 @@ newest complete run counts.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
+import shutil
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,22 +15,10 @@ from filelock import FileLock
 
 from harness.errors import ReportError
 from harness.files import write_atomic
-from harness.measure.csvfile import cell, columns
-from harness.measure.gate import (
-    Judgement,
-    LatencyVerdict,
-    judge,
-)
-from harness.measure.runs import (
-    _GROUP,
-    Baselines,
-    Key,
-    Run,
-    _group,
-    _measured,
-    load_runs,
-    newest,
-)
+from harness.measure.csvfile import cells_of, columns, free_name, lines_of, read_cells
+from harness.measure.frames import frame_of, records_of
+from harness.measure.gate import Judgement, LatencyVerdict, judge
+from harness.measure.runs import Baselines, Key, Run, identity, load_runs, newest
 from harness.measure.tables import RUN, LatencyRow
 from harness.text import listed
 
@@ -104,6 +91,7 @@ def find_baseline(baselines: Baselines, run: Run, *, track: bool) -> Run | str:
         track: a model is the same by name and dtype, retrained or not, and not by its bytes.
     """
     key = run.key
+    name = (key.model, key.dtype)
     if not baselines.exists:
         return f"no baseline file {baselines.source}: hil baseline save makes one"
     of_board = [
@@ -112,7 +100,7 @@ def find_baseline(baselines: Baselines, run: Run, *, track: bool) -> Run | str:
     if not of_board:
         known = sorted({base.key.board for base in baselines.runs})
         return f"no baseline for board {key.board}; there are some for {listed(known)}"
-    named = [base for base in of_board if _same_name(base.key, key)]
+    named = [base for base in of_board if (base.key.model, base.key.dtype) == name]
     of_model = [base for base in named if track or base.key.model_sha256 == key.model_sha256]
     if not of_model:
         other = "; one of that name has other bytes, which --hil-track takes" if named else ""
@@ -126,10 +114,6 @@ def find_baseline(baselines: Baselines, run: Run, *, track: bool) -> Run | str:
     return matching[-1] if matching else f"refused: {reasons[-1][1]}"
 
 
-def _same_name(one: Key, other: Key) -> bool:
-    return (one.model, one.dtype) == (other.model, other.dtype)
-
-
 def judge_row(
     run_row: LatencyRow,
     session_rows: Sequence[LatencyRow],
@@ -140,11 +124,9 @@ def judge_row(
 
     Args:
         run_row: with scope `run`; alone, it is a run of one session.
-        session_rows: of the same run; lost ones are left out.
+        session_rows: of the same run; lost ones do not count.
     """
-    good = tuple(row for row in session_rows if _measured(row))
-    sessions = good if session_rows else tuple(row for row in (run_row,) if _measured(row))
-    run = Run(row=run_row, sessions=sessions, lost=len(session_rows) - len(good))
+    run = Run(row=run_row, sessions=tuple(session_rows) or (run_row,))
     base = find_baseline(baselines, run, track=track)
     if isinstance(base, str):
         return Against(judgement=Judgement(verdict=LatencyVerdict.CANNOT_TELL, rule=base))
@@ -163,9 +145,8 @@ def against(base: Run, run: Run) -> Against:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
-    """Keys that are in a baseline file now, those of them `replaced`, and notes."""
+    """Keys of baselines that are `replaced` now, and notes."""
 
-    keys: tuple[Key, ...]
     replaced: tuple[Key, ...]
     notes: tuple[str, ...]
 
@@ -191,58 +172,32 @@ def save(path: Path, runs: Sequence[Run], *, replace_old: bool) -> Saved:
                 f"{path} has a baseline already for {'; '.join(map(str, taken))}",
                 hint="Put the new one in its place with --replace, or take another --baseline.",
             )
-        grid, unreadable = _grid(path)
-        header = [*grid[0], *(name for name in columns(LatencyRow) if name not in grid[0])]
-        gone = {_group_of_old(run.row) for run in old}
-        kept = [cells for cells in grid[1:] if _group_of(grid[0], cells) not in gone]
-        notes = list(before.notes)
-        if unreadable:
-            notes.append(f"{path} as it was is kept as {_copy_aside(path)}")
-        fresh = [_cells(row, header) for run in runs for row in (*run.sessions, *_own_row(run))]
-        padded = [[*cells, *[""] * (len(header) - len(cells))] for cells in kept]
-        _write(path, [header, *padded, *fresh])
-    return Saved(keys=tuple(run.key for run in runs), replaced=taken, notes=tuple(notes))
+        header, kept, damaged = _others(path, {identity(run.row) for run in old})
+        notes = before.notes
+        if damaged:
+            aside = shutil.copyfile(path, free_name(path))
+            notes += (f"{path} as it was is kept as {aside}",)
+        fresh = [cells_of(row, header) for run in runs for row in _rows(run)]
+        write_atomic(path, lines_of([header, *kept, *fresh]))
+    return Saved(replaced=taken, notes=notes)
 
 
-def _own_row(run: Run) -> tuple[LatencyRow, ...]:
-    """The run's row, which an old row and its only session share."""
-    return (replace(run.row, sessions_lost=run.lost),) if run.row.scope == RUN else ()
+def _rows(run: Run) -> tuple[LatencyRow, ...]:
+    """What is kept of a run: an old one's row is that of its only session."""
+    own = (replace(run.row, sessions_lost=len(run.lost)),) if run.row.scope == RUN else ()
+    return (*run.good, *own)
 
 
-def _group_of_old(row: LatencyRow) -> tuple[str, ...]:
-    return ("", row.session) if row.run is None else _group(row)
-
-
-def _group_of(header: Sequence[str], cells: Sequence[str]) -> tuple[str, ...]:
-    values = dict(zip(header, cells, strict=True))
-    if not values.get("run"):
-        return ("", values["session"])
-    return tuple(values[name] for name in _GROUP)
-
-
-def _grid(path: Path) -> tuple[list[list[str]], int]:
-    """Header and whole lines of a file, as text, and how many lines are not whole."""
+def _others(
+    path: Path, gone: Collection[tuple[str, ...]]
+) -> tuple[tuple[str, ...], list[list[str]], bool]:
+    """Header and whole lines of a file, those of certain runs left out, and if it is damaged."""
     if not path.exists():
-        return [list(columns(LatencyRow))], 0
-    whole, _, torn = path.read_text(errors="replace").rpartition("\n")
-    header, *lines = csv.reader(io.StringIO(whole))
-    kept = [cells for cells in lines if len(cells) == len(header)]
-    return [header, *kept], len(lines) - len(kept) + bool(torn)
-
-
-def _cells(row: LatencyRow, header: Sequence[str]) -> list[str]:
-    return [cell(getattr(row, name, None)) for name in header]
-
-
-def _copy_aside(path: Path) -> Path:
-    number = 1
-    while (aside := path.with_suffix(f".{number}{path.suffix}")).exists():
-        number += 1
-    aside.write_bytes(path.read_bytes())
-    return aside
-
-
-def _write(path: Path, grid: Sequence[Sequence[str]]) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(grid)
-    write_atomic(path, text.getvalue().encode())
+        return columns(LatencyRow), [], False
+    cells = read_cells(path, LatencyRow)
+    frame, _ = frame_of([cells], LatencyRow)
+    rows = zip(frame.index, records_of(frame, LatencyRow), strict=True)
+    kept = cells.table.drop(index=[line for (_, line), row in rows if identity(row) in gone])
+    new = [name for name in columns(LatencyRow) if name not in cells.header]
+    grid = [[*line, *[""] * len(new)] for line in kept.to_numpy().tolist()]
+    return (*cells.header, *new), grid, bool(cells.bad or cells.torn)

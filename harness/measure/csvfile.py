@@ -1,4 +1,4 @@
-"""CSV files whose rows are records: appended durably, read whatever version wrote them.
+"""CSV files whose rows are records: the text of cells and lines, read and appended durably.
 
 The columns of a file are the fields of its record, in their order. Fields are str, int, float or
 bool, or one of these or None; None is an empty cell.
@@ -10,13 +10,10 @@ import csv
 import io
 import os
 import re
-import types
-import typing
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import MISSING, Field, dataclass, fields
-from functools import cache
+from collections.abc import Iterable, Sequence
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from filelock import FileLock
 
@@ -25,18 +22,14 @@ from harness.text import listed
 
 # A spreadsheet takes a cell that starts so for a formula; an apostrophe in front says text.
 _FORMULA = re.compile(r"'*[=+\-@]")
-_SHOWN = 5
-"""Places of unreadable lines that are named; the others are counted."""
+_REPLACED = "\N{REPLACEMENT CHARACTER}"
+_FIRST_LINE = 2
+"""Number of the first line of cells: the header is line 1."""
+MOST_LETTERS = 100_000
+"""Of a line: a longer one is none of ours, and `csv` refuses a cell that is not much longer."""
 
-Row = TypeVar("Row")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded(Generic[Row]):
-    """What could be read of a file. `notes` say, one line each, what could not, and why."""
-
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...] = ()
+DataFrame = Any
+"""pandas' table. It is imported where a file is read: measuring a board does without it."""
 
 
 def columns(kind: type[Any]) -> tuple[str, ...]:
@@ -47,7 +40,7 @@ def columns(kind: type[Any]) -> tuple[str, ...]:
 def cell(value: object) -> str:
     """Text of one cell: empty for None, six significant digits for a float, lower-case booleans.
 
-    Text that a spreadsheet would take for a formula gets an apostrophe in front, which `read_rows`
+    Text that a spreadsheet would take for a formula gets an apostrophe in front, which `text_of`
     takes away again; characters that cannot be printed are replaced, line ends among them.
     """
     if value is None:
@@ -57,144 +50,105 @@ def cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, str):
-        text = "".join(
-            char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in value
-        )
+        text = "".join(char if char.isprintable() else _REPLACED for char in value)
         return f"'{text}" if _FORMULA.match(text) else text
     return str(value)
 
 
-def _text_of(content: str) -> str:
+def text_of(content: str) -> str:
+    """The text that `cell` made this cell of."""
     return content[1:] if content.startswith("'") and _FORMULA.match(content) else content
 
 
-def _truth_of(content: str) -> bool:
-    if content not in ("true", "false"):
-        raise ValueError(f"{content!r} is neither true nor false")
-    return content == "true"
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Cells:
+    """A CSV file as text: `table` has a row for each whole line, under the line's number.
+
+    Its columns are numbered as `header` names them. `bad` says by their numbers what is wrong with
+    the other lines; `torn` is whether the last one has no end.
+    """
+
+    path: Path
+    header: tuple[str, ...]
+    table: DataFrame
+    bad: dict[int, str]
+    torn: bool
 
 
-_PARSERS: dict[type[Any], Callable[[str], Any]] = {
-    str: _text_of,
-    bool: _truth_of,
-    int: int,
-    float: float,
-}
+def header_of(line: str) -> tuple[str, ...]:
+    """Column names of a file, by its first line."""
+    return tuple(next(csv.reader([line[:MOST_LETTERS].replace("\0", _REPLACED)])))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Column:
-    """How to read a column; `required` if its record has no default."""
-
-    parse: Callable[[str], Any]
-    optional: bool
-    text: bool
-    required: bool
-
-    def value(self, content: str) -> Any:
-        if content == "" and not self.text:
-            if self.optional:
-                return None
-            raise ValueError("is empty")
-        return None if content == "" and self.optional else self.parse(content)
-
-
-def _column(item: Field[Any], hint: Any) -> _Column:
-    several = typing.get_origin(hint) in (typing.Union, types.UnionType)
-    kinds = [kind for kind in (typing.get_args(hint) if several else (hint,)) if kind in _PARSERS]
-    assert len(kinds) == 1, f"a row's {item.name} is one plain value, not {hint}"
-    return _Column(
-        parse=_PARSERS[kinds[0]],
-        optional=several,
-        text=kinds[0] is str,
-        required=item.default is MISSING and item.default_factory is MISSING,
-    )
-
-
-@cache
-def _layout(kind: type[Any]) -> dict[str, _Column]:
-    hints = typing.get_type_hints(kind)
-    return {item.name: _column(item, hints[item.name]) for item in fields(kind)}
-
-
-def read_rows(path: Path, kind: type[Row]) -> Loaded[Row]:
-    """Every row that can be read.
-
-    An older file's missing columns get the record's defaults; a newer file's unknown ones are left
-    out, with a note. Torn and malformed lines are left out, counted and named.
+def read_cells(path: Path, kind: type[Any]) -> Cells:
+    """A file of records as text. Every line is a row, so an unclosed quote costs one row only.
 
     Raises:
         ReportError: no such file, or it has not even the columns that every version had.
     """
+    import pandas as pd
+
     try:
         # A torn character is part of a torn line.
-        text = path.read_text(errors="replace")
+        text = path.read_text(encoding="utf-8", errors="replace").replace("\0", _REPLACED)
     except OSError as error:
         raise ReportError(f"cannot read {path}: {error.strerror}") from error
     whole, _, torn = text.rpartition("\n")
-    lines = csv.reader(io.StringIO(whole))
-    header = next(lines, [])
-    record: Any = kind  # mypy does not know that a class is hashable
-    layout = _layout(record)
-    lacking = [name for name, column in layout.items() if column.required and name not in header]
-    if lacking:
+    first, *lines = whole.rstrip("\n").split("\n")
+    header = header_of(first)
+    required = (item.name for item in fields(kind) if item.default is MISSING)
+    if lacking := [name for name in required if name not in header]:
         raise ReportError(
-            f"{path} has no rows of {kind.__name__}: it is without {listed(lacking, _SHOWN)}",
+            f"{path} has no rows of {kind.__name__}: it is without {listed(lacking, 5)}",
             hint="Is it a CSV of the harness, and whole?",
         )
-    notes = []
-    unknown = [name for name in header if name not in layout]
-    if unknown:
-        notes.append(f"{path} is from a newer version: {listed(unknown, _SHOWN)} left out")
-    rows, bad = [], []
-    for cells in lines:
-        try:
-            rows.append(_row(kind, layout, header, cells))
-        except ValueError as error:
-            bad.append(f"line {lines.line_num} {error}")
-    if torn:
-        bad.append("the last line is torn")
-    if bad:
-        many = f"{len(bad)} lines are" if len(bad) > 1 else "1 line is"
-        notes.append(f"{path}: {many} left out: {listed(bad, _SHOWN)}")
-    return Loaded(rows=tuple(rows), notes=tuple(notes))
-
-
-def _row(kind: type[Row], layout: dict[str, _Column], header: list[str], cells: list[str]) -> Row:
-    if len(cells) != len(header):
-        raise ValueError(f"has {len(cells)} of {len(header)} cells")
-    values = {}
-    for name, content in zip(header, cells, strict=True):
-        if name in layout:
+    bad = {}
+    for number, line in enumerate(lines, _FIRST_LINE):
+        if '"' in line or line.count(",") != len(header) - 1 or len(line) > MOST_LETTERS:
             try:
-                values[name] = layout[name].value(content)
+                lines[number - _FIRST_LINE] = _tidy(line, len(header))
             except ValueError as error:
-                raise ValueError(f"({name}: {error})") from error
-    return kind(**values)
+                bad[number] = str(error)
+    good = [number for number in range(_FIRST_LINE, len(lines) + _FIRST_LINE) if number not in bad]
+    kept = [",".join(map(str, range(len(header)))), *(lines[at - _FIRST_LINE] for at in good)]
+    table = pd.read_csv(io.StringIO("\n".join(kept)), dtype=object, na_filter=False)
+    table.index, table.columns = pd.Index(good, dtype=int), range(len(header))
+    return Cells(path=path, header=header, table=table, bad=bad, torn=bool(torn))
 
 
-def _lines(rows: Iterable[Sequence[str]]) -> bytes:
+def _tidy(line: str, width: int) -> str:
+    """A line of so many cells, with quotes around whole cells only; else ValueError says why."""
+    if len(line) > MOST_LETTERS:
+        raise ValueError(f"has more than {MOST_LETTERS} characters")
+    cells = next(csv.reader([line]))
+    if len(cells) != width:
+        raise ValueError(f"has {len(cells)} of {width} cells")
+    return lines_of([cells]).decode().rstrip("\n")
+
+
+def lines_of(rows: Iterable[Sequence[str]]) -> bytes:
+    """Rows of cells as lines of a file."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode()
 
 
+def cells_of(row: Any, header: Iterable[str]) -> list[str]:
+    """Cells of a record in a file with these columns."""
+    return [cell(getattr(row, name, None)) for name in header]
+
+
 def content_of(rows: Sequence[Any], kind: type[Any]) -> bytes:
     """A whole file of these rows, header included."""
-    return _lines([columns(kind), *(_cells(row) for row in rows)])
+    return lines_of([columns(kind), *(cells_of(row, columns(kind)) for row in rows)])
 
 
-def _cells(row: Any) -> list[str]:
-    return [cell(getattr(row, name)) for name in columns(type(row))]
-
-
-def set_aside(path: Path) -> Path:
-    """Keep a file under the first free name `latency.1.csv`, `latency.2.csv`..., returned."""
+def free_name(path: Path) -> Path:
+    """The first of `latency.1.csv`, `latency.2.csv`... that no file has."""
     number = 1
-    while (aside := path.with_suffix(f".{number}{path.suffix}")).exists():
+    while (free := path.with_suffix(f".{number}{path.suffix}")).exists():
         number += 1
-    path.rename(aside)
-    return aside
+    return free
 
 
 def _cut_torn_line(path: Path) -> None:
@@ -213,16 +167,16 @@ def append(path: Path, rows: Sequence[Any]) -> None:
     if not rows:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    header = _lines([columns(type(rows[0]))])
+    names = columns(type(rows[0]))
+    header, content = lines_of([names]), lines_of(cells_of(row, names) for row in rows)
     with FileLock(f"{path}.lock"):
         if path.exists():
             _cut_torn_line(path)
             with path.open("rb") as existing:
                 first = existing.readline()
             if first and first.rstrip(b"\r\n") != header.rstrip(b"\n"):
-                set_aside(path)
+                path.rename(free_name(path))
         fresh = not path.exists() or path.stat().st_size == 0
-        content = _lines([_cells(row) for row in rows])
         handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             _write_all(handle, header + content if fresh else content)

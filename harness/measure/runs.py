@@ -1,22 +1,25 @@
-"""Runs and their sessions, read from latency CSVs."""
+"""The CSV files of runs, read as tables and as runs: for baselines, `hil compare` and reports."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 from harness.errors import ReportError
-from harness.measure.csvfile import cell, read_rows
-from harness.measure.gate import (
-    LEAST_DELTA,
-    SHARED_LEAST_DELTA,
-    Sessions,
-)
-from harness.measure.tables import SESSION, LatencyRow
+from harness.measure.csvfile import columns
+from harness.measure.frames import Tables, records_of
+from harness.measure.gate import LEAST_DELTA, SHARED_LEAST_DELTA, Sessions
+from harness.measure.tables import RUN, LatencyRow, LayerRow, MemoryRow, OutputRow, SampleRow
 from harness.text import listed
 
-_GROUP = ("run", "board", "runtime", "model_sha256", "dtype")
+Subject = tuple[str, str, str, str]
+"""What was measured: board, runtime, model, dtype."""
+
+SUBJECT = ["board", "runtime", "model", "dtype"]
+IDENTITY = ["run", *SUBJECT]
+"""Columns that the rows of a run share in all tables."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +44,18 @@ class Key:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run of one model on one board: its row, and those of its sessions.
+    """One run of one model on one board.
 
-    `lost` is how many sessions have no statistics, as after a reboot. Rows of before there were
-    sessions are runs of one.
+    `row` is that of the whole run; of a run that was cut short, or of before there were runs, its
+    last session's. `sessions` includes those that were lost. What no file holds is empty.
     """
 
     row: LatencyRow
     sessions: tuple[LatencyRow, ...]
-    lost: int = 0
+    samples: tuple[SampleRow, ...] = ()
+    outputs: tuple[OutputRow, ...] = ()
+    layers: tuple[LayerRow, ...] = ()
+    memory: tuple[MemoryRow, ...] = ()
 
     @property
     def id(self) -> str:
@@ -57,29 +63,44 @@ class Run:
         return self.row.run or self.row.session
 
     @property
+    def subject(self) -> Subject:
+        """What was measured."""
+        return self.row.board, self.row.runtime, self.row.model, self.row.dtype
+
+    @property
+    def good(self) -> tuple[LatencyRow, ...]:
+        """Sessions with statistics."""
+        return tuple(row for row in self.sessions if _has_statistics(row))
+
+    @property
+    def lost(self) -> tuple[LatencyRow, ...]:
+        """Sessions without, as after a reboot."""
+        return tuple(row for row in self.sessions if not _has_statistics(row))
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether its own row is missing, which is written last."""
+        return self.row.run is not None and self.row.scope != RUN
+
+    @property
+    def when(self) -> datetime | None:
+        """When it was written; None if the text is no time."""
+        return moment(self.row.time_utc)
+
+    @property
     def key(self) -> Key:
         """What its baseline must share."""
-        row = self.row
-        return Key(
-            board=row.board,
-            emulated=row.emulated,
-            clock_hz=row.clock_hz,
-            runtime=row.runtime,
-            runtime_version=row.runtime_version,
-            flags=row.flags,
-            model=row.model,
-            dtype=row.dtype,
-            model_sha256=row.model_sha256,
-            host=row.host if _times_the_host(row) else None,
-        )
+        shared = {name: getattr(self.row, name) for name in columns(Key)}
+        return Key(**shared | {"host": self.row.host if _times_the_host(self.row) else None})
 
     @property
     def figures(self) -> Sessions:
         """What the gate judges: exact counts where every session has them, else medians in us."""
-        counts = [row.instructions_p50 for row in self.sessions if row.instructions_p50]
-        if counts and len(counts) == len(self.sessions):
+        good = self.good
+        counts = [row.instructions_p50 for row in good if row.instructions_p50]
+        if counts and len(counts) == len(good):
             return Sessions(figures=tuple(map(float, counts)), exact=True)
-        times = tuple(row.p50_us for row in self.sessions if row.p50_us)
+        times = tuple(row.p50_us for row in good if row.p50_us)
         step, rate = self.row.timer_step_ticks, self.row.tick_hz
         step_us = step * 1e6 / rate if step and rate else 0.0
         return Sessions(figures=times, step_us=step_us, least_delta=least_delta_of(self.row))
@@ -105,57 +126,77 @@ def least_delta_of(row: LatencyRow) -> float:
     return SHARED_LEAST_DELTA if _times_the_host(row) else LEAST_DELTA
 
 
-def _measured(row: LatencyRow) -> bool:
+def _has_statistics(row: LatencyRow) -> bool:
     return row.error is None and row.p50_us is not None
 
 
-def runs_of(rows: Iterable[LatencyRow]) -> tuple[tuple[Run, ...], tuple[str, ...]]:
-    """Complete runs in the order in which they ended, and notes on what is none.
+def moment(text: str) -> datetime | None:
+    """A time of a row; None if it is none."""
+    try:
+        # Python 3.10 does not know that Z is UTC.
+        when = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=timezone.utc)
 
-    A run is complete when its own row is there, which is written last, and every session that it
-    counts. Rows without a run are from before there were sessions.
-    """
-    runs: list[Run] = []
-    open_runs: dict[tuple[str, ...], list[LatencyRow]] = {}
-    notes, old = [], 0
+
+def identity(row: LatencyRow) -> tuple[str, ...]:
+    """What the rows of a run share; a row of before there were runs stands for itself."""
+    run = row.run or f"{row.time_utc} {row.session}"
+    return run, row.board, row.runtime, row.model, row.dtype
+
+
+def runs_of(rows: Iterable[LatencyRow]) -> tuple[Run, ...]:
+    """Rows taken together by run, in the order in which the runs ended."""
+    groups: dict[tuple[str, ...], list[LatencyRow]] = {}
     for row in rows:
-        if row.run is None:
-            old += 1
-            if _measured(row):
-                runs.append(Run(row=row, sessions=(row,)))
-            continue
-        if row.scope == SESSION:
-            open_runs.setdefault(_group(row), []).append(row)
-            continue
-        sessions = open_runs.pop(_group(row), [])
-        good = tuple(session for session in sessions if _measured(session))
-        if len(good) < (row.sessions or 1):
-            notes.append(f"run {row.run} has {len(good)} of its {row.sessions} sessions: left out")
-            continue
-        run = Run(row=row, sessions=good, lost=len(sessions) - len(good))
-        if run.lost:
-            notes.append(f"run {run.id}: {_lost(sessions)}; its other {len(good)} are used")
-        runs.append(run)
-    notes += [
-        f"run {group[0]} on {group[1]} was never finished: {len(sessions)} sessions left out"
-        for group, sessions in open_runs.items()
-    ]
-    if old:
+        held = groups.pop(identity(row), [])
+        held.append(row)
+        groups[identity(row)] = held
+    return tuple(map(_run, groups.values()))
+
+
+def _run(rows: Sequence[LatencyRow]) -> Run:
+    whole = [row for row in rows if row.scope == RUN]
+    sessions = [row for row in rows if row.scope != RUN]
+    sessions.sort(key=lambda row: (row.session_number or 0, row.time_utc))
+    good = [row for row in sessions if not row.error]
+    return Run(row=(whole or good or sessions)[-1], sessions=tuple(sessions))
+
+
+def complete(runs: Sequence[Run]) -> tuple[tuple[Run, ...], tuple[str, ...]]:
+    """The runs that have their own row and every session that it counts; notes on the others.
+
+    Rows of before there were sessions are runs of one.
+    """
+    kept, notes = [], []
+    for run in runs:
+        good = len(run.good)
+        if why := _incomplete(run):
+            notes.append(f"{why} left out")
+        elif good:
+            kept.append(run)
+            if run.lost:
+                notes.append(f"run {run.id}: {_lost(run.lost)}; its other {good} are used")
+    if old := sum(run.row.run is None for run in runs):
         notes.append(f"{old} rows are from before there were sessions: each is a run of one")
-    return tuple(runs), tuple(notes)
+    return tuple(kept), tuple(notes)
+
+
+def _incomplete(run: Run) -> str | None:
+    row, good = run.row, len(run.good)
+    if run.cut_short:
+        return f"run {row.run} on {row.board} was never finished: {len(run.sessions)} sessions"
+    if row.run is not None and good < (row.sessions or 1):
+        return f"run {row.run} has {good} of its {row.sessions} sessions:"
+    return None
 
 
 def _lost(sessions: Sequence[LatencyRow]) -> str:
-    named = [
+    return ", ".join(
         f"session {row.session_number} was lost ({row.error or 'nothing measured'})"
         for row in sessions
-        if not _measured(row)
-    ]
-    return ", ".join(named)
-
-
-def _group(row: LatencyRow) -> tuple[str, ...]:
-    return tuple(cell(getattr(row, name)) for name in _GROUP)
+    )
 
 
 def load_runs(path: Path) -> Baselines:
@@ -164,22 +205,22 @@ def load_runs(path: Path) -> Baselines:
     Raises:
         ReportError: absent, an empty folder, or not one file with latency rows.
     """
-    if not path.is_dir():
-        loaded = read_rows(path, LatencyRow)
-        runs, notes = runs_of(loaded.rows)
-        return Baselines(source=str(path), runs=runs, notes=loaded.notes + notes)
-    parts, others = [], []
-    for file in sorted(path.glob("*.csv")):
+    tables, others = Tables(), []
+    for file in sorted(path.glob("*.csv")) if path.is_dir() else [path]:
         try:
-            parts.append(load_runs(file))
+            tables.add(file, "latency")
         except ReportError:
+            if file == path:
+                raise
             others.append(file.name)
     without = [f"{path}: no latency rows in {listed(others)}"] if others else []
-    if not parts:
+    if not tables.files["latency"]:
         raise ReportError(without[0] if without else f"folder {path} has no CSV file")
-    found = sorted((run for part in parts for run in part.runs), key=lambda run: run.row.time_utc)
-    said = tuple(note for part in parts for note in part.notes)
-    return Baselines(source=str(path), runs=tuple(found), notes=(*said, *without))
+    found = runs_of(records_of(tables.frame("latency"), LatencyRow))
+    if path.is_dir():
+        found = tuple(sorted(found, key=lambda run: run.row.time_utc))
+    runs, notes = complete(found)
+    return Baselines(source=str(path), runs=runs, notes=(*tables.notes, *notes, *without))
 
 
 def newest(runs: Iterable[Run]) -> dict[Key, Run]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 SESSION, RUN = "session", "run"
 """Scopes of a row: one start of a board, or all sessions of a run taken together."""
@@ -199,6 +200,15 @@ class LayerRow:
     between_instructions: int | None
     observing_instructions: int | None
 
+
+TABLES: dict[str, type[Any]] = {
+    "latency": LatencyRow,
+    "samples": SampleRow,
+    "outputs": OutputRow,
+    "layers": LayerRow,
+    "memory": MemoryRow,
+}
+"""Records by the names of their files."""
 
 MODEL, RUNTIME, KERNELS, HARNESS, REST = "model", "runtime", "kernels", "harness", "rest"
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 from harness.measure.baseline import refusal
 from harness.measure.csvfile import content_of
-from harness.measure.gate import LatencyVerdict, Sessions, judge
-from harness.measure.runs import Baselines, Run
+from harness.measure.gate import LatencyVerdict, judge
+from harness.measure.runs import SUBJECT, Baselines, Key, Run, Subject
 from harness.text import TableEntry, duration, grouped_table, wrapped
 
 ONLY_A, ONLY_B, REFUSED = "only in A", "only in B", "refused"
@@ -44,14 +45,10 @@ class VersusRow:
     commit_b: str | None = None
 
 
-_Name = tuple[str, str, str, str]
-
-
-def _by_name(runs: Iterable[Run]) -> dict[_Name, list[Run]]:
-    named: dict[_Name, list[Run]] = {}
+def _by_name(runs: Iterable[Run]) -> dict[Subject, list[Run]]:
+    named: dict[Subject, list[Run]] = {}
     for run in runs:
-        row = run.row
-        named.setdefault((row.board, row.runtime, row.model, row.dtype), []).append(run)
+        named.setdefault(run.subject, []).append(run)
     return named
 
 
@@ -73,6 +70,18 @@ def versus(a: Baselines, b: Baselines) -> tuple[VersusRow, ...]:
     return tuple(rows)
 
 
+def _row(run: Run, verdict: str, reason: str, **known: Any) -> VersusRow:
+    unit = INSTRUCTIONS if run.figures.exact else "us"
+    named: dict[str, Any] = dict(zip(SUBJECT, run.subject, strict=True))
+    return VersusRow(**named, verdict=verdict, reason=reason, unit=unit, **known)
+
+
+def _side(run: Run, side: str) -> dict[str, Any]:
+    """The columns of A or B."""
+    median = run.figures.median if run.figures.figures else None
+    return {side: median, f"run_{side}": run.id, f"commit_{side}": run.row.git_commit}
+
+
 def _alone(run: Run, where: str, others: Iterable[Run]) -> VersusRow:
     row = run.row
     elsewhere = {
@@ -86,73 +95,33 @@ def _alone(run: Run, where: str, others: Iterable[Run]) -> VersusRow:
         verdict = REFUSED
         what = ("emulated", "real") if row.emulated else ("real", "emulated")
         reason = f"{where} and {what[0]}; {', '.join(sorted(elsewhere))} is {what[1]}: not compared"
-    mine = "a" if where == ONLY_A else "b"
-    figures = run.figures
-    return VersusRow(
-        board=row.board,
-        runtime=row.runtime,
-        model=row.model,
-        dtype=row.dtype,
-        verdict=verdict,
-        reason=reason,
-        unit=_unit(figures),
-        **{mine: _median(figures), f"run_{mine}": run.id, f"commit_{mine}": row.git_commit},  # type: ignore[arg-type]
-    )
+    return _row(run, verdict, reason, **_side(run, "a" if where == ONLY_A else "b"))
 
 
 def _pair(candidates: Sequence[Run], run: Run) -> VersusRow:
-    fitting = [base for base in candidates if refusal(run.key, base.key, any_version=True) is None]
-    base = (fitting or list(candidates))[-1]
-    row, figures = run.row, run.figures
-    blank = VersusRow(
-        board=row.board,
-        runtime=row.runtime,
-        model=row.model,
-        dtype=row.dtype,
-        verdict=REFUSED,
-        reason=_sides(refusal(run.key, base.key, any_version=True) or ""),
-        unit=_unit(figures),
-        a=_median(base.figures),
-        b=_median(figures),
-        run_a=base.id,
-        run_b=run.id,
-        commit_a=base.row.git_commit,
-        commit_b=row.git_commit,
-    )
-    return _judged(blank, base, run) if fitting else blank
+    reasons = [(base, refusal(run.key, base.key, any_version=True)) for base in candidates]
+    fitting = [pair for pair in reasons if pair[1] is None]
+    base, why = (fitting or reasons)[-1]
+    both = _side(base, "a") | _side(run, "b")
+    if why is not None:
+        return _row(run, REFUSED, _sides(why), **both)
+    found = judge(base.figures, run.figures)
+    said = "; ".join([_sides(found.rule), *_changes(base.key, run.key)])
+    interval = {"ratio": found.ratio, "low": found.low, "high": found.high, "delta": found.delta}
+    return _row(run, found.verdict.value, said, **both, **interval)
 
 
 def _sides(reason: str) -> str:
     return reason.replace("this run", "B").replace("the baseline", "A").replace("baseline", "A")
 
 
-def _judged(blank: VersusRow, base: Run, run: Run) -> VersusRow:
-    found = judge(base.figures, run.figures)
-    changed = [
-        f"{what} changed from {old} to {new}"
-        for what, old, new in (
-            ("model", base.key.model_sha256[:8], run.key.model_sha256[:8]),
-            ("runtime", base.key.runtime_version, run.key.runtime_version),
-        )
-        if old != new
-    ]
-    return replace(
-        blank,
-        verdict=found.verdict.value,
-        reason="; ".join([_sides(found.rule), *changed]),
-        ratio=found.ratio,
-        low=found.low,
-        high=found.high,
-        delta=found.delta,
+def _changes(base: Key, key: Key) -> list[str]:
+    """What is not the same in the two, and need not be."""
+    pairs = (
+        ("model", base.model_sha256[:8], key.model_sha256[:8]),
+        ("runtime", base.runtime_version, key.runtime_version),
     )
-
-
-def _unit(figures: Sessions) -> str:
-    return INSTRUCTIONS if figures.exact else "us"
-
-
-def _median(figures: Sessions) -> float | None:
-    return figures.median if figures.figures else None
+    return [f"{what} changed from {old} to {new}" for what, old, new in pairs if old != new]
 
 
 def any_slower(rows: Iterable[VersusRow]) -> bool:

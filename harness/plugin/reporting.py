@@ -24,7 +24,8 @@ from harness.errors import (
     RigError,
     StaleFirmware,
 )
-from harness.measure.csvfile import beside, read_rows
+from harness.measure.csvfile import beside
+from harness.measure.frames import read_rows
 from harness.measure.profile import profile_from, profile_table
 from harness.measure.tables import LayerRow
 from harness.outcome import Outcome, of_error, worst

@@ -10,9 +10,10 @@ from pathlib import Path
 from harness.board.registry import Registry
 from harness.errors import ReportError
 from harness.files import write_atomic
+from harness.measure.runs import Run
 from harness.measure.tables import LatencyRow
 from harness.progress import Progress, no_progress
-from harness.report.evidence import Measured, ReportData, gather, label_of, latency_unit, median_of
+from harness.report.evidence import ReportData, gather, label_of, latency_unit, median_of
 from harness.report.exhibit import Exhibit
 from harness.report.figures.features import FeatureMapSection, feature_maps
 from harness.report.figures.latency import latency_exhibit
@@ -122,7 +123,7 @@ def write_report(
 
 def compose(
     evidence: ReportData,
-    chosen: Sequence[Measured],
+    chosen: Sequence[Run],
     *,
     now: datetime,
     artifacts: Sequence[Path],
@@ -151,10 +152,10 @@ def compose(
         numbers=_numbers(chosen),
         absent=_absent(chosen),
         memory=memory_exhibit(chosen, registry),
-        layers=feature_maps([item.summary for item in chosen], artifacts),
-        training=training_exhibits([item.summary for item in chosen], artifacts, name="t"),
+        layers=feature_maps([item.row for item in chosen], artifacts),
+        training=training_exhibits([item.row for item in chosen], artifacts, name="t"),
         trends=_trends(evidence, chosen),
-        emulated=any(item.summary.emulated for item in chosen),
+        emulated=any(item.row.emulated for item in chosen),
     )
 
 
@@ -181,8 +182,8 @@ def _write(output: Path, text: str) -> None:
         raise ReportError(f"cannot write {output}: {error.strerror}") from error
 
 
-def _entry(item: Measured, anchor: str, artifacts: Sequence[Path]) -> Section:
-    row = item.summary
+def _entry(item: Run, anchor: str, artifacts: Sequence[Path]) -> Section:
+    row = item.row
     exhibits = [
         latency_exhibit(item, name=anchor),
         outputs_exhibit(item, artifacts, name=anchor),
@@ -208,7 +209,7 @@ def _kind(row: LatencyRow) -> str:
     return "instructions" if row.instructions_p50 is not None else "host time"
 
 
-def _absent(items: Sequence[Measured]) -> tuple[str, ...]:
+def _absent(items: Sequence[Run]) -> tuple[str, ...]:
     """What no file holds, one line each."""
     lines = []
     for what, table in (
@@ -287,12 +288,11 @@ def _timer(row: LatencyRow) -> str:
 
 
 def _side_by_side(
-    caption: str, items: Sequence[Measured], lines: Sequence[tuple[str, ...]]
+    caption: str, items: Sequence[Run], lines: Sequence[tuple[str, ...]]
 ) -> tuple[Grid, ...]:
     """Lines of one cell for each measurement, as tables that are not too wide."""
     heads = [
-        f"{item.summary.model} {item.summary.dtype}, {item.summary.board}, {item.summary.runtime}"
-        for item in items
+        f"{item.row.model} {item.row.dtype}, {item.row.board}, {item.row.runtime}" for item in items
     ]
     return tuple(
         Grid(
@@ -305,12 +305,12 @@ def _side_by_side(
 
 
 def _provenance(
-    items: Sequence[Measured],
+    items: Sequence[Run],
 ) -> tuple[tuple[tuple[str, str], ...], tuple[Grid, ...]]:
     """Facts that all measurements share, and tables of those in which they differ."""
     shared, differing = [], []
     for name, fact in _FACTS:
-        values = tuple(fact(item.summary) for item in items)
+        values = tuple(fact(item.row) for item in items)
         if len(set(values)) > 1:
             differing.append((name, *values))
         elif values[0] != ABSENT:
@@ -359,14 +359,14 @@ def _size(value: int | None) -> str:
     return ABSENT if value is None else size_text(value)
 
 
-def _numbers(items: Sequence[Measured]) -> tuple[Grid, ...]:
+def _numbers(items: Sequence[Run]) -> tuple[Grid, ...]:
     """Statistics, one line each; what no measurement has is left out."""
-    lines = [(name, *(of(item.summary) for item in items)) for name, of in _NUMBERS]
+    lines = [(name, *(of(item.row) for item in items)) for name, of in _NUMBERS]
     kept = tuple(line for line in lines if set(line[1:]) != {ABSENT})
     return _side_by_side("Each run, all its sessions together", items, kept)
 
 
-def _sessions(item: Measured) -> Grid:
+def _sessions(item: Run) -> Grid:
     rows = tuple(
         (
             _text(row.session_number or ABSENT),
@@ -386,7 +386,7 @@ def _sessions(item: Measured) -> Grid:
         "began with",
         "invokes",
         "cold, µs",
-        f"median, {latency_unit(item.summary)}",
+        f"median, {latency_unit(item.row)}",
         "MAD, µs",
         "p95, µs",
         "max, µs",
@@ -395,7 +395,7 @@ def _sessions(item: Measured) -> Grid:
     return Grid(caption="Each session: one start of the board", headings=headings, rows=rows)
 
 
-def _sections(item: Measured) -> tuple[Grid, ...]:
+def _sections(item: Run) -> tuple[Grid, ...]:
     """What each owner takes in each section of the firmware."""
     if not item.memory:
         return ()
@@ -412,7 +412,7 @@ def _sections(item: Measured) -> tuple[Grid, ...]:
     return (Grid(caption="Memory by section and owner", headings=headings, rows=rows),)
 
 
-def _trends(evidence: ReportData, chosen: Sequence[Measured]) -> tuple[Exhibit, ...]:
+def _trends(evidence: ReportData, chosen: Sequence[Run]) -> tuple[Exhibit, ...]:
     """Emulated and real boards apart: a count of instructions is no time on silicon."""
     history = evidence.history()
     exhibits = []
@@ -420,7 +420,7 @@ def _trends(evidence: ReportData, chosen: Sequence[Measured]) -> tuple[Exhibit, 
         ("Real boards", "real", False),
         ("Emulated boards: not time on silicon", "emulated", True),
     ):
-        kept = [history[item.subject] for item in chosen if item.summary.emulated == emulated]
+        kept = [history[item.subject] for item in chosen if item.row.emulated == emulated]
         if kept:
             exhibits.append(trend_exhibit(kept, title=title, name=name))
     return tuple(exhibits)

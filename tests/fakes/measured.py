@@ -8,7 +8,7 @@ from typing import Any
 
 from fakes import described
 
-from harness.measure.runs import Run, runs_of
+from harness.measure.runs import Run, complete, runs_of
 from harness.measure.tables import RUN, SESSION, LatencyRow
 
 QUIET = (100.0, 100.1, 99.9, 100.2, 99.8)
@@ -42,5 +42,5 @@ def rows(run: str, times: Sequence[float | None] = QUIET, **changes: Any) -> lis
 
 def a_run(run: str, times: Sequence[float | None] = QUIET, **changes: Any) -> Run:
     """The same, taken together."""
-    (found,), _ = runs_of(rows(run, times, **changes))
+    (found,), _ = complete(runs_of(rows(run, times, **changes)))
     return found

@@ -13,7 +13,7 @@ from harness.errors import ReportError
 from harness.measure.baseline import find_baseline, flag_changes, judge_row, load_baselines, save
 from harness.measure.csvfile import append
 from harness.measure.gate import LatencyVerdict
-from harness.measure.runs import Baselines, Run, load_runs, newest, runs_of
+from harness.measure.runs import Baselines, Run, complete, load_runs, newest, runs_of
 
 
 def kept(*runs: Run) -> Baselines:
@@ -25,25 +25,25 @@ def test_figures_of_a_run_are_its_sessions_medians() -> None:
 
 
 def test_lost_session_is_counted_named_and_not_used() -> None:
-    found, notes = runs_of(rows("r1", (100.0, None, 101.0, 99.0)))
-    assert (found[0].figures.figures, found[0].lost) == ((100.0, 101.0, 99.0), 1)
+    found, notes = complete(runs_of(rows("r1", (100.0, None, 101.0, 99.0))))
+    assert (found[0].figures.figures, len(found[0].lost)) == ((100.0, 101.0, 99.0), 1)
     assert notes == (
         "run r1: session 2 was lost (board rebooted during RUN); its other 3 are used",
     )
 
 
 def test_run_that_was_killed_before_its_end_is_left_out_and_named() -> None:
-    found, notes = runs_of(rows("r1")[:-1])
+    found, notes = complete(runs_of(rows("r1")[:-1]))
     assert found == () and "r1 on nano was never finished: 5 sessions" in notes[0]
 
 
 def test_run_whose_session_lines_are_torn_away_is_left_out_and_named() -> None:
-    found, notes = runs_of(rows("r1")[2:])
+    found, notes = complete(runs_of(rows("r1")[2:]))
     assert found == () and notes == ("run r1 has 3 of its 5 sessions: left out",)
 
 
 def test_row_of_before_there_were_sessions_is_a_run_of_one() -> None:
-    found, notes = runs_of([described.row(session="old", p50_us=7.0)])
+    found, notes = complete(runs_of([described.row(session="old", p50_us=7.0)]))
     assert (found[0].id, found[0].figures.figures) == ("old", (7.0,))
     assert "1 rows are from before there were sessions" in notes[0]
 

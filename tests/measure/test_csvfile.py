@@ -11,7 +11,8 @@ import pytest
 from fakes import described
 
 from harness.errors import ReportError
-from harness.measure.csvfile import Loaded, append, beside, cell, columns, read_rows
+from harness.measure.csvfile import append, beside, cell, columns
+from harness.measure.frames import Loaded, read_rows
 from harness.measure.tables import LatencyRow
 
 ROOT = Path(__file__).parents[2]

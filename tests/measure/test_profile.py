@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from harness.errors import ModelError
-from harness.measure.csvfile import append, read_rows
+from harness.measure.csvfile import append
+from harness.measure.frames import read_rows
 from harness.measure.latency import Timer
 from harness.measure.profile import StepTicks, profile_of, profile_table, shape_text
 from harness.measure.tables import LayerRow

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from fakes.pytests import SMALL, cases, properties, rows
 
-from harness.measure.csvfile import read_rows
+from harness.measure.frames import read_rows
 from harness.measure.tables import LayerRow
 from harness.outcome import Outcome
 from harness.text import WIDTH

@@ -11,7 +11,8 @@ from fakes import described, nights
 
 from harness.errors import ReportError
 from harness.measure.csvfile import append
-from harness.report.evidence import gather, moment
+from harness.measure.runs import moment
+from harness.report.evidence import gather
 
 
 def test_file_is_read_with_the_tables_beside_it(tmp_path: Path) -> None:
@@ -19,7 +20,7 @@ def test_file_is_read_with_the_tables_beside_it(tmp_path: Path) -> None:
     nights.write(csv, nights.real_board(1))
     (item,) = gather(csv).measured
     assert item.subject == ("nano33ble", "tflm", "sine", "int8")
-    assert (item.summary.scope, len(item.sessions)) == ("run", nights.SESSIONS)
+    assert (item.row.scope, len(item.sessions)) == ("run", nights.SESSIONS)
     assert len(item.samples) == nights.SESSIONS * nights.INVOKES
     assert (len(item.outputs), len(item.layers), len(item.memory)) == (256, 3, 2)
     assert gather(csv).notes == ()
@@ -28,11 +29,11 @@ def test_file_is_read_with_the_tables_beside_it(tmp_path: Path) -> None:
 def test_folder_is_read_whole_in_the_order_of_time(tmp_path: Path) -> None:
     evidence = gather(nights.write_week(tmp_path))
     assert len(evidence.measured) == 14
-    times = [item.summary.time_utc for item in evidence.measured]
+    times = [item.row.time_utc for item in evidence.measured]
     assert times == sorted(times) and evidence.notes == ()
     newest = evidence.newest()
-    assert [item.summary.board for item in newest] == ["nano33ble", "qemu-m4"]
-    assert {item.summary.git_commit for item in newest} == {"0000006"}
+    assert [item.row.board for item in newest] == ["nano33ble", "qemu-m4"]
+    assert {item.row.git_commit for item in newest} == {"0000006"}
     assert {len(items) for items in evidence.history().values()} == {7}
 
 
@@ -49,7 +50,7 @@ def test_row_of_before_runs_is_a_measurement_of_its_own(tmp_path: Path) -> None:
     old = [described.row(session=name, p50_us=1.0) for name in ("a", "b")]
     append(tmp_path / "latency.csv", old)
     measured = gather(tmp_path).measured
-    assert [item.summary.session for item in measured] == ["a", "b"]
+    assert [item.row.session for item in measured] == ["a", "b"]
     assert [len(item.sessions) for item in measured] == [1, 1]
     assert not any(item.cut_short for item in measured)
 
@@ -57,7 +58,7 @@ def test_row_of_before_runs_is_a_measurement_of_its_own(tmp_path: Path) -> None:
 def test_run_without_its_last_row_was_cut_short(tmp_path: Path) -> None:
     append(tmp_path / "latency.csv", nights.real_board(1)[:-1])
     (item,) = gather(tmp_path).measured
-    assert item.cut_short and item.summary.session_number == nights.SESSIONS
+    assert item.cut_short and item.row.session_number == nights.SESSIONS
 
 
 def test_lost_session_is_kept_with_its_error(tmp_path: Path) -> None:
@@ -66,14 +67,14 @@ def test_lost_session_is_kept_with_its_error(tmp_path: Path) -> None:
     append(tmp_path / "latency.csv", [first, lost, *rest])
     (item,) = gather(tmp_path).measured
     assert [row.session_number for row in item.lost] == [2]
-    assert len(item.sessions) == nights.SESSIONS and not item.summary.error
+    assert len(item.sessions) == nights.SESSIONS and not item.row.error
 
 
 def test_cut_short_run_shows_a_session_that_was_measured(tmp_path: Path) -> None:
     first, second, *_ = nights.real_board(1)
     append(tmp_path / "latency.csv", [first, replace(second, error="rebooted", p50_us=None)])
     (item,) = gather(tmp_path).measured
-    assert item.summary == gather(tmp_path).measured[0].sessions[0]
+    assert item.row == gather(tmp_path).measured[0].sessions[0]
 
 
 def test_profile_of_another_run_is_shown_with_the_same_model_and_board(tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_profile_of_another_run_is_shown_with_the_same_model_and_board(tmp_path:
     with_profile, without, again = gather(tmp_path).measured
     assert [row.macs for row in with_profile.layers] == [16, 256, 16]
     assert without.layers == ()
-    assert again.summary.run == "c" * 12 and again.layers == with_profile.layers
+    assert again.row.run == "c" * 12 and again.layers == with_profile.layers
 
 
 def test_rows_of_no_measurement_are_counted(tmp_path: Path) -> None:
@@ -141,6 +142,6 @@ def test_reasons_are_the_hint_when_nothing_could_be_read(tmp_path: Path) -> None
 def test_time_that_is_none_is_never_the_newest(tmp_path: Path) -> None:
     good, bad = described.row(session="a"), described.row(session="b", time_utc="yesterday")
     append(tmp_path / "latency.csv", [good, bad])
-    assert [item.summary.session for item in gather(tmp_path).newest()] == ["a"]
+    assert [item.row.session for item in gather(tmp_path).newest()] == ["a"]
     assert moment("yesterday") is None
     assert moment("2026-11-21T06:00:00Z") == moment("2026-11-21T06:00:00")

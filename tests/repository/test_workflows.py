@@ -22,7 +22,7 @@ from fakes.processes import alive, children_of
 from ruamel.yaml import YAML
 
 from harness.board.lock import hold
-from harness.measure import csvfile
+from harness.measure.frames import read_rows
 from harness.measure.tables import LatencyRow
 
 ROOT = Path(__file__).parents[2]
@@ -262,7 +262,7 @@ MEASURED = "def test_latency(latency): latency(n=20)\n"
 def test_nights_are_kept_and_shown_together_where_a_history_is_named(
     checkout: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    (checkout / "harness" / "suite" / "test_on_board.py").write_text(MEASURED)
+    (checkout / "tests" / "board" / "test_on_board.py").write_text(MEASURED)
     history = tmp_path / "history"
     job = {**environment, "BOARD": "left", "MODEL": "sine", "HIL_HISTORY": str(history)}
     reports = checkout / "reports" / "left"
@@ -271,9 +271,7 @@ def test_nights_are_kept_and_shown_together_where_a_history_is_named(
         assert done.returncode == 0, done.stdout + done.stderr
         assert (reports / "report.html").is_file()
         shutil.move(reports / "latency.csv", tmp_path / "gone.csv")
-    nights = [
-        csvfile.read_rows(path, LatencyRow).rows for path in history.glob("left/*/latency.csv")
-    ]
+    nights = [read_rows(path, LatencyRow).rows for path in history.glob("left/*/latency.csv")]
     assert [len(rows) for rows in nights] == [6, 6], "five sessions and the run"
     assert len({rows[-1].run for rows in nights}) == 2
     assert "Trend of sine int8" in (reports / "trend.html").read_text()
@@ -291,7 +289,7 @@ def test_slow(dut):
 @pytest.fixture
 def cancelled(checkout: Path, environment: dict[str, str], heard_interrupts: None) -> Any:
     """Start the step `Test` on a test without end, and signal its shell as GitHub does."""
-    (checkout / "harness" / "suite" / "test_on_board.py").write_text(SLOW)
+    (checkout / "tests" / "board" / "test_on_board.py").write_text(SLOW)
 
     def cancel(number: signal.Signals) -> tuple[int, set[int]]:
         job = {**environment, "BOARD": "left", "MODEL": "sine"}

@@ -9,7 +9,7 @@ import pytest
 
 from harness.board.registry import load_registry
 from harness.errors import BoardRebooted
-from harness.measure.csvfile import read_rows
+from harness.measure.frames import read_rows
 from harness.measure.tables import RUN, SESSION, LatencyRow, MemoryRow, OutputRow, SampleRow
 from harness.model.resolve import resolve_model
 from harness.project import find_project

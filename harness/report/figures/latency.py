@@ -9,22 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.measure.runs import Run
 from harness.measure.tables import SampleRow
-from harness.report.evidence import (
-    COUNT,
-    TIME,
-    Measured,
-)
+from harness.report.evidence import COUNT, TIME
 from harness.report.exhibit import Exhibit, Picture
-from harness.report.figures.canvas import (
-    FAINT,
-    INK,
-    _legend,
-    _line,
-    axes,
-    style,
-    svg,
-)
+from harness.report.figures.canvas import FAINT, INK, _legend, _line, axes, style, svg
 from harness.text import counted, figure_text
 
 BODY_PERCENT = 95
@@ -171,7 +160,7 @@ def empirical(
     return np.insert(values, 0, values[0]), np.insert(share, 0, 0.0)
 
 
-def latency_exhibit(item: Measured, *, name: str) -> Exhibit | None:
+def latency_exhibit(item: Run, *, name: str) -> Exhibit | None:
     """Histogram and distribution of every timed invoke; None if none is known."""
     title = "Latency"
     if not item.samples:

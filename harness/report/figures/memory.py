@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 from harness.board.registry import Registry
 from harness.errors import UnknownName
+from harness.measure.runs import Run
 from harness.measure.tables import OWNERS
-from harness.report.evidence import (
-    Measured,
-    label_of,
-)
+from harness.report.evidence import label_of
 from harness.report.exhibit import Exhibit, Picture
 from harness.report.figures.canvas import (
     BLUE,
@@ -107,21 +105,21 @@ def _memory_legend(drawn: Axes, owned: Sequence[str], *, whole: bool) -> None:
     )
 
 
-def memory_exhibit(items: Sequence[Measured], registry: Registry) -> Exhibit:
+def memory_exhibit(items: Sequence[Run], registry: Registry) -> Exhibit:
     """Flash and RAM of every firmware, by owner."""
     pictures, says = [], []
     for memory, prefix in (("flash", "flash"), ("RAM", "ram")):
         bars = [bar for item in items if (bar := _memory_bar(item, prefix, registry)) is not None]
         if bars:
             pictures.append(memory_picture(bars, memory=memory, name=f"memory-{prefix}"))
-    none = [label_of(item.subject) for item in items if item.summary.flash_bytes is None]
+    none = [label_of(item.subject) for item in items if item.row.flash_bytes is None]
     if none:
         says.append(f"Without firmware, so without sizes: {'; '.join(none)}.")
     return Exhibit(title="Memory", pictures=tuple(pictures), says=tuple(says))
 
 
-def _memory_bar(item: Measured, prefix: str, registry: Registry) -> MemoryBar | None:
-    row = item.summary
+def _memory_bar(item: Run, prefix: str, registry: Registry) -> MemoryBar | None:
+    row = item.row
     total: int | None = getattr(row, f"{prefix}_bytes")
     if total is None:
         return None

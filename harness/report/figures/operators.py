@@ -7,21 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.report.evidence import (
-    COUNT,
-    TIME,
-    Measured,
-)
+from harness.measure.runs import Run
+from harness.report.evidence import COUNT, TIME
 from harness.report.exhibit import Exhibit, Picture
-from harness.report.figures.canvas import (
-    BLUE,
-    GREEN,
-    MOST_LETTERS,
-    _short,
-    axes,
-    style,
-    svg,
-)
+from harness.report.figures.canvas import BLUE, GREEN, MOST_LETTERS, _short, axes, style, svg
 from harness.text import figure_text
 
 MOST_LAYERS = 30
@@ -113,7 +102,7 @@ def _bars(
     return Picture(title=title, caption=caption, svg=picture)
 
 
-def layers_exhibit(item: Measured, *, name: str) -> Exhibit | None:
+def layers_exhibit(item: Run, *, name: str) -> Exhibit | None:
     """Cost of every operator, as the profiling build of the firmware found it; None if unknown."""
     if not item.layers:
         return None
@@ -128,7 +117,7 @@ def layers_exhibit(item: Measured, *, name: str) -> Exhibit | None:
     ]
     unit, per = (COUNT, "instruction") if exact else (TIME, "cycle")
     profiled = item.layers[0]
-    other = "" if profiled.run == item.summary.run else f" of another run, {profiled.time_utc}"
+    other = "" if profiled.run == item.row.run else f" of another run, {profiled.time_utc}"
     says = (
         f"From the profiling build {profiled.firmware_build[:12]}{other}; the firmware that is "
         "measured carries no stamps.",

@@ -11,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.measure.compare import top1
+from harness.measure.runs import Run
 from harness.measure.tables import LatencyRow, OutputRow
 from harness.model.artifact import read_manifest
 from harness.model.training import find_trained
-from harness.report.evidence import (
-    Measured,
-)
 from harness.report.exhibit import Exhibit, Picture
 from harness.report.figures.canvas import (
     BLUE,
@@ -226,7 +224,7 @@ def confusion_picture(
 MOST_CLASSES = 20
 
 
-def outputs_exhibit(item: Measured, roots: Iterable[Path], *, name: str) -> Exhibit | None:
+def outputs_exhibit(item: Run, roots: Iterable[Path], *, name: str) -> Exhibit | None:
     """Curves for a function, a confusion matrix for a classifier, else board against golden.
 
     None if no outputs are known.
@@ -262,7 +260,7 @@ def _curves_of(rows: Sequence[OutputRow]) -> Curves:
 
 
 def _confusion(
-    item: Measured, elements: int, roots: Iterable[Path], *, name: str
+    item: Run, elements: int, roots: Iterable[Path], *, name: str
 ) -> tuple[Picture, ...]:
     scores: defaultdict[int, dict[int, float]] = defaultdict(dict)
     labels: dict[int, int] = {}
@@ -279,7 +277,7 @@ def _confusion(
     classes = 1 + int(max(true.max(), predicted.max(), elements - 1, 1))
     if classes > MOST_CLASSES or true.min() < 0:
         return ()
-    names = _class_names(item.summary, roots)
+    names = _class_names(item.row, roots)
     if len(names) != classes:
         names = tuple(str(number) for number in range(classes))
     return (confusion_picture(true, predicted, names, name=f"{name}-confusion"),)

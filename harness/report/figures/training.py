@@ -9,14 +9,7 @@ from harness.errors import ModelError
 from harness.measure.tables import LatencyRow
 from harness.model.training import find_trained, read_history
 from harness.report.exhibit import Exhibit, Picture
-from harness.report.figures.canvas import (
-    BLUE,
-    VERMILION,
-    _legend,
-    axes,
-    style,
-    svg,
-)
+from harness.report.figures.canvas import BLUE, VERMILION, _legend, axes, style, svg
 from harness.text import counted
 
 

@@ -9,15 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.measure.runs import least_delta_of
+from harness.measure.runs import Run, least_delta_of
 from harness.measure.tables import LatencyRow
-from harness.report.evidence import (
-    COUNT,
-    Measured,
-    label_of,
-    latency_unit,
-    median_of,
-)
+from harness.report.evidence import COUNT, label_of, latency_unit, median_of
 from harness.report.exhibit import Exhibit, Picture
 from harness.report.figures.canvas import (
     BLUE,
@@ -156,7 +150,7 @@ def _trend_axes(drawn: Axes, points: Sequence[TrendPoint], unit: str) -> None:
     drawn.figure.legend(loc="outside lower center", ncols=3, handlelength=1.5)
 
 
-def trend_exhibit(histories: Sequence[Sequence[Measured]], *, title: str, name: str) -> Exhibit:
+def trend_exhibit(histories: Sequence[Sequence[Run]], *, title: str, name: str) -> Exhibit:
     """Medians over time, one picture for each subject with two runs or more.
 
     Args:
@@ -164,12 +158,12 @@ def trend_exhibit(histories: Sequence[Sequence[Measured]], *, title: str, name: 
     """
     pictures, single = [], []
     for order, items in enumerate(histories):
-        last = items[-1].summary
+        last = items[-1].row
         unit = latency_unit(last)
         points = [
             point
             for item in items
-            if latency_unit(item.summary) == unit and (point := _trend_point(item)) is not None
+            if latency_unit(item.row) == unit and (point := _trend_point(item)) is not None
         ]
         if len(points) < 2:
             single.append(label_of(items[-1].subject))
@@ -194,8 +188,8 @@ def _tolerance(row: LatencyRow) -> float:
     return least_delta_of(row)
 
 
-def _trend_point(item: Measured) -> TrendPoint | None:
-    row = item.summary
+def _trend_point(item: Run) -> TrendPoint | None:
+    row = item.row
     median, when = median_of(row), item.when
     if median is None or when is None:
         return None

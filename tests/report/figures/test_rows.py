@@ -11,9 +11,10 @@ import pytest
 from fakes import described, nights
 
 from harness.board.registry import load_registry
+from harness.measure.runs import Run
 from harness.measure.tables import OutputRow
 from harness.model.resolve import resolve_model
-from harness.report.evidence import Measured, label_of
+from harness.report.evidence import label_of
 from harness.report.exhibit import Exhibit
 from harness.report.figures.latency import latency_exhibit
 from harness.report.figures.memory import memory_exhibit
@@ -25,10 +26,10 @@ from harness.report.figures.trend import trend_exhibit
 ROOTS = (nights.ARTIFACTS,)
 
 
-def measured(night: int = 1, *, emulated: bool = False) -> Measured:
+def measured(night: int = 1, *, emulated: bool = False) -> Run:
     rows = nights.emulated_board(night) if emulated else nights.real_board(night)
-    return Measured(
-        summary=rows[-1],
+    return Run(
+        row=rows[-1],
         sessions=tuple(rows[:-1]),
         samples=tuple(nights.sample_rows(rows)),
         outputs=tuple(nights.output_rows(rows[-1])),
@@ -73,7 +74,7 @@ def test_function_of_one_number_is_shown_as_curves() -> None:
     assert titles(exhibit) == ["Output over input", "Error against the true function"]
 
 
-def classifier(name: str, *, elements: int, labels: list[int]) -> Measured:
+def classifier(name: str, *, elements: int, labels: list[int]) -> Run:
     """A board that gives sample i the class i modulo `elements`, whatever the label."""
     artifact = resolve_model(name, nights.ARTIFACTS)
     row = replace(
@@ -103,7 +104,7 @@ def classifier(name: str, *, elements: int, labels: list[int]) -> Measured:
         for sample, label in enumerate(labels)
         for element in range(elements)
     ]
-    return Measured(summary=row, sessions=(row,), outputs=tuple(outputs))
+    return Run(row=row, sessions=(row,), outputs=tuple(outputs))
 
 
 def test_classifier_gets_a_confusion_matrix_with_the_names_of_its_classes() -> None:
@@ -180,10 +181,8 @@ def test_untrained_and_unknown_models_are_said() -> None:
 
 def test_memory_is_against_the_registrys_board_where_it_is_known() -> None:
     known, stranger = measured(), measured(2)
-    stranger = replace(stranger, summary=replace(stranger.summary, board="bench-7"))
-    none = replace(
-        known, summary=replace(known.summary, board="virtual", flash_bytes=None, ram_bytes=None)
-    )
+    stranger = replace(stranger, row=replace(stranger.row, board="bench-7"))
+    none = replace(known, row=replace(known.row, board="virtual", flash_bytes=None, ram_bytes=None))
     exhibit = memory_exhibit([known, stranger, none], load_registry())
     assert titles(exhibit) == ["Flash by owner", "RAM by owner"]
     assert "sine int8 on nano33ble, tflm: 118 KB, 12.0% of 983 KB" in drawn(exhibit)
@@ -209,7 +208,7 @@ def test_trend_of_counts_has_no_zone_and_its_baseline_is_exact() -> None:
 @pytest.mark.parametrize("time", ["yesterday", ""])
 def test_run_at_no_time_is_not_in_the_trend(time: str) -> None:
     week = [measured(night) for night in range(2)]
-    lost = replace(week[0], summary=replace(week[0].summary, time_utc=time))
+    lost = replace(week[0], row=replace(week[0].row, time_utc=time))
     assert trend_exhibit([[lost, week[1]]], title="Trend", name="t").pictures == ()
 
 

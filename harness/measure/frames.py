@@ -1,0 +1,282 @@
+"""The CSV files of runs as tables of pandas, whatever version of the harness wrote them."""
+
+from __future__ import annotations
+
+import typing
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from harness.errors import ReportError
+from harness.measure.csvfile import (
+    MOST_LETTERS,
+    Cells,
+    DataFrame,
+    beside,
+    cell,
+    columns,
+    header_of,
+    read_cells,
+    text_of,
+)
+from harness.measure.tables import TABLES
+from harness.text import counted, listed, shortened
+
+Kind = Any
+"""The class of a record. mypy does not know that it can be hashed."""
+
+Row = TypeVar("Row")
+
+_SHOWN = 5
+"""Lines left out that are named; the others are counted."""
+_SHOWN_LETTERS = 200
+"""Of what is said about one of them."""
+
+# Columns that every version of a table had and no other table has.
+_HALLMARKS = {
+    "latency": {"time_utc", "firmware_build", "clock_hz", "mcu"},
+    "samples": {"index", "ticks", "us"},
+    "outputs": {"sample", "element", "board_raw"},
+    "layers": {"index", "operator", "macs"},
+    "memory": {"section", "owner"},
+}
+
+
+def _whole_of(content: str) -> int:
+    value = int(content)
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"{content} has more than 64 bits")
+    return value
+
+
+def _truth_of(content: str) -> bool:
+    if content not in ("true", "false"):
+        raise ValueError(f"{content!r} is neither true nor false")
+    return content == "true"
+
+
+# With the dtypes of pandas that know absent values.
+_PARSERS: dict[type[Any], tuple[Callable[[str], Any], str]] = {
+    str: (text_of, "string"),
+    bool: (_truth_of, "boolean"),
+    int: (_whole_of, "Int64"),
+    float: (float, "float64"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """How to read a column; `default` is its cell in files without it, None if all have it."""
+
+    parse: Callable[[str], Any]
+    dtype: str
+    optional: bool
+    default: str | None
+
+    def value(self, content: str) -> Any:
+        if content == "" and self.optional:
+            return None
+        if content == "" and self.dtype != "string":
+            raise ValueError("is empty")
+        return self.parse(content)
+
+    def values(self, contents: Any) -> tuple[Any, dict[int, str]]:
+        """Values of cells, and by their places what is wrong with some.
+
+        Each different content is parsed once: columns are long and say few different things.
+        """
+        import pandas as pd
+
+        codes, different = pd.factorize(contents)
+        parsed: list[Any] = []
+        wrong: dict[int, str] = {}
+        for code, content in enumerate(different):
+            try:
+                parsed.append(self.value(content))
+            except ValueError as error:
+                parsed.append(None)
+                wrong[code] = shortened(str(error), _SHOWN_LETTERS)
+        faults = {int(at): wrong[codes[at]] for at in np.flatnonzero(np.isin(codes, list(wrong)))}
+        if self.dtype == "float64":
+            return np.array(parsed, dtype=np.float64).take(codes), faults
+        return pd.array(parsed, dtype=self.dtype).take(codes), faults
+
+
+@cache
+def _layout(kind: Kind) -> dict[str, _Column]:
+    layout, hints = {}, typing.get_type_hints(kind)
+    for item in fields(kind):
+        types = typing.get_args(hints[item.name]) or (hints[item.name],)
+        default = None if item.default is MISSING else cell(item.default)
+        layout[item.name] = _Column(*_PARSERS[types[0]], len(types) > 1, default)
+    return layout
+
+
+def frame_of(files: Sequence[Cells], kind: Kind) -> tuple[DataFrame, list[str]]:
+    """Rows of several files as a table with the record's columns, and notes on what is left out.
+
+    An older file's missing columns get the record's defaults; a newer file's unknown ones are left
+    out, with a note. Torn and malformed lines are left out, counted and named. The index is the
+    place of the file among `files`, and the line's number.
+    """
+    import pandas as pd
+
+    layout = _layout(kind)
+    none = pd.DataFrame(columns=list(layout), index=pd.Index([], dtype=int), dtype=object)
+    parts = [none, *(_aligned(cells, layout) for cells in files)]
+    text = pd.concat(parts, keys=range(-1, len(files)))
+    values: dict[str, Any] = {}
+    faults: dict[tuple[int, int], str] = {}
+    for name, column in layout.items():
+        values[name], wrong = column.values(text[name].to_numpy())
+        for at, error in wrong.items():
+            faults.setdefault(text.index[at], f"({name}: {error})")
+    bad = [dict(cells.bad) for cells in files]
+    for (place, line), what in faults.items():
+        bad[place][line] = what
+    pairs = zip(files, bad, strict=True)
+    notes = [note for cells, lines in pairs for note in _notes(cells, layout, lines)]
+    return pd.DataFrame(values, index=text.index).drop(index=list(faults)), notes
+
+
+def _aligned(cells: Cells, layout: dict[str, _Column]) -> DataFrame:
+    """The columns of a record as text; those that the file lacks hold the default."""
+    import pandas as pd
+
+    places = {name: place for place, name in enumerate(cells.header)}
+    columns = {
+        name: cells.table[places[name]] if name in places else column.default
+        for name, column in layout.items()
+    }
+    return pd.DataFrame(columns, index=cells.table.index, dtype=object)
+
+
+def _notes(cells: Cells, layout: dict[str, _Column], bad: dict[int, str]) -> list[str]:
+    notes = []
+    if unknown := [name for name in cells.header if name not in layout]:
+        notes.append(f"{cells.path} is from a newer version: {listed(unknown, _SHOWN)} left out")
+    lines = [f"line {number} {bad[number]}" for number in sorted(bad)]
+    if cells.torn:
+        lines.append("the last line is torn")
+    if lines:
+        many = f"{len(lines)} lines are" if len(lines) > 1 else "1 line is"
+        notes.append(f"{cells.path}: {many} left out: {listed(lines, _SHOWN)}")
+    return notes
+
+
+def records_of(frame: DataFrame, kind: type[Row]) -> tuple[Row, ...]:
+    """Rows of a table of `frame_of` as records."""
+    record: Kind = kind
+    layout = _layout(record)
+    columns = [
+        frame[name].to_numpy(dtype=object, **({"na_value": None} if column.optional else {}))
+        for name, column in layout.items()
+    ]
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return tuple(kind(**dict(zip(layout, row, strict=True))) for row in rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded(Generic[Row]):
+    """What could be read of a file. `notes` say, one line each, what could not, and why."""
+
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+
+def read_rows(path: Path, kind: type[Row]) -> Loaded[Row]:
+    """Every row of a file that can be read; see `read_cells` and `frame_of`."""
+    frame, notes = frame_of([read_cells(path, kind)], kind)
+    return Loaded(rows=records_of(frame, kind), notes=tuple(notes))
+
+
+class Tables:
+    """CSV files by the table that they hold; `notes` say what could not be used of them."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, list[Cells]] = {table: [] for table in TABLES}
+        self.notes: list[str] = []
+
+    def add(self, path: Path, table: str) -> None:
+        """Read a file that holds this table; ReportError if it cannot be read or is none."""
+        self.files[table].append(read_cells(path, TABLES[table]))
+
+    def add_source(self, source: Path, wanted: Sequence[str] = tuple(TABLES)) -> None:
+        """Read a file of the first table and those beside it of the others, or a folder of CSVs.
+
+        Raises:
+            ReportError: the file cannot be read or is none, or the folder has no CSV.
+        """
+        if source.is_dir():
+            paths = [path for path in sorted(source.rglob("*.csv")) if path.is_file()]
+            found = [(path, _table_in(path)) for path in paths]
+            if not found:
+                raise ReportError(f"{source} holds no CSV file")
+        else:
+            self.add(source, wanted[0])
+            found = [(beside(source, table), table) for table in wanted[1:]]
+            found = [(path, table) for path, table in found if path.exists()]
+        for path, table in found:
+            try:
+                if table is None:
+                    self.notes.append(f"{path} is no CSV of the harness: left out")
+                elif table in wanted:
+                    self.add(path, table)
+            except ReportError as error:
+                self.notes.append(f"{error.what}: left out")
+
+    def frame(self, table: str) -> DataFrame:
+        """All rows of the files that hold a table, each once."""
+        frame, notes = frame_of(self.files[table], TABLES[table])
+        self.notes += notes
+        twice = frame.duplicated()
+        if count := int(twice.sum()):
+            of = "" if table == "latency" else f" of {table}"
+            self.notes.append(f"{counted(count, 'row')}{of} found twice, counted once")
+        return frame[~twice].reset_index(drop=True)
+
+
+def _table_in(path: Path) -> str | None:
+    """Which table a file holds, by its columns; None if it is no CSV of the harness."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            header = set(header_of(file.readline(MOST_LETTERS).rstrip("\n")))
+    except OSError:
+        return None
+    fitting = [table for table, names in _HALLMARKS.items() if names <= header]
+    return max(fitting, key=lambda table: len(header & set(columns(TABLES[table]))), default=None)
+
+
+def load_frame(source: str | Path, table: str = "latency") -> DataFrame:
+    """One table of a run or of many, as a pandas DataFrame.
+
+    Text is `string`, whole numbers `Int64`, truths `boolean`, other numbers `float64`, `time_utc`
+    a time in UTC; absent values are NA. What is left out, and why, are warnings.
+
+    Args:
+        source: a CSV that holds the table, or a folder of CSVs, those in its folders included.
+        table: `latency`, `samples`, `outputs`, `layers` or `memory`.
+
+    Raises:
+        ReportError: there is no such table.
+    """
+    import pandas as pd
+
+    if table not in TABLES:
+        raise ReportError(f"there is no table {table}, but {listed(tuple(TABLES))}")
+    tables, path = Tables(), Path(source)
+    tables.add_source(path, (table,))
+    if not tables.files[table]:
+        raise ReportError(f"{path} holds no table {table}", hint="\n".join(tables.notes))
+    frame = tables.frame(table)
+    for note in tables.notes:
+        warnings.warn(note, stacklevel=2)
+    if "time_utc" in frame:
+        times = pd.to_datetime(frame["time_utc"], utc=True, errors="coerce", format="ISO8601")
+        frame["time_utc"] = times.dt.as_unit("ns")
+    return frame
