@@ -269,7 +269,7 @@ def test_hil_bench_shows_a_bar_on_a_terminal_and_leaves_none(
     )
     assert status == 0
     assert any(text.startswith("virtual: inference ") for text in bars(terminal))
-    assert terminal.lines[0].startswith("virtual, tflm: build, start, compare")
+    assert terminal.lines[0].startswith("virtual, tflm, sine_int8: build, start, compare")
     assert terminal.lines[1].startswith("board, runtime")
     assert not any("left" in text or "█" in text for text in terminal.lines)
 

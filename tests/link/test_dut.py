@@ -220,7 +220,8 @@ def test_firmware_that_is_not_what_was_built_is_refused(field: str, changes: dic
         "runtime": "aot",
     }
     check_identity(hello(), **expected)
-    with pytest.raises(StaleFirmware, match=f"other firmware: {field} is .*board memory"):
+    said = f"different firmware than the one just built: {field} is .*board memory"
+    with pytest.raises(StaleFirmware, match=said):
         check_identity(hello(**changes), **expected)
 
 
