@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.rig.open import (
-    DEFAULT_CSV,
-    DEFAULT_LOCK_TIMEOUT_S,
-    DEFAULT_MODEL,
-    DEFAULT_SAMPLES,
-    FLASH,
-    RigOptions,
-)
+if TYPE_CHECKING:
+    from harness.rig.open import RigOptions
+
+DEFAULT_MODEL = "sine"
+DEFAULT_SAMPLES = 1000
+DEFAULT_CSV = Path("reports/latency.csv")
+DEFAULT_LOCK_TIMEOUT_S = 120.0
+FLASH = ("auto", "always", "never")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +157,8 @@ def _ports(text: str, boards: tuple[str, ...]) -> dict[str, str]:
 
 def parse_options(config: pytest.Config) -> Options:
     """Options from the command line, ini file, environment and defaults, in this order."""
+    from harness.rig.open import RigOptions
+
     board_text, asked = _setting(config, "board")
     boards = _listed(board_text)
     missing, told = _setting(config, "missing")

@@ -16,7 +16,7 @@ from harness.board.lock import hold
 from harness.board.ports import THIS_MACHINE, Bench
 from harness.board.registry import Board
 from harness.board.rigfile import Plugged
-from harness.errors import HilError, ModelError, Where
+from harness.errors import HilError, ModelError, PortLost, Where
 from harness.firmware.build import Builder, Firmware
 from harness.link.faults import parse_faults
 from harness.link.link import LinkOptions, attach_link_log
@@ -31,7 +31,7 @@ from harness.rig.attach import Expected, Ready, at_port, emulated, plugged_in, v
 from harness.rig.checks import Checks, Compared, HostRun, checks_for, run_batch
 from harness.rig.flash import PlatformioUploader, Uploader
 from harness.rig.real import RealBoard
-from harness.rig.recovery import Attempt, recover
+from harness.rig.recovery import AGAIN, ANSWERS, ASKED, Attempt, recover
 from harness.rig.virtual import virtual_build_id
 
 VIRTUAL_SCHEME = "virtual:"
@@ -128,6 +128,24 @@ class OpenBoard:
         self.escalations += steps
         self._ready.expected.check(self.dut.hello, self.dut.link.where)
         return steps
+
+    def recover_in_run(self, error: HilError) -> tuple[Attempt, ...]:
+        """As `recover`, after an error in mid-run, whose cause may be over by now: a stall.
+
+        Returns:
+            What was done, ending with the step that helped.
+        """
+        self.cold_ticks = None
+        try:
+            if isinstance(error, PortLost):
+                self.dut.link.reopen()
+            self.dut.greet(AGAIN)
+        except HilError as last:
+            return self.recover(last)
+        self._ready.expected.check(self.dut.hello, self.dut.link.where)
+        step = Attempt(action=ASKED, result=ANSWERS)
+        self.escalations += (step,)
+        return (step,)
 
     def take_cold(self) -> int | None:
         """Ticks of the first invoke since the board was started, for the first who asks."""
@@ -240,11 +258,13 @@ def open_board(
     *,
     bench: Bench = THIS_MACHINE,
     upload: Uploader | None = None,
+    held: bool = False,
 ) -> Iterator[OpenBoard]:
     """Build, lock, start or find, flash and greet a board; all is undone when the block ends.
 
     Args:
         upload: PlatformIO's if None.
+        held: the caller holds the board's lock, for longer than the block.
 
     Raises:
         UnknownName: the board lacks the runtime.
@@ -270,8 +290,9 @@ def open_board(
     expected = Expected(model_sha256=artifact.sha256, build_id=build_id, runtime=runtime)
     where = Where(board=board.id, model=artifact.name)
     with ExitStack() as stack:
-        held = hold(board.id, timeout_s=options.lock_timeout_s, progress=options.progress)
-        stack.enter_context(held)
+        if not held:
+            lock = hold(board.id, timeout_s=options.lock_timeout_s, progress=options.progress)
+            stack.enter_context(lock)
         if board.attachment in ("serial", "url") and firmware is not None:
             uploader = upload or PlatformioUploader(project)
             road = _real(board, firmware, expected, where, options, bench, uploader)

@@ -64,7 +64,14 @@ def record_profile(
 
 
 def append_profile(
-    board: Board, artifact: Artifact, project: Project, options: RigOptions, *, run: str, csv: Path
+    board: Board,
+    artifact: Artifact,
+    project: Project,
+    options: RigOptions,
+    *,
+    run: str,
+    csv: Path,
+    held: bool = False,
 ) -> tuple[LayerRow, ...]:
     """Open a board with firmware to be profiled, append its profile to `layers.csv`, return it.
 
@@ -72,8 +79,10 @@ def append_profile(
         options: for the firmware that was measured.
         run: the measurement that the profile explains.
         csv: latency.csv, which layers.csv is beside.
+        held: the caller holds the board's lock, since it was measured.
     """
-    with open_board(board, artifact, project, replace(options, profile=True)) as opened:
+    options = replace(options, profile=True)
+    with open_board(board, artifact, project, options, held=held) as opened:
         rows = record_profile(opened, run=run)
     append(beside(csv, "layers"), rows)
     return rows
