@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import textwrap
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +116,8 @@ def bench(options: argparse.Namespace) -> int:
     rows: list[LatencyRow] = []
     statuses: list[int] = []
     for work in asked:
-        with errors_noted(statuses):
+        # Held over both builds: nobody gets in between the measurement and its profile.
+        with errors_noted(statuses), work.hold() if profiled else nullcontext():
             rows.append(_measure(work, plan))
             if profiled:
                 _append_profile(work, rows[-1], plan.csv)

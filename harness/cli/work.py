@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import settings
+from harness.board.lock import hold
 from harness.board.registry import Board, Registry, load_registry
 from harness.board.rigfile import RigFile, load_rig
 from harness.cli.settings import refuse_several, sources_of
@@ -37,6 +38,11 @@ class Work:
     def open(self, **changes: Any) -> AbstractContextManager[OpenBoard]:
         """The board opened as `open_board` does, with changes to its options."""
         return open_board(self.board, self.artifact, self.project, replace(self.options, **changes))
+
+    def hold(self) -> AbstractContextManager[None]:
+        """The board's lock, for longer than it is open once."""
+        timeout_s, progress = self.options.lock_timeout_s, self.options.progress
+        return hold(self.board.id, timeout_s=timeout_s, progress=progress, again=True)
 
 
 def rig_file(sources: Sources) -> tuple[RigFile, Registry]:

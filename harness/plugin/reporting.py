@@ -16,34 +16,21 @@ from typing import Any
 import pytest
 
 from harness.board.rigfile import Quarantine
-from harness.errors import (
-    BoardError,
-    BuildFailed,
-    HilError,
-    ReportError,
-    RigError,
-    StaleFirmware,
-)
+from harness.errors import BoardError, HilError, ReportError, RigError
+from harness.files import write_atomic
 from harness.measure.csvfile import beside
 from harness.measure.frames import read_rows
 from harness.measure.profile import profile_from, profile_table
 from harness.measure.tables import LayerRow
 from harness.outcome import Outcome, of_error, worst
 from harness.plugin.junit import LINK_LOG, OUTCOME, annotate
-from harness.plugin.state import (
-    Broken,
-    RunState,
-    board_of,
-    first_line,
-    property_of,
-    set_property,
-    work_of,
-)
+from harness.plugin.start import board_of
+from harness.plugin.state import RunState, first_line, property_of, set_property
 from harness.plugin.tally import BoardTally, Note
 from harness.process import GracefulShutdown
 from harness.report.summary import summary
 from harness.rig.opened import OpenBoard
-from harness.terminal import BELOW_THE_LINE, TerminalProgress, wants_progress
+from harness.terminal import BELOW_THE_LINE, TerminalProgress, say, wants_progress
 
 _NOTE = "hil_note"
 
@@ -64,7 +51,7 @@ def note_of(report: object) -> Note | None:
 
 
 class Reporting:
-    """The hooks through which a run of the plugin speaks."""
+    """The hooks through which a run with board tests speaks."""
 
     def __init__(self, rig: RunState) -> None:
         self._rig = rig
@@ -91,10 +78,11 @@ class Reporting:
         if report.failed and log:
             set_property(item, LINK_LOG, log)
         note = self._judged(item, board_id, report, error)
-        retries, rows = self._rig.take()
-        self._describe(item, note, retries)
+        retries, rows, recovery = self._rig.take()
+        note = replace(note, retries=retries, rows=rows, recovery=recovery)
+        self._describe(item, note)
         report.user_properties = list(item.user_properties)
-        setattr(report, _NOTE, replace(note, retries=retries, rows=rows).pack())
+        setattr(report, _NOTE, note.pack())
         return report
 
     @pytest.hookimpl(tryfirst=True)
@@ -138,8 +126,15 @@ class Reporting:
         yield
         xml = session.config.getoption("xmlpath", None)
         if xml and not worker:
-            path = Path(os.path.expandvars(xml)).expanduser()
-            path.write_bytes(annotate(path.read_bytes(), self._properties(session)))
+            self._annotate(Path(os.path.expandvars(xml)).expanduser().resolve(), session)
+
+    def _annotate(self, path: Path, session: pytest.Session) -> None:
+        """Complete pytest's JUnit file; where that fails it stays as it is."""
+        try:
+            if path.is_file():  # And no pipe.
+                write_atomic(path, annotate(path.read_bytes(), self._properties(session)))
+        except Exception as error:
+            say(f"hil: {path} stays as pytest wrote it, without outcomes of boards: {error}")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         tally = self._rig.tally
@@ -207,11 +202,8 @@ class Reporting:
         )
         return (*notes, f"report: {path}")
 
-    def pytest_configure(self) -> None:
+    def pytest_configure(self, config: pytest.Config) -> None:
         self._ending.install()
-
-    def pytest_sessionstart(self, session: pytest.Session) -> None:
-        config = session.config
         worker = hasattr(config, "workerinput")
         if worker or not config.pluginmanager.hasplugin("terminalreporter"):
             return
@@ -222,12 +214,28 @@ class Reporting:
             shown = TerminalProgress(terminal, place=BELOW_THE_LINE)
             self._rig.progress = self._terminal.enter_context(shown)
 
+    def pytest_report_collectionfinish(self, config: pytest.Config) -> list[str]:
+        """What pytest's header would say, if it came when tests are collected."""
+        rig, options = self._rig, self._rig.options
+        if config.get_verbosity() < 0:
+            return []
+        boards = ", ".join(
+            f"{board_id} ({', '.join(options.runtimes or rig.registry[board_id].runtimes[:1])})"
+            for board_id in options.boards
+        )
+        lines = [f"hil: boards {boards}; models {', '.join(options.models)}; {options.csv}"]
+        if rig.baselines is not None:
+            count = len(rig.baselines.runs)
+            lines.append(f"hil: baseline {rig.baselines.source}, {count} runs")
+            lines += [f"hil: {note}" for note in rig.baselines.notes]
+        return lines
+
     def pytest_unconfigure(self) -> None:
         self._terminal.close()
         self._ending.restore()
 
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_newgateway(self, gateway: Any) -> None:
+    def add_worker(self, gateway: Any) -> None:
+        """A worker process has board tests to run."""
         self._workers.append(gateway)
 
     def pytest_keyboard_interrupt(self) -> None:
@@ -280,22 +288,21 @@ class Reporting:
             return Note(board=board_id, outcome=Outcome.FAILED, reason=str(report.longrepr))
         outcome = of_error(error, on_board=report.when == "call")
         if isinstance(error, RigError | BoardError):
-            of_work = isinstance(error, BuildFailed | StaleFirmware)
-            key = (board_id, work_of(item) if of_work else None)
-            broken = Broken(error=error, reported=self._rig.quarantine_of(item) is None)
-            self._rig.broken.setdefault(key, broken)
+            self._rig.note_sick(item, error)
         if outcome in (Outcome.SICK, Outcome.STALE) and report.when == "call":
             # An error, as when a fixture fails: a failure would mean that numbers are known.
             report.when = "setup"
         return Note(board=board_id, outcome=outcome, reason=first_line(error))
 
-    def _describe(self, item: pytest.Item, note: Note, retries: int) -> None:
+    def _describe(self, item: pytest.Item, note: Note) -> None:
         """Set the item's JUnit properties."""
         set_property(item, "hil_board", note.board)
         if self._rig.opened is not None:
             for name, value in _identity(self._rig.opened).items():
                 set_property(item, name, value)
-        set_property(item, "hil_retries", retries + (property_of(item, "hil_retries") or 0))
+        set_property(item, "hil_retries", note.retries + (property_of(item, "hil_retries") or 0))
+        if note.recovery is not None:
+            set_property(item, "hil_recovery", str(note.recovery))
         if note.outcome is not None:
             before = property_of(item, OUTCOME)
             so_far = worst([note.outcome, *([Outcome(before)] if before else [])])

@@ -8,31 +8,44 @@ from typing import Any
 
 import pytest
 
-from harness.board.registry import Registry
-from harness.board.rigfile import Quarantine, RigFile
+from harness.board.registry import Registry, load_registry
+from harness.board.rigfile import Quarantine, RigFile, load_rig
+from harness.errors import (
+    BoardRebooted,
+    BoardStatus,
+    BuildFailed,
+    HilError,
+    LinkTimeout,
+    PortLost,
+    ProtocolError,
+    StaleFirmware,
+)
+from harness.measure.baseline import load_baselines
 from harness.measure.limits import Limit
 from harness.measure.runs import Baselines
 from harness.measure.tables import LatencyRow
-from harness.plugin.options import Options
-from harness.plugin.tally import Tally
+from harness.model.resolve import resolve_model
+from harness.plugin.options import Options, parse_options
+from harness.plugin.start import MODEL_NAME, RUNTIME, board_of, parameter
+from harness.plugin.tally import Recovery, Tally
 from harness.progress import Progress, no_progress
-from harness.project import Project
+from harness.project import Project, find_project
 from harness.rig.open import OpenBoard, RigOptions
 from harness.rig.sessions import Judging, judged_by
 
-BOARD_ID = "_hil_board_id"
-MODEL_NAME = "_hil_model_name"
-RUNTIME = "_hil_runtime"
-
 Work = tuple[str | None, str | None]
 """Model and runtime of a test; a runtime of None is the board's own."""
+
+
+LINK_ERRORS = (LinkTimeout, PortLost, ProtocolError, BoardRebooted, BoardStatus)
+"""After these an open board may be brought back."""
 
 
 @dataclass(slots=True)
 class Broken:
     """What a board broke of, and whether a report that counts has said so."""
 
-    error: BaseException
+    error: HilError
     reported: bool
 
 
@@ -40,9 +53,10 @@ class Broken:
 class RunState:
     """State of one run: what was asked for, the board that is open, what came of it so far.
 
-    `broken` is by board and work; a work of None stands for all. `release` closes the board that
-    is open. `retries` and `rows` are those that no report has carried yet. `measured` is the last
-    run of the open board. `progress` shows what takes a while.
+    `broken` is by board and work; a work of None stands for all. A board `to_recover` met an error
+    of the link and is brought back before its next test, once: see `recovered`. `release` closes
+    the board that is open. `retries`, `rows` and `recovery` are those that no report has carried
+    yet. `measured` is the last run of the open board. `progress` shows what takes a while.
     """
 
     options: Options
@@ -51,11 +65,14 @@ class RunState:
     project: Project
     tally: Tally
     broken: dict[tuple[str, Work | None], Broken] = field(default_factory=dict)
+    to_recover: dict[str, Broken] = field(default_factory=dict)
+    recovered: set[str] = field(default_factory=set)
     opened: OpenBoard | None = None
     release: Callable[[], None] | None = None
     retries: int = 0
     retries_seen: int = 0
     rows: list[LatencyRow] = field(default_factory=list)
+    recovery: Recovery | None = None
     commit: str | None = None
     progress: Progress = no_progress
     baselines: Baselines | None = None
@@ -102,12 +119,29 @@ class RunState:
             self.retries += total - self.retries_seen
             self.retries_seen = total
 
-    def take(self) -> tuple[int, tuple[LatencyRow, ...]]:
-        """Retries and rows that no report has carried yet; the caller's report does."""
+    def forget_retries(self) -> None:
+        """Go on counting from here."""
+        if self.opened is not None:
+            self.retries_seen = self.opened.dut.link.stats.retries
+
+    def take(self) -> tuple[int, tuple[LatencyRow, ...], Recovery | None]:
+        """Retries, rows and recovery that no report has carried yet; the caller's report does."""
         self.count_retries()
-        taken = self.retries, tuple(self.rows)
-        self.retries, self.rows = 0, []
+        taken = self.retries, tuple(self.rows), self.recovery
+        self.retries, self.rows, self.recovery = 0, [], None
         return taken
+
+    def note_sick(self, item: pytest.Item, error: HilError) -> None:
+        """A test met an error of its board or rig: the board is to be recovered, or is broken."""
+        board_id = board_of(item)
+        assert board_id is not None, "a test on a board"
+        broken = Broken(error=error, reported=self.quarantine_of(item) is None)
+        lost = self.opened is not None and isinstance(error, LINK_ERRORS)
+        if lost and board_id not in self.recovered:
+            self.to_recover.setdefault(board_id, broken)
+            return
+        of_work = isinstance(error, BuildFailed | StaleFirmware)
+        self.broken.setdefault((board_id, work_of(item) if of_work else None), broken)
 
     def broken_for(self, item: pytest.Item) -> Broken | None:
         """Why a test cannot run: its board broke, at all or with its model and runtime."""
@@ -123,20 +157,40 @@ class RunState:
         return self.file.quarantined(board_id, test) if board_id else None
 
 
-def _parameter(item: pytest.Item, name: str) -> str | None:
-    callspec = getattr(item, "callspec", None)
-    value = callspec.params.get(name) if callspec else None
-    return value if isinstance(value, str) else None
+def new_state(config: pytest.Config) -> RunState:
+    """The state of a run at its start.
 
-
-def board_of(item: pytest.Item) -> str | None:
-    """The id of the board that a test runs on; None for a test without one."""
-    return _parameter(item, BOARD_ID)
+    Raises:
+        pytest.UsageError: a board, runtime, model, baseline or rig file that is none.
+    """
+    options = parse_options(config)
+    try:
+        registry = load_registry()
+        file = load_rig(options.rig_file, registry)
+        registry = file.extend(registry)
+        for board_id in options.boards:
+            for runtime in options.runtimes if options.asked else ():
+                registry[board_id].runtime(runtime)
+            registry[board_id]
+        project = find_project()
+        for name in options.models if options.asked else ():
+            resolve_model(name, project.artifacts)
+        baselines = load_baselines(options.baseline) if options.baseline else None
+    except HilError as error:
+        raise pytest.UsageError(str(error)) from error
+    return RunState(
+        options=options,
+        registry=registry,
+        file=file,
+        project=project,
+        tally=Tally(options.boards),
+        baselines=baselines,
+    )
 
 
 def work_of(item: pytest.Item) -> Work:
     """The model that a test runs and the runtime, as far as it has them."""
-    return _parameter(item, MODEL_NAME), _parameter(item, RUNTIME)
+    return parameter(item, MODEL_NAME), parameter(item, RUNTIME)
 
 
 def first_line(error: BaseException) -> str:

@@ -13,12 +13,23 @@ from harness.text import wrapped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """What was done to bring a board back after an error of the link, and whether it helped."""
+
+    helped: bool
+    text: str
+
+    def __str__(self) -> str:
+        return f"{'recovered' if self.helped else 'not recovered'} after {self.text}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
     """What one phase of a test on a board adds to the tally.
 
     `outcome` is None where the phase decides nothing, as a set-up that went well. `reason` is its
     first line. `retries` are the requests sent again and `rows` what was measured since the note
-    before.
+    before, `recovery` what was done to the board in between.
     """
 
     board: str
@@ -27,6 +38,7 @@ class Note:
     skipped: bool = False
     retries: int = 0
     rows: tuple[LatencyRow, ...] = ()
+    recovery: Recovery | None = None
 
     def pack(self) -> dict[str, Any]:
         """Plain values, to travel with a report from another process."""
@@ -35,12 +47,13 @@ class Note:
     @classmethod
     def unpack(cls, packed: Mapping[str, Any]) -> Note:
         """The note that was packed."""
-        outcome = packed["outcome"]
+        outcome, recovery = packed["outcome"], packed["recovery"]
         return cls(
             **{
                 **packed,
                 "outcome": Outcome(outcome) if outcome else None,
                 "rows": tuple(LatencyRow(**row) for row in packed["rows"]),
+                "recovery": Recovery(**recovery) if recovery else None,
             }
         )
 
@@ -54,9 +67,12 @@ class BoardTally:
     skipped: int = 0
     retries: int = 0
     reasons: dict[Outcome, dict[str, int]] = field(default_factory=dict)
+    recoveries: list[Recovery] = field(default_factory=list)
 
     def add(self, note: Note) -> None:
         """Count one more note."""
+        if note.recovery is not None:
+            self.recoveries.append(note.recovery)
         self.skipped += note.skipped
         self.retries += note.retries
         if note.outcome is not None:
@@ -71,10 +87,12 @@ class BoardTally:
         return worst(self.counts)
 
     def counted(self) -> str:
-        """`12 passed, 1 too slow, 2 skipped`."""
+        """`12 passed, 1 too slow, 2 skipped, recovered once`."""
         parts = [f"{self.counts[kind]} {kind.value}" for kind in Outcome if self.counts[kind]]
         if self.skipped:
             parts.append(f"{self.skipped} skipped")
+        if helped := sum(recovery.helped for recovery in self.recoveries):
+            parts.append("recovered once" if helped == 1 else f"recovered {helped} times")
         return ", ".join(parts) or "nothing ran"
 
     def lines(self) -> list[str]:
@@ -88,6 +106,7 @@ class BoardTally:
             for reason, times in reasons.items():
                 several = f" ({times} times)" if times > 1 else ""
                 lines.append(f"  {kind.value}: {reason}{several}")
+        lines += [f"  {recovery}" for recovery in self.recoveries]
         return [piece for line in lines for piece in wrapped(line)]
 
 

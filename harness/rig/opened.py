@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from harness.board.registry import Board
-from harness.errors import HilError, ModelError, Where
+from harness.errors import HilError, ModelError, PortLost, Where
 from harness.firmware.build import Firmware
 from harness.measure.compare import Comparison, compare
 from harness.model.artifact import Artifact
@@ -18,7 +18,7 @@ from harness.model.interpreters import Interpreter, References
 from harness.model.tensor import dequantize
 from harness.rig.checks import Checks, Compared, HostRun, checks_for, run_batch
 from harness.rig.ready import Ready
-from harness.rig.recovery import Attempt, recover
+from harness.rig.recovery import AGAIN, ANSWERS, ASKED, Attempt, recover
 
 
 class OpenBoard:
@@ -67,6 +67,24 @@ class OpenBoard:
         self.escalations += steps
         self._ready.expected.check(self.dut.hello, self.dut.link.where)
         return steps
+
+    def recover_in_run(self, error: HilError) -> tuple[Attempt, ...]:
+        """As `recover`, after an error in mid-run, whose cause may be over by now: a stall.
+
+        Returns:
+            What was done, ending with the step that helped.
+        """
+        self.cold_ticks = None
+        try:
+            if isinstance(error, PortLost):
+                self.dut.link.reopen()
+            self.dut.greet(AGAIN)
+        except HilError as last:
+            return self.recover(last)
+        self._ready.expected.check(self.dut.hello, self.dut.link.where)
+        step = Attempt(action=ASKED, result=ANSWERS)
+        self.escalations += (step,)
+        return (step,)
 
     def take_cold(self) -> int | None:
         """Ticks of the first invoke since the board was started, for the first who asks."""

@@ -13,6 +13,12 @@ from harness.link.protocol import Op
 PROBE = LinkOptions(timeout_s=0.5, attempts=8, silent_attempts=8)
 """Opening a port resets many a board: ask HELLO again soon, for 4 s."""
 
+AGAIN = LinkOptions(timeout_s=0.5, attempts=4, silent_attempts=4)
+"""In mid-run a request has waited for the board already: 2 s more."""
+
+ASKED, ANSWERS = "resync and HELLO", "it answers"
+"""What is done first, and what is hoped for."""
+
 _ONCE = LinkOptions(timeout_s=0.5, attempts=1, silent_attempts=1)
 SILENT = (LinkTimeout, PortLost, ProtocolError)
 """Errors of a board that does not answer as a board does."""
@@ -50,7 +56,7 @@ def recover(dut: Dut, error: HilError, remedies: Sequence[Remedy]) -> tuple[Atte
         BoardSilent: nothing helped.
         BoardStatus: it answers again, but its setup failed.
     """
-    steps = [Attempt(action="resync and HELLO", result=error.what)]
+    steps = [Attempt(action=ASKED, result=error.what)]
     last = error
     for remedy in remedies:
         try:
@@ -64,7 +70,7 @@ def recover(dut: Dut, error: HilError, remedies: Sequence[Remedy]) -> tuple[Atte
             steps.append(Attempt(action=remedy.name, result=failure.what))
             last = failure
             continue
-        return (*steps, Attempt(action=remedy.name, result="it answers"))
+        return (*steps, Attempt(action=remedy.name, result=ANSWERS))
     raise BoardSilent(where=dut.link.where, steps=tuple(map(str, steps))) from last
 
 

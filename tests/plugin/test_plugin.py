@@ -83,7 +83,6 @@ def test_wrong_numbers_are_a_failure_with_the_odd_one_out_and_the_link_log(run):
     ("fault", "said"),
     [
         ("hang_after=200", "*no reply to INFER*in 3 attempts (board virtual, *model sine_int8)*"),
-        ("reboot_after=200", "*board rebooted during INFER (board virtual*"),
         ("vanish_after=200", "*link lost*during INFER (board virtual*"),
     ],
 )  # fmt: skip

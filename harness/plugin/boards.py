@@ -1,0 +1,134 @@
+"""Boards between tests: opened, brought back or given up, profiled, let go of."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+
+from harness.board.lock import hold
+from harness.errors import BoardSilent, HilError, ToolMissing
+from harness.link.protocol import Capability
+from harness.model.artifact import Artifact
+from harness.plugin.start import board_of
+from harness.plugin.state import RunState, first_line
+from harness.plugin.tally import Recovery
+from harness.rig.open import OpenBoard, open_board
+from harness.rig.profiling import append_profile
+
+
+class BoardTests:
+    """The hooks around each test of a run with board tests."""
+
+    def __init__(self, rig: RunState) -> None:
+        self._rig = rig
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Skip a test whose board broke; bring the board back before, where that may help."""
+        board_id = board_of(item)
+        if board_id in self._rig.to_recover:
+            self._recover(board_id)
+        broken = self._rig.broken_for(item)
+        if broken is None:
+            return
+        if not broken.reported and self._rig.quarantine_of(item) is None:
+            # A quarantined test met it first, and that does not gate.
+            broken.reported = True
+            raise broken.error
+        pytest.skip(f"board {board_id} broke earlier: {first_line(broken.error)}")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any], request: Any
+    ) -> Generator[None, Any, Any]:
+        """Remember how to close a board that was opened: as pytest does for another parameter."""
+        value = yield
+        if isinstance(value, OpenBoard):
+            # The first fixture of this value is ours; others pass it on.
+            self._rig.release = self._rig.release or partial(fixturedef.finish, request)
+        return value
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_teardown(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, None, None]:
+        """Let go of a board when the next test is not on it: others may wait for its lock."""
+        try:
+            yield
+        finally:
+            if self._rig.release and (nextitem is None or board_of(nextitem) != board_of(item)):
+                self._rig.release()
+
+    def _recover(self, board_id: str) -> None:
+        """Bring a board back after the error that its last test met; it breaks if that fails."""
+        met = self._rig.to_recover.pop(board_id)
+        self._rig.recovered.add(board_id)
+        with self._rig.progress(f"{board_id}: bringing it back"):
+            helped, steps = _brought_back(self._rig.opened, met.error)
+        # What that sent again is no retry of a test.
+        self._rig.forget_retries()
+        if not helped:
+            self._rig.broken[board_id, None] = met
+        text = f"{met.error.what}: {'; '.join(steps)}"
+        self._rig.recovery = Recovery(helped=helped, text=text)
+
+
+def _brought_back(board: OpenBoard | None, error: HilError) -> tuple[bool, tuple[str, ...]]:
+    """Whether a board answers again, and what was done."""
+    if board is None:
+        return True, ("opened again",)
+    try:
+        return True, tuple(map(str, board.recover_in_run(error)))
+    except BoardSilent as silent:
+        return False, silent.steps
+    except HilError as other:
+        return False, (other.what,)
+
+
+@contextmanager
+def opened(
+    rig: RunState, board_id: str, runtime: str | None, model: Artifact
+) -> Iterator[OpenBoard]:
+    """A board for tests; skips where a tool is missing and that is to be skipped.
+
+    Where profiles are asked for, it is profiled in the end, if it was measured: in another build,
+    since what is measured is to carry nothing of what observes it.
+    """
+    declared = rig.registry[board_id]
+    options = rig.options_for(board_id, runtime)
+    profiled = rig.options.profile and declared.attachment != "virtual"
+    with ExitStack() as lock:
+        if profiled:
+            # One hold for both builds: another run would take the board between them.
+            timeout_s, progress = options.lock_timeout_s, options.progress
+            lock.enter_context(hold(board_id, timeout_s=timeout_s, progress=progress, again=True))
+        with ExitStack() as stack:
+            board = open_board(declared, model, rig.project, options)
+            try:
+                ready = stack.enter_context(board)
+            except ToolMissing as error:
+                if rig.options.missing == "skip":
+                    pytest.skip(str(error))
+                raise
+            rig.opened, rig.retries_seen, rig.measured = ready, 0, None
+            yield ready
+            rig.count_retries()
+            rig.opened = rig.release = None
+        if profiled and rig.measured is not None:
+            run, csv = rig.measured, rig.options.csv
+            append_profile(declared, model, rig.project, options, run=run, csv=csv)
+
+
+def features(board: OpenBoard) -> set[str]:
+    """What `hil_requires` may name, of one board."""
+    capabilities = {
+        (capability.name or "").lower()
+        for capability in Capability
+        if board.dut.hello.capabilities & capability
+    }
+    real = set() if board.declared.emulated else {"real"}
+    return {board.declared.attachment, board.runtime} | capabilities | real

@@ -1,0 +1,160 @@
+"""The plugin's fixtures, and the tests that use them: parametrized and marked.
+
+Every pytest in whose environment the plugin is installed loads this file: it imports what takes
+time when a fixture is set up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.plugin.start import (
+    BOARD_ID,
+    MODEL_NAME,
+    RUNTIME,
+    board_of,
+    ids_of,
+    names_of,
+    state_of,
+)
+
+if TYPE_CHECKING:
+    from harness.firmware.build import Firmware
+    from harness.link.dut import Dut
+    from harness.measure.tables import LatencyRow
+    from harness.model.artifact import Artifact
+    from harness.model.interpreters import References
+    from harness.plugin.state import RunState
+    from harness.rig.open import OpenBoard
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    # Names of our own: a project's fixture called `model` or `board` is not ours to parametrize.
+    for name in (BOARD_ID, MODEL_NAME, RUNTIME):
+        if name in metafunc.fixturenames:
+            values = names_of(metafunc.config)[name]
+            # One runtime is no parameter: a test's id should not change with the default.
+            if values and (name != RUNTIME or len(values) > 1):
+                metafunc.parametrize(
+                    name, values, indirect=True, scope="session", ids=ids_of(values)
+                )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests on boards before pytest deselects by `-m`."""
+    for item in items:
+        board_id = board_of(item)
+        if board_id is None:
+            continue
+        item.add_marker("hil")
+        if _is_emulator(config, board_id):
+            item.add_marker("qemu")
+
+
+def _is_emulator(config: pytest.Config, board_id: str) -> bool:
+    try:
+        return state_of(config).registry[board_id].attachment == "emulator"
+    except pytest.UsageError:
+        return False  # To be said of tests that are not deselected.
+
+
+@pytest.fixture(scope="session")
+def rig(request: pytest.FixtureRequest) -> RunState:
+    """This run's options, registry and results."""
+    from harness.project import git_commit
+
+    state = state_of(request.config)
+    if state.commit is None:
+        state.commit = git_commit(Path(request.config.rootpath))
+    return state
+
+
+@pytest.fixture(scope="session", name=BOARD_ID)
+def _board_id(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture(scope="session", name=MODEL_NAME)
+def _model_name(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture(scope="session", name=RUNTIME)
+def _runtime(request: pytest.FixtureRequest, rig: RunState) -> Any:
+    return getattr(request, "param", next(iter(rig.options.runtimes), None))
+
+
+@pytest.fixture(scope="session")
+def model(
+    rig: RunState, _hil_model_name: str, _hil_board_id: str, _hil_runtime: str | None
+) -> Artifact:
+    """The model under test (`--hil-model`), in the form that the board's runtime runs."""
+    from harness.model.resolve import resolve_model
+
+    runtime = rig.registry[_hil_board_id].runtime(_hil_runtime)
+    return resolve_model(_hil_model_name, rig.project.artifacts, runtime)
+
+
+@pytest.fixture(scope="session")
+def board(
+    rig: RunState, _hil_board_id: str, _hil_runtime: str | None, model: Artifact
+) -> Iterator[OpenBoard]:
+    """A board, locked, built for, started and greeted; once per board, model and runtime."""
+    from harness.plugin.boards import opened
+
+    with opened(rig, _hil_board_id, _hil_runtime, model) as ready:
+        yield ready
+
+
+@pytest.fixture
+def dut(request: pytest.FixtureRequest, board: OpenBoard) -> Dut:
+    """The board's API, resynchronized; its link log goes into the report of a failed test."""
+    from harness.plugin.boards import features
+
+    marker = request.node.get_closest_marker("hil_requires")
+    for feature in marker.args if marker else ():
+        if feature not in features(board):
+            pytest.skip(f"board {board.declared.id} with {board.runtime} has no {feature}")
+    board.dut.link.log.clear()
+    board.dut.resync()
+    return board.dut
+
+
+@pytest.fixture(scope="session")
+def firmware(board: OpenBoard) -> Firmware:
+    """What was built for the board; skips for a board that runs none."""
+    if board.firmware is None:
+        pytest.skip(f"board {board.declared.id} runs no firmware")
+    return board.firmware
+
+
+@pytest.fixture(scope="session")
+def reference(board: OpenBoard) -> References:
+    """The host's interpreters for the model."""
+    return board.references
+
+
+@pytest.fixture
+def latency(
+    request: pytest.FixtureRequest, rig: RunState, board: OpenBoard, dut: Dut
+) -> Callable[..., LatencyRow]:
+    """Measure in sessions, append their rows to the CSV at once, hold the run's to its limits.
+
+    `latency(n=200, at_most_us=400)` or, on an emulator, `latency(at_most_instructions=3000)` limit
+    the median; so does the rig file's `budget_us`, by itself. Rows are appended either way, and
+    that of the whole run is returned.
+
+    Raises on call:
+        TooSlow: the median is over a limit.
+        SlowerThanBaseline: the run is slower than that of `--hil-baseline`.
+        ValueError: a limit in a unit that the board is not measured in.
+    """
+    from harness.plugin.measuring import measure
+
+    return partial(measure, request.node, rig, board)
