@@ -1,6 +1,8 @@
 # Two commands do everything on a fresh Debian or Ubuntu machine:
 #   make bench   set up, train, build, run on the emulated Cortex-M4, write reports/latency.csv
 #   make test    the same set-up, then every test
+# For the inner loop, within half a minute:
+#   make check   lint, types, and the tests that start no other program
 # make bench RUNTIME=tflm has TFLite Micro in the firmware: PlatformIO fetches it, or it is in TFLM=DIR.
 # And one that takes long and needs clang:
 #   make fuzz    10^7 lives of a board under libFuzzer, ASan and UBSan; the Python side too
@@ -18,12 +20,14 @@ TFLM ?=
 RUNTIME ?= $(if $(TFLM),tflm)
 FROM := $(if $(TFLM),--tflm '$(TFLM)')
 FLASHED := $(firstword $(filter-out virtual,$(BOARD)))
+# One more than there are cores: tests wait for boards that hang, and for each other.
+WORKERS := $(shell expr $$(nproc) + 1)
 INTERPRETER := tensorflow/lite/micro/micro_interpreter.h
 
-.PHONY: bench test fuzz setup packages tflm clean help
+.PHONY: bench test check lint fuzz setup packages tflm clean help
 
 help:
-	@sed -n '1,6s/^# \{0,1\}//p' Makefile
+	@sed -n '1,8s/^# \{0,1\}//p' Makefile
 
 # TFLite Micro is built first: where it cannot be had, nothing is trained in vain.
 bench: tflm setup
@@ -43,8 +47,14 @@ tflm:
 test: setup
 	-@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
 	    .ci/install_packages.sh chromium
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+
+check: setup lint
+	$(BIN)/pytest -q -n logical -m "not program and not hil"
+
+lint:
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	$(BIN)/pytest
 
 fuzz: setup
 	@.ci/install_packages.sh clang libclang-rt-dev

@@ -5,6 +5,22 @@ import signal
 import pytest
 from fakes.pytests import ROOT, SMALL
 
+STARTERS = {
+    *("subprocess", "multiprocessing", "run_on_terminal", "browser", "compile_command"),
+    *("QemuProcess", "VirtualProcess", "open_board", "Builder", "opened", "main"),
+}
+"""Names in a test file that start other programs."""
+STARTING_FIXTURES = {"pytester", "run", "board", "dut"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark tests whose file or fixtures start other programs: `make check` leaves them out."""
+    for item in items:
+        named = set(vars(item.module)) & STARTERS or set(item.fixturenames) & STARTING_FIXTURES
+        if named or item.get_closest_marker("train"):
+            item.add_marker("program")
+
 
 @pytest.fixture
 def heard_interrupts():
