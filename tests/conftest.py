@@ -10,6 +10,8 @@ STARTERS = {
     *("QemuProcess", "VirtualProcess", "open_board", "Builder", "opened", "main"),
 }
 """Names in a test file that start other programs."""
+IMPATIENT = "[boards.virtual]\ndeadlines = { reply_s = 0.5 }\n"
+"""A rig file."""
 STARTING_FIXTURES = {"pytester", "run", "board", "dut"}
 
 
@@ -48,6 +50,9 @@ def run(pytester, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("HIL_LOCK_DIR", str(pytester.path / "locks"))
     monkeypatch.delenv("CI", raising=False)
+
+    # For boards that hang: waiting for them longer shows nothing more.
+    (pytester.path / "impatient.toml").write_text(IMPATIENT)
 
     def go(*options, tests=SMALL):
         pytester.makepyfile(test_it=tests)

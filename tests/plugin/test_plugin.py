@@ -87,7 +87,8 @@ def test_wrong_numbers_are_a_failure_with_the_odd_one_out_and_the_link_log(run):
     ],
 )  # fmt: skip
 def test_a_board_that_breaks_is_one_error_and_the_rest_is_skipped(run, fault, said):
-    result = run("--board", "virtual", "--hil-port", f"virtual:?{fault}", "-rs")
+    options = ("--hil-port", f"virtual:?{fault}", "--hil-rig", "impatient.toml", "-rs")
+    result = run("--board", "virtual", *options)
     counts = result.parseoutcomes()
     assert (counts["errors"], counts["skipped"]) == (1, 2)
     result.stdout.fnmatch_lines([said])

@@ -20,6 +20,7 @@ RIG = """
 kind = "virtual"
 [boards.two]
 kind = "virtual"
+deadlines = { reply_s = 0.5 }
 [boards.three]
 kind = "virtual"
 """

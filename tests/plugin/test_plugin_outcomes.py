@@ -20,7 +20,8 @@ JUNIT = "--junitxml=junit.xml"
 
 
 def on_virtual(faults=""):
-    return ("--board", "virtual", "--hil-port", f"virtual:?{faults}", JUNIT)
+    rig = ("--hil-rig", "impatient.toml") if "hang" in faults else ()
+    return ("--board", "virtual", "--hil-port", f"virtual:?{faults}", *rig, JUNIT)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +140,7 @@ def test_it(latency):
 RIG = """
 [boards.bench]
 kind = "virtual"
+deadlines = {{ reply_s = 0.5 }}
 budget_us = {{ sine = {budget} }}
 
 [[quarantine]]

@@ -32,6 +32,7 @@ GUIDES = (*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md")
 RIG = """
 [boards.left]
 kind = "virtual"
+deadlines = { reply_s = 0.5 }
 
 [boards.qemu-m4]
 """
