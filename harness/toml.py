@@ -37,7 +37,7 @@ Key = tuple[str | int, ...]
 
 MOST_BYTES = 1_000_000
 MOST_DOTS = 200
-"""In one line: the time that a dotted key takes grows with the square of its parts."""
+"""In one line, outside strings: the time for a dotted key grows with the square of its parts."""
 MOST_SHOWN = 40
 """Characters of a name or value in an error, which as a whole has at most MOST_TEXT."""
 MOST_TEXT = 1000
@@ -59,10 +59,10 @@ def load(path: Path, name: str) -> dict[str, Any]:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
-            raise _error(name, f"larger than {MOST_BYTES} bytes")
+            raise _error(f"cannot read {name}", f"larger than {MOST_BYTES} bytes")
         return parse(content.decode("utf-8-sig"), name)
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a NUL in the path.
-        raise RigError(_printable(f"cannot read {name}: {error}")) from error
+        raise _error(f"cannot read {name}", str(error)) from error
 
 
 def parse(text: str, name: str) -> dict[str, Any]:
@@ -71,15 +71,15 @@ def parse(text: str, name: str) -> dict[str, Any]:
     Raises:
         RigError: it is not TOML, or is nested too deeply.
     """
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(_STRINGS.sub(_newlines, text).split("\n"), 1):
         if line.count(".") > MOST_DOTS:
-            raise _error(name, f"line {number} has more than {MOST_DOTS} dots")
+            raise _error(f"cannot read {name}", f"line {number} has more than {MOST_DOTS} dots")
     try:
         return tomllib.loads(text)
     except ValueError as error:  # Also where a number has more digits than Python converts.
-        raise _error(name, f"not TOML: {shortened(str(error), 200)}") from error
+        raise _error(f"cannot read {name}", f"not TOML: {shortened(str(error), 200)}") from error
     except RecursionError as error:
-        raise _error(name, "arrays or tables are nested too deeply") from error
+        raise _error(f"cannot read {name}", "arrays or tables are nested too deeply") from error
 
 
 def record(kind: type[Record], table: Any, name: str, key: Key = (), /, **given: str) -> Record:
@@ -125,6 +125,18 @@ def check_above_0(**values: float | None) -> None:
     for name, value in values.items():
         if value is not None and not 0 < value < math.inf:
             raise RigError(f"{name} must be above 0, not {value:g}")
+
+
+# Where one is not closed it reaches to the end, so that no text is looked through twice.
+_STRINGS = re.compile(
+    r'"""(?:[^\\]|\\.)*?(?:"""|\Z)|"(?:[^"\\\n]|\\.)*"?'
+    r"|'''.*?(?:'''|\Z)|'[^'\n]*'?|#[^\n]*",
+    re.DOTALL,
+)
+
+
+def _newlines(string: re.Match[str]) -> str:
+    return "\n" * string[0].count("\n")
 
 
 class _Unfit(Exception):

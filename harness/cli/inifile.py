@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +9,8 @@ from typing import Any
 
 import iniconfig
 
-from harness.errors import WrongUse
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from harness import toml
+from harness.errors import RigError, WrongUse
 
 _ALWAYS_MEANT = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
 """Files that pytest takes also where they say nothing."""
@@ -49,7 +44,9 @@ def find_ini(start: Path) -> IniFile:
 def _read(path: Path) -> Mapping[str, object] | None:
     try:
         values = _toml(path) if path.suffix == ".toml" else _ini(path)
-    except (OSError, UnicodeDecodeError, iniconfig.ParseError, tomllib.TOMLDecodeError) as error:
+    except RigError as error:
+        raise WrongUse(error.what) from error
+    except (OSError, UnicodeDecodeError, iniconfig.ParseError) as error:
         raise WrongUse(f"cannot read {path}: {error}") from error
     return {} if values is None and path.name in _ALWAYS_MEANT else values
 
@@ -61,7 +58,7 @@ def _ini(path: Path) -> Mapping[str, object] | None:
 
 
 def _toml(path: Path) -> Mapping[str, object] | None:
-    document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    document = toml.load(path, str(path))
     if path.name != "pyproject.toml":
         return document.get("pytest")
     table: dict[str, Any] = document.get("tool", {}).get("pytest", {})
