@@ -86,8 +86,9 @@ def test_a_stopped_emulator_cannot_be_reset_and_is_ended_all_the_same(sine):
     firmware = Builder(PROJECT).build(REGISTRY["qemu-m4"], "aot", sine)
     where = Where(board="qemu-m4", port="qemu")
     emulator = REGISTRY["qemu-m4"].emulator
+    before = children_of(os.getpid())
     with QemuProcess(emulator, firmware.elf, where=where, answer_s=0.2) as running:
-        (pid,) = children_of(os.getpid())
+        (pid,) = children_of(os.getpid()) - before
         os.kill(pid, signal.SIGSTOP)
         with pytest.raises(RigError, match="did not run system_reset: no answer within 0.2 s"):
             running.power_cycle()
