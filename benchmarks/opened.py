@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from harness.board.registry import load_registry
+from harness import OpenBoard, RigOptions, load_registry, open_board, resolve_model
 from harness.link.link import LinkOptions
-from harness.model.resolve import resolve_model
 from harness.project import find_project
-from harness.rig.open import OpenBoard, RigOptions, open_board
 
 
 @contextmanager

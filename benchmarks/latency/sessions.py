@@ -17,9 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.opened import opened
+from harness import OpenBoard, read_rows
 from harness.measure.csvfile import append
-from harness.measure.frames import read_rows
-from harness.rig.opened import OpenBoard
 
 FOLDER = Path(__file__).parent / "recorded"
 SLOWDOWN = 1.03

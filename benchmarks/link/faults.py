@@ -16,15 +16,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.opened import opened
+from harness import Artifact, Dut, resolve_model
 from harness.errors import BoardRebooted, LinkTimeout, StaleFirmware, Where
-from harness.link.dut import Dut, check_identity
+from harness.link.dut import check_identity
 from harness.link.faults import Faults, FaultyBoard
 from harness.link.link import Link, LinkOptions, LinkStats
 from harness.link.protocol import Op, infer_body, parse_infer, parse_run, run_body
 from harness.link.virtual import VirtualBoard
-from harness.model.artifact import Artifact
 from harness.model.interpreters import TflmInterpreter
-from harness.model.resolve import resolve_model
 from harness.project import find_project
 from harness.rig.checks import run_batch
 from harness.rig.virtual import TflmModel, virtual_build_id, virtual_hello

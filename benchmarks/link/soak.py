@@ -12,13 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.link.mlperf_client import MlperfClient
-from harness.board.registry import load_registry
+from harness import Dut, load_registry, resolve_model
 from harness.errors import Where
 from harness.firmware.build import Builder
-from harness.link.dut import Dut
 from harness.link.link import Link, LinkOptions
 from harness.model.interpreters import TflmInterpreter
-from harness.model.resolve import resolve_model
 from harness.project import find_project
 from harness.rig.qemu import QemuProcess
 

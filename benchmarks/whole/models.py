@@ -16,14 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.board.registry import load_registry
+from harness import RigOptions, load_registry, open_board, resolve_model
 from harness.model.artifact import list_models
 from harness.model.interpreters import TflmInterpreter
-from harness.model.resolve import resolve_model
 from harness.model.tensor import quantize
 from harness.project import find_project
 from harness.rig.checks import run_batch
-from harness.rig.open import RigOptions, open_board
 from models.images import fashion
 from models.recipe import Request
 

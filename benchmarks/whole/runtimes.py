@@ -12,12 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.board.registry import load_registry
+from harness import RigOptions, load_registry, open_board, resolve_model
 from harness.firmware.build import Builder
-from harness.model.resolve import resolve_model
 from harness.project import find_project
 from harness.rig.checks import checks_for
-from harness.rig.open import RigOptions, open_board
 from harness.rig.rows import median_instructions
 from harness.text import table
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from harness import Verdict
 from harness.errors import BoardStatus
 from harness.link.protocol import Op
-from harness.measure.compare import Verdict
 from harness.model.tensor import activate
 from harness.rig.checks import affordable, checks_for
 
