@@ -20,7 +20,7 @@ from harness.text import WIDTH, counted, table
 
 
 def baseline(options: argparse.Namespace) -> int:
-    """Keep runs to judge later ones by; see docs/gate.md."""
+    """Keep runs as baselines for later runs; see docs/gate.md."""
     status: int = options.act(options)
     return status
 

@@ -45,7 +45,7 @@ def _say_what_it_took(opened: OpenBoard) -> None:
 
 
 def build(options: argparse.Namespace) -> int:
-    """Build firmware and print where it is and what it takes."""
+    """Build firmware and print its path, size and memory by owner."""
     work = one_work(options)
     say(f"building {work.artifact.name} for {work.board.id} with {work.runtime}")
     start = time.monotonic()
@@ -76,7 +76,7 @@ def memory_table(elf: Path) -> str:
 
 
 def flash(options: argparse.Namespace) -> int:
-    """Build and upload, whatever the board runs, and see that it answers as the very build."""
+    """Build firmware, upload it, and check that the board answers with this build."""
     work = one_work(options)
     if work.board.emulated:
         say(f"{work.board.id} is emulated: it starts with its firmware; nothing to upload")

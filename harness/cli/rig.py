@@ -33,7 +33,7 @@ from harness.text import table
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Print every point with its cure; fails if something needed is missing."""
+    """Check what is installed and plugged in, and print how to get what is missing."""
     project = find_project()
     findings = examine(project)
     sources = sources_of(options)

@@ -16,7 +16,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exhibit:
-    """Pictures under a title, and sentences for what no picture shows."""
+    """Pictures under a heading, and sentences about what no picture shows."""
 
     title: str
     pictures: tuple[Picture, ...] = ()

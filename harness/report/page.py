@@ -46,7 +46,7 @@ class Grid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """All that the page says of one measurement; `anchor` is where on the page."""
+    """One measurement on the page; `anchor` is its HTML id."""
 
     anchor: str
     board: str
@@ -130,7 +130,7 @@ def compose(
     registry: Registry,
     progress: Progress = no_progress,
 ) -> Page:
-    """The page about these measurements out of all that was read."""
+    """Compose the page for these measurements."""
     entries = []
     with progress("drawing measurement", len(chosen)) as advance:
         for order, item in enumerate(chosen, start=1):
@@ -210,7 +210,7 @@ def _kind(row: LatencyRow) -> str:
 
 
 def _absent(items: Sequence[Run]) -> tuple[str, ...]:
-    """What no file holds, one line each."""
+    """What is missing from the files, one line each."""
     lines = []
     for what, table in (
         ("histogram", "samples"),
@@ -290,7 +290,7 @@ def _timer(row: LatencyRow) -> str:
 def _side_by_side(
     caption: str, items: Sequence[Run], lines: Sequence[tuple[str, ...]]
 ) -> tuple[Grid, ...]:
-    """Lines of one cell for each measurement, as tables that are not too wide."""
+    """Rows with one cell for each measurement, split into tables that fit."""
     heads = [
         f"{item.row.model} {item.row.dtype}, {item.row.board}, {item.row.runtime}" for item in items
     ]
@@ -307,7 +307,7 @@ def _side_by_side(
 def _provenance(
     items: Sequence[Run],
 ) -> tuple[tuple[tuple[str, str], ...], tuple[Grid, ...]]:
-    """Facts that all measurements share, and tables of those in which they differ."""
+    """Facts that all measurements share, and tables of facts that differ."""
     shared, differing = [], []
     for name, fact in _FACTS:
         values = tuple(fact(item.row) for item in items)

@@ -1,4 +1,4 @@
-"""The table that a run ends with, at most WIDTH columns wide, and under it what concerns."""
+"""The table at the end of a run, at most WIDTH columns wide, with notes below it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _ratio(ratio: float) -> str:
 
 
 def _notes(rows: Sequence[LatencyRow]) -> list[str]:
-    """What a reader of the figures has to know; empty where they say it all."""
+    """Notes that a reader of the figures needs; empty if there are none."""
     notes = []
     if any(row.emulated and row.instructions_p50 is not None for row in rows):
         notes.append("emulated boards: us are virtual, not time on silicon")
@@ -96,7 +96,7 @@ def _notes_of(row: LatencyRow) -> Iterator[str]:
 
 
 def _judged(row: LatencyRow) -> str:
-    """The verdict, and the rule's own words: they have ratio and interval."""
+    """The verdict with the rule that decided it, which names ratio and interval."""
     against = "" if row.baseline_run is None else f" against run {row.baseline_run}"
     return f"{_against_baseline(row)}{against}: {row.baseline_rule or 'no rule was said'}"
 

@@ -1,4 +1,4 @@
-"""What a report says of a measurement before it shows any number: is it right, is it slower?"""
+"""Verdicts at the top of a report: are the outputs right, did it get slower, is the rig well?"""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Badge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdicts:
-    """Everything that is judged about one measurement."""
+    """All verdicts on one measurement."""
 
     outputs: Badge
     baseline: Badge
@@ -41,7 +41,7 @@ class Verdicts:
 
     @property
     def mood(self) -> Mood:
-        """Of the worst of them."""
+        """The worst of them."""
         moods = {self.outputs.mood, self.baseline.mood, self.clock.mood}
         moods |= {self.retries.mood, self.sessions.mood}
         for mood in (Mood.BAD, Mood.DOUBTFUL, Mood.GOOD):
@@ -53,7 +53,7 @@ class Verdicts:
 def verdicts_of(
     summary: LatencyRow, sessions: Sequence[LatencyRow], *, cut_short: bool = False
 ) -> Verdicts:
-    """Verdicts on a measurement: on the row of its run, and on those of its sessions."""
+    """Verdicts on a measurement, from the rows of its run and of its sessions."""
     return Verdicts(
         outputs=outputs_badge(summary),
         baseline=baseline_badge(summary),
@@ -94,7 +94,7 @@ _AGAINST_BASELINE = {
 
 
 def baseline_badge(row: LatencyRow) -> Badge:
-    """Whether it got slower."""
+    """Whether the run is slower than its baseline."""
     verdict = row.baseline_verdict
     if verdict is None:
         return Badge(mood=Mood.NEUTRAL, text="no baseline")
@@ -123,14 +123,14 @@ def clock_badge(row: LatencyRow) -> Badge:
 
 
 def retries_badge(row: LatencyRow) -> Badge:
-    """How often the link had to be asked again."""
+    """How many requests had to be sent again."""
     if row.retries:
         return Badge(mood=Mood.DOUBTFUL, text=str(row.retries), detail="requests sent again")
     return Badge(mood=Mood.GOOD, text="none")
 
 
 def sessions_badge(sessions: Sequence[LatencyRow], *, cut_short: bool = False) -> Badge:
-    """How many sessions were measured, and what the others were lost by."""
+    """How many sessions were measured, and why the others were lost."""
     lost = [row for row in sessions if row.error]
     good = len(sessions) - len(lost)
     reasons = "; ".join(f"session {row.session_number or '?'}: {row.error}" for row in lost)
@@ -143,7 +143,7 @@ def sessions_badge(sessions: Sequence[LatencyRow], *, cut_short: bool = False) -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overall:
-    """What the whole report comes to: one line, and what to look at."""
+    """The overall verdict: one line, and what to look at."""
 
     mood: Mood
     headline: str

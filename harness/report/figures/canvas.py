@@ -1,4 +1,4 @@
-"""matplotlib figures as SVG that can stand inside an HTML page, the same for the same data."""
+"""matplotlib figures as SVG to embed in HTML; the same data give the same text."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ _STYLE: dict[str, Any] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Everything drawn inside looks alike, whatever the user's matplotlibrc says."""
+    """One style for all figures, whatever the user's matplotlibrc says."""
     import matplotlib
 
     with matplotlib.rc_context(), warnings.catch_warnings():
@@ -106,7 +106,7 @@ def svg(drawn: Axes, *, name: str, label: str) -> str:
 
 
 def _simplify(element: ElementTree.Element) -> None:
-    """Without namespaces, which HTML does not want, and without what is about the whole file."""
+    """Remove namespaces, which HTML does not use, and metadata."""
     element.tag = element.tag.rpartition("}")[2]
     for child in list(element):
         _simplify(child)
@@ -115,7 +115,7 @@ def _simplify(element: ElementTree.Element) -> None:
 
 
 def _rename(root: ElementTree.Element, name: str) -> None:
-    """Keep only ids that something refers to, each under a name of this picture's own."""
+    """Keep only ids that are referred to, and make them unique to this picture."""
     used = set()
     for element in root.iter():
         if _LINK in element.attrib:

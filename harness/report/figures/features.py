@@ -1,4 +1,4 @@
-"""What the convolutions of a model see, as small pictures inside a page."""
+"""Feature maps: what a model's convolutions compute, as small pictures in the report."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class MapPicture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureMaps:
-    """What the layers of a model see; `models` are files of which all pictures are the same."""
+    """Feature maps of a model; `models` are the files that share these pictures."""
 
     models: tuple[str, ...]
     pictures: tuple[MapPicture, ...]
@@ -53,7 +53,7 @@ class FeatureMaps:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureMapSection:
-    """Sights of several models, and sentences on all of them."""
+    """Feature maps of several models, and sentences about all of them."""
 
     says: tuple[str, ...] = ()
     maps_of_models: tuple[FeatureMaps, ...] = ()
@@ -61,7 +61,7 @@ class FeatureMapSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Maps:
-    """What is to be drawn, (height, width, maps); of an input the maps are colours or channels."""
+    """Values to draw, (height, width, maps); the maps of an input are colours or channels."""
 
     title: str
     values: NDArray[np.float32]
@@ -79,7 +79,7 @@ class Drawing:
 
 
 def feature_maps(rows: Iterable[LatencyRow], roots: Sequence[Path]) -> FeatureMapSection:
-    """What the models of these rows see, as far as their files are here and have such layers."""
+    """Feature maps of the models of these rows whose files are here and have such layers."""
     alike: dict[tuple[tuple[MapPicture, ...], tuple[str, ...]], list[str]] = {}
     absent: defaultdict[str, list[str]] = defaultdict(list)
     sources: dict[str, None] = {}
