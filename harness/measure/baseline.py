@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from harness.errors import ReportError
 from harness.files import write_atomic
-from harness.measure.csvfile import cells_of, columns, free_name, lines_of, read_cells
+from harness.measure.csvfile import cells_of, columns, free_name, header_of, lines_of, read_lines
 from harness.measure.frames import frame_of, records_of
 from harness.measure.gate import Judgement, LatencyVerdict, judge
 from harness.measure.runs import Baselines, Key, Run, identity, load_runs, newest
@@ -172,13 +172,14 @@ def save(path: Path, runs: Sequence[Run], *, replace_old: bool) -> Saved:
                 f"{path} has a baseline already for {'; '.join(map(str, taken))}",
                 hint="Put the new one in its place with --replace, or take another --baseline.",
             )
-        header, kept, damaged = _others(path, {identity(run.row) for run in old})
         notes = before.notes
+        content, damaged = _without(path, {identity(run.row) for run in old})
         if damaged:
             aside = shutil.copyfile(path, free_name(path))
             notes += (f"{path} as it was is kept as {aside}",)
+        header = header_of(content.partition("\n")[0])
         fresh = [cells_of(row, header) for run in runs for row in _rows(run)]
-        write_atomic(path, lines_of([header, *kept, *fresh]))
+        write_atomic(path, content.encode() + lines_of(fresh))
     return Saved(replaced=taken, notes=notes)
 
 
@@ -188,16 +189,17 @@ def _rows(run: Run) -> tuple[LatencyRow, ...]:
     return (*run.good, *own)
 
 
-def _others(
-    path: Path, gone: Collection[tuple[str, ...]]
-) -> tuple[tuple[str, ...], list[list[str]], bool]:
-    """Header and whole lines of a file, those of certain runs left out, and if it is damaged."""
+def _without(path: Path, gone: Collection[tuple[str, ...]]) -> tuple[str, bool]:
+    """A file's whole lines but those of certain runs, in all our columns; and if it is damaged."""
     if not path.exists():
-        return columns(LatencyRow), [], False
-    cells = read_cells(path, LatencyRow)
-    frame, _ = frame_of([cells], LatencyRow)
+        return lines_of([columns(LatencyRow)]).decode(), False
+    lines = read_lines(path, LatencyRow)
+    frame, _ = frame_of([lines], LatencyRow)
     rows = zip(frame.index, records_of(frame, LatencyRow), strict=True)
-    kept = cells.table.drop(index=[line for (_, line), row in rows if identity(row) in gone])
-    new = [name for name in columns(LatencyRow) if name not in cells.header]
-    grid = [[*line, *[""] * len(new)] for line in kept.to_numpy().tolist()]
-    return (*cells.header, *new), grid, bool(cells.bad or cells.torn)
+    left_out = {number for (_, number), row in rows if identity(row) in gone}
+    new = [name for name in columns(LatencyRow) if name not in lines.header]
+    header = lines_of([[*lines.header, *new]]).decode()
+    kept = (line for number, line in lines.whole.items() if number not in left_out)
+    return header + "".join(f"{line}{',' * len(new)}\n" for line in kept), bool(
+        lines.bad or lines.torn
+    )

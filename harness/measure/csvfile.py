@@ -23,13 +23,8 @@ from harness.text import listed
 # A spreadsheet takes a cell that starts so for a formula; an apostrophe in front says text.
 _FORMULA = re.compile(r"'*[=+\-@]")
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
-_FIRST_LINE = 2
-"""Number of the first line of cells: the header is line 1."""
 MOST_LETTERS = 100_000
 """Of a line: a longer one is none of ours, and `csv` refuses a cell that is not much longer."""
-
-DataFrame = Any
-"""pandas' table. It is imported where a file is read: measuring a board does without it."""
 
 
 def columns(kind: type[Any]) -> tuple[str, ...]:
@@ -60,17 +55,16 @@ def text_of(content: str) -> str:
     return content[1:] if content.startswith("'") and _FORMULA.match(content) else content
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Cells:
-    """A CSV file as text: `table` has a row for each whole line, under the line's number.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lines:
+    """The lines of a CSV file by their numbers, each of as many cells as its `header`.
 
-    Its columns are numbered as `header` names them. `bad` says by their numbers what is wrong with
-    the other lines; `torn` is whether the last one has no end.
+    `bad` says what is wrong with each other line; `torn` is whether the last one has no end.
     """
 
     path: Path
     header: tuple[str, ...]
-    table: DataFrame
+    whole: dict[int, str]
     bad: dict[int, str]
     torn: bool
 
@@ -80,21 +74,19 @@ def header_of(line: str) -> tuple[str, ...]:
     return tuple(next(csv.reader([line[:MOST_LETTERS].replace("\0", _REPLACED)])))
 
 
-def read_cells(path: Path, kind: type[Any]) -> Cells:
+def read_lines(path: Path, kind: type[Any]) -> Lines:
     """A file of records as text. Every line is a row, so an unclosed quote costs one row only.
 
     Raises:
         ReportError: no such file, or it has not even the columns that every version had.
     """
-    import pandas as pd
-
     try:
         # A torn character is part of a torn line.
         text = path.read_text(encoding="utf-8", errors="replace").replace("\0", _REPLACED)
     except OSError as error:
         raise ReportError(f"cannot read {path}: {error.strerror}") from error
-    whole, _, torn = text.rpartition("\n")
-    first, *lines = whole.rstrip("\n").split("\n")
+    content, _, torn = text.rpartition("\n")
+    first, *lines = content.rstrip("\n").split("\n")
     header = header_of(first)
     required = (item.name for item in fields(kind) if item.default is MISSING)
     if lacking := [name for name in required if name not in header]:
@@ -102,18 +94,16 @@ def read_cells(path: Path, kind: type[Any]) -> Cells:
             f"{path} has no rows of {kind.__name__}: it is without {listed(lacking, 5)}",
             hint="Is it a CSV of the harness, and whole?",
         )
-    bad = {}
-    for number, line in enumerate(lines, _FIRST_LINE):
+    whole, bad = dict(enumerate(lines, 2)), {}
+    for number, line in whole.items():
         if '"' in line or line.count(",") != len(header) - 1 or len(line) > MOST_LETTERS:
             try:
-                lines[number - _FIRST_LINE] = _tidy(line, len(header))
+                whole[number] = _tidy(line, len(header))
             except ValueError as error:
                 bad[number] = str(error)
-    good = [number for number in range(_FIRST_LINE, len(lines) + _FIRST_LINE) if number not in bad]
-    kept = [",".join(map(str, range(len(header)))), *(lines[at - _FIRST_LINE] for at in good)]
-    table = pd.read_csv(io.StringIO("\n".join(kept)), dtype=object, na_filter=False)
-    table.index, table.columns = pd.Index(good, dtype=int), range(len(header))
-    return Cells(path=path, header=header, table=table, bad=bad, torn=bool(torn))
+    for number in bad:
+        del whole[number]
+    return Lines(path=path, header=header, whole=whole, bad=bad, torn=bool(torn))
 
 
 def _tidy(line: str, width: int) -> str:

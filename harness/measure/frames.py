@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import typing
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,17 +16,19 @@ import numpy as np
 from harness.errors import ReportError
 from harness.measure.csvfile import (
     MOST_LETTERS,
-    Cells,
-    DataFrame,
+    Lines,
     beside,
     cell,
     columns,
     header_of,
-    read_cells,
+    read_lines,
     text_of,
 )
-from harness.measure.tables import TABLES
+from harness.measure.tables import TABLES, moment
 from harness.text import counted, listed, shortened
+
+DataFrame = Any
+"""pandas' table. It is imported where a file is read: measuring a board does without it."""
 
 Kind = Any
 """The class of a record. mypy does not know that it can be hashed."""
@@ -117,7 +120,7 @@ def _layout(kind: Kind) -> dict[str, _Column]:
     return layout
 
 
-def frame_of(files: Sequence[Cells], kind: Kind) -> tuple[DataFrame, list[str]]:
+def frame_of(files: Sequence[Lines], kind: Kind) -> tuple[DataFrame, list[str]]:
     """Rows of several files as a table with the record's columns, and notes on what is left out.
 
     An older file's missing columns get the record's defaults; a newer file's unknown ones are left
@@ -127,45 +130,51 @@ def frame_of(files: Sequence[Cells], kind: Kind) -> tuple[DataFrame, list[str]]:
     import pandas as pd
 
     layout = _layout(kind)
-    none = pd.DataFrame(columns=list(layout), index=pd.Index([], dtype=int), dtype=object)
-    parts = [none, *(_aligned(cells, layout) for cells in files)]
-    text = pd.concat(parts, keys=range(-1, len(files)))
+    headers = dict.fromkeys(file.header for file in files) or {tuple(layout): None}
+    text = pd.concat([_text(files, header, layout) for header in headers])
     values: dict[str, Any] = {}
     faults: dict[tuple[int, int], str] = {}
     for name, column in layout.items():
         values[name], wrong = column.values(text[name].to_numpy())
         for at, error in wrong.items():
             faults.setdefault(text.index[at], f"({name}: {error})")
-    bad = [dict(cells.bad) for cells in files]
-    for (place, line), what in faults.items():
-        bad[place][line] = what
+    bad = [dict(file.bad) for file in files]
+    for (place, number), what in faults.items():
+        bad[place][number] = what
     pairs = zip(files, bad, strict=True)
-    notes = [note for cells, lines in pairs for note in _notes(cells, layout, lines)]
+    notes = [note for file, lines in pairs for note in _notes(file, layout, lines)]
     return pd.DataFrame(values, index=text.index).drop(index=list(faults)), notes
 
 
-def _aligned(cells: Cells, layout: dict[str, _Column]) -> DataFrame:
-    """The columns of a record as text; those that the file lacks hold the default."""
+def _text(files: Sequence[Lines], header: tuple[str, ...], layout: dict[str, _Column]) -> DataFrame:
+    """Cells of the files that have this header, as text; columns that it lacks hold the default."""
     import pandas as pd
 
-    places = {name: place for place, name in enumerate(cells.header)}
+    held = {place: file.whole for place, file in enumerate(files) if file.header == header}
+    lines = [",".join(map(str, range(len(header))))]
+    lines += (line for whole in held.values() for line in whole.values())
+    cells = pd.read_csv(io.StringIO("\n".join(lines)), dtype=object, na_filter=False)
+    places = {name: str(place) for place, name in enumerate(header)}
     columns = {
-        name: cells.table[places[name]] if name in places else column.default
+        name: cells[places[name]] if name in places else column.default
         for name, column in layout.items()
     }
-    return pd.DataFrame(columns, index=cells.table.index, dtype=object)
+    file = np.repeat(list(held), [len(whole) for whole in held.values()])
+    line = np.fromiter((number for whole in held.values() for number in whole), dtype=int)
+    table = pd.DataFrame(columns, index=cells.index, dtype=object)
+    return table.set_axis(pd.MultiIndex.from_arrays([file, line]))
 
 
-def _notes(cells: Cells, layout: dict[str, _Column], bad: dict[int, str]) -> list[str]:
+def _notes(file: Lines, layout: dict[str, _Column], bad: dict[int, str]) -> list[str]:
     notes = []
-    if unknown := [name for name in cells.header if name not in layout]:
-        notes.append(f"{cells.path} is from a newer version: {listed(unknown, _SHOWN)} left out")
+    if unknown := [name for name in file.header if name not in layout]:
+        notes.append(f"{file.path} is from a newer version: {listed(unknown, _SHOWN)} left out")
     lines = [f"line {number} {bad[number]}" for number in sorted(bad)]
-    if cells.torn:
+    if file.torn:
         lines.append("the last line is torn")
     if lines:
         many = f"{len(lines)} lines are" if len(lines) > 1 else "1 line is"
-        notes.append(f"{cells.path}: {many} left out: {listed(lines, _SHOWN)}")
+        notes.append(f"{file.path}: {many} left out: {listed(lines, _SHOWN)}")
     return notes
 
 
@@ -190,8 +199,8 @@ class Loaded(Generic[Row]):
 
 
 def read_rows(path: Path, kind: type[Row]) -> Loaded[Row]:
-    """Every row of a file that can be read; see `read_cells` and `frame_of`."""
-    frame, notes = frame_of([read_cells(path, kind)], kind)
+    """Every row of a file that can be read; see `read_lines` and `frame_of`."""
+    frame, notes = frame_of([read_lines(path, kind)], kind)
     return Loaded(rows=records_of(frame, kind), notes=tuple(notes))
 
 
@@ -199,12 +208,12 @@ class Tables:
     """CSV files by the table that they hold; `notes` say what could not be used of them."""
 
     def __init__(self) -> None:
-        self.files: dict[str, list[Cells]] = {table: [] for table in TABLES}
+        self.files: dict[str, list[Lines]] = {table: [] for table in TABLES}
         self.notes: list[str] = []
 
     def add(self, path: Path, table: str) -> None:
         """Read a file that holds this table; ReportError if it cannot be read or is none."""
-        self.files[table].append(read_cells(path, TABLES[table]))
+        self.files[table].append(read_lines(path, TABLES[table]))
 
     def add_source(self, source: Path, wanted: Sequence[str] = tuple(TABLES)) -> None:
         """Read a file of the first table and those beside it of the others, or a folder of CSVs.
@@ -234,7 +243,7 @@ class Tables:
         """All rows of the files that hold a table, each once."""
         frame, notes = frame_of(self.files[table], TABLES[table])
         self.notes += notes
-        twice = frame.duplicated()
+        twice = frame.duplicated().to_numpy()
         if count := int(twice.sum()):
             of = "" if table == "latency" else f" of {table}"
             self.notes.append(f"{counted(count, 'row')}{of} found twice, counted once")
@@ -277,6 +286,6 @@ def load_frame(source: str | Path, table: str = "latency") -> DataFrame:
     for note in tables.notes:
         warnings.warn(note, stacklevel=2)
     if "time_utc" in frame:
-        times = pd.to_datetime(frame["time_utc"], utc=True, errors="coerce", format="ISO8601")
-        frame["time_utc"] = times.dt.as_unit("ns")
+        times = pd.DatetimeIndex([moment(text) for text in frame["time_utc"]], tz="UTC")
+        frame["time_utc"] = times.as_unit("ns")
     return frame

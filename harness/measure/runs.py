@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 
 from harness.errors import ReportError
 from harness.measure.csvfile import columns
 from harness.measure.frames import Tables, records_of
 from harness.measure.gate import LEAST_DELTA, SHARED_LEAST_DELTA, Sessions
-from harness.measure.tables import RUN, LatencyRow, LayerRow, MemoryRow, OutputRow, SampleRow
+from harness.measure.tables import (
+    RUN,
+    LatencyRow,
+    LayerRow,
+    MemoryRow,
+    OutputRow,
+    SampleRow,
+    moment,
+)
 from harness.text import listed
 
 Subject = tuple[str, str, str, str]
@@ -128,16 +136,6 @@ def least_delta_of(row: LatencyRow) -> float:
 
 def _has_statistics(row: LatencyRow) -> bool:
     return row.error is None and row.p50_us is not None
-
-
-def moment(text: str) -> datetime | None:
-    """A time of a row; None if it is none."""
-    try:
-        # Python 3.10 does not know that Z is UTC.
-        when = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return when if when.tzinfo else when.replace(tzinfo=timezone.utc)
 
 
 def identity(row: LatencyRow) -> tuple[str, ...]:

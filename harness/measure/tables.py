@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 SESSION, RUN = "session", "run"
@@ -143,6 +143,18 @@ class OutputRow:
 def time_text(when: datetime) -> str:
     """A time in UTC in the form of the columns `time_utc`."""
     return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def moment(text: str) -> datetime | None:
+    """A time of a row; None if it is none, or in a year that pandas or matplotlib cannot hold."""
+    try:
+        # Python 3.10 does not know that Z is UTC.
+        when = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    if not 1970 <= when.year < 2262:
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ReportError
-from harness.measure.csvfile import DataFrame
-from harness.measure.frames import Tables, records_of
+from harness.measure.frames import DataFrame, Tables, records_of
 from harness.measure.runs import IDENTITY, SUBJECT, Run, Subject, identity, runs_of
 from harness.measure.tables import TABLES, LatencyRow
 from harness.text import counted

@@ -180,11 +180,20 @@ def session_row(opened: OpenBoard, session: Session, blank: LatencyRow) -> Laten
     return _clock_columns(row, opened, session.clock)
 
 
-def run_row(opened: OpenBoard, sessions: Sequence[Session], blank: LatencyRow) -> LatencyRow:
+def run_row(
+    opened: OpenBoard,
+    sessions: Sequence[Session],
+    session_rows: Sequence[LatencyRow],
+    blank: LatencyRow,
+) -> LatencyRow:
     """The row of a whole run: statistics over the samples of all its sessions.
 
     `session_p50_us` is the median of the sessions' medians, which is what baselines compare. The
     clock is that of the session in which it is known best.
+
+    Args:
+        session_rows: of the same sessions.
+        blank: the row of the same run without a measurement.
 
     Raises:
         ValueError: no session was measured.
@@ -192,10 +201,10 @@ def run_row(opened: OpenBoard, sessions: Sequence[Session], blank: LatencyRow) -
     good = [(session, session.measured) for session in sessions if session.measured is not None]
     if not good:
         raise ValueError("no session of the run was measured")
-    rows = [session_row(opened, session, blank) for session, _ in good]
     parts = [measured.timer.us(measured.ticks) for _, measured in good]
-    colds = [row.cold_us for row in rows if row.cold_us is not None]
-    cold_counts = [row.cold_instructions for row in rows if row.cold_instructions is not None]
+    colds = [row.cold_us for row in session_rows if row.cold_us is not None]
+    counts = [row.cold_instructions for row in session_rows]
+    cold_counts = [count for count in counts if count is not None]
     summary = summarize(
         np.concatenate(parts),
         warmup=sum(measured.warmup for _, measured in good),

@@ -209,7 +209,7 @@ def measure_board(opened: OpenBoard, plan: Plan, sample: NDArray[Any] | None = N
     if all(session.measured is None for session in sessions):
         assert sessions[-1].error is not None
         raise sessions[-1].error
-    whole = run_row(opened, sessions, blank())
+    whole = run_row(opened, sessions, rows, blank())
     if plan.judge is not None:
         whole = plan.judge(whole, rows)
     append(beside(plan.csv, "outputs"), output_rows(opened, run))

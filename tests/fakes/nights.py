@@ -165,12 +165,12 @@ def hostile_board(night: int) -> list[LatencyRow]:
     return [rows[0], replace(rows[1], error=HOSTILE), *rows[2:]]
 
 
-def sample_rows(rows: list[LatencyRow]) -> list[SampleRow]:
+def sample_rows(rows: list[LatencyRow], invokes: int = INVOKES) -> list[SampleRow]:
     """Timed invokes around each session's median, in steps of a 1 MHz timer's sixteenth."""
     generator = np.random.default_rng(7)
     made = []
     for row in (row for row in rows if row.scope != RUN and not row.error):
-        noise = generator.gamma(2.0, 0.4, INVOKES)
+        noise = generator.gamma(2.0, 0.4, invokes)
         for index, late in enumerate(noise):
             us = round(((row.p50_us or 0) + late) * 16) / 16
             made.append(

@@ -11,7 +11,7 @@ from fakes import described, nights
 
 from harness.errors import ReportError
 from harness.measure.csvfile import append
-from harness.measure.runs import moment
+from harness.measure.tables import moment
 from harness.report.evidence import gather
 
 
@@ -143,5 +143,5 @@ def test_time_that_is_none_is_never_the_newest(tmp_path: Path) -> None:
     good, bad = described.row(session="a"), described.row(session="b", time_utc="yesterday")
     append(tmp_path / "latency.csv", [good, bad])
     assert [item.row.session for item in gather(tmp_path).newest()] == ["a"]
-    assert moment("yesterday") is None
+    assert moment("yesterday") is moment("0001-01-01T00:00:00Z") is moment("9999-12-31") is None
     assert moment("2026-11-21T06:00:00Z") == moment("2026-11-21T06:00:00")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -90,22 +91,36 @@ def test_only_the_plugin_and_the_board_tests_know_pytest() -> None:
     assert using == {"plugin", "suite"}
 
 
-def loaded_by(*modules: str) -> set[str]:
-    """Top-level names that a fresh interpreter has loaded after importing modules."""
-    code = f"import sys, {', '.join(modules)}; print(*sys.modules)"
+def loaded_by(code: str, folder: Path = ROOT) -> set[str]:
+    """Top-level names that a fresh interpreter has loaded after running this code."""
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", f"import sys\n{code}\nprint('loaded', *sys.modules)"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
     )
-    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert done.returncode == 0, done.stdout + done.stderr
+    loaded = {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
     assert "harness" in loaded
     return loaded
 
 
-def test_a_board_run_loads_neither_tensorflow_nor_pandas() -> None:
-    loaded = loaded_by("harness.rig.open", "harness.link.dut")
-    assert loaded & {"tensorflow", "keras", "pandas"} == set()
+BOARD_RUNS = {
+    "open": "import harness.rig.open, harness.link.dut",
+    "pytest": "import pytest; assert pytest.main(['-p', 'harness.plugin', '--board=virtual']) == 0",
+    "infer": "from harness.cli import main; assert main(['infer', '1', '--board', 'virtual']) == 0",
+    "bench": "from harness.cli import main; assert main(['bench', '--board', 'virtual']) == 0",
+}
+
+
+@pytest.mark.parametrize("run", BOARD_RUNS)
+def test_a_board_run_loads_neither_tensorflow_nor_pandas(run: str, tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text("def test_it(latency): assert latency(n=10).n == 10\n")
+    loaded = loaded_by(BOARD_RUNS[run], tmp_path)
+    assert loaded & {"tensorflow", "keras", "pandas", "matplotlib"} == set()
 
 
 def test_command_line_and_plugin_load_no_drawing_before_a_report_is_asked_for() -> None:
-    loaded = loaded_by("harness.cli", "harness.plugin", "harness.report.page")
+    loaded = loaded_by("import harness.cli, harness.plugin, harness.report.page")
     assert loaded & {"matplotlib", "jinja2", "scipy", "PIL"} == set()

@@ -45,6 +45,24 @@ def test_ids_of_two_pictures_differ_and_every_reference_is_kept() -> None:
     assert clips and clips <= {f"url(#{one})" for one in ids[0]}
 
 
+@pytest.mark.parametrize("values", [[0, 1], [1e-9, 2e-9], [-123_456.5, 7], [0.1234, 0.1235]])
+@pytest.mark.parametrize("legend", [False, True])
+def test_axes_take_all_room_and_nothing_is_cut(values: list[float], legend: bool) -> None:
+    with style():
+        canvas = axes()
+        canvas.plot(values, values, label="line")
+        canvas.set_xlabel("input")
+        canvas.set_ylabel("output")
+        canvas.annotate("a note that reaches over the end", (values[-1], values[-1]))
+        if legend:
+            canvas.figure.legend(loc="outside lower center")
+        svg(canvas, name="p", label="p")
+        room, drawn_box = canvas.figure.bbox, canvas.figure.get_tightbbox()
+    edges = (drawn_box.extents * 72 - (0, 0, *room.size)) * (1, 1, -1, -1)
+    # Three points are left on every side; a legend is set off by more.
+    assert edges.min() > 1 and edges.max() < (12 if legend else 5)
+
+
 def test_picture_scales_with_the_page_and_brings_no_style_for_it() -> None:
     picture = ElementTree.fromstring(drawn())
     assert picture.get("viewBox") and picture.get("width") is None

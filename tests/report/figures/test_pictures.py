@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta, timezone
 from xml.etree import ElementTree
 
@@ -252,6 +253,40 @@ def test_trend_marks_verdicts_and_draws_the_zone_around_the_baseline() -> None:
     )
     assert {"not judged", "same", "slower", "baseline", "baseline ±2%"} <= set(texts(picture))
     assert picture.caption == "3 runs; the last one's median is 55 µs, +10.00% against the first."
+
+
+SECOND, MINUTE, HOUR, DAY = 1, 60, 3600, 86_400
+SPANS = [0, 1, 2, 5, 30, 59, 60, 119, 155]
+SPANS += [unit * count for unit in (SECOND, MINUTE) for count in range(90, 200, 10)]
+SPANS += [unit * count for unit in (HOUR, DAY) for count in range(1, 120, 7)]
+SPANS += [DAY * 30 * months for months in (4, 11, 18, 24, 29, 30, 31, 33, 35, 36, 37, 60, 900)]
+
+
+@pytest.mark.parametrize("seconds", SPANS)
+def test_trend_has_dates_whatever_time_it_spans(seconds: int) -> None:
+    points = [
+        TrendPoint(when=NOW + timedelta(seconds=seconds * share), median=1.0) for share in (0, 1)
+    ]
+    dated = [text for text in texts(trend(*points)) if re.search(r"\d\d|[A-Z][a-z]{2}$", text)]
+    assert 2 <= len(dated) <= 12
+
+
+def test_trend_of_many_runs_has_a_piece_of_line_for_each_interval() -> None:
+    points = [
+        TrendPoint(
+            when=NOW + timedelta(day),
+            median=51.0,
+            verdict="slower" if day % 3 else "same",
+            baseline=50.0,
+            low=1.01,
+            high=1.03,
+        )
+        for day in range(60)
+    ]
+    drawn = ElementTree.fromstring(trend(*points).svg)
+    paths = [one.get("d") or "" for one in drawn.iter("path")]
+    # 20 and 40: one path for each colour, and each piece of it begins anew.
+    assert sorted(path.count("M") for path in paths if path.count("M") > 1) == [20, 40]
 
 
 def test_exact_counts_have_a_line_and_no_zone() -> None:

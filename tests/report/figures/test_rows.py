@@ -212,6 +212,15 @@ def test_run_at_no_time_is_not_in_the_trend(time: str) -> None:
     assert trend_exhibit([[lost, week[1]]], title="Trend", name="t").pictures == ()
 
 
+def test_trend_is_drawn_of_times_to_the_second() -> None:
+    week = [measured(night) for night in range(2)]
+    close = [
+        replace(item, row=replace(item.row, time_utc=f"2026-11-14T02:00:00.00000{order}Z"))
+        for order, item in enumerate(week)
+    ]
+    assert len(trend_exhibit([close], title="Trend", name="t").pictures) == 1
+
+
 def test_every_picture_of_a_measurement_has_ids_of_its_own() -> None:
     made = [latency_exhibit(measured(), name="m1"), outputs_exhibit(measured(), ROOTS, name="m1")]
     made += [layers_exhibit(measured(), name="m1")]
