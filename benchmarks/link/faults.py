@@ -148,7 +148,7 @@ class Campaign:
         self._artifact = artifact
         self._rng = random.Random(faults.seed)
         self._faults = faults
-        self.tally = Tally(fault=fault, rate=rate)
+        self.counts = Tally(fault=fault, rate=rate)
         inputs = np.arange(-128, 128, dtype=np.int8)
         interpreter = TflmInterpreter(artifact.content, name=artifact.name)
         spec = artifact.inputs[0]
@@ -160,7 +160,7 @@ class Campaign:
 
     def run(self, frames: int) -> Tally:
         """Work until the frames are used up, beginning a session wherever one ended."""
-        tally, line = self.tally, self._line
+        tally, line = self.counts, self._line
         while self._frames() < frames:
             try:
                 self._session(frames)
@@ -180,7 +180,7 @@ class Campaign:
 
     def _frames(self) -> int:
         # Every session begins with a lone 00, to end what may be unfinished.
-        return self._line.writes - self.tally.sessions + self._line.replies
+        return self._line.writes - self.counts.sessions + self._line.replies
 
     def _connect(self) -> Line:
         model = TflmModel(self._artifact, self._faults, clock_ns=self._count)
@@ -199,7 +199,7 @@ class Campaign:
         return Link(self._line, where=where, clock=lambda: self._line.now_s)
 
     def _invoke(self, model: TflmModel, raw: bytes) -> bytes:
-        self.tally.invokes += 1
+        self.counts.invokes += 1
         return model.invoke(raw)
 
     def _count(self) -> int:
@@ -207,7 +207,7 @@ class Campaign:
         return self._ticks_ns
 
     def _session(self, frames: int) -> None:
-        tally, line = self.tally, self._line
+        tally, line = self.counts, self._line
         tally.sessions += 1
         wrong = tally.fault == "wrong model" and self._rng.random() < tally.rate
         self._board.hello = self._hellos[wrong]
@@ -232,7 +232,7 @@ class Campaign:
     def _infer(self) -> None:
         count = self._rng.randrange(1, 9)
         inputs = [self._rng.randrange(-128, 128) for _ in range(count)]
-        self.tally.asked_invokes += count
+        self.counts.asked_invokes += count
         raw = np.array(inputs, np.int8).tobytes()
         reply = self._link.request(Op.INFER, infer_body(count, raw))
         outputs, ticks = parse_infer(reply, count=count, output_bytes=1)
@@ -242,17 +242,17 @@ class Campaign:
         value = self._rng.randrange(-128, 128)
         raw = np.array([value], np.int8).tobytes()
         self._link.request(Op.WRITE, bytes(4) + raw)
-        self.tally.asked_invokes += 2
+        self.counts.asked_invokes += 2
         run = self._link.request(Op.RUN, run_body(2, zlib.crc32(raw)))
         output_crc, ticks = parse_run(run, count=2)
         output = self._link.request(Op.READ, bytes(4) + b"\1\0")
-        self.tally.wrong_tensors += output_crc != zlib.crc32(output)
+        self.counts.wrong_tensors += output_crc != zlib.crc32(output)
         self._judge(np.frombuffer(output, np.int8).tolist(), [value], ticks)
 
     def _judge(self, outputs: list[int], inputs: list[int], ticks: np.ndarray) -> None:
-        self.tally.wrong_tensors += outputs != [self._outputs[value] for value in inputs]
+        self.counts.wrong_tensors += outputs != [self._outputs[value] for value in inputs]
         off = np.abs(ticks.astype(float) - INVOKE_NS * self._faults.slow) > 1.5
-        self.tally.wrong_ticks += int(off.sum())
+        self.counts.wrong_ticks += int(off.sum())
 
 
 def noise(total: int) -> int:

@@ -307,39 +307,39 @@ def _judge_times(base: Sessions, new: Sessions) -> Judgement:
         )
     step_us = max(base.step_us, new.step_us)
     least_delta = max(base.least_delta, new.least_delta)
-    evidence = weigh(
+    estimate = weigh(
         np.array(base.figures), np.array(new.figures), step_us=step_us, least_delta=least_delta
     )
-    verdict = _verdict(evidence)
+    verdict = _verdict(estimate)
     return Judgement(
         verdict=verdict,
-        rule=_sentence(verdict, evidence, _against(m, n)),
-        ratio=float(evidence.ratio),
-        low=float(evidence.low),
-        high=float(evidence.high),
-        delta=float(evidence.delta),
+        rule=_sentence(verdict, estimate, _against(m, n)),
+        ratio=float(estimate.ratio),
+        low=float(estimate.low),
+        high=float(estimate.high),
+        delta=float(estimate.delta),
     )
 
 
-def _verdict(evidence: RatioEstimate) -> LatencyVerdict:
-    if evidence.slower:
+def _verdict(estimate: RatioEstimate) -> LatencyVerdict:
+    if estimate.slower:
         return LatencyVerdict.SLOWER
-    if evidence.faster:
+    if estimate.faster:
         return LatencyVerdict.FASTER
-    return LatencyVerdict.SAME if evidence.same else LatencyVerdict.CANNOT_TELL
+    return LatencyVerdict.SAME if estimate.same else LatencyVerdict.CANNOT_TELL
 
 
 def _against(new: int, base: int) -> str:
     return f"{new} session{'s' * (new > 1)} against {base}"
 
 
-def _sentence(verdict: LatencyVerdict, evidence: RatioEstimate, sessions: str) -> str:
-    delta, least = 100 * float(evidence.delta), 100 * float(evidence.least)
+def _sentence(verdict: LatencyVerdict, estimate: RatioEstimate, sessions: str) -> str:
+    delta, least = 100 * float(estimate.delta), 100 * float(estimate.least)
     figures = (
-        f"ratio {float(evidence.ratio):.4f}, 95 % interval {float(evidence.low):.4f} to "
-        f"{float(evidence.high):.4f}, of {sessions}"
+        f"ratio {float(estimate.ratio):.4f}, 95 % interval {float(estimate.low):.4f} to "
+        f"{float(estimate.high):.4f}, of {sessions}"
     )
-    floor = 100 * float(evidence.floor)
+    floor = 100 * float(estimate.floor)
     widened = "three A/A spreads" if delta > floor else "the least that counts here"
     if verdict in (LatencyVerdict.SLOWER, LatencyVerdict.FASTER):
         side = "above" if verdict is LatencyVerdict.SLOWER else "below"

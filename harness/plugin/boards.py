@@ -13,9 +13,9 @@ from harness.board.lock import hold
 from harness.errors import BoardSilent, HilError, ToolMissing
 from harness.link.protocol import Capability
 from harness.model.artifact import Artifact
+from harness.plugin.counts import Recovery
 from harness.plugin.start import board_of
 from harness.plugin.state import RunState, first_line
-from harness.plugin.tally import Recovery
 from harness.rig.open import OpenBoard, open_board
 from harness.rig.profiling import append_profile
 

@@ -23,10 +23,10 @@ from harness.measure.frames import read_rows
 from harness.measure.profile import profile_from, profile_table
 from harness.measure.tables import LayerRow
 from harness.outcome import Outcome, of_error, worst
+from harness.plugin.counts import BoardCounts, Note
 from harness.plugin.junit import LINK_LOG, OUTCOME, annotate
 from harness.plugin.start import board_of
 from harness.plugin.state import RunState, first_line, property_of, set_property
-from harness.plugin.tally import BoardTally, Note
 from harness.process import GracefulShutdown
 from harness.report.summary import summary
 from harness.rig.opened import OpenBoard
@@ -101,12 +101,12 @@ class Reporting:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         note = note_of(report)
         if note is not None:
-            self._rig.tally.add(note)
+            self._rig.counts.add(note)
         elif report.failed:
-            self._rig.tally.failed_elsewhere = True
+            self._rig.counts.failed_elsewhere = True
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        self._rig.tally.failed_elsewhere |= report.failed
+        self._rig.counts.failed_elsewhere |= report.failed
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
@@ -117,10 +117,10 @@ class Reporting:
             except ReportError as error:
                 # Whoever asked for it reads it in the morning: without it the run is no success.
                 self._said = (f"no report: {error}",)
-                self._rig.tally.failed_elsewhere = True
+                self._rig.counts.failed_elsewhere = True
                 if session.exitstatus == pytest.ExitCode.OK:
                     session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        outcome = self._rig.tally.outcome
+        outcome = self._rig.counts.outcome
         if session.exitstatus == pytest.ExitCode.TESTS_FAILED and outcome.gates and not worker:
             session.exitstatus = outcome.exit_status
         yield
@@ -137,23 +137,23 @@ class Reporting:
             say(f"hil: {path} stays as pytest wrote it, without outcomes of boards: {error}")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        tally = self._rig.tally
-        if tally.rows:
+        counts = self._rig.counts
+        if counts.rows:
             terminalreporter.write_sep("=", "hil latency")
             order = self._rig.options.boards
             # Workers end in any order; a table reads better in that of the command line.
-            rows = sorted(tally.rows, key=lambda row: order.index(row.board))
+            rows = sorted(counts.rows, key=lambda row: order.index(row.board))
             terminalreporter.write_line(summary(rows, self._rig.options.csv))
             self._show_layers(terminalreporter)
         for line in self._said:
             terminalreporter.write_line(line)
-        if tally.boards:
+        if counts.boards:
             terminalreporter.write_sep("=", "hil boards")
-            for board in tally.boards:
+            for board in counts.boards:
                 for line in board.lines():
                     terminalreporter.write_line(line, **_colour(board))
-            status = f"{tally.outcome.value}: exit status {tally.outcome.exit_status}"
-            if tally.outcome.gates:
+            status = f"{counts.outcome.value}: exit status {counts.outcome.exit_status}"
+            if counts.outcome.gates:
                 terminalreporter.write_line(status, red=True)
 
     def _show_layers(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -161,7 +161,7 @@ class Reporting:
         path = beside(self._rig.options.csv, "layers")
         if not self._rig.options.profile or not path.is_file():
             return
-        runs = {row.run for row in self._rig.tally.rows}
+        runs = {row.run for row in self._rig.counts.rows}
         rows = [row for row in read_rows(path, LayerRow).rows if row.run in runs]
         if not rows:
             return
@@ -188,7 +188,7 @@ class Reporting:
         from harness.report.page import write_report  # jinja2 and matplotlib: 0.5 s
 
         rig = self._rig
-        runs = {row.run for row in rig.tally.rows if row.run is not None}
+        runs = {row.run for row in rig.counts.rows if row.run is not None}
         if not runs:
             return ("no report: nothing was measured",)
         notes = write_report(
@@ -311,11 +311,11 @@ class Reporting:
             set_property(item, "hil_quarantine", note.reason)
 
     def _properties(self, session: pytest.Session) -> dict[str, str]:
-        tally = self._rig.tally
+        counts = self._rig.counts
         return {
-            OUTCOME: tally.outcome.value,
+            OUTCOME: counts.outcome.value,
             "hil_exit_status": str(int(session.exitstatus)),
-            **{f"hil_board_{board.board}": board.counted() for board in tally.boards},
+            **{f"hil_board_{board.board}": board.counted() for board in counts.boards},
         }
 
 
@@ -353,7 +353,7 @@ def _quarantined(report: pytest.TestReport, note: Note, entry: Quarantine) -> No
     return replace(note, outcome=Outcome.QUARANTINED, reason=said)
 
 
-def _colour(board: BoardTally) -> dict[str, bool]:
+def _colour(board: BoardCounts) -> dict[str, bool]:
     if board.outcome.gates:
         return {"red": True}
     calm = board.outcome is Outcome.PASSED and not board.retries

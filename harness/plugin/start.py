@@ -90,7 +90,7 @@ def reporting_of(session: pytest.Session) -> Reporting:
         from harness.plugin.reporting import Reporting
 
         state = state_of(session.config)
-        state.tally.failed_elsewhere = session.testsfailed > 0
+        state.counts.failed_elsewhere = session.testsfailed > 0
         found = Reporting(state)
         manager.register(BoardTests(state), "harness.plugin.boards")
         manager.register(found, REPORTING)

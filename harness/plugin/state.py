@@ -25,9 +25,9 @@ from harness.measure.limits import Limit
 from harness.measure.runs import Baselines
 from harness.measure.tables import LatencyRow
 from harness.model.resolve import resolve_model
+from harness.plugin.counts import Recovery, RunCounts
 from harness.plugin.options import Options, parse_options
 from harness.plugin.start import MODEL_NAME, RUNTIME, board_of, parameter
-from harness.plugin.tally import Recovery, Tally
 from harness.progress import Progress, no_progress
 from harness.project import Project, find_project
 from harness.rig.open import OpenBoard, RigOptions
@@ -63,7 +63,7 @@ class RunState:
     registry: Registry
     file: RigFile
     project: Project
-    tally: Tally
+    counts: RunCounts
     broken: dict[tuple[str, Work | None], Broken] = field(default_factory=dict)
     to_recover: dict[str, Broken] = field(default_factory=dict)
     recovered: set[str] = field(default_factory=set)
@@ -183,7 +183,7 @@ def new_state(config: pytest.Config) -> RunState:
         registry=registry,
         file=file,
         project=project,
-        tally=Tally(options.boards),
+        counts=RunCounts(options.boards),
         baselines=baselines,
     )
 

@@ -13,15 +13,15 @@ from harness.files import write_atomic
 from harness.measure.runs import Run
 from harness.measure.tables import LatencyRow
 from harness.progress import Progress, no_progress
-from harness.report.evidence import ReportData, gather, label_of, latency_unit, median_of
-from harness.report.exhibit import Exhibit
+from harness.report.data import ReportData, gather, label_of, latency_unit, median_of
+from harness.report.figure import FigureGroup
 from harness.report.figures.features import FeatureMapSection, feature_maps
-from harness.report.figures.latency import latency_exhibit
-from harness.report.figures.memory import memory_exhibit
-from harness.report.figures.operators import layers_exhibit
-from harness.report.figures.outputs import outputs_exhibit
-from harness.report.figures.training import training_exhibits
-from harness.report.figures.trend import trend_exhibit
+from harness.report.figures.latency import latency_figures
+from harness.report.figures.memory import memory_figures
+from harness.report.figures.operators import operator_figures
+from harness.report.figures.outputs import output_figures
+from harness.report.figures.training import training_figures
+from harness.report.figures.trend import trend_figures
 from harness.report.verdicts import Overall, Verdicts, overall, verdicts_of
 from harness.text import figure_text, size_text
 from harness.version import __version__
@@ -57,7 +57,7 @@ class Section:
     median: str
     unit: str
     verdicts: Verdicts
-    exhibits: tuple[Exhibit, ...]
+    figures: tuple[FigureGroup, ...]
     tables: tuple[Grid, ...]
     """What is folded away on a screen."""
 
@@ -77,10 +77,10 @@ class Page:
     differing: tuple[Grid, ...]
     numbers: tuple[Grid, ...]
     absent: tuple[str, ...]
-    memory: Exhibit
+    memory: FigureGroup
     layers: FeatureMapSection
-    training: tuple[Exhibit, ...]
-    trends: tuple[Exhibit, ...]
+    training: tuple[FigureGroup, ...]
+    trends: tuple[FigureGroup, ...]
     emulated: bool
 
 
@@ -110,19 +110,17 @@ def write_report(
     Raises:
         ReportError: nothing to report, or `output` cannot be written.
     """
-    evidence = gather(source)
-    chosen = evidence.newest() if runs is None else evidence.of_runs(runs)
+    data = gather(source)
+    chosen = data.newest() if runs is None else data.of_runs(runs)
     if not chosen:
         raise ReportError(f"{source} holds no measurement of this run")
-    page = compose(
-        evidence, chosen, now=now, artifacts=artifacts, registry=registry, progress=progress
-    )
+    page = compose(data, chosen, now=now, artifacts=artifacts, registry=registry, progress=progress)
     _write(output, render(page))
     return page.notes
 
 
 def compose(
-    evidence: ReportData,
+    data: ReportData,
     chosen: Sequence[Run],
     *,
     now: datetime,
@@ -140,21 +138,21 @@ def compose(
     return Page(
         title="Hardware-in-the-loop report",
         made=now.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        source=str(evidence.source),
+        source=str(data.source),
         version=__version__,
         overall=overall(
             [(label_of(i.subject), e.verdicts) for i, e in zip(chosen, entries, strict=True)]
         ),
-        notes=evidence.notes,
+        notes=data.notes,
         entries=tuple(entries),
         shared=shared,
         differing=differing,
         numbers=_numbers(chosen),
         absent=_absent(chosen),
-        memory=memory_exhibit(chosen, registry),
+        memory=memory_figures(chosen, registry),
         layers=feature_maps([item.row for item in chosen], artifacts),
-        training=training_exhibits([item.row for item in chosen], artifacts, name="t"),
-        trends=_trends(evidence, chosen),
+        training=training_figures([item.row for item in chosen], artifacts, name="t"),
+        trends=_trends(data, chosen),
         emulated=any(item.row.emulated for item in chosen),
     )
 
@@ -184,10 +182,10 @@ def _write(output: Path, text: str) -> None:
 
 def _entry(item: Run, anchor: str, artifacts: Sequence[Path]) -> Section:
     row = item.row
-    exhibits = [
-        latency_exhibit(item, name=anchor),
-        outputs_exhibit(item, artifacts, name=anchor),
-        layers_exhibit(item, name=anchor),
+    figures = [
+        latency_figures(item, name=anchor),
+        output_figures(item, artifacts, name=anchor),
+        operator_figures(item, name=anchor),
     ]
     return Section(
         anchor=anchor,
@@ -198,7 +196,7 @@ def _entry(item: Run, anchor: str, artifacts: Sequence[Path]) -> Section:
         median=_figure(median_of(row)),
         unit=latency_unit(row),
         verdicts=verdicts_of(row, item.sessions, cut_short=item.cut_short),
-        exhibits=tuple(exhibit for exhibit in exhibits if exhibit is not None),
+        figures=tuple(figure for figure in figures if figure is not None),
         tables=(_sessions(item), *_sections(item)),
     )
 
@@ -412,15 +410,15 @@ def _sections(item: Run) -> tuple[Grid, ...]:
     return (Grid(caption="Memory by section and owner", headings=headings, rows=rows),)
 
 
-def _trends(evidence: ReportData, chosen: Sequence[Run]) -> tuple[Exhibit, ...]:
+def _trends(data: ReportData, chosen: Sequence[Run]) -> tuple[FigureGroup, ...]:
     """Emulated and real boards apart: a count of instructions is no time on silicon."""
-    history = evidence.history()
-    exhibits = []
+    history = data.history()
+    figures = []
     for title, name, emulated in (
         ("Real boards", "real", False),
         ("Emulated boards: not time on silicon", "emulated", True),
     ):
         kept = [history[item.subject] for item in chosen if item.row.emulated == emulated]
         if kept:
-            exhibits.append(trend_exhibit(kept, title=title, name=name))
-    return tuple(exhibits)
+            figures.append(trend_figures(kept, title=title, name=name))
+    return tuple(figures)

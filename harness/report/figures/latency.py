@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from harness.measure.runs import Run
 from harness.measure.tables import SampleRow
-from harness.report.evidence import COUNT, TIME
-from harness.report.exhibit import Exhibit, Picture
+from harness.report.data import COUNT, TIME
+from harness.report.figure import FigureGroup, Picture
 from harness.report.figures.canvas import FAINT, INK, _legend, _line, axes, style, svg
 from harness.text import counted, figure_text
 
@@ -160,7 +160,7 @@ def empirical(
     return np.insert(values, 0, values[0]), np.insert(share, 0, 0.0)
 
 
-def latency_exhibit(item: Run, *, name: str) -> Exhibit | None:
+def latency_figures(item: Run, *, name: str) -> FigureGroup | None:
     """Histogram and distribution of every timed invoke; None if none is known."""
     title = "Latency"
     if not item.samples:
@@ -170,8 +170,8 @@ def latency_exhibit(item: Run, *, name: str) -> Exhibit | None:
     sessions = _sessions(item.samples, exact=exact)
     everything = np.concatenate(list(sessions.values()))
     if np.ptp(everything) == 0:
-        return Exhibit(title=title, says=(_constant(everything, len(sessions), unit),))
-    return Exhibit(title=title, pictures=latency_pictures(sessions, unit=unit, name=name))
+        return FigureGroup(title=title, says=(_constant(everything, len(sessions), unit),))
+    return FigureGroup(title=title, pictures=latency_pictures(sessions, unit=unit, name=name))
 
 
 def _constant(samples: NDArray[np.float64], sessions: int, unit: str) -> str:

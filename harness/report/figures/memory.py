@@ -9,8 +9,8 @@ from harness.board.registry import Registry
 from harness.errors import UnknownName
 from harness.measure.runs import Run
 from harness.measure.tables import OWNERS
-from harness.report.evidence import label_of
-from harness.report.exhibit import Exhibit, Picture
+from harness.report.data import label_of
+from harness.report.figure import FigureGroup, Picture
 from harness.report.figures.canvas import (
     BLUE,
     FAINT,
@@ -105,7 +105,7 @@ def _memory_legend(drawn: Axes, owned: Sequence[str], *, whole: bool) -> None:
     )
 
 
-def memory_exhibit(items: Sequence[Run], registry: Registry) -> Exhibit:
+def memory_figures(items: Sequence[Run], registry: Registry) -> FigureGroup:
     """Flash and RAM of every firmware, by owner."""
     pictures, says = [], []
     for memory, prefix in (("flash", "flash"), ("RAM", "ram")):
@@ -115,7 +115,7 @@ def memory_exhibit(items: Sequence[Run], registry: Registry) -> Exhibit:
     none = [label_of(item.subject) for item in items if item.row.flash_bytes is None]
     if none:
         says.append(f"Without firmware, so without sizes: {'; '.join(none)}.")
-    return Exhibit(title="Memory", pictures=tuple(pictures), says=tuple(says))
+    return FigureGroup(title="Memory", pictures=tuple(pictures), says=tuple(says))
 
 
 def _memory_bar(item: Run, prefix: str, registry: Registry) -> MemoryBar | None:

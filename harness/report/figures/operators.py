@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.measure.runs import Run
-from harness.report.evidence import COUNT, TIME
-from harness.report.exhibit import Exhibit, Picture
+from harness.report.data import COUNT, TIME
+from harness.report.figure import FigureGroup, Picture
 from harness.report.figures.canvas import BLUE, GREEN, MOST_LETTERS, _short, axes, style, svg
 from harness.text import figure_text
 
@@ -102,7 +102,7 @@ def _bars(
     return Picture(title=title, caption=caption, svg=picture)
 
 
-def layers_exhibit(item: Run, *, name: str) -> Exhibit | None:
+def operator_figures(item: Run, *, name: str) -> FigureGroup | None:
     """Cost of every operator, as the profiling build of the firmware found it; None if unknown."""
     if not item.layers:
         return None
@@ -123,4 +123,4 @@ def layers_exhibit(item: Run, *, name: str) -> Exhibit | None:
         "measured carries no stamps.",
     )
     pictures = layer_pictures(bars, unit=unit, per=per, name=name)
-    return Exhibit(title="Operators", pictures=pictures, says=says)
+    return FigureGroup(title="Operators", pictures=pictures, says=says)

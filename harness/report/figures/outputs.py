@@ -15,7 +15,7 @@ from harness.measure.runs import Run
 from harness.measure.tables import LatencyRow, OutputRow
 from harness.model.artifact import read_manifest
 from harness.model.training import find_trained
-from harness.report.exhibit import Exhibit, Picture
+from harness.report.figure import FigureGroup, Picture
 from harness.report.figures.canvas import (
     BLUE,
     FAINT,
@@ -224,7 +224,7 @@ def confusion_picture(
 MOST_CLASSES = 20
 
 
-def outputs_exhibit(item: Run, roots: Iterable[Path], *, name: str) -> Exhibit | None:
+def output_figures(item: Run, roots: Iterable[Path], *, name: str) -> FigureGroup | None:
     """Curves for a function, a confusion matrix for a classifier, else board against golden.
 
     None if no outputs are known.
@@ -235,14 +235,14 @@ def outputs_exhibit(item: Run, roots: Iterable[Path], *, name: str) -> Exhibit |
         return None
     elements = 1 + max(row.element for row in rows)
     if rows[0].x is not None and elements == 1:
-        return Exhibit(title=title, pictures=curve_pictures(_curves_of(rows), name=name))
+        return FigureGroup(title=title, pictures=curve_pictures(_curves_of(rows), name=name))
     agreement = agreement_picture(
         np.array([row.board_raw for row in rows]),
         np.array([row.golden_raw for row in rows]),
         name=f"{name}-agreement",
     )
     confusion = _confusion(item, elements, roots, name=name)
-    return Exhibit(title=title, pictures=(*confusion, agreement))
+    return FigureGroup(title=title, pictures=(*confusion, agreement))
 
 
 def _curves_of(rows: Sequence[OutputRow]) -> Curves:

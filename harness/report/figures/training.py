@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.errors import ModelError
 from harness.measure.tables import LatencyRow
 from harness.model.training import find_trained, read_history
-from harness.report.exhibit import Exhibit, Picture
+from harness.report.figure import FigureGroup, Picture
 from harness.report.figures.canvas import BLUE, VERMILION, _legend, axes, style, svg
 from harness.text import counted
 
@@ -66,9 +66,9 @@ def _training(
     return Picture(title=metric, caption=f"{last[0].upper()}{last[1:]}.", svg=picture)
 
 
-def training_exhibits(
+def training_figures(
     rows: Iterable[LatencyRow], roots: Sequence[Path], *, name: str
-) -> tuple[Exhibit, ...]:
+) -> tuple[FigureGroup, ...]:
     """Curves of the trainings that made these very model files, each training once."""
     folders: dict[Path, str] = {}
     strange: dict[str, str] = {}
@@ -78,8 +78,8 @@ def training_exhibits(
             strange[row.model_sha256] = f"{row.model} {row.dtype} ({row.model_sha256[:12]})"
         else:
             folders[found.folder] = row.model
-    exhibits = [
-        _training_exhibit(folder, title, name=f"{name}{order}")
+    figures = [
+        _figures_of(folder, title, name=f"{name}{order}")
         for order, (folder, title) in enumerate(folders.items(), start=1)
     ]
     if strange:
@@ -87,16 +87,16 @@ def training_exhibits(
             "Not among the project's models, so without curves and without pictures of what layers "
             f"see: {', '.join(strange.values())}."
         )
-        exhibits.append(Exhibit(title="Other model files", says=(says,)))
-    return tuple(exhibits)
+        figures.append(FigureGroup(title="Other model files", says=(says,)))
+    return tuple(figures)
 
 
-def _training_exhibit(folder: Path, title: str, *, name: str) -> Exhibit:
+def _figures_of(folder: Path, title: str, *, name: str) -> FigureGroup:
     try:
         history = read_history(folder)
     except ModelError as error:
-        return Exhibit(title=title, says=(f"{error.what}.",))
+        return FigureGroup(title=title, says=(f"{error.what}.",))
     series, per = (history.epochs, "epoch") if history.epochs else (history.steps, "step")
     if not series:
-        return Exhibit(title=title, says=("Nothing was trained: its weights are given.",))
-    return Exhibit(title=title, pictures=training_pictures(series, per=per, name=name))
+        return FigureGroup(title=title, says=("Nothing was trained: its weights are given.",))
+    return FigureGroup(title=title, pictures=training_pictures(series, per=per, name=name))

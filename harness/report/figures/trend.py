@@ -11,8 +11,8 @@ import numpy as np
 
 from harness.measure.runs import Run, least_delta_of
 from harness.measure.tables import LatencyRow
-from harness.report.evidence import COUNT, label_of, latency_unit, median_of
-from harness.report.exhibit import Exhibit, Picture
+from harness.report.data import COUNT, label_of, latency_unit, median_of
+from harness.report.figure import FigureGroup, Picture
 from harness.report.figures.canvas import (
     BLUE,
     FAINT,
@@ -157,7 +157,7 @@ def _trend_axes(drawn: Axes, points: Sequence[TrendPoint], unit: str) -> None:
     drawn.figure.legend(loc="outside lower center", ncols=3, handlelength=1.5)
 
 
-def trend_exhibit(histories: Sequence[Sequence[Run]], *, title: str, name: str) -> Exhibit:
+def trend_figures(histories: Sequence[Sequence[Run]], *, title: str, name: str) -> FigureGroup:
     """Medians over time, one picture for each subject with two runs or more.
 
     Args:
@@ -185,7 +185,7 @@ def trend_exhibit(histories: Sequence[Sequence[Run]], *, title: str, name: str) 
             )
         )
     says = (f"Measured once, so no trend yet: {'; '.join(single)}.",) if single else ()
-    return Exhibit(title=title, pictures=tuple(pictures), says=says)
+    return FigureGroup(title=title, pictures=tuple(pictures), says=says)
 
 
 def _tolerance(row: LatencyRow) -> float:

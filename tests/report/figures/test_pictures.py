@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from harness.report.exhibit import Picture
+from harness.report.figure import Picture
 from harness.report.figures.latency import (
     MOST_BINS,
     bin_edges,

@@ -14,14 +14,14 @@ from harness.board.registry import load_registry
 from harness.measure.runs import Run
 from harness.measure.tables import OutputRow
 from harness.model.resolve import resolve_model
-from harness.report.evidence import label_of
-from harness.report.exhibit import Exhibit
-from harness.report.figures.latency import latency_exhibit
-from harness.report.figures.memory import memory_exhibit
-from harness.report.figures.operators import layers_exhibit
-from harness.report.figures.outputs import outputs_exhibit
-from harness.report.figures.training import training_exhibits
-from harness.report.figures.trend import trend_exhibit
+from harness.report.data import label_of
+from harness.report.figure import FigureGroup
+from harness.report.figures.latency import latency_figures
+from harness.report.figures.memory import memory_figures
+from harness.report.figures.operators import operator_figures
+from harness.report.figures.outputs import output_figures
+from harness.report.figures.training import training_figures
+from harness.report.figures.trend import trend_figures
 
 ROOTS = (nights.ARTIFACTS,)
 
@@ -37,25 +37,25 @@ def measured(night: int = 1, *, emulated: bool = False) -> Run:
     )
 
 
-def titles(exhibit: Exhibit | None) -> list[str]:
+def titles(exhibit: FigureGroup | None) -> list[str]:
     assert exhibit is not None
     return [picture.title for picture in exhibit.pictures]
 
 
-def drawn(exhibit: Exhibit) -> set[str]:
+def drawn(exhibit: FigureGroup) -> set[str]:
     trees = [ElementTree.fromstring(picture.svg) for picture in exhibit.pictures]
     return {one.text or "" for tree in trees for one in tree.iter("text")}
 
 
 def test_real_latency_is_drawn_in_microseconds_for_each_session() -> None:
-    exhibit = latency_exhibit(measured(), name="m1")
+    exhibit = latency_figures(measured(), name="m1")
     assert titles(exhibit) == ["Histogram", "Empirical distribution"]
     assert exhibit is not None
     assert {"session 1", "session 3", "latency of one invoke (µs)"} <= drawn(exhibit)
 
 
 def test_one_single_count_is_said_and_not_drawn() -> None:
-    exhibit = latency_exhibit(measured(emulated=True), name="m1")
+    exhibit = latency_figures(measured(emulated=True), name="m1")
     assert exhibit is not None and exhibit.pictures == ()
     assert exhibit.says == (
         "Every one of 360 timed invokes in 3 sessions took exactly 2,967 instructions: there is "
@@ -65,12 +65,12 @@ def test_one_single_count_is_said_and_not_drawn() -> None:
 
 def test_one_single_invoke_is_said_too() -> None:
     item = measured()
-    exhibit = latency_exhibit(replace(item, samples=item.samples[:1]), name="m1")
+    exhibit = latency_figures(replace(item, samples=item.samples[:1]), name="m1")
     assert exhibit is not None and exhibit.says[0].startswith("One invoke was timed and took ")
 
 
 def test_function_of_one_number_is_shown_as_curves() -> None:
-    exhibit = outputs_exhibit(measured(), ROOTS, name="m1")
+    exhibit = output_figures(measured(), ROOTS, name="m1")
     assert titles(exhibit) == ["Output over input", "Error against the true function"]
 
 
@@ -109,7 +109,7 @@ def classifier(name: str, *, elements: int, labels: list[int]) -> Run:
 
 def test_classifier_gets_a_confusion_matrix_with_the_names_of_its_classes() -> None:
     item = classifier("fashion_cnn-8", elements=10, labels=[0, 1, 2, 9])
-    exhibit = outputs_exhibit(item, ROOTS, name="m1")
+    exhibit = output_figures(item, ROOTS, name="m1")
     assert titles(exhibit) == ["Confusion matrix", "Board against golden"]
     assert exhibit is not None and {"Trouser", "Ankle boot"} <= drawn(exhibit)
     assert "3 of 4 samples are classified rightly" in exhibit.pictures[0].caption
@@ -117,13 +117,13 @@ def test_classifier_gets_a_confusion_matrix_with_the_names_of_its_classes() -> N
 
 def test_classes_without_names_are_numbers() -> None:
     item = classifier("fashion_cnn-8", elements=10, labels=[0, 1, 2, 9])
-    exhibit = outputs_exhibit(item, (), name="m1")
+    exhibit = output_figures(item, (), name="m1")
     assert exhibit is not None and {"0", "9"} <= drawn(exhibit)
 
 
 def test_one_score_decides_between_two_classes() -> None:
     item = classifier("horse_or_human", elements=1, labels=[1, 1, 0])
-    exhibit = outputs_exhibit(item, ROOTS, name="m1")
+    exhibit = output_figures(item, ROOTS, name="m1")
     assert exhibit is not None
     assert "2 of 3 samples are classified rightly" in exhibit.pictures[0].caption
 
@@ -131,25 +131,25 @@ def test_one_score_decides_between_two_classes() -> None:
 def test_other_outputs_are_board_against_golden() -> None:
     item = classifier("fashion_cnn-8", elements=10, labels=[0, 1])
     unlabelled = tuple(replace(row, label=None) for row in item.outputs)
-    exhibit = outputs_exhibit(replace(item, outputs=unlabelled), ROOTS, name="m1")
+    exhibit = output_figures(replace(item, outputs=unlabelled), ROOTS, name="m1")
     assert titles(exhibit) == ["Board against golden"]
 
 
 def test_operators_are_counted_in_instructions_on_an_emulated_board_only() -> None:
-    assert titles(layers_exhibit(measured(), name="m1")) == [
+    assert titles(operator_figures(measured(), name="m1")) == [
         "Cost of each operator",
         "MACs per cycle",
     ]
-    emulated = layers_exhibit(measured(emulated=True), name="m1")
+    emulated = operator_figures(measured(emulated=True), name="m1")
     assert titles(emulated) == ["Cost of each operator", "MACs per instruction"]
     assert emulated is not None and "instructions of one invoke" in drawn(emulated)
 
 
 def test_what_no_file_holds_is_no_exhibit() -> None:
     bare = replace(measured(), samples=(), outputs=(), layers=())
-    assert latency_exhibit(bare, name="m1") is None
-    assert outputs_exhibit(bare, ROOTS, name="m1") is None
-    assert layers_exhibit(bare, name="m1") is None
+    assert latency_figures(bare, name="m1") is None
+    assert output_figures(bare, ROOTS, name="m1") is None
+    assert operator_figures(bare, name="m1") is None
 
 
 def row_of(name: str) -> object:
@@ -159,19 +159,19 @@ def row_of(name: str) -> object:
 
 def test_training_is_shown_once_for_all_forms_of_a_model() -> None:
     rows = [row_of(name) for name in ("fashion_cnn-8_int8", "fashion_cnn-8_int8_logits", "sine")]
-    exhibits = training_exhibits(rows, ROOTS, name="t")  # type: ignore[arg-type]
-    assert [exhibit.title for exhibit in exhibits] == ["fashion_cnn-8", "sine"]
-    assert titles(exhibits[0]) == ["loss", "accuracy"]
+    figures = training_figures(rows, ROOTS, name="t")  # type: ignore[arg-type]
+    assert [exhibit.title for exhibit in figures] == ["fashion_cnn-8", "sine"]
+    assert titles(figures[0]) == ["loss", "accuracy"]
 
 
 def test_steps_are_drawn_where_there_are_no_epochs() -> None:
-    (exhibit,) = training_exhibits([row_of("linear")], ROOTS, name="t")  # type: ignore[list-item]
+    (exhibit,) = training_figures([row_of("linear")], ROOTS, name="t")  # type: ignore[list-item]
     assert titles(exhibit) == ["loss"] and "step" in drawn(exhibit)
 
 
 def test_untrained_and_unknown_models_are_said() -> None:
     filters, stranger = row_of("filters"), described.row(model="mine", model_sha256="ab" * 32)
-    untrained, unknown = training_exhibits([filters, stranger], ROOTS, name="t")  # type: ignore[list-item]
+    untrained, unknown = training_figures([filters, stranger], ROOTS, name="t")  # type: ignore[list-item]
     assert untrained.says == ("Nothing was trained: its weights are given.",)
     assert unknown.says == (
         "Not among the project's models, so without curves and without pictures of what layers "
@@ -183,7 +183,7 @@ def test_memory_is_against_the_registrys_board_where_it_is_known() -> None:
     known, stranger = measured(), measured(2)
     stranger = replace(stranger, row=replace(stranger.row, board="bench-7"))
     none = replace(known, row=replace(known.row, board="virtual", flash_bytes=None, ram_bytes=None))
-    exhibit = memory_exhibit([known, stranger, none], load_registry())
+    exhibit = memory_figures([known, stranger, none], load_registry())
     assert titles(exhibit) == ["Flash by owner", "RAM by owner"]
     assert "sine int8 on nano33ble, tflm: 118 KB, 12.0% of 983 KB" in drawn(exhibit)
     assert "sine int8 on bench-7, tflm: 118 KB" in drawn(exhibit)
@@ -193,14 +193,14 @@ def test_memory_is_against_the_registrys_board_where_it_is_known() -> None:
 def test_trend_takes_two_runs_and_names_what_was_measured_once() -> None:
     week = [measured(night) for night in range(3)]
     alone = [measured(emulated=True)]
-    exhibit = trend_exhibit([week, alone], title="Trend", name="t")
+    exhibit = trend_figures([week, alone], title="Trend", name="t")
     assert titles(exhibit) == [label_of(week[0].subject)]
     assert exhibit.says == ("Measured once, so no trend yet: sine int8 on qemu-m4, aot.",)
 
 
 def test_trend_of_counts_has_no_zone_and_its_baseline_is_exact() -> None:
     week = [measured(night, emulated=True) for night in range(3)]
-    exhibit = trend_exhibit([week], title="Trend", name="t")
+    exhibit = trend_figures([week], title="Trend", name="t")
     assert "baseline" in drawn(exhibit) and "median (instructions)" in drawn(exhibit)
     assert not any("±" in text for text in drawn(exhibit))
 
@@ -209,7 +209,7 @@ def test_trend_of_counts_has_no_zone_and_its_baseline_is_exact() -> None:
 def test_run_at_no_time_is_not_in_the_trend(time: str) -> None:
     week = [measured(night) for night in range(2)]
     lost = replace(week[0], row=replace(week[0].row, time_utc=time))
-    assert trend_exhibit([[lost, week[1]]], title="Trend", name="t").pictures == ()
+    assert trend_figures([[lost, week[1]]], title="Trend", name="t").pictures == ()
 
 
 def test_trend_is_drawn_of_times_to_the_second() -> None:
@@ -218,12 +218,12 @@ def test_trend_is_drawn_of_times_to_the_second() -> None:
         replace(item, row=replace(item.row, time_utc=f"2026-11-14T02:00:00.00000{order}Z"))
         for order, item in enumerate(week)
     ]
-    assert len(trend_exhibit([close], title="Trend", name="t").pictures) == 1
+    assert len(trend_figures([close], title="Trend", name="t").pictures) == 1
 
 
 def test_every_picture_of_a_measurement_has_ids_of_its_own() -> None:
-    made = [latency_exhibit(measured(), name="m1"), outputs_exhibit(measured(), ROOTS, name="m1")]
-    made += [layers_exhibit(measured(), name="m1")]
+    made = [latency_figures(measured(), name="m1"), output_figures(measured(), ROOTS, name="m1")]
+    made += [operator_figures(measured(), name="m1")]
     trees = [
         ElementTree.fromstring(one.svg) for exhibit in made if exhibit for one in exhibit.pictures
     ]
@@ -233,5 +233,5 @@ def test_every_picture_of_a_measurement_has_ids_of_its_own() -> None:
 
 
 def test_folder_of_models_may_be_absent(tmp_path: Path) -> None:
-    (exhibit,) = training_exhibits([row_of("sine")], (tmp_path / "none",), name="t")  # type: ignore[list-item]
+    (exhibit,) = training_figures([row_of("sine")], (tmp_path / "none",), name="t")  # type: ignore[list-item]
     assert exhibit.title == "Other model files"

@@ -15,7 +15,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exhibit:
+class FigureGroup:
     """Pictures under a heading, and sentences about what no picture shows."""
 
     title: str

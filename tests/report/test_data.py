@@ -1,4 +1,4 @@
-"""`harness.report.evidence`: CSV files become measurements, and nothing unreadable goes unsaid."""
+"""`harness.report.data`: CSV files become measurements, and nothing unreadable goes unsaid."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fakes import described, nights
 from harness.errors import ReportError
 from harness.measure.csvfile import append
 from harness.measure.tables import moment
-from harness.report.evidence import gather
+from harness.report.data import gather
 
 
 def test_file_is_read_with_the_tables_beside_it(tmp_path: Path) -> None:

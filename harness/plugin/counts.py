@@ -25,7 +25,7 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """What one phase of a test on a board adds to the tally.
+    """What one phase of a test on a board adds to the counts.
 
     `outcome` is None where the phase decides nothing, as a set-up that went well. `reason` is its
     first line. `retries` are the requests sent again and `rows` what was measured since the note
@@ -59,7 +59,7 @@ class Note:
 
 
 @dataclass(slots=True)
-class BoardTally:
+class BoardCounts:
     """The notes of one board, summed up."""
 
     board: str
@@ -110,11 +110,11 @@ class BoardTally:
         return [piece for line in lines for piece in wrapped(line)]
 
 
-class Tally:
+class RunCounts:
     """A run's boards, its latency rows, and whatever failed without a board."""
 
     def __init__(self, boards: Iterable[str]) -> None:
-        self._boards = {board: BoardTally(board) for board in boards}
+        self._boards = {board: BoardCounts(board) for board in boards}
         self.rows: list[LatencyRow] = []
         self.failed_elsewhere = False
 
@@ -124,7 +124,7 @@ class Tally:
         self.rows += note.rows
 
     @property
-    def boards(self) -> list[BoardTally]:
+    def boards(self) -> list[BoardCounts]:
         """The boards of which something was said, in the order asked for."""
         return [board for board in self._boards.values() if board.counts or board.skipped]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from fakes.described import row
 
 from harness.outcome import Outcome
-from harness.plugin.tally import Note, Tally
+from harness.plugin.counts import Note, RunCounts
 from harness.text import WIDTH
 
 ROW = row(p99_us=None, mismatches=3, emulated=True)
@@ -25,14 +25,14 @@ def test_a_note_survives_its_journey() -> None:
 
 
 def test_boards_are_told_in_the_order_asked_for_and_the_silent_ones_left_out() -> None:
-    tally = Tally(["c", "b", "a"])
+    tally = RunCounts(["c", "b", "a"])
     tally.add(Note(board="a", outcome=Outcome.PASSED))
     tally.add(Note(board="c", skipped=True))
     assert [board.board for board in tally.boards] == ["c", "a"]
 
 
 def test_a_board_says_how_often_what_happened_and_each_reason_once() -> None:
-    tally = Tally(["nano"])
+    tally = RunCounts(["nano"])
     for note in (
         Note(board="nano", outcome=Outcome.PASSED, rows=(ROW,)),
         Note(board="nano", outcome=Outcome.PASSED, retries=2),
@@ -55,14 +55,14 @@ def test_a_board_says_how_often_what_happened_and_each_reason_once() -> None:
 
 
 def test_long_reasons_fit_a_terminal() -> None:
-    tally = Tally(["nano"])
+    tally = RunCounts(["nano"])
     tally.add(replace(SICK, reason="/dev/serial/by-id/" + "x" * 40 + " said nothing" * 20))
     lines = tally.boards[0].lines()
     assert len(lines) > 3 and all(len(line) <= WIDTH for line in lines)
 
 
 def test_what_failed_without_a_board_comes_first() -> None:
-    tally = Tally(["nano"])
+    tally = RunCounts(["nano"])
     assert tally.outcome is Outcome.PASSED
     tally.add(SICK)
     assert tally.outcome is Outcome.SICK
