@@ -6,7 +6,7 @@ time when a fixture is set up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from harness.plugin.start import (
     MODEL_NAME,
     RUNTIME,
     board_of,
-    ids_of,
+    model_ids,
     names_of,
     state_of,
 )
@@ -36,32 +36,30 @@ if TYPE_CHECKING:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     # Names of our own: a project's fixture called `model` or `board` is not ours to parametrize.
     for name in (BOARD_ID, MODEL_NAME, RUNTIME):
-        if name in metafunc.fixturenames:
-            values = names_of(metafunc.config)[name]
-            # One runtime is no parameter: a test's id should not change with the default.
-            if values and (name != RUNTIME or len(values) > 1):
-                metafunc.parametrize(
-                    name, values, indirect=True, scope="session", ids=ids_of(values)
-                )
+        values = names_of(metafunc.config)[name] if name in metafunc.fixturenames else ()
+        # One runtime is no parameter: a test's id should not change with the default.
+        if len(values) > (name == RUNTIME):
+            ids = model_ids(values) if name == MODEL_NAME else values
+            metafunc.parametrize(name, values, indirect=True, scope="session", ids=ids)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark tests on boards before pytest deselects by `-m`."""
-    for item in items:
-        board_id = board_of(item)
-        if board_id is None:
-            continue
+    boards = {item: board_id for item in items if (board_id := board_of(item)) is not None}
+    emulators = _emulators(config) if boards else ()
+    for item, board_id in boards.items():
         item.add_marker("hil")
-        if _is_emulator(config, board_id):
+        if board_id in emulators:
             item.add_marker("qemu")
 
 
-def _is_emulator(config: pytest.Config, board_id: str) -> bool:
+def _emulators(config: pytest.Config) -> Container[str]:
     try:
-        return state_of(config).registry[board_id].attachment == "emulator"
+        registry = state_of(config).registry
     except pytest.UsageError:
-        return False  # To be said of tests that are not deselected.
+        return ()  # To be said of tests that are not deselected.
+    return [id_ for id_ in names_of(config)[BOARD_ID] if registry[id_].attachment == "emulator"]
 
 
 @pytest.fixture(scope="session")

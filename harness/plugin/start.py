@@ -47,9 +47,9 @@ def names_of(config: pytest.Config) -> Names:
     return config.stash[_NAMES]
 
 
-def ids_of(names: tuple[str, ...]) -> list[str]:
-    """How parameters are named in a test's id: a model's file without its folder."""
-    return [Path(name).stem for name in names]
+def model_ids(models: tuple[str, ...]) -> list[str]:
+    """How models are named in a test's id: a file without its folder."""
+    return [Path(model).stem for model in models]
 
 
 def parameter(item: pytest.Item, name: str) -> str | None:

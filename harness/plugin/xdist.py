@@ -16,7 +16,7 @@ from harness.plugin.start import (
     MODEL_NAME,
     REPORTING,
     Names,
-    ids_of,
+    model_ids,
     names_of,
     reporting_of,
 )
@@ -53,14 +53,11 @@ class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc]
 
 def has_board_test(nodeids: Iterable[str], names: Names) -> bool:
     """Whether a test's id has a board and a model beside each other, as those of our fixtures."""
-    pairs = [f"-{board}-{model}" for board, model in product(names[BOARD_ID], _models(names))]
+    # As pytest writes them into an id.
+    models = [id_.encode("unicode_escape").decode() for id_ in model_ids(names[MODEL_NAME])]
+    pairs = [f"-{board}-{model}" for board, model in product(names[BOARD_ID], models)]
     found = (_PARAMETERS.search(nodeid) for nodeid in nodeids)
     return any(pair in f"-{match[1]}" for match in found if match for pair in pairs)
-
-
-def _models(names: Names) -> list[str]:
-    # As pytest writes them into an id.
-    return [name.encode("unicode_escape").decode("ascii") for name in ids_of(names[MODEL_NAME])]
 
 
 def node_collected(node: Any, nodeids: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from fakes.pytests import rows
 from harness.board.ports import SerialPort
 from harness.board.registry import Registry
 from harness.board.rigfile import Plugged, RigFile
-from harness.cli import EXIT_USAGE, _parser
+from harness.cli import EXIT_USAGE, _parser, main
 from harness.cli.command import worst_status
 from harness.cli.rig import watch, whereabouts
 from harness.cli.settings import sources_of
@@ -106,6 +106,18 @@ def test_profile_shows_each_operator_within_80_columns(hil):
     ]
     assert lines[-1] == "every operator's output equals that of TFLM on the host"
     assert "not time on silicon" in done.stderr
+
+
+def test_a_board_stays_locked_from_its_measurement_to_the_end_of_its_profile(monkeypatch, tmp_path):
+    monkeypatch.setenv("HIL_LOCK_DIR", str(tmp_path))
+    holder = tmp_path / "qemu-m4.holder"
+    locked = []
+    monkeypatch.setattr(
+        "harness.cli.board.append_profile", lambda *_, **__: locked.append(holder.exists())
+    )
+    csv = ("--csv", str(tmp_path / "latency.csv"))
+    assert main(["bench", "--board", "qemu-m4", "--samples", "3", "--profile", *csv]) == 0
+    assert locked == [True] and not holder.exists()
 
 
 def test_board_that_cannot_be_profiled_is_told_from_a_wrong_number(hil):

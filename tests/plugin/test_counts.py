@@ -5,7 +5,7 @@ from dataclasses import replace
 from fakes.described import row
 
 from harness.outcome import Outcome
-from harness.plugin.counts import Note, RunCounts
+from harness.plugin.counts import Note, Recovery, RunCounts
 from harness.text import WIDTH
 
 ROW = row(p99_us=None, mismatches=3, emulated=True)
@@ -17,6 +17,7 @@ def test_a_note_survives_its_journey() -> None:
         Note(board="a"),
         Note(board="a", outcome=Outcome.SLOW, reason="r", retries=3, rows=(ROW, ROW)),
         Note(board="a", skipped=True),
+        Note(board="a", recovery=Recovery(helped=True, text="no reply: HELLO: it answers")),
     ):
         packed = note.pack()
         assert Note.unpack(packed) == note
@@ -52,6 +53,17 @@ def test_a_board_says_how_often_what_happened_and_each_reason_once() -> None:
     ]
     assert tally.rows == [ROW]
     assert tally.outcome is Outcome.WRONG
+
+
+def test_recoveries_are_told_and_those_that_helped_counted() -> None:
+    tally = RunCounts(["nano"])
+    for helped in (True, False, True):
+        tally.add(Note(board="nano", recovery=Recovery(helped=helped, text="silence: reset")))
+    tally.add(SICK)
+    (board,) = tally.boards
+    assert board.counted() == "1 sick rig, recovered 2 times"
+    after = ["  recovered after silence: reset", "  not recovered after silence: reset"]
+    assert board.lines()[-3:] == [*after, after[0]]
 
 
 def test_long_reasons_fit_a_terminal() -> None:

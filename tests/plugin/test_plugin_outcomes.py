@@ -299,6 +299,33 @@ def test_a_report_is_of_this_run_and_profiles_are_of_another_build(run):
     assert all(len(line) <= WIDTH for line in result.outlines if "FULLY" in line)
 
 
+def test_a_board_stays_locked_from_its_measurement_to_the_end_of_its_profile(run):
+    (run.path / "conftest.py").write_text("""
+import os
+from pathlib import Path
+from harness.plugin import boards
+append_profile = boards.append_profile
+def append_profile_if_locked(*arguments, **options):
+    holder = Path(os.environ["HIL_LOCK_DIR"], "qemu-m4.holder").read_text()
+    assert f'"pid": {os.getpid()},' in holder
+    Path("profiled").write_text(str(len(append_profile(*arguments, **options))))
+boards.append_profile = append_profile_if_locked
+""")
+    result = run("--board", "qemu-m4", "--hil-profile", tests=MEASURED)
+    assert result.ret == 0
+    assert int((run.path / "profiled").read_text()) > 0
+    assert not list((run.path / "locks").glob("*.holder"))
+
+
+def test_a_junit_file_that_cannot_be_completed_stays_as_pytest_wrote_it(run):
+    # With the ending of a file that is not whole yet, this name is too long.
+    name = f"{'x' * 245}.xml"
+    result = run("--board", "virtual", f"--junitxml={name}", tests="def test_it(dut): pass")
+    assert result.ret == 0
+    assert list(cases(run.path / name)) == ["test_it[virtual-sine]"]
+    result.stderr.fnmatch_lines(["hil: *xxx.xml stays as pytest wrote it*"])
+
+
 def test_a_report_that_cannot_be_written_is_a_failure_of_its_own(run):
     (run.path / "taken").mkdir()
     result = run("--board", "virtual", "--hil-report", "taken", tests=MEASURED)

@@ -95,6 +95,17 @@ def test_a_stopped_emulator_cannot_be_reset_and_is_ended_all_the_same(sine):
     assert not alive(pid)
 
 
+@pytest.mark.parametrize("board_id", ["qemu-m4", "virtual"])
+def test_a_board_whose_connection_was_lost_is_greeted_on_a_new_one(sine, board_id):
+    with open_board(REGISTRY[board_id], sine, PROJECT, RigOptions()) as opened:
+        opened.dut.link._stream.close()
+        with pytest.raises(PortLost) as lost:
+            opened.dut.resync()
+        (step,) = opened.recover_in_run(lost.value)
+        assert str(step) == "resync and HELLO: it answers" and opened.escalations == (step,)
+        assert opened.comparison().mismatches == 0
+
+
 def test_power_cycle_makes_the_board_forget_the_session(emulator, sine):
     dut = Dut(Link(emulator.stream, where=Where(board="qemu-m4")))
     before = dut.greet()
