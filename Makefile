@@ -1,9 +1,9 @@
 # Two commands do everything on a fresh Debian or Ubuntu machine:
 #   make bench   set up, train, build, run on the emulated Cortex-M4, write reports/latency.csv
 #   make test    the same set-up, then every test
+# make bench RUNTIME=tflm has TFLite Micro in the firmware: PlatformIO fetches it, or it is in TFLM=DIR.
 # For the inner loop, within half a minute:
 #   make check   lint, types, and the tests that start no other program
-# make bench RUNTIME=tflm has TFLite Micro in the firmware: PlatformIO fetches it, or it is in TFLM=DIR.
 # And one that takes long and needs clang:
 #   make fuzz    10^7 lives of a board under libFuzzer, ASan and UBSan; the Python side too
 
