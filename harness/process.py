@@ -1,4 +1,4 @@
-"""Commands run in process groups of their own, and an orderly end on signals: one way for each."""
+"""Running commands in process groups of their own, and ending in order on signals."""
 
 from __future__ import annotations
 
@@ -33,12 +33,11 @@ def run(
 ) -> int:
     """Run a command, or a shell's command line, and return its exit status.
 
-    It runs in a session of its own, out of Ctrl-C's reach, and without standard input. When it has
-    ended, when time is up or the wait is interrupted, what still runs of its process group is ended
-    too, before this returns.
+    It runs in a session of its own, which Ctrl-C does not reach, and without standard input. Before
+    this returns or raises, for whatever reason, all processes of its group have ended.
 
     Args:
-        log: where its output goes; None for where this program's own goes.
+        log: file for its output; None: it goes where this program's own output goes.
         on_line: called with each line of the log while the command runs.
 
     Raises:
@@ -90,7 +89,7 @@ def start(
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End what still runs of a started command, and wait until it is gone.
+    """End all processes of a started command that still run, and wait until they are gone.
 
     SIGTERM, and SIGKILL after GRACE_S, or at once if this wait is interrupted.
     """
@@ -119,7 +118,7 @@ def _wait_for_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _group_runs(group: int) -> bool:
-    """Whether any process of a group runs; a zombie, which waits to be reaped, does not."""
+    """Whether any process of a group still runs; zombies do not count."""
     try:
         os.killpg(group, 0)
     except (ProcessLookupError, PermissionError):
@@ -130,7 +129,7 @@ def _group_runs(group: int) -> bool:
 
 
 def _state_in_group(stat: Path, group: int) -> str:
-    """Linux's letter for a process's state; empty if it is not of the group or has ended."""
+    """State of a process as Linux's letter; empty if it has ended or is of another group."""
     try:
         state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
     except (OSError, ValueError):
@@ -162,7 +161,7 @@ def _follow(
 
 
 class LastWords:
-    """Reads what a process says, so that it never waits to say more, and keeps the end of it.
+    """Reads the output of a process, so that it never blocks on it, and keeps the last bytes.
 
     Args:
         pipe: unbuffered; it is read by a thread until its other end closes, then closed.
@@ -178,7 +177,7 @@ class LastWords:
         self._thread.start()
 
     def text(self, wait_s: float = 0.2) -> str:
-        """What is kept; the pipe of a process that ends closes within `wait_s`."""
+        """The last bytes as text; waits up to `wait_s` for the end of the output."""
         self._thread.join(wait_s)
         return self._kept.decode("utf-8", "replace").strip()
 
@@ -189,7 +188,7 @@ class LastWords:
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal other than Ctrl-C's asked for an orderly end. `number` is the signal's."""
+    """SIGTERM or SIGHUP asked the program to end. `number` is the signal's."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"terminated ({signal.Signals(number).name})")
@@ -197,11 +196,11 @@ class Terminated(KeyboardInterrupt):
 
 
 class GracefulShutdown:
-    """Turns the first SIGTERM or SIGHUP into an exception, so that whatever is open is closed.
+    """Turns the first SIGTERM or SIGHUP into an exception, so that boards and files are closed.
 
-    Later ones are ignored: they would cut the closing short. A handler that somebody else has
-    installed stays, and so does a signal that the parent process had ignored, as under nohup.
-    In `with`, or from `install` to `restore`; only a main thread can listen to signals.
+    Later ones are ignored: they would interrupt the closing. Handlers that other code has installed
+    stay, and so do signals that the parent process had ignored, as under nohup. Active within
+    `with`, or from `install` to `restore`, and in the main thread only.
 
     Raises:
         Terminated: a KeyboardInterrupt, in the main thread.
@@ -212,18 +211,18 @@ class GracefulShutdown:
         self._begun = False
 
     def install(self) -> None:
-        """Begin to listen."""
+        """Handle the signals from now on."""
         untouched = _handling(
             self._end, signal.SIGTERM, signal.SIGHUP, where=lambda old: old is signal.SIG_DFL
         )
         self._installed.enter_context(untouched)
 
     def begin(self) -> None:
-        """The end has begun, perhaps by other means: ignore further signals from now on."""
+        """Ignore the signals from now on, since the program is already ending."""
         self._begun = True
 
     def restore(self) -> None:
-        """Stop listening. Idempotent."""
+        """Leave the signals to their default again. Idempotent."""
         self._installed.close()
 
     def __enter__(self) -> GracefulShutdown:
@@ -243,14 +242,13 @@ class GracefulShutdown:
 
 @contextmanager
 def defer_signals(what: str | None = None, say: Callable[[str], None] = say) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP wait until the block has ended.
+    """Delay SIGINT, SIGTERM and SIGHUP until the block has ended.
 
-    Does nothing in a thread, where Python delivers no signals. A signal that the parent process
-    had ignored stays ignored.
+    Ignored signals stay ignored. Does nothing outside the main thread, where Python delivers none.
 
     Args:
-        what: said to be finished first, and a second SIGINT interrupts it; None for a moment's
-            work, which nothing interrupts.
+        what: named in a message when a signal comes; a second SIGINT then interrupts the block.
+            None: no message, and nothing interrupts the block; for short ones.
     """
     pending: list[int] = []
 
@@ -279,7 +277,7 @@ def defer_signals(what: str | None = None, say: Callable[[str], None] = say) -> 
 def _handling(
     handler: Callable[[int, FrameType | None], None], *numbers: int, where: Callable[[Any], bool]
 ) -> Iterator[None]:
-    """Handle signals in the block, those whose handler before it is to be replaced."""
+    """Handle some signals in the block, those for whose present handler `where` is true."""
     before = {}
     if threading.current_thread() is threading.main_thread():
         before = {number: old for number in numbers if where(old := signal.getsignal(number))}

@@ -23,7 +23,7 @@ _UPLOADS = "all uploads"
 
 
 def lock_folder() -> Path:
-    """Shared by all users of the machine, since they share its boards."""
+    """Where the lock files lie; all users of the machine share it, as they share its boards."""
     return Path(os.environ.get("HIL_LOCK_DIR") or Path(tempfile.gettempdir()) / "hil-locks")
 
 
@@ -36,7 +36,7 @@ def _prepare(folder: Path) -> None:
 
 
 def user_name() -> str:
-    """Who runs this process; the number of an account without a name, as in a container."""
+    """Name of the user who runs this process; the user id where there is no name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -73,8 +73,8 @@ def hold(
     """Hold the board for the length of a `with` block.
 
     Args:
-        again: a thread that so holds it already gets it at once, and keeps it until the last of
-            its blocks has ended. So a board stays held while it is closed and opened again.
+        again: re-entrant: a thread that holds the board so already gets it at once, and holds it
+            until the last of its blocks has ended. Keeps a board locked between two openings.
 
     Raises:
         BoardBusy: another process still held it after `timeout_s`; names that process.
@@ -88,7 +88,7 @@ def hold(
 def hold_uploads(
     board_id: str, *, timeout_s: float, folder: Path | None = None, progress: Progress = no_progress
 ) -> Iterator[None]:
-    """Be the only one on this machine who uploads: a port that appears could be anyone's board.
+    """Hold the lock of all uploads: a port that appears meanwhile is then this board's.
 
     Raises:
         BoardBusy: another process still uploaded after `timeout_s`; names that process.

@@ -66,7 +66,7 @@ def list_serial_ports(links: Path = LINKS) -> Listing:
 
 
 def same_serial(one: str | None, other: str | None) -> bool:
-    """Whether two serial numbers are one: bootloaders write the same number with more zeros."""
+    """Whether two serial numbers are the same one; bootloaders may pad it with zeros."""
     if not one or not other:
         return False
     return _digits(one) == _digits(other)
@@ -77,15 +77,15 @@ def _digits(serial_number: str) -> str:
 
 
 def in_bootloader(board: Board, port: SerialPort) -> bool:
-    """Whether the board shows its bootloader there instead of its firmware."""
+    """Whether the port is that of the board's bootloader, not of its firmware."""
     return port.usb in board.bootloader_usb
 
 
 def again(before: SerialPort, listing: Listing) -> SerialPort | None:
-    """The port, perhaps of another name and USB id, that is what `before` was; None if absent.
+    """The port now of the device that was at `before`, whatever its name and USB id; None if gone.
 
-    By serial number; a device without one is known by the socket it is plugged into. What is no
-    USB device, such as a URL or the machine's own UART, never goes away.
+    By its serial number, or without one by the USB socket it is plugged into. A port that is no
+    USB device, such as a URL or the machine's own UART, is always there.
     """
     if before.usb is None:
         return before
@@ -143,7 +143,7 @@ def candidates(
     *,
     neighbours: tuple[Plugged, ...] = (),
 ) -> Listing:
-    """The listed ports that could be the board: none, its own, or several."""
+    """The listed ports that may be the board's: none, one, or several."""
     if plugged.port is not None:
         return tuple(port for port in listing if port.named(plugged.port))
     if plugged.serial_number is not None:
@@ -162,9 +162,9 @@ def _claimed(port: SerialPort, neighbours: tuple[Plugged, ...]) -> bool:
 
 
 def rig_lines(board_id: str, kind: str, port: SerialPort, listing: Listing) -> str:
-    """The rig file's lines that tie a board to a port, to paste.
+    """Lines to paste into a rig file, which say that a board is at this port.
 
-    By serial number, unless it has none or several ports have that one.
+    They name the serial number, or the port if it has none or shares it with others.
     """
     lines = [f"[boards.{board_id}]"] + ([f'kind = "{kind}"'] if kind != board_id else [])
     if sum(same_serial(port.serial_number, other.serial_number) for other in listing) == 1:
@@ -201,7 +201,7 @@ def touch_port(path: str, baud: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """The machine that boards are plugged into, as functions: tests script them."""
+    """Serial ports and clock of the machine that boards are plugged into; tests script them."""
 
     ports: Callable[[], Listing] = list_serial_ports
     touch: Callable[[str, int], None] = touch_port
@@ -211,7 +211,7 @@ class Bench:
     def wait_for(
         self, accept: Callable[[Listing], SerialPort | None], timeout_s: float
     ) -> SerialPort | None:
-        """What `accept` finds in a listing, polled until the deadline; None if it never did."""
+        """The first port that `accept` returns for a listing, polled; None when time is up."""
         deadline = self.clock() + timeout_s
         while (found := accept(self.ports())) is None and self.clock() < deadline:
             self.sleep(POLL_S)
@@ -222,7 +222,7 @@ THIS_MACHINE = Bench()
 
 
 def kind_of(port: SerialPort, boards: Iterable[Board]) -> Board | None:
-    """The board in `boards.toml` whose USB id the port has, if it is one alone."""
+    """The board of `boards.toml` that has the port's USB id; None if none or several have it."""
     fitting = [
         board
         for board in boards
@@ -232,6 +232,6 @@ def kind_of(port: SerialPort, boards: Iterable[Board]) -> Board | None:
 
 
 def changes(before: Listing, after: Listing) -> list[tuple[str, SerialPort]]:
-    """What was `unplugged` and `plugged` in between, in this order."""
+    """Ports that were `unplugged` and `plugged` in between two listings, in this order."""
     gone = [("unplugged", port) for port in before if port not in after]
     return gone + [("plugged", port) for port in after if port not in before]

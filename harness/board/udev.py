@@ -1,4 +1,4 @@
-"""udev rules for the boards of the registry: who may open them, and who is to keep off."""
+"""udev rules for the boards of the registry: users may open them, ModemManager ignores them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ chmod -f 0664 $sys$devpath/*-port*/disable; true'"
 
 
 def _rule(usb_id: str) -> str:
-    """One USB id's rule; for the device too, since some loaders are driven past its tty."""
+    """One USB id's rule; for the USB device too, since some uploaders do not use the tty."""
     vendor, product = usb_id.split(":")
     return (
         f'SUBSYSTEM=="usb|tty", ATTRS{{idVendor}}=="{vendor}", ATTRS{{idProduct}}=="{product}", '

@@ -1,4 +1,4 @@
-"""Inputs to compare a board on, and how many of them a slow model affords."""
+"""Inputs to compare a board on, fewer for slow models; and the same batch run on the host."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Checks:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Compared:
-    """A comparison, and the outputs (k, ...) that it is of; those of the float model are reals."""
+    """A comparison and the outputs (k, ...) compared; those of the float model are real numbers."""
 
     result: Comparison
     board: Reading

@@ -20,7 +20,7 @@ from harness.rig.qemu import QEMU
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One checked point. `needed` is False for what only some uses need."""
+    """The result of one check. `needed` is False where only some uses need it."""
 
     point: str
     ok: bool
@@ -54,7 +54,7 @@ def _compiler() -> Finding:
 
 
 def _cpp_library() -> Finding:
-    """Debian packages the C and C++ libraries apart from the compiler."""
+    """newlib and libstdc++, which Debian packages apart from the compiler."""
     gcc = shutil.which(ARM_GCC)
     found = [_library(gcc, name) for name in ("libc.a", "libstdc++.a")] if gcc else [False]
     return Finding(
@@ -103,7 +103,7 @@ def _writable(point: str, folder: Path) -> Finding:
 
 
 def examine(project: Project) -> list[Finding]:
-    """Check every point; nothing is changed but for empty folders made."""
+    """Check every point. Changes nothing, but makes folders that are missing."""
     checks: tuple[Callable[[], Finding], ...] = (
         _python,
         lambda: _package("platformio", cure="pip install platformio"),

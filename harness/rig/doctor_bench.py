@@ -1,4 +1,4 @@
-"""What a bench rig needs beyond a laptop: one look at the machine, then judgements of that alone.
+"""Checks for a bench rig with real boards: the machine is looked at once, then judged.
 
 The points are those of docs/rig.md.
 """
@@ -63,8 +63,8 @@ class Machine:
     """What was seen of this machine.
 
     `shut` are the paths of ports that this user may not open. `rules` is the text of the installed
-    udev rules. `processes` and `programs` are names, of the
-    running and of the installed. `answering` are the rig file's ports that are there.
+    udev rules. `processes` are the names of running processes, `programs` of installed
+    power-cycle programs. `answering` are the rig file's ports that are there.
     `absent_packages` are PlatformIO's for this rig's boards, `online` whether it could fetch them
     (not asked without boards), and `tflm` where TFLite Micro's sources are.
     """
@@ -91,18 +91,18 @@ class Fleet:
 
     @property
     def boards(self) -> list[tuple[Plugged, Board]]:
-        """In file order."""
+        """All boards of the rig file, in its order, each with its registry entry."""
         known = self.file.extend(self.registry)
         return [(plugged, known[plugged.id]) for plugged in self.file.boards]
 
     @property
     def real(self) -> list[tuple[Plugged, Board]]:
-        """Those with firmware to upload, here or far away."""
+        """Boards that are neither emulated nor virtual, here or behind a URL."""
         return [(plugged, board) for plugged, board in self.boards if not board.emulated]
 
     @property
     def attached(self) -> list[tuple[Plugged, Board]]:
-        """Those on a port of this machine."""
+        """Boards on a port of this machine."""
         return [pair for pair in self.real if "://" not in (pair[0].port or "")]
 
     @property
@@ -261,7 +261,7 @@ def _board(fleet: Fleet, plugged: Plugged, board: Board, machine: Machine) -> Fi
 
 
 def judge_machine(fleet: Fleet, machine: Machine) -> list[Finding]:
-    """Every point of a rig; what only real boards need is needed if the rig file has some."""
+    """All checks of a rig; those for real boards are needed only if the rig file has some."""
     return [
         _serial_permission(fleet, machine),
         _udev_rules(fleet, machine),
@@ -311,7 +311,7 @@ def _read_rules() -> str | None:
 
 
 def find_packages(project: Project, envs: Sequence[str]) -> tuple[tuple[str, ...], bool]:
-    """PlatformIO packages that environments lack, and whether PlatformIO reaches its network."""
+    """Packages that PlatformIO environments lack, and whether its registry can be reached."""
     done = subprocess.run(
         [sys.executable, "-c", _PACKAGES_SCRIPT, *envs],
         cwd=project.root,
@@ -326,7 +326,7 @@ def find_packages(project: Project, envs: Sequence[str]) -> tuple[tuple[str, ...
 
 
 def find_tflm(given: Path | None, project: Project) -> str | None:
-    """The folder given, if TFLM lies in it; else where an earlier build put it."""
+    """Folder with TFLM's sources: the one given, else one of an earlier build; None if none."""
     libraries = project.state.glob("build/*/pio/libdeps/*/*")
     for folder in [given] if given else sorted(libraries):
         if any((root / _TFLM_MARK).is_file() for root in (folder, folder / "src")):
@@ -335,7 +335,7 @@ def find_tflm(given: Path | None, project: Project) -> str | None:
 
 
 def look(fleet: Fleet, project: Project, tflm: Path | None) -> Machine:
-    """See what `judge_machine` judges; changes nothing."""
+    """Collect what `judge_machine` needs to know; changes nothing."""
     absent, online = find_packages(project, fleet.envs)
     named = {board.port for board in fleet.file.boards if board.port}
     listing = list_serial_ports()
@@ -357,7 +357,7 @@ def look(fleet: Fleet, project: Project, tflm: Path | None) -> Machine:
 def examine_rig(
     path: Path | None, registry: Registry, project: Project, tflm: Path | None
 ) -> list[Finding]:
-    """Look at this machine and judge it; a rig file that cannot be read is a point of its own."""
+    """All checks of this machine as a rig; a rig file that cannot be read is one that failed."""
     broken: list[Finding] = []
     try:
         file = load_rig(path, registry)

@@ -1,4 +1,4 @@
-"""Firmware onto a board: touch, bootloader, upload by PlatformIO, and the board's port again."""
+"""Flashing a board: touch, wait for the bootloader, upload by PlatformIO, wait for the port."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from harness.project import Project
 
 RETRIES = 1
 SETTLE_S = 0.4
-"""Between the touch and the first look for the bootloader; SAM-BA bootloaders need it."""
+"""Wait between the touch and the first look for the bootloader; SAM-BA bootloaders need it."""
 
 _DOUBLE_TAP = (
     "Firmware that has crashed cannot be touched: double tap the board's reset button, which "
@@ -78,7 +78,7 @@ class Uploader(Protocol):
 def upload_command(
     board: Board, runtime: str, project: Project, port: str, config: Path
 ) -> list[str]:
-    """PlatformIO's command line to upload what lies in the build folder as it is."""
+    """PlatformIO's command line that uploads the firmware in the build folder, building nothing."""
     return [
         *(sys.executable, "-m", "platformio", "run"),
         *("-d", str(project.root)),
@@ -92,7 +92,7 @@ def upload_command(
 
 
 def upload_config(board: Board, runtime: str, serial_number: str | None) -> str:
-    """What an upload changes in the environment: it installs and compiles nothing.
+    """An .ini file that makes the environment install and compile nothing during an upload.
 
     The board's `upload_flags` are left out where its serial number is not known.
     """
@@ -108,7 +108,7 @@ def upload_config(board: Board, runtime: str, serial_number: str | None) -> str:
 
 
 class PlatformioUploader:
-    """Uploads by PlatformIO from a folder of its own, so that builds may go on meanwhile."""
+    """Uploads by PlatformIO from a temporary folder, so that builds may go on meanwhile."""
 
     def __init__(self, project: Project) -> None:
         self._project = project
@@ -158,8 +158,8 @@ def _upload_failed(board: Board, port: SerialPort, what: str, log: Path) -> Flas
 class Flasher:
     """Brings one firmware onto one board.
 
-    The caller holds the board's lock and the one of all uploads: while ports come and go, it must
-    be nobody else's doing.
+    The caller holds the board's lock and that of all uploads: ports that come and go meanwhile
+    must be this board's.
 
     Args:
         port: where the board is, or was last.
@@ -184,7 +184,7 @@ class Flasher:
         self._phases: list[Phase] = []
 
     def flash(self, *, between: Callable[[], None]) -> tuple[SerialPort, FlashReport]:
-        """Touch, upload, and wait for the firmware's port; once more if that fails.
+        """Touch, upload, and wait for the firmware's port; all of it once more if that fails.
 
         Args:
             between: called before the second try.
@@ -248,7 +248,7 @@ class Flasher:
     def _wait(
         self, phase: str, timeout_s: float, accept: Callable[[SerialPort], bool]
     ) -> SerialPort:
-        """The board's port when it is acceptable; remembered as its last one."""
+        """Waits until the board has an acceptable port, which is remembered as its last one."""
 
         def look(listing: Listing) -> SerialPort | None:
             found = again(self._last, listing)
@@ -271,7 +271,7 @@ class Flasher:
         raise self._failed(f"{what} within {timeout_s:g} s", phase, stayed or self._last)
 
     def _wait_gone(self, port: SerialPort) -> None:
-        """For a bootloader without a serial port, such as the RP2040's."""
+        """Waits until the board left its port, for a bootloader without one, as the RP2040's."""
         timeout_s = self._deadlines.bootloader_s
         gone = self._bench.wait_for(
             lambda listing: None if again(port, listing) else port, timeout_s

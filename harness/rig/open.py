@@ -70,7 +70,7 @@ class RigOptions:
 
     @property
     def patience(self) -> LinkOptions:
-        """The link's, with the rig file's deadline for a reply."""
+        """Time-outs and retries of the link, with the rig file's deadline for a reply."""
         if self.plugged is None:
             return self.link
         return replace(self.link, timeout_s=self.plugged.deadlines.reply_s)
@@ -99,7 +99,8 @@ def open_board(
         upload: PlatformIO's if None.
 
     Raises:
-        UnknownName: the board lacks the runtime. WrongUse: it is no virtual board, for faults.
+        UnknownName: the board lacks the runtime.
+        WrongUse: faults were asked of a board that is not the virtual one.
         ModelError, ToolMissing, BuildFailed: nothing was started.
         BoardBusy, BoardNotFound, StartFailed, FlashFailed: it could not be had.
         StaleFirmware, BoardError: it is not what was built, or does not answer.
@@ -170,7 +171,7 @@ def _build(board: Board, artifact: Artifact, project: Project, options: RigOptio
 def _attached(
     wanted: _Wanted, project: Project, bench: Bench, upload: Uploader | None
 ) -> AbstractContextManager[Ready]:
-    """The board plugged in, at a port that somebody named, or started for this session."""
+    """Finds or starts the board: plugged in, at a port that was named, an emulator, or virtual."""
     options, port = wanted.options, wanted.options.place or ""
     if wanted.board.attachment in ("serial", "url"):
         real = RealBoard(
@@ -264,7 +265,7 @@ def _flash_if_needed(real: RealBoard, wanted: _Wanted) -> Ready:
 
 @contextmanager
 def _advice(cure: str) -> Iterator[None]:
-    """Says what to do about other firmware."""
+    """Puts into a StaleFirmware error what to do about it."""
     try:
         yield
     except StaleFirmware as error:
@@ -273,7 +274,7 @@ def _advice(cure: str) -> Iterator[None]:
 
 
 def _if_current(real: RealBoard, wanted: _Wanted) -> Dut | None:
-    """A greeted board that runs the firmware expected; None where an upload may cure it."""
+    """The board greeted, if it runs the firmware expected; None where an upload may help."""
     if real.in_bootloader:
         return None
     with ExitStack() as stack:
@@ -293,7 +294,7 @@ def _if_current(real: RealBoard, wanted: _Wanted) -> Dut | None:
 
 
 def _runs(dut: Dut, expected: Expected) -> bool:
-    """Whether the last HELLO, though of a failed setup, was of the very build."""
+    """Whether the board's last HELLO named the build expected, even if its setup failed."""
     try:
         return dut.hello.build_id.hex() == expected.build_id
     except ProtocolError:
@@ -301,7 +302,7 @@ def _runs(dut: Dut, expected: Expected) -> bool:
 
 
 def _as_it_is(real: RealBoard, wanted: _Wanted, patience_s: float = 0.0) -> Ready:
-    """The board without an upload; its port may stay away for so long."""
+    """The board greeted without an upload; its port may be absent for `patience_s`."""
     if real.in_bootloader:
         raise StaleFirmware(
             where=real.where,

@@ -22,7 +22,7 @@ from harness.rig.recovery import AGAIN, ANSWERS, ASKED, Attempt, recover
 
 
 class OpenBoard:
-    """A board that answered HELLO with the very firmware and model asked for.
+    """A board that answered HELLO with the firmware and model asked for.
 
     `cold_ticks` is its first invoke since it was started, None if it ran before or if a measurement
     took it. `flash` is None where nothing was uploaded; `escalations` are the steps it took to make
@@ -53,11 +53,11 @@ class OpenBoard:
 
     @property
     def port(self) -> str:
-        """Where it was last."""
+        """Its port, or the last one if that is lost."""
         return self._ready.port
 
     def recover(self, error: HilError) -> tuple[Attempt, ...]:
-        """Bring the board back after an error of the link in mid-run.
+        """Recover the board after an error of the link, by the remedies alone.
 
         Raises:
             BoardSilent: nothing helped.
@@ -69,7 +69,7 @@ class OpenBoard:
         return steps
 
     def recover_in_run(self, error: HilError) -> tuple[Attempt, ...]:
-        """As `recover`, after an error in mid-run, whose cause may be over by now: a stall.
+        """As `recover`, but with HELLO first: the cause, such as a stall, may be over by now.
 
         Returns:
             What was done, ending with the step that helped.
@@ -87,12 +87,12 @@ class OpenBoard:
         return (step,)
 
     def take_cold(self) -> int | None:
-        """Ticks of the first invoke since the board was started, for the first who asks."""
+        """Ticks of the first invoke since the board was started; None when asked a second time."""
         cold_ticks, self.cold_ticks = self.cold_ticks, None
         return cold_ticks
 
     def reset(self) -> None:
-        """Reset the board and see that it is the same.
+        """Reset the board and check that it runs the same firmware.
 
         Raises:
             StaleFirmware: it came back with other firmware.
@@ -102,18 +102,19 @@ class OpenBoard:
 
     @cached_property
     def checks(self) -> Checks:
-        """What the board is compared on."""
+        """Inputs that the board is compared on, and their goldens."""
         return checks_for(self.artifact)
 
     def comparison(self) -> Comparison:
-        """Every check input on the board against the golden; asked again where it differs.
+        """Compares the board's outputs for all check inputs with the golden.
 
-        The board is asked the first time only, which takes it seconds for a slow model.
+        Only the first call runs them on the board, which takes seconds for a slow model. Where
+        outputs differ, they are run again, and on other interpreters, to say what is at fault.
         """
         return self.compared().result
 
     def compared(self) -> Compared:
-        """The comparison and what was compared; the board is asked the first time only."""
+        """The comparison and the outputs compared; only the first call runs them on the board."""
         return self._compared
 
     @cached_property

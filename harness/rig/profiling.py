@@ -1,4 +1,4 @@
-"""An open board observed operator by operator: its profile, and where it first goes wrong."""
+"""Profiling an open board operator by operator, and finding its first wrong operator."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def profile_board(
         sample: one input; the first check input if None.
 
     Raises:
-        BoardStatus: the board's firmware cannot be observed.
+        BoardStatus: the board's firmware cannot be profiled.
     """
     chosen = opened.checks.inputs[:1] if sample is None else sample
     raw = opened.dut.profile(chosen, n)
@@ -54,11 +54,11 @@ def profile_board(
 def append_profile(
     board: Board, artifact: Artifact, project: Project, options: RigOptions, *, run: str, csv: Path
 ) -> tuple[LayerRow, ...]:
-    """Open a board with firmware to be profiled, append its profile to `layers.csv`, return it.
+    """Open a board with profiling firmware, append its profile to `layers.csv`, return the rows.
 
     Args:
-        options: for the firmware that was measured.
-        run: the measurement that the profile explains.
+        options: of the run that was measured, without profiling.
+        run: id of the measured run that the profile belongs to.
         csv: latency.csv, which layers.csv is beside.
     """
     with open_board(board, artifact, project, replace(options, profile=True)) as opened:
@@ -70,10 +70,10 @@ def append_profile(
 def layer_rows(
     opened: OpenBoard, profile: Profile, *, run: str, now: datetime | None = None
 ) -> tuple[LayerRow, ...]:
-    """One row per step.
+    """Rows of layers.csv, one per step.
 
     Args:
-        run: what tells this run from others.
+        run: id of the run that the profile belongs to.
     """
     hello = opened.dut.hello
     time_utc = time_text(now or datetime.now(timezone.utc))
@@ -122,9 +122,9 @@ def first_difference(
 ) -> FirstDifference | None:
     """The first operator whose output on the board is not the golden's; None if all are.
 
-    In the model's order, step by step: errors can cancel out further down, so that no search may
-    skip any. Compared is by checksum, what differs is then read. The golden is TFLM on the host,
-    which keeps all tensors; LiteRT is asked for its opinion on that one tensor.
+    Every step is compared, in the model's order: an error can cancel out further down, so a
+    bisection could miss it. Checksums are compared, and only the output that differs is read. The
+    golden is TFLM on the host, which keeps all tensors; LiteRT is a second opinion on that tensor.
 
     Args:
         opened: with RigOptions(profile=True).
@@ -132,7 +132,7 @@ def first_difference(
         golden: the model that the board should have run, if that is not the one it was built with.
 
     Raises:
-        BoardStatus: the board's firmware cannot be observed.
+        BoardStatus: the board's firmware cannot be profiled.
         ToolMissing: the TFLM wheel is not installed: stored goldens have no inner tensors.
         ModelError: the golden has other operators than the board's model.
     """

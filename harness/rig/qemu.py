@@ -1,4 +1,4 @@
-"""QEMU as a board: its UART is a unix socket, its clock counts instructions."""
+"""QEMU as a board: its UART is a unix socket, and its clock counts instructions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.process import LastWords, end_group, start
 QEMU = "qemu-system-arm"
 START_S = 10.0
 ANSWER_S = 5.0
-"""For a QMP command; a stopped QEMU never answers."""
+"""Time limit of a QMP command; a stopped QEMU never answers."""
 _WAITING = "QEMU waiting for connection"
 
 
@@ -48,7 +48,7 @@ def qemu_command(emulator: Emulator, elf: Path, folder: Path, qemu: str) -> list
 
 
 def dies_with_parent(command: list[str]) -> list[str]:
-    """The command under `setpriv --pdeathsig`, where that exists (Linux).
+    """The command run by `setpriv --pdeathsig`, where that exists (Linux).
 
     The kernel then ends the emulator when the harness is killed, even by `kill -9`.
     """
@@ -141,7 +141,7 @@ class QemuProcess:
             shutil.rmtree(folder, ignore_errors=True)
 
     def last_words(self) -> str:
-        """Exit status, if it ended, and the end of what QEMU and the firmware's handlers said."""
+        """Exit status, if it ended, and the last output of QEMU and the firmware's handlers."""
         if self._process is None or self._said is None or self._folder is None:
             return "emulator not running"
         # The socket closes a moment before the process is gone.

@@ -1,4 +1,4 @@
-"""A board that answered HELLO with the firmware and model expected, and what that took."""
+"""A board that answered HELLO with the firmware and model expected: the check and the record."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from harness.rig.recovery import Attempt, Remedy, recover
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What HELLO must show."""
+    """The model, build and runtime that HELLO must name."""
 
     model_sha256: str
     build_id: str
     runtime: str
 
     def check(self, hello: Hello, where: Where) -> None:
-        """Raise StaleFirmware unless HELLO shows it."""
+        """Raise StaleFirmware if HELLO names another model, build or runtime."""
         check_identity(
             hello,
             where=where,
@@ -33,9 +33,11 @@ class Expected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """A board that said the HELLO expected, and what it took to get there.
+    """A board whose HELLO was the one expected.
 
-    `remedies` may bring it back when it breaks. `fresh` says that it was started for this session.
+    `flash` reports an upload, if there was one; `escalations` are the attempts that it took to make
+    a silent board answer. `remedies` may bring it back when it falls silent later. `fresh` says
+    that it was started for this session.
     """
 
     dut: Dut
@@ -47,7 +49,7 @@ class Ready:
 
     @property
     def port(self) -> str:
-        """Where it was last."""
+        """Its port, or the last one if that is lost."""
         return self.dut.link.where.port or ""
 
 
@@ -59,7 +61,7 @@ def greet(
     patience: LinkOptions | None = None,
     silent: tuple[type[HilError], ...] = (LinkTimeout, ProtocolError),
 ) -> Ready:
-    """Greet a board, bring it back if it is silent, and see that it is the one expected."""
+    """Send HELLO, try the remedies if the board is silent, and check what it runs."""
     steps: tuple[Attempt, ...] = ()
     with attach_link_log(dut.link):
         try:

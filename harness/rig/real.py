@@ -1,4 +1,4 @@
-"""Where a real board is plugged in: found, opened, flashed and power-cycled there."""
+"""A real board: found among the ports, opened, flashed, reset and power-cycled."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from harness.terminal import say
 
 
 class RealBoard:
-    """Where a real board is plugged in: by what it is found, and what can be done to it there.
+    """A real board as it is plugged in: how it is found, and what can be done to it.
 
     Args:
         port: overrides what the rig file says.
@@ -61,11 +61,11 @@ class RealBoard:
         self._port: SerialPort | None = None
         self._stream: SerialStream | None = None
         self.steps: tuple[Attempt, ...] = ()
-        """What it took to find it."""
+        """What was done to find it, where a power cycle was needed."""
 
     @property
     def port(self) -> SerialPort:
-        """Where it was last; searched for at first.
+        """Its last port; the first call searches for it.
 
         Raises:
             BoardNotFound: no port, or several.
@@ -76,12 +76,12 @@ class RealBoard:
 
     @property
     def far(self) -> bool:
-        """Whether it is behind a URL."""
+        """Whether it is reached through a URL, where nothing can be uploaded."""
         return "://" in self.port.path
 
     @property
     def in_bootloader(self) -> bool:
-        """Whether it showed its bootloader when it was last seen."""
+        """Whether its last port was that of its bootloader."""
         return in_bootloader(self.board, self.port)
 
     @property
@@ -90,7 +90,7 @@ class RealBoard:
         return replace(self._where, port=self.port.path)
 
     def open(self, patience_s: float = 0.0) -> SerialStream:
-        """Open its port, wherever that is by now.
+        """Open its port, also if that has another name by now.
 
         Args:
             patience_s: how long the port may stay away or be refused.
@@ -116,7 +116,7 @@ class RealBoard:
             self._bench.sleep(POLL_S)
 
     def connect(self, options: LinkOptions, patience_s: float = 0.0) -> Dut:
-        """A link to the board, not yet greeted, which finds its port again when it is lost."""
+        """A link to the board, before HELLO; it finds the port again when that is lost."""
 
         def find_again() -> SerialStream:
             found = self.open(self.plugged.deadlines.port_s)
@@ -129,7 +129,7 @@ class RealBoard:
 
     @property
     def remedies(self) -> tuple[Remedy, ...]:
-        """What may bring it back when it is silent, mildest first."""
+        """What may make it answer when it is silent, mildest first."""
         found = [
             Remedy(name="open the port again", act=reopen),
             Remedy(name="RESET request", act=request_reset),
@@ -142,7 +142,7 @@ class RealBoard:
         return tuple(found)
 
     def power_cycle(self) -> None:
-        """Run the rig file's command.
+        """Run the rig file's power-cycle command.
 
         Raises:
             RigError: there is none, it failed, or took longer than its deadline.
@@ -168,7 +168,7 @@ class RealBoard:
                 )
 
     def flash(self, firmware: Firmware) -> FlashReport:
-        """Bring a firmware onto the board, alone on this machine.
+        """Upload a firmware to the board, while nobody else on this machine uploads.
 
         Raises:
             FlashFailed: both tries failed, or the board is behind a URL.
@@ -226,7 +226,7 @@ class RealBoard:
                 return found
             except BoardNotFound as error:
                 if error.several or self._bench.clock() >= deadline:
-                    error.hint = f"Its power was cycled, in vain.\n{error.hint}"
+                    error.hint = f"A power cycle did not help.\n{error.hint}"
                     raise
             self._bench.sleep(POLL_S)
 

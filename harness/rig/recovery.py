@@ -1,4 +1,4 @@
-"""A silent board brought back: milder remedies first, each step and what it brought recorded."""
+"""Recovery of a silent board: remedies from mild to harsh, and a record of each attempt."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SILENT = (LinkTimeout, PortLost, ProtocolError)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One thing that was done to a silent board, and what it brought."""
+    """One thing that was done to a silent board, and its result."""
 
     action: str
     result: str
@@ -44,10 +44,10 @@ class Remedy:
 
 
 def recover(dut: Dut, error: HilError, remedies: Sequence[Remedy]) -> tuple[Attempt, ...]:
-    """Bring back a board that did not answer: each remedy in turn, until it says HELLO.
+    """Recover a board that did not answer: each remedy in turn, until it answers HELLO.
 
     Args:
-        error: what it was last seen with, after resync and HELLO.
+        error: what resync and HELLO failed with.
 
     Returns:
         What was done, ending with the step that helped.
@@ -75,11 +75,11 @@ def recover(dut: Dut, error: HilError, remedies: Sequence[Remedy]) -> tuple[Atte
 
 
 def reopen(link: Link) -> None:
-    """Remedy: let go of the port and open it again."""
+    """Remedy: close the port and open it again."""
     link.reopen()
 
 
 def request_reset(link: Link) -> None:
-    """Remedy: the RESET request, for a board that is still in a session."""
+    """Remedy: the RESET request, for a board that still answers within its session."""
     link.resync()
     link.request(Op.RESET, options=_ONCE)

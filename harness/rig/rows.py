@@ -1,4 +1,4 @@
-"""What a measured board leaves in the CSV files: sessions in, rows out."""
+"""Rows of the CSV files, made from the sessions of a measured board."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ MOST_ELEMENTS = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Session:
-    """One start of a board, measured; or the `error` that it was lost by.
+    """One start of a board, measured; or the `error` that ended it.
 
-    `began` says how: `start` of the board, `reset`, or `running` where neither happened before.
+    `began` says how it began: `start` of the board, `reset`, or `running` if neither came before.
     """
 
     number: int
@@ -53,7 +53,7 @@ class Session:
 
 
 def blank_row(opened: OpenBoard, *, run: str, commit: str | None, now: datetime) -> LatencyRow:
-    """A row with all that is known without a measurement."""
+    """A row with everything that is known of the board without a measurement."""
     hello, compared, firmware = opened.dut.hello, opened.comparison(), opened.firmware
     classes = compared.classes
     row = LatencyRow(
@@ -188,8 +188,8 @@ def run_row(
 ) -> LatencyRow:
     """The row of a whole run: statistics over the samples of all its sessions.
 
-    `session_p50_us` is the median of the sessions' medians, which is what baselines compare. The
-    clock is that of the session in which it is known best.
+    `session_p50_us` is the median of the sessions' medians, which baselines compare. The clock
+    rate is that of the session that measured it most precisely.
 
     Args:
         session_rows: of the same sessions.
@@ -230,7 +230,7 @@ def run_row(
 
 
 def sample_rows(opened: OpenBoard, session: Session, run: str) -> list[SampleRow]:
-    """Every timed invoke of a session."""
+    """Rows of samples.csv: one for every timed invoke of a session."""
     measured = session.measured
     if measured is None:
         return []
@@ -255,7 +255,7 @@ def sample_rows(opened: OpenBoard, session: Session, run: str) -> list[SampleRow
 
 
 def memory_rows(opened: OpenBoard, blank: LatencyRow, run: str) -> list[MemoryRow]:
-    """What each owner takes in each section of the firmware; none where there is no firmware."""
+    """Rows of memory.csv: bytes by owner and section; none where there is no firmware."""
     if opened.firmware is None:
         return []
     return [
@@ -274,7 +274,7 @@ def memory_rows(opened: OpenBoard, blank: LatencyRow, run: str) -> list[MemoryRo
 
 
 def output_rows(opened: OpenBoard, run: str) -> list[OutputRow]:
-    """The board's outputs beside golden, float and truth; none for a model that makes pictures."""
+    """Rows of outputs.csv: board, golden, float and truth; none for outputs that are pictures."""
     checks, spec, artifact = opened.checks, opened.dut.output, opened.artifact
     if spec.elements > MOST_ELEMENTS:
         return []

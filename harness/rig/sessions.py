@@ -1,8 +1,7 @@
-"""A board measured in sessions, and every session's rows appended as soon as it is over.
+"""Measuring a board in sessions; each session's rows are appended as soon as it is over.
 
-A session is one start of the board: reset, cold invoke, warm-up, samples. What differs between
-sessions (code and data in other places of caches, a clock that settles) is what repeats within one
-do not show.
+A session is one start of the board: reset, cold invoke, warm-up, samples. Some things differ only
+between sessions (cache alignment, a clock that settles): repeating within one does not show them.
 """
 
 from __future__ import annotations
@@ -38,15 +37,15 @@ from harness.rig.rows import (
 )
 
 STAMPS = 5
-"""Readings of the board's clock at either end of a session: the quickest ones count most."""
+"""Readings of the board's clock at each end of a session; the quickest ones count most."""
 
 CLOCK_SPAN_S = 10.0
-"""How long a clock is looked at, at most, after the last of several sessions."""
+"""The longest time to measure the clock after the last of several sessions."""
 
 CLOCK_PAUSE_S = 0.5
 
 Judging = Callable[[LatencyRow, Sequence[LatencyRow]], LatencyRow]
-"""Completes the row of a run, given with those of its sessions."""
+"""Compares the row of a run, given with those of its sessions, with a baseline; completes it."""
 
 
 def new_run() -> str:
@@ -73,10 +72,10 @@ class Plan:
 
 
 def judged_by(baselines: Baselines, *, track: bool) -> Judging:
-    """The judge of a Plan: completes a run's row with what it is against its baseline.
+    """The `judge` of a Plan: compares a run with its baseline and completes its row.
 
     Args:
-        track: a model's baseline is that of its name, retrained or not, and not of its bytes.
+        track: find the baseline by the model's name, retrained or not, instead of its bytes.
     """
 
     def judge(row: LatencyRow, sessions: Sequence[LatencyRow]) -> LatencyRow:
@@ -96,7 +95,7 @@ def judged_by(baselines: Baselines, *, track: bool) -> Judging:
 
 
 def refuse_slower(row: LatencyRow) -> None:
-    """Raise SlowerThanBaseline for a run that was judged so."""
+    """Raise SlowerThanBaseline if the run was judged slower."""
     if row.baseline_verdict == LatencyVerdict.SLOWER.value and row.baseline_ratio is not None:
         raise SlowerThanBaseline(
             where=Where(board=row.board, port=row.port, model=row.model),
@@ -114,11 +113,11 @@ def measure_session(
     """Reset the board unless it was just started, and measure it.
 
     Args:
-        last: no session follows: where there are several, the clock is looked at long enough.
+        last: no session follows. Of several sessions the last also measures the clock for longer.
 
     Raises:
         StaleFirmware: it came back with other firmware.
-        BoardError: it does not answer. A reboot is no error here but a lost session.
+        BoardError: it does not answer. A reboot is not raised: the session's `error` names it.
     """
     began, cold_ticks = "running", None
     session = opened.session if number == 1 else new_run()
@@ -159,7 +158,7 @@ def _stamps(dut: Dut) -> list[ClockStamp]:
 def _look_longer(
     dut: Dut, stamps: list[ClockStamp], tolerance_ppm: float, sleep: Callable[[float], None]
 ) -> None:
-    """Read the clock until its rate is known to a half of what is tolerated, or for 10 s."""
+    """Read the clock until its rate is known to half the tolerance, or time is up."""
     for _ in range(int(CLOCK_SPAN_S / CLOCK_PAUSE_S)):
         rate = clock_rate(stamps)
         if rate is not None and (not rate.steady or rate.error_ppm <= tolerance_ppm / 2):
@@ -177,10 +176,10 @@ class Recorded:
 
 
 def measure_board(opened: OpenBoard, plan: Plan, sample: NDArray[Any] | None = None) -> Recorded:
-    """Measure a board in sessions; append each to the CSV files at once, at last the whole run.
+    """Measure a board in sessions; append each to the CSV files at once, then the whole run.
 
     A session in which the board rebooted is appended with its error and without statistics; the
-    others count.
+    run is made of the others.
 
     Args:
         sample: one input; the first check input if None.

@@ -43,13 +43,13 @@ _MAX_PORT = 4096
 
 
 def virtual_build_id(model_sha256: str) -> str:
-    """Build id, 16 bytes in hex: its "firmware" is this package, TFLM's wheel and the model."""
+    """Build id, 16 bytes in hex, of what stands for firmware: this package, TFLM and the model."""
     parts = (__version__, str(tflm_version()), model_sha256)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def virtual_hello(artifact: Artifact, faults: Faults, *, timer_read_ticks: int) -> Hello:
-    """What the virtual board says of itself. It has no arena of its own: 0 of 0 bytes."""
+    """HELLO of the virtual board. It has no arena of its own: 0 of 0 bytes."""
     sha256 = hashlib.sha256(b"another model").hexdigest() if faults.wrong_model else artifact.sha256
     hello = Hello(
         capabilities=Capability.TENSORS | Capability.RESET,
@@ -76,7 +76,7 @@ def virtual_hello(artifact: Artifact, faults: Faults, *, timer_read_ticks: int) 
 
 
 class TflmModel:
-    """TFLM behind the virtual board's invoke and counter, with the faults that concern it."""
+    """Runs the model in TFLM and counts ticks, with the faults `wrong_output` and `slow`."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class TflmModel:
         return int(self._clock_ns() * self._faults.slow)
 
     def read_cost(self) -> int:
-        """Least ticks between two reads of the counter."""
+        """The fewest ticks between two reads of the counter."""
         pairs = ((self.ticks(), self.ticks()) for _ in range(100))
         return min(second - first for first, second in pairs)
 
@@ -142,8 +142,8 @@ def serve(artifact: Artifact, faults: Faults, *, stop_fd: int | None = None) -> 
     """Open a pty, print its path, and serve the virtual board on it.
 
     Args:
-        stop_fd: ends it by closing, as the standard input of a child does when its parent is gone.
-            None: only a signal ends it.
+        stop_fd: serving ends when this descriptor closes, as the standard input of a child does
+            when its parent is gone. None: only a signal ends it.
     """
     model = TflmModel(artifact, faults)
     hello = virtual_hello(artifact, faults, timer_read_ticks=model.read_cost())
