@@ -30,7 +30,6 @@ class Against:
     judgement: Judgement
     baseline_run: str | None = None
     baseline_commit: str | None = None
-    baseline_time_utc: str | None = None
 
     @property
     def refused(self) -> bool:
@@ -139,7 +138,6 @@ def against(base: Run, run: Run) -> Against:
         judgement=judge(base.figures, run.figures),
         baseline_run=base.id,
         baseline_commit=base.row.git_commit,
-        baseline_time_utc=base.row.time_utc,
     )
 
 
