@@ -50,13 +50,17 @@ def run(pytester, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("HIL_LOCK_DIR", str(pytester.path / "locks"))
     monkeypatch.delenv("CI", raising=False)
+    # Other plugins of this environment, such as Hypothesis, take half of the time of a short run.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
     # For boards that hang: waiting for them longer shows nothing more.
     (pytester.path / "impatient.toml").write_text(IMPATIENT)
 
     def go(*options, tests=SMALL):
         pytester.makepyfile(test_it=tests)
-        return pytester.runpytest_subprocess("-p", "harness.plugin", *options)
+        workers = any(str(option).startswith(("-n", "--dist")) for option in options)
+        plugins = ("-p", "harness.plugin", *(("-p", "xdist") if workers else ()))
+        return pytester.runpytest_subprocess(*plugins, *options)
 
     go.path = pytester.path
     return go
