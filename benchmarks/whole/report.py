@@ -37,8 +37,7 @@ def module(*names):
     raise ImportError(names)
 
 page, project = module("report.page", "page"), module("project")
-evidence, registry = module("report.evidence", "evidence"), module("board.registry", "board")
-reading = module("measure.frames", "evidence")
+registry, reading = module("board.registry", "board"), module("measure.frames", "evidence")
 spent = {}
 
 def timed(where, name, stage):
@@ -51,11 +50,11 @@ def timed(where, name, stage):
             spent[stage] = spent.get(stage, 0.0) + time.perf_counter() - begin
     setattr(where, name, outer)
 
-if reading is evidence:
-    timed(evidence, "read", "reading")
-else:
+if hasattr(reading, "Tables"):
     timed(reading.Tables, "add_source", "reading")
     timed(reading.Tables, "frame", "reading")
+else:
+    timed(reading, "read", "reading")
 timed(page, "gather", "gathering")
 timed(page, "compose", "figures")
 timed(page, "render", "rendering")
@@ -108,8 +107,10 @@ def make_nights(folder: Path, options: argparse.Namespace) -> None:
 
 def report(python: str, checkout: Path, source: Path) -> dict[str, float]:
     """Seconds of each stage of a report that a checkout writes, in a fresh process."""
+    child = source / "child.py"
+    child.write_text(CHILD)
     done = subprocess.run(
-        [python, "-c", CHILD, str(source), str(source / "report.html")],
+        [python, str(child), str(source), str(source / "report.html")],
         cwd=checkout,
         env={**os.environ, "PYTHONPATH": str(checkout)},
         check=True,

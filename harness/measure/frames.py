@@ -88,14 +88,14 @@ class _Column:
             raise ValueError("is empty")
         return self.parse(content)
 
-    def values(self, contents: Any) -> tuple[Any, dict[int, str]]:
+    def values(self, cells: Any) -> tuple[Any, dict[int, str]]:
         """Values of cells, and by their places what is wrong with some.
 
-        Each different content is parsed once: columns are long and say few different things.
+        Each different text is parsed once: columns are long and say few different things.
         """
         import pandas as pd
 
-        codes, different = pd.factorize(contents)
+        codes, different = pd.factorize(cells)
         parsed: list[Any] = []
         wrong: dict[int, str] = {}
         for code, content in enumerate(different):
@@ -104,7 +104,8 @@ class _Column:
             except ValueError as error:
                 parsed.append(None)
                 wrong[code] = shortened(str(error), _SHOWN_LETTERS)
-        faults = {int(at): wrong[codes[at]] for at in np.flatnonzero(np.isin(codes, list(wrong)))}
+        at = np.flatnonzero(np.isin(codes, list(wrong))) if wrong else ()
+        faults = {int(place): wrong[codes[place]] for place in at}
         if self.dtype == "float64":
             return np.array(parsed, dtype=np.float64).take(codes), faults
         return pd.array(parsed, dtype=self.dtype).take(codes), faults
@@ -131,38 +132,39 @@ def frame_of(files: Sequence[Lines], kind: Kind) -> tuple[DataFrame, list[str]]:
 
     layout = _layout(kind)
     headers = dict.fromkeys(file.header for file in files) or {tuple(layout): None}
-    text = pd.concat([_text(files, header, layout) for header in headers])
-    values: dict[str, Any] = {}
-    faults: dict[tuple[int, int], str] = {}
-    for name, column in layout.items():
-        values[name], wrong = column.values(text[name].to_numpy())
-        for at, error in wrong.items():
-            faults.setdefault(text.index[at], f"({name}: {error})")
+    parts = [_part(files, header, layout) for header in headers]
     bad = [dict(file.bad) for file in files]
-    for (place, number), what in faults.items():
-        bad[place][number] = what
+    for _, faults in parts:
+        for (place, number), what in faults.items():
+            bad[place][number] = what
     pairs = zip(files, bad, strict=True)
     notes = [note for file, lines in pairs for note in _notes(file, layout, lines)]
-    return pd.DataFrame(values, index=text.index).drop(index=list(faults)), notes
+    return pd.concat([rows for rows, _ in parts]), notes
 
 
-def _text(files: Sequence[Lines], header: tuple[str, ...], layout: dict[str, _Column]) -> DataFrame:
-    """Cells of the files that have this header, as text; columns that it lacks hold the default."""
+def _part(
+    files: Sequence[Lines], header: tuple[str, ...], layout: dict[str, _Column]
+) -> tuple[DataFrame, dict[tuple[int, int], str]]:
+    """Rows of the files that have this header, and by the index what is wrong with the others."""
     import pandas as pd
 
     held = {place: file.whole for place, file in enumerate(files) if file.header == header}
     lines = [",".join(map(str, range(len(header))))]
     lines += (line for whole in held.values() for line in whole.values())
     cells = pd.read_csv(io.StringIO("\n".join(lines)), dtype=object, na_filter=False)
-    places = {name: str(place) for place, name in enumerate(header)}
-    columns = {
-        name: cells[places[name]] if name in places else column.default
-        for name, column in layout.items()
-    }
-    file = np.repeat(list(held), [len(whole) for whole in held.values()])
-    line = np.fromiter((number for whole in held.values() for number in whole), dtype=int)
-    table = pd.DataFrame(columns, index=cells.index, dtype=object)
-    return table.set_axis(pd.MultiIndex.from_arrays([file, line]))
+    place_of = np.repeat(list(held), [len(whole) for whole in held.values()])
+    number_of = np.fromiter((number for whole in held.values() for number in whole), dtype=int)
+    index = pd.MultiIndex.from_arrays([place_of, number_of])
+    columns = {name: str(at) for at, name in enumerate(header)}
+    values: dict[str, Any] = {}
+    faults: dict[tuple[int, int], str] = {}
+    for name, column in layout.items():
+        text = cells[columns[name]] if name in columns else np.full(len(cells), column.default)
+        values[name], wrong = column.values(np.asarray(text, dtype=object))
+        for at, error in wrong.items():
+            faults.setdefault(index[at], f"({name}: {error})")
+    frame = pd.DataFrame(values, index=index, copy=False)
+    return frame.drop(index=list(faults)) if faults else frame, faults
 
 
 def _notes(file: Lines, layout: dict[str, _Column], bad: dict[int, str]) -> list[str]:
