@@ -93,14 +93,16 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 
     SIGTERM, and SIGKILL after GRACE_S, or at once if this wait is interrupted.
     """
+    gone = False
     try:
         _signal_group(process, signal.SIGTERM)
         # A stopped process heeds it once it goes on.
         _signal_group(process, signal.SIGCONT)
-        _wait_for_group(process)
+        gone = _wait_for_group(process)
     finally:
-        _signal_group(process, signal.SIGKILL)
-        _wait_for_group(process)
+        if not gone:
+            _signal_group(process, signal.SIGKILL)
+            _wait_for_group(process)
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
@@ -109,12 +111,14 @@ def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
         os.killpg(process.pid, number)
 
 
-def _wait_for_group(process: subprocess.Popen[bytes]) -> None:
+def _wait_for_group(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it is gone after GRACE_S at most."""
     deadline = time.monotonic() + GRACE_S
     while process.poll() is None or _group_runs(process.pid):
         if time.monotonic() > deadline:
-            return
+            return False
         time.sleep(0.01)
+    return True
 
 
 def _group_runs(group: int) -> bool:
