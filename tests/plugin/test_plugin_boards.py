@@ -193,7 +193,9 @@ def test_it(dut, latency):
 
 
 @pytest.mark.parametrize(
-    ("on", "processes"), [("qemu-m4", ()), ("virtual,one", ("-n", "2"))], ids=["alone", "workers"]
+    ("on", "processes"),
+    [("qemu-m4", ()), ("virtual,one", ("-p", "xdist", "-n", "2"))],
+    ids=["alone", "workers"],
 )
 def test_sigterm_closes_every_board_in_order(several, processes, on):
     tidy = """
