@@ -20,8 +20,7 @@ TFLM ?=
 RUNTIME ?= $(if $(TFLM),tflm)
 FROM := $(if $(TFLM),--tflm '$(TFLM)')
 FLASHED := $(firstword $(filter-out virtual,$(BOARD)))
-# One more than there are cores: tests wait for boards that hang, and for each other.
-WORKERS := $(shell expr $$(nproc) + 1)
+WORKERS := $(shell nproc)
 INTERPRETER := tensorflow/lite/micro/micro_interpreter.h
 
 .PHONY: bench test check lint fuzz setup packages tflm clean help

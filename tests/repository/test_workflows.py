@@ -302,7 +302,8 @@ def cancelled(checkout: Path, environment: dict[str, str], heard_interrupts: Non
         time.sleep(1)  # by then the board was greeted and its test runs
         started = children_of(shell.pid)
         shell.send_signal(number)
-        status = shell.wait(timeout=7)
+        # GitHub kills it 10 s after the first signal.
+        status = shell.wait(timeout=10)
         # The virtual board ends when it sees its parent gone.
         deadline = time.monotonic() + 3
         while (left := {pid for pid in started if alive(pid)}) and time.monotonic() < deadline:
