@@ -263,7 +263,7 @@ MEASURED = "def test_latency(latency): latency(n=20)\n"
 def test_nights_are_kept_and_shown_together_where_a_history_is_named(
     checkout: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    (checkout / "tests" / "board" / "test_on_board.py").write_text(MEASURED)
+    (checkout / "harness" / "suite" / "test_on_board.py").write_text(MEASURED)
     history = tmp_path / "history"
     job = {**environment, "BOARD": "left", "MODEL": "sine", "HIL_HISTORY": str(history)}
     reports = checkout / "reports" / "left"
@@ -290,7 +290,7 @@ def test_slow(dut):
 @pytest.fixture
 def cancelled(checkout: Path, environment: dict[str, str], heard_interrupts: None) -> Any:
     """Start the step `Test` on a test without end, and signal its shell as GitHub does."""
-    (checkout / "tests" / "board" / "test_on_board.py").write_text(SLOW)
+    (checkout / "harness" / "suite" / "test_on_board.py").write_text(SLOW)
 
     def cancel(number: signal.Signals) -> tuple[int, set[int]]:
         job = {**environment, "BOARD": "left", "MODEL": "sine"}
