@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from harness.firmware.build import Builder, Firmware
 from harness.link.dut import Dut
 from harness.link.faults import parse_faults
 from harness.link.link import Link, LinkOptions, attach_link_log
-from harness.link.streams import SerialStream, open_serial
+from harness.link.streams import ByteStream, SerialStream, open_serial
 from harness.model.artifact import Artifact
 from harness.progress import Progress, no_progress
 from harness.project import Project, find_project
@@ -199,10 +199,8 @@ def _emulated(wanted: _Wanted) -> Iterator[Ready]:
     where = replace(wanted.where, port=f"qemu:{emulator.machine}")
     with QemuProcess(emulator, firmware.elf, where=where) as process:
         reset = Remedy(name="system_reset of QEMU", act=lambda link: process.power_cycle())
-        patience = wanted.options.patience
-        link = Link(process.stream, where=where, options=patience, reopen=process.reopen)
-        with closing(link):
-            yield replace(greet(Dut(link), wanted.expected, (reset,)), fresh=True)
+        with _greeted(process.stream, process.reopen, wanted, where, reset) as ready:
+            yield replace(ready, fresh=True)
 
 
 @contextmanager
@@ -211,10 +209,8 @@ def _virtual(port: str, wanted: _Wanted) -> Iterator[Ready]:
     faults = parse_faults(port.removeprefix(VIRTUAL_SCHEME))
     where = replace(wanted.where, port=port or VIRTUAL_SCHEME)
     with VirtualProcess(wanted.artifact, faults, where=where) as process:
-        patience = wanted.options.patience
-        link = Link(process.stream, where=where, options=patience, reopen=process.reopen)
-        with closing(link):
-            yield replace(greet(Dut(link), wanted.expected, ()), fresh=True)
+        with _greeted(process.stream, process.reopen, wanted, where) as ready:
+            yield replace(ready, fresh=True)
 
 
 @contextmanager
@@ -225,9 +221,22 @@ def _at_port(port: str, wanted: _Wanted) -> Iterator[Ready]:
     def open_port() -> SerialStream:
         return open_serial(port, where=where)
 
-    link = Link(open_port(), where=where, options=wanted.options.patience, reopen=open_port)
+    with _greeted(open_port(), open_port, wanted, where) as ready:
+        yield ready
+
+
+@contextmanager
+def _greeted(
+    stream: ByteStream,
+    reopen: Callable[[], ByteStream],
+    wanted: _Wanted,
+    where: Where,
+    *remedies: Remedy,
+) -> Iterator[Ready]:
+    """A board on an open stream, greeted; the link is closed when the block ends."""
+    link = Link(stream, where=where, options=wanted.options.patience, reopen=reopen)
     with closing(link):
-        yield greet(Dut(link), wanted.expected, ())
+        yield greet(Dut(link), wanted.expected, remedies)
 
 
 @contextmanager
