@@ -1,9 +1,13 @@
 """Fixtures of several test files."""
 
+import os
 import signal
 
 import pytest
 from fakes.pytests import ROOT, SMALL
+
+# NumPy's threads would spin in each of the hundreds of programs that tests start.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 STARTERS = {
     *("subprocess", "multiprocessing", "run_on_terminal", "browser", "compile_command"),

@@ -12,10 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-from elftools.elf.constants import SH_FLAGS
-from elftools.elf.elffile import ELFFile
+from typing import Any, BinaryIO
 
 from harness.files import write_atomic
 from harness.firmware import memory, owners
@@ -29,6 +26,7 @@ from harness.firmware.memory import (
     summed,
 )
 
+_WRITE, _ALLOC, _EXECUTED = 1, 2, 4
 _LOCAL = 0
 _OBJECT, _FUNCTION, _FILE = 1, 2, 4
 _RESERVED_INDEX = 0xFF00
@@ -41,6 +39,12 @@ _HEAP_ENDS = {"__HeapLimit", "__heap_end"}
 _RAM_ENDS = {"__StackTop", "__stack", "_estack"}
 
 
+def _read(file: BinaryIO) -> Any:
+    from elftools.elf.elffile import ELFFile  # 0.04 s: only where one is read
+
+    return ELFFile(file)
+
+
 def elf_sections(elf: Path) -> tuple[Section, ...]:
     """Sections of an ELF file that take memory, in file order.
 
@@ -49,7 +53,7 @@ def elf_sections(elf: Path) -> tuple[Section, ...]:
     sections that only reserve the rest of RAM for the heap.
     """
     with elf.open("rb") as file:
-        return _sections(ELFFile(file))
+        return _sections(_read(file))
 
 
 def memory_parts(elf: Path) -> tuple[Part, ...]:
@@ -78,14 +82,14 @@ def memory_by_owner(elf: Path) -> MemoryByOwner:
 def has_symbols(elf: Path) -> bool:
     """Whether an ELF file has a symbol table; a stripped one has none."""
     with elf.open("rb") as file:
-        table: Any = ELFFile(file).get_section_by_name(".symtab")
+        table: Any = _read(file).get_section_by_name(".symtab")
         return table is not None and table.num_symbols() > 1
 
 
 def read_parts(elf: Path) -> tuple[Part, ...]:
     """As `memory_parts`, but always from the ELF itself."""
     with elf.open("rb") as file:
-        binary = ELFFile(file)
+        binary = _read(file)
         sections = _sections(binary)
         symbols, literals = _symbols(binary)
         return footprint(sections, symbols, _pointers(binary, sections, literals))
@@ -111,7 +115,7 @@ def _sections(binary: Any) -> tuple[Section, ...]:
             address=section["sh_addr"],
             size_bytes=section["sh_size"],
             in_flash=section["sh_type"] != "SHT_NOBITS",
-            in_ram=bool(section["sh_flags"] & SH_FLAGS.SHF_WRITE)
+            in_ram=bool(section["sh_flags"] & _WRITE)
             or any(section["sh_addr"] in addresses for addresses in copied),
         )
         for section in _allocated(binary)
@@ -142,7 +146,7 @@ def _only_reserves(section: Any, marks: Mapping[str, int]) -> bool:
 
 def _allocated(binary: Any) -> Iterator[Any]:
     for section in binary.iter_sections():
-        if section["sh_flags"] & SH_FLAGS.SHF_ALLOC and section["sh_size"]:
+        if section["sh_flags"] & _ALLOC and section["sh_size"]:
             yield section
 
 
@@ -212,7 +216,7 @@ def _pointers(
         words = np.frombuffer(raw[: len(raw) // 4 * 4], dtype="<u4")
         places = start + 4 * np.arange(len(words), dtype=np.int64)
         chosen = (words >= lowest) & (words < highest)
-        if section["sh_flags"] & SH_FLAGS.SHF_EXECINSTR:
+        if section["sh_flags"] & _EXECUTED:
             chosen &= literal[np.searchsorted(edges, places, side="right")]
         for place, word in zip(places[chosen], words[chosen], strict=True):
             yield Pointer(address=int(place), target=int(word))
