@@ -6,6 +6,12 @@ import signal
 import pytest
 from fakes.pytests import ROOT, SMALL
 
+from harness.errors import Where
+from harness.link.faults import Faults
+from harness.model.resolve import resolve_model
+from harness.project import find_project
+from harness.rig.virtual import VirtualProcess
+
 # NumPy's threads would spin in each of the hundreds of programs that tests start.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -16,7 +22,7 @@ STARTERS = {
 """Names in a test file that start other programs."""
 IMPATIENT = "[boards.virtual]\ndeadlines = { reply_s = 0.5 }\n"
 """A rig file."""
-STARTING_FIXTURES = {"pytester", "run", "board", "dut"}
+STARTING_FIXTURES = {"pytester", "run", "board", "dut", "served"}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -46,6 +52,15 @@ def deaf():
     yield numbers
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def served():
+    """Port of a virtual board that runs already, and so exists once as a real board does."""
+    sine = resolve_model("sine", find_project().artifacts)
+    with VirtualProcess(sine, Faults(), where=Where(board="virtual")) as process:
+        process.stream.close()
+        yield process.port
 
 
 @pytest.fixture

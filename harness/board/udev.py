@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from harness.board.registry import Registry
@@ -14,6 +17,9 @@ INSTALL_RULES = (
     "sudo udevadm control --reload && sudo udevadm trigger"
 )
 SERIAL_GROUP = "dialout"
+_BRLTTY = "*-brltty*.rules"
+_RULES_FOLDERS = tuple(Path(root, "udev/rules.d") for root in ("/etc", "/run", "/usr/lib", "/lib"))
+"""A file in an earlier folder replaces those of the same name in later ones."""
 
 _HEAD = f"""\
 # Written by `hil udev`. Install: {INSTALL_RULES}
@@ -53,3 +59,19 @@ def udev_rules(registry: Registry) -> str:
             users.setdefault(usb_id, []).append(f"{board.id} (bootloader)")
     rules = (f"# {', '.join(names)}\n{_rule(usb_id)}" for usb_id, names in users.items())
     return "\n".join([_HEAD, *rules, _HUBS])
+
+
+def brltty_rules(folders: Sequence[Path] = _RULES_FOLDERS) -> dict[Path, str]:
+    """brltty's installed udev rules by file, without those that /dev/null stands in for."""
+    files = {path.name: path for folder in reversed(folders) for path in folder.glob(_BRLTTY)}
+    texts = {}
+    for path in files.values():
+        with suppress(OSError):
+            texts[path] = path.read_text(errors="replace")
+    return texts
+
+
+def names_usb(rules: str, usb_id: str) -> bool:
+    """Whether udev rules name a USB id, as brltty's do: `1a86/7523/*`, zeros in front left out."""
+    vendor, product = (f"{int(part, 16):x}" for part in usb_id.split(":"))
+    return re.search(rf'"0*{vendor}/0*{product}/', rules, re.IGNORECASE) is not None

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from harness import settings
-from harness.board.lock import hold
 from harness.board.registry import Board, Registry, load_registry
 from harness.board.rigfile import RigFile, load_rig
 from harness.cli.settings import refuse_several, sources_of
@@ -41,8 +40,7 @@ class Work:
 
     def hold(self) -> AbstractContextManager[None]:
         """The board's lock, for longer than it is open once."""
-        timeout_s, progress = self.options.lock_timeout_s, self.options.progress
-        return hold(self.board.id, timeout_s=timeout_s, progress=progress, again=True)
+        return self.options.hold(self.board)
 
 
 def rig_file(sources: Sources) -> tuple[RigFile, Registry]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from harness.board.lock import hold
 from harness.errors import BoardSilent, HilError, ToolMissing
 from harness.link.protocol import Capability
 from harness.model.artifact import Artifact
@@ -104,8 +103,7 @@ def opened(
     with ExitStack() as lock:
         if profiled:
             # One hold for both builds: another run would take the board between them.
-            timeout_s, progress = options.lock_timeout_s, options.progress
-            lock.enter_context(hold(board_id, timeout_s=timeout_s, progress=progress, again=True))
+            lock.enter_context(options.hold(declared))
         with ExitStack() as stack:
             board = open_board(declared, model, rig.project, options)
             try:

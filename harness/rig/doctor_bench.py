@@ -13,7 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,7 +22,14 @@ from harness.board.lock import user_name
 from harness.board.ports import Listing, find_port, in_bootloader, list_serial_ports
 from harness.board.registry import Board, Registry
 from harness.board.rigfile import Plugged, RigFile, load_rig
-from harness.board.udev import INSTALL_RULES, RULES_FILE, SERIAL_GROUP, udev_rules
+from harness.board.udev import (
+    INSTALL_RULES,
+    RULES_FILE,
+    SERIAL_GROUP,
+    brltty_rules,
+    names_usb,
+    udev_rules,
+)
 from harness.errors import BoardNotFound, RigError
 from harness.firmware.fetch import registry_answers
 from harness.firmware.platformio import pio_environment
@@ -63,7 +70,8 @@ class Machine:
     """What was seen of this machine.
 
     `shut` are the paths of ports that this user may not open. `rules` is the text of the installed
-    udev rules. `processes` are the names of running processes, `programs` of installed
+    udev rules, `brltty` of those that give USB devices to a braille display's program, by file.
+    `processes` are the names of running processes, `programs` of installed
     power-cycle programs. `answering` are the rig file's ports that are there.
     `absent_packages` are PlatformIO's for this rig's boards, `online` whether it could fetch them
     (not asked without boards), and `tflm` where TFLite Micro's sources are.
@@ -74,6 +82,7 @@ class Machine:
     ports: Listing
     shut: frozenset[str]
     rules: str | None
+    brltty: Mapping[Path, str]
     processes: frozenset[str]
     programs: frozenset[str]
     answering: frozenset[str]
@@ -172,6 +181,30 @@ def _modem_manager(fleet: Fleet, machine: Machine) -> Finding:
     )
 
 
+def _brltty(fleet: Fleet, machine: Machine) -> Finding:
+    """Ubuntu's brltty takes common USB bridges for braille displays: their port vanishes."""
+    ids = sorted({usb_id for _, board in fleet.attached for usb_id in board.usb})
+    found = {
+        path: [usb_id for usb_id in ids if names_usb(rules, usb_id)]
+        for path, rules in machine.brltty.items()
+    }
+    taken = sorted({usb_id for usb_ids in found.values() for usb_id in usb_ids})
+    masks = " ".join(f"/etc/udev/rules.d/{path.name}" for path in found if found[path])
+    if taken:
+        detail = f"its rules take {', '.join(taken)} for a braille display: the port vanishes"
+    else:
+        detail = "takes no board of the rig" if found else "not installed"
+    return Finding(
+        point="brltty",
+        ok=not taken,
+        detail=detail,
+        cure="sudo apt-get remove -y brltty; or, where a braille display is used: "
+        f"for rules in {masks}; do sudo ln -sf /dev/null $rules; done; "
+        "sudo udevadm control --reload",
+        needed=bool(taken),
+    )
+
+
 def _power_switching(fleet: Fleet, machine: Machine) -> Finding:
     programs = fleet.power_programs
     lacking = {board: name for board, name in programs.items() if name not in machine.programs}
@@ -266,6 +299,7 @@ def judge_machine(fleet: Fleet, machine: Machine) -> list[Finding]:
         _serial_permission(fleet, machine),
         _udev_rules(fleet, machine),
         _modem_manager(fleet, machine),
+        _brltty(fleet, machine),
         _power_switching(fleet, machine),
         _rig_file(fleet.file),
         *(_board(fleet, plugged, board, machine) for plugged, board in fleet.real),
@@ -345,6 +379,7 @@ def look(fleet: Fleet, project: Project, tflm: Path | None) -> Machine:
         ports=listing,
         shut=frozenset(p.path for p in listing if not os.access(p.path, os.R_OK | os.W_OK)),
         rules=_read_rules(),
+        brltty=brltty_rules(),
         processes=frozenset(_processes()),
         programs=frozenset(name for name in fleet.power_programs.values() if shutil.which(name)),
         answering=frozenset(port for port in named if answers(port)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -68,6 +68,23 @@ class RigOptions:
         """The port or URL that somebody named for the board."""
         return self.port or (self.plugged.port if self.plugged else None)
 
+    def starts(self, board: Board) -> bool:
+        """Whether the board is an emulator, or a virtual one, that is started anew for this run."""
+        place = self.place or VIRTUAL_SCHEME
+        return board.emulated and place.startswith(VIRTUAL_SCHEME)
+
+    def hold(self, board: Board) -> AbstractContextManager[None]:
+        """Holds a board that exists once, against other runs; may be entered again within.
+
+        Any number of runs can each start an emulator of their own.
+
+        Raises:
+            BoardBusy: another process still held it after `lock_timeout_s`.
+        """
+        if self.starts(board):
+            return nullcontext()
+        return hold(board.id, timeout_s=self.lock_timeout_s, progress=self.progress, again=True)
+
     @property
     def patience(self) -> LinkOptions:
         """Time-outs and retries of the link, with the rig file's deadline for a reply."""
@@ -91,7 +108,7 @@ def open_board(
 ) -> Iterator[OpenBoard]:
     """Build, lock, start or find, flash and greet a board; all is undone when the block ends.
 
-    Within `hold(board.id, ..., again=True)` the board stays locked when the block has ended.
+    Within `options.hold(board)` the board stays locked when the block has ended.
 
     Args:
         project: where sources and builds lie; `find_project` says if None.
@@ -119,7 +136,7 @@ def open_board(
         options=options,
     )
     with (
-        hold(board.id, timeout_s=options.lock_timeout_s, progress=options.progress, again=True),
+        options.hold(board),
         _attached(wanted, project, bench, upload) as ready,
     ):
         ready.dut.progress = options.progress
@@ -186,7 +203,7 @@ def _attached(
             progress=options.progress,
         )
         return _plugged_in(real, wanted)
-    if port and not port.startswith(VIRTUAL_SCHEME):
+    if not options.starts(wanted.board):
         return _at_port(port, wanted)
     return _virtual(port, wanted) if wanted.board.emulator is None else _emulated(wanted)
 

@@ -13,6 +13,7 @@ from fakes.bench import NANO
 from fakes.processes import alive, children_of, name_of
 from fakes.pytests import rows
 
+from harness.board.lock import hold
 from harness.board.ports import SerialPort
 from harness.board.registry import Registry
 from harness.board.rigfile import Plugged, RigFile
@@ -27,6 +28,7 @@ from harness.link.protocol import VERSION, Op, parse_hello
 from harness.link.streams import open_serial
 from harness.outcome import Outcome
 from harness.progress import no_progress
+from harness.rig.open import RigOptions
 
 ROOT = Path(__file__).parents[2]
 
@@ -109,6 +111,10 @@ def test_profile_shows_each_operator_within_80_columns(hil):
 
 
 def test_a_board_stays_locked_from_its_measurement_to_the_end_of_its_profile(monkeypatch, tmp_path):
+    def as_if_it_existed_once(options, board):
+        return hold(board.id, timeout_s=0, again=True)
+
+    monkeypatch.setattr(RigOptions, "hold", as_if_it_existed_once)
     monkeypatch.setenv("HIL_LOCK_DIR", str(tmp_path))
     holder = tmp_path / "qemu-m4.holder"
     locked = []

@@ -141,7 +141,7 @@ def test_boards_are_tested_one_after_the_other_each_model_once(several):
     assert ran == sorted(ran, key=order.index)
 
 
-def test_a_board_is_let_go_when_the_next_test_is_not_on_it_and_opened_again_later(several):
+def test_a_board_is_let_go_when_the_next_test_is_not_on_it_and_opened_again_later(several, served):
     tests = """
 import os
 from pathlib import Path
@@ -165,7 +165,8 @@ def pytest_collection_modifyitems(items):
     yield
     items.sort(key=lambda item: ["test_first", "test_free", "test_again"].index(item.originalname))
 """)
-    several(boards="one", tests=tests).assert_outcomes(passed=3)
+    at = f"--hil-port=one={served}"
+    several(at, boards="one", tests=tests).assert_outcomes(passed=3)
 
 
 def test_two_runs_at_once_both_end_well(several):

@@ -303,7 +303,11 @@ def test_a_board_stays_locked_from_its_measurement_to_the_end_of_its_profile(run
     (run.path / "conftest.py").write_text("""
 import os
 from pathlib import Path
+from harness.board.lock import hold
 from harness.plugin import boards
+from harness.rig.open import RigOptions
+# As if this emulator were a board that exists once.
+RigOptions.hold = lambda self, board: hold(board.id, timeout_s=self.lock_timeout_s, again=True)
 append_profile = boards.append_profile
 def append_profile_if_locked(*arguments, **options):
     holder = Path(os.environ["HIL_LOCK_DIR"], "qemu-m4.holder").read_text()

@@ -13,7 +13,7 @@ import pytest
 from harness.board.ports import SerialPort
 from harness.board.registry import Board, Registry, load_registry
 from harness.board.rigfile import parse_rig
-from harness.board.udev import udev_rules
+from harness.board.udev import brltty_rules, udev_rules
 from harness.project import Project, find_project
 from harness.rig.doctor import Finding, examine
 from harness.rig.doctor_bench import (
@@ -65,6 +65,7 @@ HEALTHY = Machine(
     ports=(NANO_PORT, ESP_PORT),
     shut=frozenset(),
     rules=udev_rules(REGISTRY),
+    brltty={},
     processes=frozenset({"bash", "ModemManager", "Runner.Listener"}),
     programs=frozenset({"uhubctl"}),
     answering=frozenset({"rfc2217://bench:4000"}),
@@ -145,6 +146,39 @@ def test_what_no_board_needs_is_absent_not_missing() -> None:
 
 def test_modem_manager_that_does_not_run_harms_nobody() -> None:
     assert finding("ModemManager", rules=None, processes=frozenset()).ok
+
+
+BRLTTY = Path("/lib/udev/rules.d/85-brltty.rules")
+
+
+@pytest.mark.parametrize(
+    ("rules", "taken"),
+    [
+        ('ENV{PRODUCT}=="1209/EA60/*", ENV{BRLTTY_BRAILLE_DRIVER}="sk"', ["1209:ea60"]),
+        ('ENV{PRODUCT}=="1209/805a/*", GOTO="run"\nENV{PRODUCT}=="1209/ea60/*"', None),
+        ('ENV{PRODUCT}=="403/6001/*"\nENV{PRODUCT}=="1209/ea601/*"', []),
+        ("", []),
+    ],
+)
+def test_brltty_takes_the_ports_of_bridges_that_its_rules_name(
+    rules: str, taken: list[str] | None
+) -> None:
+    found = finding("brltty", brltty={BRLTTY: rules})
+    if taken == []:
+        assert found.ok
+        return
+    assert not found.ok and found.needed and "85-brltty.rules" in (found.cure or "")
+    assert ", ".join(taken or ["1209:805a", "1209:ea60"]) in found.detail
+
+
+def test_brltty_rules_that_are_masked_take_nothing(tmp_path: Path) -> None:
+    etc, lib = tmp_path / "etc", tmp_path / "lib"
+    for folder in (etc, lib):
+        folder.mkdir()
+    (lib / "85-brltty.rules").write_text("x")
+    assert brltty_rules((etc, lib)) == {lib / "85-brltty.rules": "x"}
+    (etc / "85-brltty.rules").symlink_to("/dev/null")
+    assert brltty_rules((etc, lib)) == {etc / "85-brltty.rules": ""}
 
 
 def test_what_a_network_can_fetch_is_no_lack() -> None:
