@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from harness.board.registry import Board
 from harness.errors import RigError
@@ -46,6 +46,9 @@ from harness.progress import Progress, no_progress
 from harness.project import Project
 from harness.terminal import say
 from harness.text import counted
+
+SILENT_WAIT_S = 2.0
+"""Waiting for another build longer than this is said."""
 
 PROVENANCE = "provenance.json"
 """Written by firmware/provenance.py."""
@@ -189,8 +192,13 @@ class Builder:
     @contextmanager
     def _alone(self, work: Path, job: Job) -> Iterator[None]:
         lock = FileLock(work / "lock")
-        with self._progress(f"{job.board.id}: waiting for another build"):
-            lock.acquire()
+        try:
+            lock.acquire(timeout=SILENT_WAIT_S)
+        except Timeout:
+            waiting = f"{job.board.id}: waiting for another process that builds in {work}"
+            say(waiting)
+            with self._progress(waiting):
+                lock.acquire()
         try:
             yield
         finally:

@@ -1,10 +1,12 @@
 """Builds with the real PlatformIO and compiler, in a state folder shared with the board tests."""
 
 import shutil
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from harness.board.registry import load_registry
 from harness.errors import BuildFailed, MissingKernel, ModelError, TooLarge, ToolMissing
@@ -92,6 +94,29 @@ def test_a_compile_error_is_shown_with_its_line_and_the_log(project, sine, tmp_p
     assert "board qemu-m4" in str(caught.value) and "model sine_int8" in str(caught.value)
     assert any("main.cpp" in line and "error:" in line for line in caught.value.first_errors)
     assert "missing_name" in Path(caught.value.log).read_text()
+
+
+def test_waiting_for_another_build_is_said(project, sine, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("harness.firmware.build.SILENT_WAIT_S", 0.0)
+    copy = copied(project, tmp_path)
+    work = copy.state / "build" / "qemu-m4-aot"
+    work.mkdir(parents=True)
+    missing = copy.firmware / "src" / "main.cpp"
+    missing.write_text("\nint broken = missing_name;\n")
+    other = FileLock(work / "lock", is_singleton=False)
+
+    @contextmanager
+    def released(what, total=None):
+        if "waiting" in what:
+            other.release()
+        yield lambda count: None
+
+    other.acquire()
+    with pytest.raises(BuildFailed, match="missing_name"):
+        Builder(copy, progress=released).build(QEMU_M4, "aot", sine)
+    assert (
+        f"qemu-m4: waiting for another process that builds in {work}\n" in capsys.readouterr().err
+    )
 
 
 JOB = Job(
