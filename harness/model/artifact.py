@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from harness.errors import ModelError, TensorError, UnknownName, Where
 from harness.model.goldens import Bounds, Goldens, Probe, derive
+from harness.model.state import stateful_operators
 from harness.model.tensor import TensorSpec, dequantize
 
 MANIFEST = "manifest.json"
@@ -32,6 +33,7 @@ class Artifact:
     TFLite operator name per node. `goldens` is None for files without a manifest and for dtypes
     without goldens. `activation` is the function that the host applies to the outputs: `softmax`,
     `sigmoid` or None. `labels` names the classes. `macs` counts multiply-accumulates per inference.
+    `stateful`: the model keeps state from one invoke to the next.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Artifact:
     labels: tuple[str, ...] = ()
     probes: tuple[Probe, ...] = ()
     macs: int | None = None
+    stateful: bool = False
 
     @property
     def sha256(self) -> str:
@@ -187,6 +190,7 @@ def load_artifact(folder: Path, dtype: str = DEFAULT_DTYPE) -> Artifact:
             labels=tuple(manifest["labels"]),
             probes=tuple(_probe(probe) for probe in manifest["probes"]),
             macs=int(table["macs"]),
+            stateful=bool(stateful_operators(table["operators"])),
         )
     except (LookupError, TypeError, ValueError, zipfile.BadZipFile, TensorError) as error:
         raise ModelError(f"manifest in {folder} is malformed: {error!r}", where=where) from error

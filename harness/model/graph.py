@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.errors import ModelError, Where
 from harness.model.artifact import Artifact
+from harness.model.state import INITIALIZED, stateful_operators
 from harness.model.tensor import DTYPES, TensorSpec
 
 
@@ -46,13 +47,17 @@ class Step:
 class Graph:
     """The first subgraph of a `.tflite` file, the only one that boards run.
 
-    `per_channel_dense` says whether a Dense layer has a scale for each of its outputs.
+    `per_channel_dense` says whether a Dense layer has a scale for each of its outputs. `stateful`:
+    an operator or a variable tensor of any subgraph keeps state from one invoke to the next;
+    `initialized`: some of that state does not begin as zeros.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     operators: tuple[Operator, ...]
     per_channel_dense: bool
+    stateful: bool = False
+    initialized: bool = False
 
     @property
     def macs(self) -> int:
@@ -78,6 +83,7 @@ def read_graph(content: bytes, *, name: str) -> Graph:
         graph = model.Subgraphs(0)
         nodes = [graph.Operators(index) for index in range(graph.OperatorsLength())]
         kinds = [names[_code(model, node)] for node in nodes]
+        everywhere = _kinds_of_all_subgraphs(model, names)
         return Graph(
             inputs=tuple(_spec(graph.Tensors(i)) for i in graph.InputsAsNumpy()),
             outputs=tuple(_spec(graph.Tensors(i)) for i in graph.OutputsAsNumpy()),
@@ -86,6 +92,8 @@ def read_graph(content: bytes, *, name: str) -> Graph:
                 kind == "FULLY_CONNECTED" and _scales(graph.Tensors(node.Inputs(1))) > 1
                 for node, kind in zip(nodes, kinds, strict=True)
             ),
+            stateful=bool(stateful_operators(everywhere)) or _has_variables(model),
+            initialized=not INITIALIZED.isdisjoint(everywhere),
         )
     except (struct.error, LookupError, ValueError, AttributeError, TypeError) as error:
         raise ModelError(
@@ -106,6 +114,25 @@ def _code(model: Any, node: Any) -> int:
     code = model.OperatorCodes(node.OpcodeIndex())
     # Codes up to 127 stand in the older, one-byte field; the newer one is then 0 in old files.
     return int(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()))
+
+
+def _kinds_of_all_subgraphs(model: Any, names: dict[int, str]) -> frozenset[str]:
+    """Kinds of operators; a custom one is called as the file calls it."""
+    codes = [model.OperatorCodes(index) for index in range(model.OperatorCodesLength())]
+    return frozenset(
+        code.CustomCode().decode() if kind == "CUSTOM" and code.CustomCode() else kind
+        for code in codes
+        for kind in (names[int(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()))],)
+    )
+
+
+def _has_variables(model: Any) -> bool:
+    graphs = (model.Subgraphs(index) for index in range(model.SubgraphsLength()))
+    return any(
+        graph.Tensors(index).IsVariable()
+        for graph in graphs
+        for index in range(graph.TensorsLength())
+    )
 
 
 def _operator(graph: Any, index: int, kind: str) -> Operator:

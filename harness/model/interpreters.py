@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,6 +31,9 @@ class Interpreter(Protocol):
 
     def run(self, sample: NDArray[Any]) -> NDArray[Any]:
         """The output for one input, both in the model's full shapes."""
+
+    def reset(self) -> None:
+        """Begin anew: the next run answers as the first one did, whatever state the model keeps."""
 
 
 def tflm_version() -> str | None:
@@ -69,24 +72,37 @@ class TflmInterpreter:
         from tflite_micro import runtime  # 0.1 s: only where it runs
 
         self.source = f"tflm {version}"
+        self._initialized = cache(lambda: read_graph(content, name=name).initialized)
         size = arena_bytes or 10 * len(content) + ARENA_HEADROOM
         config = runtime.InterpreterConfig.kAllocationRecording
         if keep_tensors:
             size += _all_outputs_bytes(content, name)
             config = runtime.InterpreterConfig.kPreserveAllTensors
-        try:
-            self._interpreter = runtime.Interpreter.from_bytes(
-                content, arena_size=size, intrepreter_config=config
-            )
-        except RuntimeError as error:
-            raise ModelError(
-                f"TFLM on the host cannot load the model: {error}", where=Where(model=name)
-            ) from error
+
+        def load() -> Any:
+            try:
+                return runtime.Interpreter.from_bytes(
+                    content, arena_size=size, intrepreter_config=config
+                )
+            except RuntimeError as error:
+                raise ModelError(
+                    f"TFLM on the host cannot load the model: {error}", where=Where(model=name)
+                ) from error
+
+        self._load = load
+        self._interpreter = load()
 
     def run(self, sample: NDArray[Any]) -> NDArray[Any]:
         self._interpreter.set_input(sample, 0)
         self._interpreter.invoke()
         return np.array(self._interpreter.get_output(0))
+
+    def reset(self) -> None:
+        # TFLM's own reset fills resource variables with zeros and does not run CALL_ONCE again.
+        if self._initialized():
+            self._interpreter = self._load()
+        else:
+            self._interpreter.reset()
 
     def tensor(self, index: int) -> NDArray[Any]:
         """A tensor of the last run, by its index in the file; only with `keep_tensors`."""
@@ -122,13 +138,20 @@ class LiteRtInterpreter:
         kind = "AUTO" if default_delegates else "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
         version = importlib.metadata.version(LITERT_WHEEL)
         self.source = f"litert {version} {'xnnpack' if default_delegates else 'no delegates'}"
-        try:
-            self._interpreter = litert.Interpreter(
+        self._initialized = cache(lambda: read_graph(content, name=name).initialized)
+
+        def load() -> Any:
+            loaded = litert.Interpreter(
                 model_content=content,
                 experimental_op_resolver_type=litert.OpResolverType[kind],
                 experimental_preserve_all_tensors=keep_tensors,
             )
-            self._interpreter.allocate_tensors()
+            loaded.allocate_tensors()
+            return loaded
+
+        self._load = load
+        try:
+            self._interpreter = load()
             self._input = self._interpreter.get_input_details()[0]["index"]
             self._output = self._interpreter.get_output_details()[0]["index"]
         except (ValueError, RuntimeError, IndexError) as error:
@@ -138,6 +161,13 @@ class LiteRtInterpreter:
         self._interpreter.set_tensor(self._input, sample)
         self._interpreter.invoke()
         return np.array(self._interpreter.get_tensor(self._output))
+
+    def reset(self) -> None:
+        # LiteRT's own reset does not touch resource variables.
+        if self._initialized():
+            self._interpreter = self._load()
+        else:
+            self._interpreter.reset_all_variables()
 
     @property
     def details(self) -> Any:

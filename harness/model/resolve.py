@@ -37,6 +37,7 @@ def inspect_model(path: Path) -> Artifact:
 def _described(path: Path, content: bytes, litert: Any) -> Artifact:
     nodes = [node for node in litert._get_ops_details() if node["op_name"] != "DELEGATE"]
     inputs = tuple(tensor_spec(detail) for detail in litert.get_input_details())
+    graph = read_graph(content, name=path.stem)
     return Artifact(
         name=path.stem,
         model=path.stem,
@@ -46,7 +47,8 @@ def _described(path: Path, content: bytes, litert: Any) -> Artifact:
         inputs=inputs,
         outputs=tuple(tensor_spec(detail) for detail in litert.get_output_details()),
         operators=tuple(node["op_name"] for node in nodes),
-        per_channel_dense=read_graph(content, name=path.stem).per_channel_dense,
+        per_channel_dense=graph.per_channel_dense,
+        stateful=graph.stateful,
         bounds=Bounds(),
     )
 

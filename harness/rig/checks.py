@@ -109,14 +109,20 @@ def run_batch(
     batch: NDArray[Any],
     spec: TensorSpec,
     clock: Callable[[], float] = time.perf_counter,
+    *,
+    keep_state: bool = False,
 ) -> HostRun:
     """Run every sample of a batch.
 
     Args:
         batch: shape (k, ...): k inputs of `spec`.
+        keep_state: the batch is one sequence: what the model keeps is reset at its start, not
+            before every sample.
     """
     outputs, times = [], []
-    for sample in batch:
+    for number, sample in enumerate(batch):
+        if number == 0 or not keep_state:
+            interpreter.reset()
         shaped = sample.reshape(spec.shape)
         start = clock()
         output = interpreter.run(shaped)

@@ -41,6 +41,9 @@ class Doubler:
         assert sample.shape == (1, 2)
         return sample * 2
 
+    def reset(self):
+        pass
+
 
 @pytest.mark.parametrize("k", [1, 2, 3])
 def test_batch_runs_one_sample_at_a_time_and_times_each(k: int) -> None:
