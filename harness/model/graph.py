@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.errors import ModelError, Where
 from harness.model.artifact import Artifact
-from harness.model.state import INITIALIZED, stateful_operators
+from harness.model.state import stateful_operators
 from harness.model.tensor import DTYPES, TensorSpec
 
 
@@ -47,17 +47,20 @@ class Step:
 class Graph:
     """The first subgraph of a `.tflite` file, the only one that boards run.
 
-    `per_channel_dense` says whether a Dense layer has a scale for each of its outputs. `stateful`:
-    an operator or a variable tensor of any subgraph keeps state from one invoke to the next;
-    `initialized`: some of that state does not begin as zeros.
+    `per_channel_dense` says whether a Dense layer has a scale for each of its outputs. `kinds` are
+    the distinct operators of all subgraphs. `stateful`: one of them, or a variable tensor, keeps
+    state from one invoke to the next. `variables` counts resource variables, and `initializers`
+    are the subgraphs that CALL_ONCE runs to assign them.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     operators: tuple[Operator, ...]
     per_channel_dense: bool
+    kinds: tuple[str, ...] = ()
     stateful: bool = False
-    initialized: bool = False
+    variables: int = 0
+    initializers: tuple[int, ...] = ()
 
     @property
     def macs(self) -> int:
@@ -83,7 +86,7 @@ def read_graph(content: bytes, *, name: str) -> Graph:
         graph = model.Subgraphs(0)
         nodes = [graph.Operators(index) for index in range(graph.OperatorsLength())]
         kinds = [names[_code(model, node)] for node in nodes]
-        everywhere = _kinds_of_all_subgraphs(model, names)
+        everywhere = _nodes_of_all_subgraphs(model, names)
         return Graph(
             inputs=tuple(_spec(graph.Tensors(i)) for i in graph.InputsAsNumpy()),
             outputs=tuple(_spec(graph.Tensors(i)) for i in graph.OutputsAsNumpy()),
@@ -92,8 +95,13 @@ def read_graph(content: bytes, *, name: str) -> Graph:
                 kind == "FULLY_CONNECTED" and _scales(graph.Tensors(node.Inputs(1))) > 1
                 for node, kind in zip(nodes, kinds, strict=True)
             ),
-            stateful=bool(stateful_operators(everywhere)) or _has_variables(model),
-            initialized=not INITIALIZED.isdisjoint(everywhere),
+            kinds=tuple(dict.fromkeys(kind for kind, _ in everywhere)),
+            stateful=bool(stateful_operators(kind for kind, _ in everywhere))
+            or _has_variable_tensor(model),
+            variables=len({_variable(node) for kind, node in everywhere if kind == "VAR_HANDLE"}),
+            initializers=tuple(
+                sorted({_initializer(node) for kind, node in everywhere if kind == "CALL_ONCE"})
+            ),
         )
     except (struct.error, LookupError, ValueError, AttributeError, TypeError) as error:
         raise ModelError(
@@ -116,23 +124,41 @@ def _code(model: Any, node: Any) -> int:
     return int(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()))
 
 
-def _kinds_of_all_subgraphs(model: Any, names: dict[int, str]) -> frozenset[str]:
-    """Kinds of operators; a custom one is called as the file calls it."""
-    codes = [model.OperatorCodes(index) for index in range(model.OperatorCodesLength())]
-    return frozenset(
-        code.CustomCode().decode() if kind == "CUSTOM" and code.CustomCode() else kind
-        for code in codes
-        for kind in (names[int(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()))],)
-    )
+def _nodes_of_all_subgraphs(model: Any, names: dict[int, str]) -> list[tuple[str, Any]]:
+    """Kind and node of each operator; a custom one's kind is what the file calls it."""
+    graphs = [model.Subgraphs(index) for index in range(model.SubgraphsLength())]
+    nodes = [graph.Operators(index) for graph in graphs for index in range(graph.OperatorsLength())]
+    return [(_custom_name(model, node) or names[_code(model, node)], node) for node in nodes]
 
 
-def _has_variables(model: Any) -> bool:
+def _custom_name(model: Any, node: Any) -> str:
+    name = model.OperatorCodes(node.OpcodeIndex()).CustomCode()
+    return name.decode() if name else ""
+
+
+def _has_variable_tensor(model: Any) -> bool:
     graphs = (model.Subgraphs(index) for index in range(model.SubgraphsLength()))
     return any(
         graph.Tensors(index).IsVariable()
         for graph in graphs
         for index in range(graph.TensorsLength())
     )
+
+
+def _variable(node: Any) -> tuple[bytes, bytes]:
+    import tflite
+
+    options = tflite.VarHandleOptions()
+    options.Init(node.BuiltinOptions().Bytes, node.BuiltinOptions().Pos)
+    return options.Container() or b"", options.SharedName() or b""
+
+
+def _initializer(node: Any) -> int:
+    import tflite
+
+    options = tflite.CallOnceOptions()
+    options.Init(node.BuiltinOptions().Bytes, node.BuiltinOptions().Pos)
+    return int(options.InitSubgraphIndex())
 
 
 def _operator(graph: Any, index: int, kind: str) -> Operator:

@@ -72,7 +72,7 @@ class TflmInterpreter:
         from tflite_micro import runtime  # 0.1 s: only where it runs
 
         self.source = f"tflm {version}"
-        self._initialized = cache(lambda: read_graph(content, name=name).initialized)
+        self._has_variables = cache(lambda: read_graph(content, name=name).variables > 0)
         size = arena_bytes or 10 * len(content) + ARENA_HEADROOM
         config = runtime.InterpreterConfig.kAllocationRecording
         if keep_tensors:
@@ -99,7 +99,7 @@ class TflmInterpreter:
 
     def reset(self) -> None:
         # TFLM's own reset fills resource variables with zeros and does not run CALL_ONCE again.
-        if self._initialized():
+        if self._has_variables():
             self._interpreter = self._load()
         else:
             self._interpreter.reset()
@@ -138,7 +138,7 @@ class LiteRtInterpreter:
         kind = "AUTO" if default_delegates else "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
         version = importlib.metadata.version(LITERT_WHEEL)
         self.source = f"litert {version} {'xnnpack' if default_delegates else 'no delegates'}"
-        self._initialized = cache(lambda: read_graph(content, name=name).initialized)
+        self._has_variables = cache(lambda: read_graph(content, name=name).variables > 0)
 
         def load() -> Any:
             loaded = litert.Interpreter(
@@ -164,7 +164,7 @@ class LiteRtInterpreter:
 
     def reset(self) -> None:
         # LiteRT's own reset does not touch resource variables.
-        if self._initialized():
+        if self._has_variables():
             self._interpreter = self._load()
         else:
             self._interpreter.reset_all_variables()

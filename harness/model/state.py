@@ -27,9 +27,6 @@ STATEFUL = frozenset(
 )
 """TFLite's names; of custom operators those that TFLM registers with a `reset` function."""
 
-INITIALIZED = frozenset(("VAR_HANDLE", "CALL_ONCE"))
-"""Their variables have initial values, which no interpreter's own reset restores."""
-
 
 def stateful_operators(kinds: Iterable[str]) -> tuple[str, ...]:
     """Those of `kinds` that keep state, sorted, each once."""

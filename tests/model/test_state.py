@@ -25,7 +25,16 @@ def test_file_with_a_variable_is_stateful_and_the_sine_is_not(tmp_path: Path) ->
     assert resolve_model(str(summing_file(tmp_path))).stateful
     assert not SINE.stateful and not resolve_model(str(SINE.path)).stateful
     graph = read_graph(SINE.content, name="sine")
-    assert not graph.stateful and not graph.initialized
+    assert not graph.stateful
+    assert (graph.variables, graph.initializers) == (0, ())
+
+
+def test_variables_and_what_initializes_them_are_counted_over_all_subgraphs() -> None:
+    graph = read_graph(summing(), name="summing")
+    # VAR_HANDLE stands in both subgraphs, and names the same variable.
+    assert (graph.variables, graph.initializers) == (1, (1,))
+    kinds = ("CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ADD", "ASSIGN_VARIABLE")
+    assert graph.kinds == kinds
 
 
 def test_variable_tensor_alone_makes_a_model_stateful() -> None:
@@ -40,7 +49,7 @@ def test_variable_tensor_alone_makes_a_model_stateful() -> None:
     builder = flatbuffers.Builder(0)
     builder.Finish(model.Pack(builder), b"TFL3")
     graph = read_graph(bytes(builder.Output()), name="sine")
-    assert graph.stateful and not graph.initialized
+    assert graph.stateful and graph.variables == 0
 
 
 def interpreters(content: bytes) -> list[Interpreter]:
