@@ -6,14 +6,23 @@ import re
 import struct
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import BoardStatus, LinkTimeout, ProtocolError, StaleFirmware, Where, located
+from harness.errors import (
+    BoardRebooted,
+    BoardStatus,
+    LinkTimeout,
+    ProtocolError,
+    StaleFirmware,
+    Where,
+    located,
+)
 from harness.link.link import Link, LinkOptions
 from harness.link.protocol import (
     VERSION,
@@ -35,6 +44,7 @@ from harness.link.protocol import (
     profile_body,
     run_body,
 )
+from harness.link.state import KEPT, RESET, BoardState
 from harness.measure.clock import ClockStamp
 from harness.measure.latency import Timer, agree
 from harness.measure.profile import StepTicks
@@ -70,7 +80,8 @@ class Measurement:
     """Raw ticks (n,) of repeated invokes on one input, after `warmup` discarded ones.
 
     `cold_ticks` is the first of those where it was asked for. `link_us` is what it took, by the
-    host's clock, to send that input and to read the output.
+    host's clock, to send that input and to read the output. `state` says what became of the model's
+    state between the invokes, `reset` or `kept`; None for a model without any.
     """
 
     ticks: NDArray[np.uint32]
@@ -78,6 +89,7 @@ class Measurement:
     timer: Timer
     link_us: float
     cold_ticks: int | None = None
+    state: str | None = None
 
 
 NOT_OBSERVABLE = """\
@@ -115,6 +127,7 @@ class Dut:
         self._hello: Hello | None = None
         self._invoke_s = 0.0
         self._batch = 0
+        self._state = BoardState(link)
         self.progress: Progress = no_progress
         """Told of inference on many samples and of timed invokes."""
 
@@ -172,6 +185,7 @@ class Dut:
                 "models with several inputs or outputs are not driven yet", where=self.link.where
             )
         self._batch = max(self._hello.max_infer, self._max_run)
+        self._state.greeted(self._hello, options)
         return self._hello
 
     def resync(self) -> None:
@@ -183,19 +197,35 @@ class Dut:
         self.link.resync(quiet_s=0)
         self.link.request(Op.READ, struct.pack("<IH", 0, 1))
 
-    def infer(self, batch: NDArray[Any]) -> Inference:
+    @property
+    def keeps_state(self) -> bool:
+        """Whether the model keeps state from one invoke to the next, which this board can reset."""
+        return self._state.present
+
+    def reset_state(self) -> None:
+        """Reset what the model keeps from one invoke to the next; nothing for one without state.
+
+        `infer` does so by itself: before each sample, or at the start of a sequence.
+        """
+        self._state.reset()
+
+    def infer(self, batch: NDArray[Any], *, keep_state: bool = False) -> Inference:
         """Invoke once for each sample, in batches as large as frames and time allow.
 
-        A noisy link makes the batches smaller, a good one makes them grow again.
+        A noisy link makes the batches smaller, a good one makes them grow again. Samples do not
+        depend on one another: a model's state is reset before each.
 
         Args:
             batch: dtype of the input tensor, k samples in any shape of k times its elements.
+            keep_state: the batch is one sequence, and the state is reset at its start only. If a
+                part of it gets lost on a noisy link it is sent again from its start.
 
         Raises:
             TensorError: wrong dtype or a part of a sample.
+            BoardRebooted: of a sequence, nothing is known then: send it again from its start.
         """
         if self.hello.max_infer == 0:
-            return self.infer_staged(batch)
+            return self.infer_staged(batch, keep_state=keep_state)
         raw = batch_bytes(batch, self.input)
         size = self.input.size_bytes
         before = self.link.stats.retries
@@ -207,22 +237,33 @@ class Dut:
             outputs.append(out)
             ticks.append(took)
 
-        self._in_batches("inference", len(raw) // size, self.hello.max_infer, once)
+        def begin() -> None:
+            outputs.clear()
+            ticks.clear()
+            self._state.begin_sequence()
+
+        count = len(raw) // size
+        with self._as_samples(count, keep_state):
+            again = begin if keep_state and self.keeps_state else None
+            self._in_batches("inference", count, self.hello.max_infer, once, again)
         return self._inference(outputs, ticks, before)
 
-    def infer_real(self, values: NDArray[Any]) -> NDArray[np.float32]:
+    def infer_real(self, values: NDArray[Any], *, keep_state: bool = False) -> NDArray[np.float32]:
         """Quantize reals, invoke, dequantize: outputs (k, ...) in the model's unit."""
         batch = quantize(values, self.input).reshape(-1, *self.input.shape)
-        return dequantize(self.infer(batch).outputs, self.output)
+        return dequantize(self.infer(batch, keep_state=keep_state).outputs, self.output)
 
-    def infer_staged(self, batch: NDArray[Any]) -> Inference:
+    def infer_staged(self, batch: NDArray[Any], *, keep_state: bool = False) -> Inference:
         """As `infer`, by WRITE, RUN and READ for each sample: a second path to the same bytes."""
         raw = batch_bytes(batch, self.input)
         size = self.input.size_bytes
         samples = [raw[at : at + size] for at in range(0, len(raw), size)]
         before = self.link.stats.retries
         outputs, ticks = [], []
-        with self.progress(self._named("inference"), len(samples)) as advance:
+        with (
+            self._as_samples(len(samples), keep_state),
+            self.progress(self._named("inference"), len(samples)) as advance,
+        ):
             for sample in samples:
                 self._write(sample)
                 output_crc, took = self._run(sample, 1)
@@ -231,15 +272,20 @@ class Dut:
                 advance(1)
         return self._inference(outputs, ticks, before)
 
-    def measure(self, sample: NDArray[Any], n: int, *, cold: bool = False) -> Measurement:
+    def measure(
+        self, sample: NDArray[Any], n: int, *, cold: bool = False, keep_state: bool = False
+    ) -> Measurement:
         """Warm up on one input until two consecutive invokes agree, then time n invokes.
 
         Nothing is sent while the board runs. Raw ticks: subtract the read cost with `timer`.
 
         Args:
             cold: the board was just reset: its first invoke is kept, apart from the warm-up.
+            keep_state: the invokes go on from one another's state, as in a stream, instead of
+                having it reset before each. The reset is not timed.
         """
         raw = batch_bytes(sample, self.input)
+        self._state.begin_sequence() if keep_state else self._state.per_sample()
         start = self._clock()
         self._write(raw)
         sent_s = self._clock() - start
@@ -257,12 +303,14 @@ class Dut:
         start = self._clock()
         self._read(checksums[-1])
         link_us = (sent_s + self._clock() - start) * 1e6
+        self._state.per_sample()
         return Measurement(
             ticks=np.concatenate(parts),
             warmup=warmup,
             timer=self.timer,
             link_us=link_us,
             cold_ticks=cold_ticks,
+            state=(KEPT if keep_state else RESET) if self.keeps_state else None,
         )
 
     def read_clock(self) -> ClockStamp | None:
@@ -348,6 +396,21 @@ class Dut:
         self.link.request(Op.RESET)
         return self.greet(AFTER_RESET)
 
+    @contextmanager
+    def _as_samples(self, count: int, keep_state: bool) -> Iterator[None]:
+        """Independent samples, or one sequence of which the board must have seen each once."""
+        if not keep_state:
+            self._state.per_sample()
+            yield
+            return
+        self._state.begin_sequence()
+        try:
+            yield
+            self._state.end_sequence(count)
+        except BoardRebooted as error:
+            error.hint += f"\nA sequence of {count} was under way: send it again from its start."
+            raise
+
     def _inference(
         self, outputs: list[bytes], ticks: list[NDArray[np.uint32]], retries_before: int
     ) -> Inference:
@@ -371,14 +434,23 @@ class Dut:
         return f"{self.link.where.board}: {work}"
 
     def _in_batches(
-        self, work: str, total: int, limit: int, once: Callable[[int, int], None]
+        self,
+        work: str,
+        total: int,
+        limit: int,
+        once: Callable[[int, int], None],
+        again: Callable[[], None] | None = None,
     ) -> None:
         """Call `once(at, count)` over `total` samples, as many at a time as link and time allow.
 
         Damaged bytes make the batches smaller, whole ones make them grow again; a batch that never
         gets through is cut in two and asked again.
+
+        Args:
+            again: begins anew, where a part cannot be asked again by itself: nobody knows whether
+                the board ran it. Then parts do not grow any more beyond a size that was lost.
         """
-        at = 0
+        at = done = 0
         with self.progress(self._named(work), total) as advance:
             while at < total:
                 count = min(self._batch, limit, total - at, self._affordable())
@@ -389,9 +461,13 @@ class Dut:
                     if count == 1 or not error.received:
                         raise
                     self._batch = max(1, count // 4)
+                    if again is not None:
+                        at, limit = 0, self._batch
+                        again()
                     continue
                 at += count
-                advance(count)
+                advance(max(0, at - done))
+                done = max(done, at)
                 self._adapt(self.link.stats.retries - before)
 
     def _adapt(self, retries: int) -> None:
@@ -430,6 +506,7 @@ class Dut:
                 note=NOT_OBSERVABLE,
             )
         raw = batch_bytes(sample, self.input)
+        self._state.per_sample()
         self._write(raw)
         return raw
 

@@ -34,6 +34,9 @@ class Device(Protocol):
     def microseconds(self) -> int:
         """Since some moment before the first call."""
 
+    def reset_state(self) -> bool:
+        """Whether the model's state could be reset, if it has any."""
+
     def invoke_times(self, count: int) -> bool:
         """Whether all invokes on the input succeeded."""
 
@@ -117,10 +120,11 @@ class Mlperf:
             return [f"e-[Inference warmup must be 0 to {MAX_INVOKES}]"]
         if self._missing:
             return [f"e-[The input lacks bytes: {self._missing}]"]
-        warm = self._device.invoke_times(warmup)
-        start = self._device.microseconds()
-        done = warm and self._device.invoke_times(count)
-        stop = self._device.microseconds()
+        device = self._device
+        warm = device.reset_state() and device.invoke_times(warmup) and device.reset_state()
+        start = device.microseconds()
+        done = warm and device.invoke_times(count)
+        stop = device.microseconds()
         if not done:
             return ["e-[invoke_failed]"]
         return [

@@ -38,6 +38,7 @@ class Op(IntEnum):
     PROFILE = 0x06
     RESET = 0x07
     MEMORY = 0x08
+    STATE = 0x09
     ERROR = 0x7F
 
 
@@ -70,6 +71,13 @@ class What(IntEnum):
     OUTPUT = 2
 
 
+class StateMode(IntEnum):
+    """What becomes of a model's state from one invoke to the next."""
+
+    KEEP = 0
+    RESET_BEFORE_EACH = 1
+
+
 class Capability(IntFlag):
     """Bits of HELLO's `capabilities`."""
 
@@ -78,6 +86,7 @@ class Capability(IntFlag):
     PROFILE = 4
     RESET = 8
     MEMORY = 16
+    STATE = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -437,6 +446,14 @@ def parse_memory(raw: bytes) -> BoardMemory:
             "were used"
         )
     return memory
+
+
+def parse_state(raw: bytes) -> int:
+    """Field of a STATE reply: invokes since the state was last reset, before this request."""
+    body = Body(raw)
+    invokes = int(body.number("I"))
+    body.end()
+    return invokes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

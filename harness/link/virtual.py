@@ -27,6 +27,7 @@ from harness.link.protocol import (
     Hello,
     Message,
     Op,
+    StateMode,
     Status,
     decode_frame,
     encode_frame,
@@ -90,6 +91,7 @@ class VirtualBoard:
         ticks: a counter of rate `hello.tick_hz` that never wraps; the wire shows its low 32 bits.
         clock: seconds, for the rules of silence.
         memory: what MEMORY answers, where HELLO announces it.
+        reset_state: makes the next invoke answer as the first, where HELLO announces STATE.
     """
 
     def __init__(
@@ -100,10 +102,12 @@ class VirtualBoard:
         ticks: Callable[[], int],
         clock: Callable[[], float],
         memory: BoardMemory | None = None,
+        reset_state: Callable[[], None] | None = None,
     ) -> None:
         self.hello = hello
         self.memory = memory
         self._invoke = invoke
+        self._reset_model = reset_state
         self._ticks = ticks
         self._clock = clock
         self.boot()
@@ -123,6 +127,8 @@ class VirtualBoard:
         self._cached: tuple[bytes, bytes] | None = None
         self.input = bytearray(self.hello.input_bytes)
         self.output = bytes(self.hello.output_bytes)
+        self._resets_before_each = False
+        self.reset_state()
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes from the wire and return the bytes answered."""
@@ -217,6 +223,7 @@ class VirtualBoard:
             Op.PROFILE: (Capability.PROFILE, self._profile),
             Op.RESET: (Capability.RESET, self._nothing),
             Op.MEMORY: (Capability.MEMORY, self._memory),
+            Op.STATE: (Capability.STATE, self._state),
         }
         if request.op not in handlers:
             raise _Refusal(Status.UNKNOWN_OP, detail=request.op)
@@ -251,16 +258,46 @@ class VirtualBoard:
         """Time by the counter that also measures invokes."""
         return self._ticks() * 1_000_000 // self.hello.tick_hz
 
+    def reset_state(self) -> bool:
+        """Reset what the model keeps from one invoke to the next; False if that failed."""
+        if self._reset_model is not None and self.hello.capabilities & Capability.STATE:
+            try:
+                self._reset_model()
+            except InvokeFailed:
+                return False
+        self._since_reset = 0
+        return True
+
+    def _state(self, body: bytes) -> bytes:
+        _require_size(body, 1)
+        if body[0] > StateMode.RESET_BEFORE_EACH:
+            raise _Refusal(Status.BAD_VALUE, field="mode", detail=int(StateMode.RESET_BEFORE_EACH))
+        invokes = self._since_reset
+        if not self.reset_state():
+            raise _Refusal(Status.INVOKE_FAILED)
+        self._resets_before_each = body[0] == StateMode.RESET_BEFORE_EACH
+        return invokes.to_bytes(4, "little")
+
     def invoke_times(self, count: int) -> bool:
-        """Run this many invokes on the input; False if one failed."""
+        """Run this many invokes on the input, one going on from another; False if one failed."""
         try:
             for index in range(count):
-                self._timed_invoke(bytes(self.input), index)
+                self._since_reset += 1
+                self._run_once(bytes(self.input), index)
         except _Refusal:
             return False
         return True
 
+    def _before_invoke(self, index: int) -> None:
+        if self._resets_before_each and not self.reset_state():
+            raise _Refusal(Status.INVOKE_FAILED, detail=index)
+        self._since_reset += 1
+
     def _timed_invoke(self, raw: bytes, index: int) -> int:
+        self._before_invoke(index)
+        return self._run_once(raw, index)
+
+    def _run_once(self, raw: bytes, index: int) -> int:
         start = self._ticks()
         try:
             output = self._invoke(raw)

@@ -17,6 +17,8 @@ from harness.model.tensor import DTYPES, TensorSpec
 class Operator:
     """One node of the model's graph, with its first output tensor.
 
+    A node without outputs, such as ASSIGN_VARIABLE, has tensor -1 and no name, dtype or shape.
+
     `kind` is TFLite's name (CONV_2D), `index` counts nodes from 0, and `tensor` is the output's
     index in the file; `name`, `dtype` and `shape` are the output's. `macs` counts the
     multiply-accumulates per inference: 0 for all but convolutions and dense layers.
@@ -163,6 +165,8 @@ def _initializer(node: Any) -> int:
 
 def _operator(graph: Any, index: int, kind: str) -> Operator:
     node = graph.Operators(index)
+    if node.OutputsLength() == 0:
+        return Operator(index=index, kind=kind, tensor=-1, name="", dtype="", shape=(), macs=0)
     number = node.Outputs(0)
     tensor = graph.Tensors(number)
     return Operator(

@@ -72,7 +72,8 @@ def virtual_hello(artifact: Artifact, faults: Faults, *, timer_read_ticks: int) 
     )
     # As the firmware does: an input larger than a frame goes in by WRITE only.
     one_fits = Capability.INFER if hello.max_infer else Capability(0)
-    return replace(hello, capabilities=hello.capabilities | one_fits)
+    state = Capability.STATE if artifact.stateful else Capability(0)
+    return replace(hello, capabilities=hello.capabilities | one_fits | state)
 
 
 class TflmModel:
@@ -99,6 +100,9 @@ class TflmModel:
             first = output.reshape(-1)[:1]
             first += 1 if first[0] < 100 else -1
         return output.tobytes()
+
+    def reset(self) -> None:
+        self._interpreter.reset()
 
     def ticks(self) -> int:
         """The counter: nanoseconds, which the fault `slow` stretches."""
@@ -147,7 +151,13 @@ def serve(artifact: Artifact, faults: Faults, *, stop_fd: int | None = None) -> 
     """
     model = TflmModel(artifact, faults)
     hello = virtual_hello(artifact, faults, timer_read_ticks=model.read_cost())
-    board = VirtualBoard(hello, model.invoke, ticks=model.ticks, clock=time.monotonic)
+    board = VirtualBoard(
+        hello,
+        model.invoke,
+        ticks=model.ticks,
+        clock=time.monotonic,
+        reset_state=model.reset,
+    )
     master, slave = os.openpty()
     # The slave side stays open here too: reading a master without any slave raises EIO.
     tty.setraw(slave)

@@ -34,12 +34,17 @@ class Bench:
         self.sent = b""
         self._setup_status = Status.OK
         self.steps = 0
+        self.stateful = False
         self.boot()
 
     def boot(self) -> None:
         self._ticks = 0xFFFFFFF0
         self._invokes = self._extra = self._fails = 0
+        self.begin_state()
         self.board = FakeBoard(self)
+
+    def begin_state(self) -> None:
+        self._held = self._reset_fails = 0
 
     def next_setup_status(self) -> Status:
         status, self._setup_status = self._setup_status, Status.OK
@@ -56,6 +61,11 @@ class Bench:
         elif name == "steps":
             self.steps = number
             self.board.describe()
+        elif name == "stateful":
+            self.stateful = bool(number)
+            self.board.describe()
+        elif name == "reset_fails":
+            self._reset_fails = number
         elif name == "setup_status":
             self._setup_status = Status(number)
         elif name == "invoke_fails":
@@ -95,7 +105,16 @@ class Bench:
         self._ticks += self._extra * self._invokes
         self._invokes += 1
         a, b, c, d = np.frombuffer(raw, dtype=np.int8).astype(int)
-        return np.clip([a + b, c - d], -128, 127).astype(np.int8).tobytes()
+        second = c - d + self._held
+        self._held += self.stateful
+        return np.clip([a + b, second], -128, 127).astype(np.int8).tobytes()
+
+    def reset_state(self) -> None:
+        if self._reset_fails:
+            self._reset_fails -= 1
+            if not self._reset_fails:
+                raise InvokeFailed
+        self._held = 0
 
 
 class FakeModel:
@@ -128,10 +147,12 @@ class FakeBoard(ObservedBoard):
             ticks=bench.count,
             clock=lambda: bench.now_s,
             observable=FakeModel(bench),
+            reset_state=bench.reset_state,
         )
 
     def boot(self) -> None:
         self.stack_bytes = 1000
+        self._bench.begin_state()
         self.hello = replace(HELLO, status=self._bench.next_setup_status())
         self.describe()
         super().boot()
@@ -141,7 +162,8 @@ class FakeBoard(ObservedBoard):
         kept = Capability.INFER | Capability.TENSORS | Capability.RESET
         steps = Capability.PROFILE if self._bench.steps else Capability(0)
         stack = Capability.MEMORY if self.stack_bytes else Capability(0)
-        self.hello = replace(self.hello, capabilities=kept | steps | stack)
+        state = Capability.STATE if self._bench.stateful else Capability(0)
+        self.hello = replace(self.hello, capabilities=kept | steps | stack | state)
         # Three tenths of it used.
         self.memory = BoardMemory(
             stack_bytes=self.stack_bytes, stack_used_bytes=self.stack_bytes * 3 // 10

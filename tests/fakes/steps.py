@@ -111,6 +111,7 @@ class ObservedBoard(VirtualBoard):
             raise _Refusal(Status.BAD_INPUT, field="input_crc", detail=held)
         if what is not What.OUTPUT:
             return self._step_values(what, step)
+        self._before_invoke(0)
         outputs = _Outputs()
         self._observe(outputs)
         output, offset = outputs.seen[step], int.from_bytes(body[7:], "little")
@@ -130,6 +131,7 @@ class ObservedBoard(VirtualBoard):
         return step_values_body(replace(whole, values=values))
 
     def _step_ticks(self) -> StepValues:
+        self._before_invoke(0)
         empty = [_Stopwatch(self._ticks) for _ in range(EMPTY_STEPS)]
         for stopwatch in empty:
             for _ in range(2):
@@ -147,6 +149,7 @@ class ObservedBoard(VirtualBoard):
         )
 
     def _step_checksums(self) -> StepValues:
+        self._before_invoke(0)
         outputs = _Outputs()
         self._observe(outputs)
         values = [zlib.crc32(output) for output in outputs.seen]

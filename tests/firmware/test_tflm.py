@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fakes.stateful import summing_file
 
 from harness.errors import ModelError
 from harness.firmware.c_source import c_bytes, c_spec
@@ -15,6 +16,7 @@ from harness.firmware.tflm import (
     resolver_method,
 )
 from harness.model.artifact import Artifact, load_artifact
+from harness.model.resolve import resolve_model
 
 SINE = load_artifact(Path(__file__).parents[2] / "models" / "artifacts" / "sine")
 
@@ -91,13 +93,31 @@ def test_several_outputs_get_a_buffer_to_be_contiguous_in(tmp_path: Path) -> Non
     [
         ("TFLite_Detection_PostProcess", "is custom"),
         ("CUSTOM", "is custom"),
-        ("VAR_HANDLE", "needs variables"),
     ],
 )
 def test_operator_that_cannot_be_set_up_is_refused_by_name(operator: str, reason: str) -> None:
     with pytest.raises(ModelError, match=f"operator {operator} {reason}") as caught:
         distinct_operators(replace(SINE, operators=("FULLY_CONNECTED", operator)))
     assert caught.value.where.model == "sine_int8"
+
+
+def test_room_and_initial_values_of_variables_are_set_up(tmp_path: Path) -> None:
+    model = resolve_model(str(summing_file(tmp_path)))
+    source = generated(model, tmp_path)
+    assert "MicroResourceVariables::Create(allocator, 1);" in source
+    # CALL_ONCE's subgraph: TFLM runs it once, but a reset must have its values again.
+    assert "graph().InvokeSubgraph(1)" in source
+    assert "    true,\n    128,\n};" in source
+    stateless = generated(SINE, tmp_path)
+    assert "InvokeSubgraph" not in stateless and "micro_resource_variable.h" not in stateless
+    assert "    false,\n    0,\n};" in stateless
+
+
+def test_operators_of_inner_subgraphs_are_resolved_too(tmp_path: Path) -> None:
+    # As if only the subgraph of CALL_ONCE assigned the variable.
+    model = resolve_model(str(summing_file(tmp_path)))
+    outer = tuple(kind for kind in model.operators if kind != "ASSIGN_VARIABLE")
+    assert "ASSIGN_VARIABLE" in distinct_operators(replace(model, operators=outer))
 
 
 def test_model_to_be_profiled_has_room_for_a_number_per_operator(tmp_path: Path) -> None:

@@ -16,9 +16,12 @@ uint32_t extra_ticks = 0;
 uint32_t invokes = 0;
 std::string note;
 uint32_t stack_bytes = 0;
+bool stateful = false;
+int reset_fails = 0;
 uint32_t steps = 0;
 
 namespace {
+int held = 0;  // Invokes since the state was reset, where there is one.
 uint32_t ticks = 0xfffffff0u;  // Wraps early, so that every test lives through it.
 int8_t input[4];
 int8_t output[2];
@@ -37,6 +40,8 @@ void Boot() {
   memset(output, 0, sizeof output);
   invoke_fails = 0;
   extra_ticks = 0;
+  reset_fails = 0;
+  held = 0;
   memset(step_values, 0, sizeof step_values);
   note.clear();
   stack_bytes = 1000;
@@ -75,7 +80,7 @@ namespace runtime {
 Status Load() { return Status::kOk; }
 Description Describe() {
   return {"fake", "1.0", "", 100, 200, fake::sha256, fake::build_id, {&fake::kInput, 1}, {&fake::kOutput, 1},
-          "fake", fake::note.c_str()};
+          "fake", fake::note.c_str(), fake::stateful};
 }
 InputBuffer Input() { return {reinterpret_cast<uint8_t*>(fake::input), sizeof fake::input}; }
 void Prepare() {}
@@ -83,7 +88,13 @@ Status Invoke() {
   if (fake::invoke_fails > 0 && --fake::invoke_fails == 0) return Status::kInvokeFailed;
   fake::ticks += fake::extra_ticks * fake::invokes++;
   fake::output[0] = fake::Saturate(fake::input[0] + fake::input[1]);
-  fake::output[1] = fake::Saturate(fake::input[2] - fake::input[3]);
+  fake::output[1] = fake::Saturate(fake::input[2] - fake::input[3] + fake::held);
+  if (fake::stateful) ++fake::held;
+  return Status::kOk;
+}
+Status ResetState() {
+  if (fake::reset_fails > 0 && --fake::reset_fails == 0) return Status::kInvokeFailed;
+  fake::held = 0;
   return Status::kOk;
 }
 Steps ModelSteps() { return {fake::step_values, fake::steps}; }

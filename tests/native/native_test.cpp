@@ -56,6 +56,7 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
   if (!receives && !fake::sent.empty()) Fail(where + "\n  not expected: " + Hex(fake::sent));
   if (verb == "==") {
     fake::steps = 0;
+    fake::stateful = false;
     *bench = Bench();
   } else if (verb == ">") {
     bench->Send(command ? Quoted(rest) + "%" : text ? Quoted(rest) + "\n" : Sealed(Unhex(rest)));
@@ -84,6 +85,10 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
     fake::stack_bytes = static_cast<uint32_t>(std::stoul(rest.substr(12)));
   } else if (verb == "set" && rest.compare(0, 6, "steps ") == 0) {
     fake::steps = static_cast<uint32_t>(std::stoul(rest.substr(6)));
+  } else if (verb == "set" && rest.compare(0, 9, "stateful ") == 0) {
+    fake::stateful = rest.substr(9) == "1";
+  } else if (verb == "set" && rest.compare(0, 12, "reset_fails ") == 0) {
+    fake::reset_fails = std::stoi(rest.substr(12));
   } else if (verb == "set" && rest.compare(0, 5, "note ") == 0) {
     fake::note = Quoted(rest);
   } else {
@@ -131,13 +136,14 @@ void TestDialogues(const char* path) {
 void TestGarbage() {
   std::mt19937 random(20261121);
   fake::steps = fake::kMostSteps;
+  fake::stateful = true;
   Bench bench;
   for (size_t sent = 0; sent < 1000000;) {
     std::string piece(1 + random() % 300, '\0');
     for (char& byte : piece) byte = static_cast<char>(random());
     if (random() % 4 == 0) {
       piece[0] = static_cast<char>(random());
-      if (piece.size() > 1) piece[1] = static_cast<char>(random() % 10);
+      if (piece.size() > 1) piece[1] = static_cast<char>(random() % 11);
       if (piece.size() > 5 && random() % 2 == 0) piece[3] = piece[4] = piece[5] = 0;
       piece = Sealed(piece);
     }
@@ -193,12 +199,13 @@ void Replay(const char* path) {
   });
 }
 
-// Each line of standard input is a life of a board: hex to send, wN to wait N ms, sN for a model of N steps. Answers with what it sent, in hex.
+// Each line of standard input is a life of a board: hex to send, wN to wait N ms, sN for a model of N steps, m for one with state (memory). Answers with what it sent, in hex.
 void Streams() {
   std::string line;
   while (std::getline(std::cin, line)) {
     fake::sent.clear();
     fake::steps = 0;
+    fake::stateful = false;
     Bench bench;
     std::istringstream words(line);
     for (std::string word; words >> word;) {
@@ -206,6 +213,8 @@ void Streams() {
         fake::Wait(static_cast<uint32_t>(std::stoul(word.substr(1))));
       } else if (word[0] == 's') {
         fake::steps = static_cast<uint32_t>(std::stoul(word.substr(1)));
+      } else if (word == "m") {
+        fake::stateful = true;
       } else {
         bench.Send(Unhex(word));
       }

@@ -59,7 +59,7 @@ bool ParseNumbers(const char* line, size_t size, Numbers* numbers) {
 
 }  // namespace
 
-void Answer(const char* line, size_t size, Status setup, const Timer& timer) {
+void Answer(const char* line, size_t size, Status setup, const Timer& timer, State* state) {
   if (size == 1 && line[0] == '?') return AnswerHelp();
   if (setup != Status::kOk) return AnswerStatus(setup);
   Numbers numbers;
@@ -77,7 +77,7 @@ void Answer(const char* line, size_t size, Status setup, const Timer& timer) {
   }
   StoreInputs(model.inputs, numbers.values);
   uint32_t ticks = 0;
-  const Status status = TimedInvoke(&ticks);
+  const Status status = TimedInvoke(state, &ticks);
   if (status != Status::kOk) return AnswerStatus(Status::kInvokeFailed);
   Text out;
   out.Add("y=");

@@ -30,8 +30,9 @@ int ParseHexDigit(char c) {
   return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
-Status InvokeTimes(uint32_t count, Clock* clock) {
+Status InvokeTimes(uint32_t count, Clock* clock, State* state) {
   for (uint32_t i = 0; i < count; ++i) {
+    state->Count();
     runtime::Prepare();
     if (runtime::Invoke() != Status::kOk) return Status::kInvokeFailed;
     static_cast<void>(clock->Ticks());
@@ -97,9 +98,9 @@ class Mlperf::Reply {
   Text out_;
 };
 
-void Mlperf::Answer(const char* command, size_t size, Status setup, Clock* clock) {
+void Mlperf::Answer(const char* command, size_t size, Status setup, Clock* clock, State* state) {
   Reply reply;
-  Execute(command, command + size, setup, clock, &reply);
+  Execute(command, command + size, setup, clock, state, &reply);
 }
 
 void Mlperf::AnswerTooLong(size_t limit) {
@@ -107,7 +108,7 @@ void Mlperf::AnswerTooLong(size_t limit) {
   reply.Line("e-[Command too long: limit ", uint64_t{limit}, "]");
 }
 
-void Mlperf::Execute(const char* command, const char* end, Status setup, Clock* clock, Reply* reply) {
+void Mlperf::Execute(const char* command, const char* end, Status setup, Clock* clock, State* state, Reply* reply) {
   const char* at = command;
   const Token verb = NextToken(&at, end, kSpace);
   const bool measures = verb == "timestamp" || verb == "db" || verb == "infer" || verb == "results";
@@ -119,7 +120,7 @@ void Mlperf::Execute(const char* command, const char* end, Status setup, Clock* 
   if (verb == "help") return reply->Help();
   if (verb == "timestamp") return reply->Line("m-lap-us-", clock->Microseconds());
   if (verb == "db") return Buffer(at, end, reply);
-  if (verb == "infer") return Infer(at, end, clock, reply);
+  if (verb == "infer") return Infer(at, end, clock, state, reply);
   if (verb == "results") return reply->Results();
   reply->Line("e-[Unknown command: ", verb, "]");
 }
@@ -157,7 +158,7 @@ void Mlperf::Take(const char* digits, size_t size, Reply* reply) {
   if (missing_ == 0) reply->Line("m-load-done");
 }
 
-void Mlperf::Infer(const char* at, const char* end, Clock* clock, Reply* reply) {
+void Mlperf::Infer(const char* at, const char* end, Clock* clock, State* state, Reply* reply) {
   const Token counted = NextToken(&at, end, kSpace);
   const Token warming = NextToken(&at, end, kSpace);
   const uint32_t count = counted.size == 0 ? 1 : ParseCount(counted);
@@ -169,9 +170,12 @@ void Mlperf::Infer(const char* at, const char* end, Clock* clock, Reply* reply) 
   if (missing_ > 0) return reply->Line("e-[The input lacks bytes: ", uint64_t{missing_}, "]");
 
   // Nothing is sent before both timestamps are taken: a port that is still sending would slow down the invokes.
-  Status status = InvokeTimes(warmup, clock);
+  // A model's state is reset before each of the two: a result depends neither on the warm-up nor on what was asked before.
+  Status status = state->Reset();
+  if (status == Status::kOk) status = InvokeTimes(warmup, clock, state);
+  if (status == Status::kOk) status = state->Reset();
   const uint64_t start = clock->Microseconds();
-  if (status == Status::kOk) status = InvokeTimes(count, clock);
+  if (status == Status::kOk) status = InvokeTimes(count, clock, state);
   const uint64_t stop = clock->Microseconds();
   if (status != Status::kOk) return reply->Line("e-[", StatusName(status), "]");
   reply->Line("m-warmup-start-", uint64_t{warmup});

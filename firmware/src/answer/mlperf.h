@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "measure/clock.h"
+#include "measure/state.h"
 #include "status.h"
 
 // The commands of MLPerf Tiny's runner, which end with '%' on the wire. Every answer ends with the line m-ready and holds
@@ -13,17 +14,17 @@ class Mlperf {
   explicit Mlperf(const char* board) : board_(board) {}
 
   // `command` is printable ASCII without its '%', and may be empty.
-  void Answer(const char* command, size_t size, Status setup, Clock* clock);
+  void Answer(const char* command, size_t size, Status setup, Clock* clock, State* state);
   static void AnswerTooLong(size_t limit);
 
  private:
   class Reply;
 
-  void Execute(const char* command, const char* end, Status setup, Clock* clock, Reply* reply);
+  void Execute(const char* command, const char* end, Status setup, Clock* clock, State* state, Reply* reply);
   void Buffer(const char* at, const char* end, Reply* reply);
   void Load(const char* at, const char* end, Reply* reply);
   void Take(const char* digits, size_t size, Reply* reply);
-  void Infer(const char* at, const char* end, Clock* clock, Reply* reply);
+  void Infer(const char* at, const char* end, Clock* clock, State* state, Reply* reply);
 
   const char* board_;
   size_t missing_ = 0;  // Bytes of the input that "db load" announced and "db HEX" has not brought.

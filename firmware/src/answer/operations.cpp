@@ -8,14 +8,23 @@ namespace {
 
 constexpr uint8_t kVersion = 1;
 
-enum Capability : uint16_t { kCanInfer = 1, kCanRun = 2, kCanProfile = 4, kCanReset = 8, kHasMemory = 16 };
+enum Capability : uint16_t {
+  kCanInfer = 1,
+  kCanRun = 2,
+  kCanProfile = 4,
+  kCanReset = 8,
+  kHasMemory = 16,
+  kHasState = 32,
+};
+
+enum Mode : uint8_t { kKeep = 0, kResetBeforeEach = 1 };
 
 constexpr size_t kInferFixed = kHeader + 2;
 constexpr size_t kRunFixed = kHeader + 6;
 
-bool IsKnown(uint8_t op) { return op >= kHello && op <= kMemory; }
+bool IsKnown(uint8_t op) { return op >= kHello && op <= kState; }
 
-bool NeedsModel(uint8_t op) { return op >= kInfer && op <= kProfile; }
+bool NeedsModel(uint8_t op) { return (op >= kInfer && op <= kProfile) || op == kState; }
 
 void WriteSpecs(Writer& reply, const TensorSpecs& specs) {
   reply.U8(specs.count);
@@ -48,7 +57,7 @@ void Operations::Setup(Status port_status) {
 
 // The counter may wrap during a long batch, and the clock must see every wrap.
 Status Operations::InvokeOnce(uint32_t* elapsed) {
-  const Status status = TimedInvoke(elapsed);
+  const Status status = TimedInvoke(&state_, elapsed);
   static_cast<void>(clock_.Ticks());
   return status;
 }
@@ -59,6 +68,7 @@ Fault Operations::Execute(uint8_t op, Reader& body, Writer& reply) {
   if (!IsKnown(op)) return {Status::kUnknownOp, op, ""};
   if (op == kMemory && port::Stack().capacity_bytes == 0) return {Status::kUnsupported, 0, ""};
   if (op == kProfile && !profiler_.able()) return {Status::kUnsupported, 0, ""};
+  if (op == kState && !runtime::Describe().stateful) return {Status::kUnsupported, 0, ""};
   if (op == kInfer && InferLimit() == 0) return {Status::kUnsupported, 0, ""};
   if (NeedsModel(op) && setup_ != Status::kOk) return {setup_, 0, ""};
   switch (op) {
@@ -68,6 +78,7 @@ Fault Operations::Execute(uint8_t op, Reader& body, Writer& reply) {
     case kRun: return Run(body, reply);
     case kMemory: return Memory(body, reply);
     case kProfile: return Profile(body, reply);
+    case kState: return SetState(body, reply);
     default: break;
   }
   if (body.left() != 0) return {Status::kBadSize, 0, "body"};  // RESET
@@ -194,9 +205,19 @@ Fault Operations::Memory(Reader& body, Writer& reply) {
 }
 
 Fault Operations::Profile(Reader& body, Writer& reply) {
-  const Fault fault = profiler_.Answer(body, reply);
+  const Fault fault = profiler_.Answer(body, reply, &state_);
   static_cast<void>(clock_.Ticks());
   return fault;
+}
+
+Fault Operations::SetState(Reader& body, Writer& reply) {
+  if (body.left() != 1) return {Status::kBadSize, 1, "body"};
+  const uint8_t mode = body.U8();
+  if (mode > kResetBeforeEach) return {Status::kBadValue, kResetBeforeEach, "mode"};
+  reply.U32(state_.invokes());
+  if (state_.Reset() != Status::kOk) return {Status::kInvokeFailed, 0, ""};
+  state_.ResetBeforeEach(mode == kResetBeforeEach);
+  return {};
 }
 
 size_t Operations::InferLimit() const {
@@ -211,5 +232,6 @@ uint16_t Operations::Capabilities() const {
   const int infer = InferLimit() > 0 ? kCanInfer : 0;
   const int profile = profiler_.able() ? kCanProfile : 0;
   const int memory = port::Stack().capacity_bytes > 0 ? kHasMemory : 0;
-  return static_cast<uint16_t>(infer | kCanRun | profile | kCanReset | memory);
+  const int state = runtime::Describe().stateful ? kHasState : 0;
+  return static_cast<uint16_t>(infer | kCanRun | profile | kCanReset | memory | state);
 }

@@ -6,6 +6,7 @@
 #include "measure/clock.h"
 #include "measure/measure.h"
 #include "measure/profile.h"
+#include "measure/state.h"
 #include "runtime/runtime.h"
 #include "status.h"
 #include "wire/fault.h"
@@ -20,6 +21,7 @@ enum Op : uint8_t {
   kProfile = 0x06,
   kReset = 0x07,
   kMemory = 0x08,
+  kState = 0x09,
   kError = 0x7f,
 };
 
@@ -39,6 +41,7 @@ class Operations {
   Status setup() const { return setup_; }  // The first failure of Setup().
   const Timer& timer() const { return timer_; }
   Clock* clock() { return &clock_; }
+  State* state() { return &state_; }
 
  private:
   Fault Hello(Reader& body, Writer& reply);
@@ -48,6 +51,7 @@ class Operations {
   Fault Run(Reader& body, Writer& reply);
   Fault Memory(Reader& body, Writer& reply);
   Fault Profile(Reader& body, Writer& reply);
+  Fault SetState(Reader& body, Writer& reply);
 
   Status InvokeOnce(uint32_t* elapsed);
   size_t InferLimit() const;
@@ -58,6 +62,7 @@ class Operations {
   size_t max_payload_;
   Timer timer_ = {};
   Profiler profiler_;
+  State state_;
   Status setup_ = Status::kOk;
   bool session_ = false;
 };

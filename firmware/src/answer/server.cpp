@@ -98,10 +98,10 @@ void Server::AnswerFault(Status status, uint32_t detail) {
 
 void Server::AnswerLine() {
   const char* const line = reinterpret_cast<const char*>(receiver_.data());
-  human::Answer(line, receiver_.size(), operations_.setup(), operations_.timer());
+  human::Answer(line, receiver_.size(), operations_.setup(), operations_.timer(), operations_.state());
 }
 
 void Server::AnswerCommand() {
   const char* const command = reinterpret_cast<const char*>(receiver_.data());
-  mlperf_.Answer(command, receiver_.size(), operations_.setup(), operations_.clock());
+  mlperf_.Answer(command, receiver_.size(), operations_.setup(), operations_.clock(), operations_.state());
 }

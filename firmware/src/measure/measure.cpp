@@ -42,7 +42,9 @@ Status MeasureTimer(Timer* timer) {
   return Status::kOk;
 }
 
-Status TimedInvoke(uint32_t* ticks) {
+Status TimedInvoke(State* state, uint32_t* ticks) {
+  const Status ready = state->BeforeInvoke();
+  if (ready != Status::kOk) return ready;
   runtime::Prepare();
   const port::Quiet quiet;
   const uint32_t start = Stamp();

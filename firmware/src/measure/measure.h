@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "measure/state.h"
 #include "status.h"
 
 struct Timer {
@@ -12,7 +13,7 @@ struct Timer {
 // kTimerStuck, and a Timer of zeros, when the counter does not advance.
 [[nodiscard]] Status MeasureTimer(Timer* timer);
 
-// One inference on runtime::Input(). `ticks` still holds the cost of reading the counter.
-[[nodiscard]] Status TimedInvoke(uint32_t* ticks);
+// One inference on runtime::Input(). `ticks` still holds the cost of reading the counter, but not of a reset.
+[[nodiscard]] Status TimedInvoke(State* state, uint32_t* ticks);
 
 uint64_t Microseconds(uint32_t ticks, const Timer& timer);  // Of an invoke, without that cost; rounded.

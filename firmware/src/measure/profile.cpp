@@ -85,7 +85,7 @@ class Capture final : public runtime::StepObserver {
 
 bool Profiler::able() const { return runtime::ModelSteps().count > 0; }
 
-Fault Profiler::Answer(Reader& body, Writer& reply) {
+Fault Profiler::Answer(Reader& body, Writer& reply, State* state) {
   if (body.left() < kRequest) return {Status::kBadSize, kRequest, "body"};
   const uint8_t what = body.U8();
   if (what > kStepOutput) return {Status::kBadValue, kStepOutput, "what"};
@@ -99,10 +99,11 @@ Fault Profiler::Answer(Reader& body, Writer& reply) {
   const runtime::InputBuffer input = runtime::Input();
   const uint32_t input_crc = Crc32(input.data, input.size);
   if (input_crc != wanted_crc) return {Status::kBadInput, input_crc, "input_crc"};
-  if (what != kStepOutput) return Values(static_cast<What>(what), step, reply);
+  if (what != kStepOutput) return Values(static_cast<What>(what), step, reply, state);
 
   const size_t offset = body.U32();
   Capture capture(step, offset, &reply);
+  if (state->BeforeInvoke() != Status::kOk) return {Status::kInvokeFailed, 0, ""};
   runtime::Prepare();
   if (runtime::InvokeObserved(&capture) != Status::kOk) return {Status::kInvokeFailed, 0, ""};
   if (offset >= capture.size()) return {Status::kBadValue, static_cast<uint32_t>(capture.size()), "offset"};
@@ -110,11 +111,11 @@ Fault Profiler::Answer(Reader& body, Writer& reply) {
 }
 
 // For step 0 an inference is run; for a later one the values of that inference are continued.
-Fault Profiler::Values(What what, size_t first, Writer& reply) {
+Fault Profiler::Values(What what, size_t first, Writer& reply, State* state) {
   const runtime::Steps steps = runtime::ModelSteps();
   if (first == 0) {
     kept_ = kNothing;
-    if (Observe(what) != Status::kOk) return {Status::kInvokeFailed, 0, ""};
+    if (Observe(what, state) != Status::kOk) return {Status::kInvokeFailed, 0, ""};
     kept_ = what;
   }
   const size_t room = (reply.room() - kValuesFixed - kTicksHeader) / kTicks;
@@ -132,9 +133,11 @@ Fault Profiler::Values(What what, size_t first, Writer& reply) {
   return {};
 }
 
-Status Profiler::Observe(What what) {
+Status Profiler::Observe(What what, State* state) {
   const runtime::Steps steps = runtime::ModelSteps();
   whole_ticks_ = empty_ticks_ = pitch_ticks_ = 0;
+  const Status ready = state->BeforeInvoke();
+  if (ready != Status::kOk) return ready;
   runtime::Prepare();
   if (what == kStepChecksums) {
     Checksums checksums(steps);

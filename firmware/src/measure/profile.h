@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "measure/state.h"
 #include "wire/fault.h"
 #include "wire/wire.h"
 
@@ -12,13 +13,13 @@
 class Profiler {
  public:
   bool able() const;
-  Fault Answer(Reader& body, Writer& reply);
+  Fault Answer(Reader& body, Writer& reply, State* state);
 
  private:
   enum What : uint8_t { kStepTicks = 0, kStepChecksums = 1, kStepOutput = 2, kNothing = 0xff };
 
-  Fault Values(What what, size_t first, Writer& reply);
-  Status Observe(What what);
+  Fault Values(What what, size_t first, Writer& reply, State* state);
+  Status Observe(What what, State* state);
   void MeasureEmptyStep();
 
   What kept_ = kNothing;  // What the steps' values are.
@@ -33,7 +34,7 @@ class Profiler {
 class Profiler {
  public:
   bool able() const { return false; }
-  Fault Answer(Reader&, Writer&) { return {Status::kUnsupported, 0, ""}; }
+  Fault Answer(Reader&, Writer&, State*) { return {Status::kUnsupported, 0, ""}; }
 };
 
 #endif

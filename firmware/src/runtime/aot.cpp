@@ -24,12 +24,15 @@ Description Describe() {
   description.outputs = kAotModel.outputs;
   description.model_name = kAotModel.model_name;
   description.note = "";
+  description.stateful = false;  // The generator has no operator that keeps state.
   return description;
 }
 
 InputBuffer Input() { return {kAotModel.input, kAotModel.input_size}; }
 
 void Prepare() {}  // The generated code reads the caller's buffer and does not write it.
+
+Status ResetState() { return Status::kOk; }
 
 Status Invoke() {
   kAotModel.infer();

@@ -20,6 +20,7 @@ struct Description {
   TensorSpecs outputs;
   const char* model_name;
   const char* note;  // Why Load() failed, with numbers; empty if it did not.
+  bool stateful;     // It keeps something from one invoke to the next, which ResetState() forgets.
 };
 
 struct InputBuffer {
@@ -41,6 +42,10 @@ InputBuffer Input();
 
 void Prepare();  // Before every Invoke(), not timed: puts Input() where the kernels read, if that is elsewhere.
 [[nodiscard]] Status Invoke();  // What is timed: nothing but the model.
+
+// Of a stateful model: all that it keeps is as after Load(). This may write over the input tensors, but not over Input(), and over the outputs.
+[[nodiscard]] Status ResetState();
+
 OutputBuffer Output();  // All output tensors' bytes in order, of the last Invoke(). Not timed.
 
 // What follows is in a firmware built with HIL_PROFILE only: one whose latency is measured has no instrumentation at all.

@@ -80,13 +80,13 @@ class Planner : public tflite::GreedyMemoryPlanner {
   size_t planned_ = 0;
 };
 
-#ifdef HIL_PROFILE
-
 class Interpreter : public tflite::MicroInterpreter {
  public:
   using MicroInterpreter::context;
   using MicroInterpreter::MicroInterpreter;
 };
+
+#ifdef HIL_PROFILE
 
 // TFLM reports an event for every operator. One inside another, of a graph that an operator calls, is that operator's.
 class Events : public tflite::MicroProfilerInterface {
@@ -112,7 +112,6 @@ Events* const events = events_place.Make();
 
 #else
 
-using Interpreter = tflite::MicroInterpreter;
 constexpr tflite::MicroProfilerInterface* events = nullptr;
 
 #endif
@@ -182,7 +181,12 @@ Status Plan(Arena* arena, const tflite::Model* model, const tflite::MicroOpResol
   }
   Planner* const planner = planner_place.Make();
   tflite::MicroAllocator* const allocator = tflite::MicroAllocator::Create(arena, planner);
-  interpreter = interpreter_place.Make(model, *resolver, allocator, nullptr, events);
+  // Nor does it look before it places its list of variables.
+  if (arena->GetAvailableMemory(1) < kTflmModel.variables_bytes) {
+    arena->Refused(arena->GetUsedBytes() + kTflmModel.variables_bytes);
+    return Status::kArenaTooSmall;
+  }
+  interpreter = interpreter_place.Make(model, *resolver, allocator, Variables(allocator), events);
   if (interpreter->AllocateTensors() == kTfLiteOk) return Status::kOk;
   const size_t planned = arena->GetPersistentUsedBytes() + planner->planned();
   if (planned > kTflmModel.arena_capacity) arena->Refused(planned);
@@ -225,6 +229,7 @@ Description Describe() {
   description.outputs = kTflmModel.outputs;
   description.model_name = kTflmModel.model_name;
   description.note = note;
+  description.stateful = kTflmModel.stateful;
   return description;
 }
 
@@ -237,6 +242,12 @@ void Prepare() {
     memcpy(tensor->data.raw, from, tensor->bytes);
     from += tensor->bytes;
   }
+}
+
+// TFLM fills its variables with zeros, and CALL_ONCE, which has run, does not assign them again.
+Status ResetState() {
+  const bool done = interpreter->Reset() == kTfLiteOk && AssignVariables(&interpreter->context());
+  return done ? Status::kOk : Status::kInvokeFailed;
 }
 
 Status Invoke() { return interpreter->Invoke() == kTfLiteOk ? Status::kOk : Status::kInvokeFailed; }

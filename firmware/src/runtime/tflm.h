@@ -6,8 +6,12 @@
 
 #include "tensor.h"
 
+struct TfLiteContext;
+
 namespace tflite {
+class MicroAllocator;
 class MicroOpResolver;
+class MicroResourceVariables;
 }
 
 // Kept to C++11, since Arduino cores compile the generated file with their own default standard.
@@ -50,6 +54,8 @@ struct TflmModel {
   uint8_t build_id[16];
   const char* version;
   const char* model_name;
+  bool stateful;
+  uint32_t variables_bytes;  // At least what Variables() takes of the arena.
 };
 
 extern const TflmModel kTflmModel;
@@ -57,5 +63,7 @@ extern const TflmModel kTflmModel;
 // Generated into operators_tflm.cpp.
 const tflite::MicroOpResolver* Resolver();  // With the model's operators and no others; nullptr if refused.
 KernelCounts Kernels();
+tflite::MicroResourceVariables* Variables(tflite::MicroAllocator* allocator);  // Room for them; nullptr if there are none.
+bool AssignVariables(const TfLiteContext* context);  // Their initial values, which CALL_ONCE assigns once only.
 
 }  // namespace runtime
