@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import math
-import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from harness.errors import ModelError, Where
+from harness.errors import ModelError, TensorError, Where
 from harness.model.artifact import Artifact
+from harness.model.flatbuffer import (
+    MOST_BYTES,
+    Malformed,
+    Node,
+    Subgraph,
+    Tensor,
+    read_subgraphs,
+)
 from harness.model.state import stateful_operators
-from harness.model.tensor import DTYPES, TensorSpec
+from harness.model.tensor import TensorSpec
+
+LAYERS = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D")
+"""Operators that multiply and accumulate, with weights as their second input."""
+
+NO_TENSOR = -1
+"""Index of the output of an operator that has none, as ASSIGN_VARIABLE."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operator:
     """One node of the model's graph, with its first output tensor.
 
-    A node without outputs, such as ASSIGN_VARIABLE, has tensor -1 and no name, dtype or shape.
-
-    `kind` is TFLite's name (CONV_2D), `index` counts nodes from 0, and `tensor` is the output's
-    index in the file; `name`, `dtype` and `shape` are the output's. `macs` counts the
-    multiply-accumulates per inference: 0 for all but convolutions and dense layers.
+    `kind` is TFLite's name (CONV_2D) or, of a `custom` operator, the name that the file gives it.
+    `index` counts nodes from 0, and `tensor` is the output's index in the file, NO_TENSOR if it has
+    no output; `name`, `dtype` and `shape` are the output's. `macs` counts the multiply-accumulates
+    per inference: 0 for all but LAYERS, of whose weights `weights` is the shape.
     """
 
     index: int
@@ -31,6 +43,11 @@ class Operator:
     dtype: str
     shape: tuple[int, ...]
     macs: int
+    custom: bool = False
+    weights: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        return f"operator {self.index} ({self.kind})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +67,14 @@ class Graph:
     """The first subgraph of a `.tflite` file, the only one that boards run.
 
     `per_channel_dense` says whether a Dense layer has a scale for each of its outputs. `kinds` are
-    the distinct operators of all subgraphs. `stateful`: one of them, or a variable tensor, keeps
+    the distinct operators of all `subgraphs`. `stateful`: one of them, or a variable tensor, keeps
     state from one invoke to the next. `variables` counts resource variables, and `initializers`
     are the subgraphs that CALL_ONCE runs to assign them.
+
+    `tensors` counts the first subgraph's; `activation_bytes` is what those without values in the
+    file take, as if all were in use at once. `weights` holds bytes of values in the file, by dtype,
+    most first. `hybrid` is the first layer with integer weights and float32 inputs, None where
+    there is none.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -63,6 +85,11 @@ class Graph:
     stateful: bool = False
     variables: int = 0
     initializers: tuple[int, ...] = ()
+    subgraphs: int = 1
+    tensors: int = 0
+    activation_bytes: int = 0
+    weights: tuple[tuple[str, int], ...] = ()
+    hybrid: int | None = None
 
     @property
     def macs(self) -> int:
@@ -73,42 +100,21 @@ class Graph:
 def read_graph(content: bytes, *, name: str) -> Graph:
     """Read a `.tflite` file without an interpreter.
 
-    LiteRT, once it has allocated tensors, reports a single scale as one per channel.
+    No interpreter takes all files: LiteRT refuses some that TFLM runs, and custom operators; and
+    once it has allocated tensors, it reports a single scale as one per channel.
 
     Raises:
-        ModelError: the file is not a TFLite model.
+        ModelError: the file is not a TFLite model, is damaged, or takes or gives what no board can
+            be sent: no tensor at all, sizes left open, or a type such as strings.
     """
-    import tflite  # 0.05 s: only where a model is looked into
-
-    names = {
-        code: name for name, code in vars(tflite.BuiltinOperator).items() if isinstance(code, int)
-    }
+    where = Where(model=name)
     try:
-        model = tflite.Model.GetRootAs(content, 0)
-        graph = model.Subgraphs(0)
-        nodes = [graph.Operators(index) for index in range(graph.OperatorsLength())]
-        kinds = [names[_code(model, node)] for node in nodes]
-        everywhere = _nodes_of_all_subgraphs(model, names)
-        return Graph(
-            inputs=tuple(_spec(graph.Tensors(i)) for i in graph.InputsAsNumpy()),
-            outputs=tuple(_spec(graph.Tensors(i)) for i in graph.OutputsAsNumpy()),
-            operators=tuple(_operator(graph, *item) for item in enumerate(kinds)),
-            per_channel_dense=any(
-                kind == "FULLY_CONNECTED" and _scales(graph.Tensors(node.Inputs(1))) > 1
-                for node, kind in zip(nodes, kinds, strict=True)
-            ),
-            kinds=tuple(dict.fromkeys(kind for kind, _ in everywhere)),
-            stateful=bool(stateful_operators(kind for kind, _ in everywhere))
-            or _has_variable_tensor(model),
-            variables=len({_variable(node) for kind, node in everywhere if kind == "VAR_HANDLE"}),
-            initializers=tuple(
-                sorted({_initializer(node) for kind, node in everywhere if kind == "CALL_ONCE"})
-            ),
-        )
-    except (struct.error, LookupError, ValueError, AttributeError, TypeError) as error:
-        raise ModelError(
-            f"cannot read the operators: {error!r}", where=Where(model=name)
-        ) from error
+        subgraphs = read_subgraphs(content)
+        return _graph(subgraphs)
+    except Malformed as error:
+        raise ModelError(f"the file {error}", where=where, hint=error.hint) from error
+    except TensorError as error:
+        raise ModelError(error.what, where=where, hint=error.hint) from error
 
 
 def read_operators(artifact: Artifact) -> tuple[Operator, ...]:
@@ -120,100 +126,130 @@ def read_operators(artifact: Artifact) -> tuple[Operator, ...]:
     return read_graph(artifact.content, name=artifact.name).operators
 
 
-def _code(model: Any, node: Any) -> int:
-    code = model.OperatorCodes(node.OpcodeIndex())
-    # Codes up to 127 stand in the older, one-byte field; the newer one is then 0 in old files.
-    return int(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()))
-
-
-def _nodes_of_all_subgraphs(model: Any, names: dict[int, str]) -> list[tuple[str, Any]]:
-    """Kind and node of each operator; a custom one's kind is what the file calls it."""
-    graphs = [model.Subgraphs(index) for index in range(model.SubgraphsLength())]
-    nodes = [graph.Operators(index) for graph in graphs for index in range(graph.OperatorsLength())]
-    return [(_custom_name(model, node) or names[_code(model, node)], node) for node in nodes]
-
-
-def _custom_name(model: Any, node: Any) -> str:
-    name = model.OperatorCodes(node.OpcodeIndex()).CustomCode()
-    return name.decode() if name else ""
-
-
-def _has_variable_tensor(model: Any) -> bool:
-    graphs = (model.Subgraphs(index) for index in range(model.SubgraphsLength()))
-    return any(
-        graph.Tensors(index).IsVariable()
-        for graph in graphs
-        for index in range(graph.TensorsLength())
+def _graph(subgraphs: tuple[Subgraph, ...]) -> Graph:
+    main = subgraphs[0]
+    nodes = [node for graph in subgraphs for node in graph.nodes]
+    kinds = tuple(dict.fromkeys(node.kind for node in nodes))
+    variable = any(tensor.variable for graph in subgraphs for tensor in graph.tensors)
+    return Graph(
+        inputs=_ends(main, main.inputs, "input"),
+        outputs=_ends(main, main.outputs, "output"),
+        operators=tuple(_operator(main, *item) for item in enumerate(main.nodes)),
+        per_channel_dense=any(_per_channel_dense(main, node) for node in main.nodes),
+        kinds=kinds,
+        stateful=bool(stateful_operators(kinds)) or variable,
+        variables=len({node.variable for node in nodes if node.variable is not None}),
+        initializers=_initializers(nodes, len(subgraphs)),
+        subgraphs=len(subgraphs),
+        tensors=len(main.tensors),
+        activation_bytes=sum(
+            tensor.size_bytes + 16 for tensor in main.tensors if tensor.constant_bytes == 0
+        ),
+        weights=_weights(subgraphs),
+        hybrid=_first_hybrid(main),
     )
 
 
-def _variable(node: Any) -> tuple[bytes, bytes]:
-    import tflite
-
-    options = tflite.VarHandleOptions()
-    options.Init(node.BuiltinOptions().Bytes, node.BuiltinOptions().Pos)
-    return options.Container() or b"", options.SharedName() or b""
-
-
-def _initializer(node: Any) -> int:
-    import tflite
-
-    options = tflite.CallOnceOptions()
-    options.Init(node.BuiltinOptions().Bytes, node.BuiltinOptions().Pos)
-    return int(options.InitSubgraphIndex())
+def _initializers(nodes: Sequence[Node], subgraphs: int) -> tuple[int, ...]:
+    found = sorted({node.initializer for node in nodes if node.initializer is not None})
+    if found and not 0 < found[0] <= found[-1] < subgraphs:
+        raise Malformed(f"has a CALL_ONCE of subgraph {found[-1]}, and it has {subgraphs}")
+    return tuple(found)
 
 
-def _operator(graph: Any, index: int, kind: str) -> Operator:
-    node = graph.Operators(index)
-    if node.OutputsLength() == 0:
-        return Operator(index=index, kind=kind, tensor=-1, name="", dtype="", shape=(), macs=0)
-    number = node.Outputs(0)
-    tensor = graph.Tensors(number)
+def _ends(graph: Subgraph, links: tuple[int, ...], role: str) -> tuple[TensorSpec, ...]:
+    """Specs of the model's inputs, or of its outputs."""
+    if not links:
+        raise Malformed(f"has no {role}: there is nothing to {_SENT[role]}")
+    if len(links) > MOST_ENDS:
+        raise Malformed(f"has {len(links)} {role}s; at most {MOST_ENDS} are read")
+    return tuple(_spec(graph.tensors[link], role) for link in links)
+
+
+MOST_ENDS = 32
+"""Inputs, or outputs, of a model."""
+
+_SENT = {"input": "send", "output": "compare"}
+
+
+def _spec(tensor: Tensor, role: str) -> TensorSpec:
+    if tensor.dtype == "string":
+        raise Malformed(
+            f"has an {role} of strings, {tensor.name!r}, and TFLM has no kernels for strings",
+            "Turn text into numbers before the model, and convert the rest of it.",
+        )
+    if any(size < 1 for size in tensor.shape):
+        raise Malformed(
+            f"leaves a size of its {role} {tensor.name!r} open: {tensor.shape}",
+            "Convert it with fixed sizes, as from a model with Input(batch_shape=(1, ...)).",
+        )
+    if tensor.size_bytes > MOST_BYTES:
+        raise Malformed(f"has an {role} {tensor.name!r} of {tensor.size_bytes} bytes")
+    return TensorSpec(
+        shape=tensor.shape,
+        dtype=tensor.dtype,
+        scale=tensor.scale,
+        zero_point=tensor.zero_point,
+        name=tensor.name,
+    )
+
+
+def _operator(graph: Subgraph, index: int, node: Node) -> Operator:
+    output = graph.tensors[node.outputs[0]] if node.outputs else None
+    weights = _weights_of(graph, node)
     return Operator(
         index=index,
-        kind=kind,
-        tensor=number,
-        name=tensor.Name().decode(),
-        dtype=_dtype(tensor),
-        shape=_shape(tensor),
-        macs=_macs(graph, node, kind),
+        kind=node.kind,
+        custom=node.custom,
+        tensor=output.index if output else NO_TENSOR,
+        name=output.name if output else "",
+        dtype=output.dtype if output else "",
+        shape=output.shape if output else (),
+        macs=_macs(node.kind, output, weights),
+        weights=weights,
     )
 
 
-def _scales(tensor: Any) -> int:
-    quantization = tensor.Quantization()
-    return 0 if quantization is None else int(quantization.ScaleLength())
+def _weights_of(graph: Subgraph, node: Node) -> tuple[int, ...]:
+    """Shape of the weights of a layer, its second input; () for other operators."""
+    if node.kind not in LAYERS or len(node.inputs) < 2 or node.inputs[1] < 0:
+        return ()
+    return graph.tensors[node.inputs[1]].shape
 
 
-def _spec(tensor: Any) -> TensorSpec:
-    quantized, parameters = _scales(tensor) > 0, tensor.Quantization()
-    return TensorSpec(
-        shape=_shape(tensor),
-        dtype=_dtype(tensor),
-        scale=float(parameters.Scale(0)) if quantized else 0.0,
-        zero_point=int(parameters.ZeroPoint(0)) if quantized else 0,
-        name=tensor.Name().decode(),
-    )
-
-
-def _dtype(tensor: Any) -> str:
-    return DTYPES.get(tensor.Type(), f"type {tensor.Type()}")
-
-
-def _shape(tensor: Any) -> tuple[int, ...]:
-    return tuple(int(tensor.Shape(axis)) for axis in range(tensor.ShapeLength()))
-
-
-def _macs(graph: Any, node: Any, kind: str) -> int:
+def _macs(kind: str, output: Tensor | None, weights: tuple[int, ...]) -> int:
     """Number of outputs times the number of weights that each output sums over.
 
     Weights are (out, in), (out, height, width, in) and, depthwise, (1, height, width, out).
     """
-    if kind not in ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D"):
+    if output is None or not weights:
         return 0
-    weights = _shape(graph.Tensors(node.Inputs(1)))
     summed = weights[1:3] if kind == "DEPTHWISE_CONV_2D" else weights[1:]
-    return math.prod(_shape(graph.Tensors(node.Outputs(0)))) * math.prod(summed)
+    return output.elements * math.prod(max(1, size) for size in summed)
+
+
+def _per_channel_dense(graph: Subgraph, node: Node) -> bool:
+    if node.kind != "FULLY_CONNECTED" or len(node.inputs) < 2 or node.inputs[1] < 0:
+        return False
+    return graph.tensors[node.inputs[1]].scales > 1
+
+
+def _first_hybrid(graph: Subgraph) -> int | None:
+    """The first layer with float32 inputs and integer weights."""
+    for index, node in enumerate(graph.nodes):
+        dtypes = [graph.tensors[link].dtype if link >= 0 else "" for link in node.inputs[:2]]
+        if node.kind in LAYERS and dtypes in (["float32", "int8"], ["float32", "int4"]):
+            return index
+    return None
+
+
+def _weights(subgraphs: tuple[Subgraph, ...]) -> tuple[tuple[str, int], ...]:
+    found: dict[str, int] = {}
+    for graph in subgraphs:
+        for tensor in graph.tensors:
+            if tensor.constant_bytes:
+                found[tensor.dtype] = found.get(tensor.dtype, 0) + tensor.constant_bytes
+    return tuple(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 def one_step_each(count: int) -> tuple[Step, ...]:

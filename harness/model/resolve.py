@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from harness.errors import ModelError, TensorError, Where
+from harness.errors import ModelError, Where
 from harness.model.artifact import MANIFEST, Artifact, find_artifact, load_artifact
+from harness.model.flatbuffer import MOST_BYTES
 from harness.model.goldens import Bounds
 from harness.model.graph import read_graph
-from harness.model.interpreters import LiteRtInterpreter, tensor_spec
 from harness.project import find_project
 
 
@@ -17,40 +16,44 @@ def inspect_model(path: Path) -> Artifact:
     """Make an Artifact from a `.tflite` file that has no manifest.
 
     Raises:
-        ModelError: the file cannot be read, or is not a TFLite model with static shapes.
+        ModelError: the file cannot be read, or is not a TFLite model that can be run: see
+            `read_graph`.
     """
-    where = Where(model=path.stem)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror}", where=where) from error
-    litert = LiteRtInterpreter(content, name=str(path), default_delegates=False).details
-    try:
-        return _described(path, content, litert)
-    except (ValueError, IndexError, TensorError) as error:
-        # A file may pass LiteRT's checks and still hold names that are not valid text.
-        raise ModelError(
-            f"{path} describes its tensors or operators wrongly: {error}", where=where
-        ) from error
+    return described(path, _content(path))
 
 
-def _described(path: Path, content: bytes, litert: Any) -> Artifact:
-    nodes = [node for node in litert._get_ops_details() if node["op_name"] != "DELEGATE"]
-    inputs = tuple(tensor_spec(detail) for detail in litert.get_input_details())
+def described(path: Path, content: bytes) -> Artifact:
+    """As `inspect_model`, of a file that was read."""
     graph = read_graph(content, name=path.stem)
     return Artifact(
         name=path.stem,
         model=path.stem,
-        dtype=inputs[0].dtype,
+        dtype=graph.inputs[0].dtype,
         path=path,
         content=content,
-        inputs=inputs,
-        outputs=tuple(tensor_spec(detail) for detail in litert.get_output_details()),
-        operators=tuple(node["op_name"] for node in nodes),
+        inputs=graph.inputs,
+        outputs=graph.outputs,
+        operators=tuple(operator.kind for operator in graph.operators),
         per_channel_dense=graph.per_channel_dense,
         stateful=graph.stateful,
         bounds=Bounds(),
+        macs=graph.macs,
     )
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a regular file, of which no more than a model may have are read."""
+    where = Where(model=path.stem)
+    try:
+        if path.exists() and not path.is_file():
+            raise ModelError(f"cannot read {path}: it is not a file", where=where)
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}", where=where) from error
+    if len(content) > MOST_BYTES:
+        raise ModelError(f"{path} is larger than {MOST_BYTES} bytes", where=where)
+    return content
 
 
 def resolve_model(name: str, root: Path | None = None, runtime: str | None = None) -> Artifact:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 
-def _rewritten(content: bytes, change: Callable[[Any, Any], None]) -> bytes:
+def rewritten(content: bytes, change: Callable[[Any, Any], None]) -> bytes:
     runtime = pytest.importorskip("tflite_micro.python.tflite_micro.runtime")
     import flatbuffers
 
@@ -26,12 +26,12 @@ def lsh_projection(content: bytes) -> bytes:
         for code in model.operatorCodes:
             code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.LSH_PROJECTION
 
-    return _rewritten(content, change)
+    return rewritten(content, change)
 
 
 def of_schema(content: bytes, version: int) -> bytes:
     """Said to be of another schema version."""
-    return _rewritten(content, lambda _, model: setattr(model, "version", version))
+    return rewritten(content, lambda _, model: setattr(model, "version", version))
 
 
 def float_output(content: bytes) -> bytes:
@@ -41,7 +41,7 @@ def float_output(content: bytes) -> bytes:
         graph = model.subgraphs[0]
         graph.tensors[graph.outputs[0]].type = schema.TensorType.FLOAT32
 
-    return _rewritten(content, change)
+    return rewritten(content, change)
 
 
 def per_channel(content: bytes) -> bytes:
@@ -62,7 +62,7 @@ def per_channel(content: bytes) -> bytes:
                 tensor.quantization.zeroPoint = [0] * channels
                 tensor.quantization.quantizedDimension = 0
 
-    return _rewritten(content, change)
+    return rewritten(content, change)
 
 
 def first_scales_only(content: bytes) -> bytes:
@@ -76,7 +76,7 @@ def first_scales_only(content: bytes) -> bytes:
                 tensor.quantization.scale = [tensor.quantization.scale[0]]
                 tensor.quantization.zeroPoint = [0]
 
-    return _rewritten(content, change)
+    return rewritten(content, change)
 
 
 def of_bias(content: bytes, operator: int, added: int) -> bytes:
@@ -89,4 +89,4 @@ def of_bias(content: bytes, operator: int, added: int) -> bytes:
         bias[0] += added
         model.buffers[tensor.buffer].data = np.frombuffer(bias.tobytes(), dtype=np.uint8)
 
-    return _rewritten(content, change)
+    return rewritten(content, change)
