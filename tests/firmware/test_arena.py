@@ -9,34 +9,14 @@ from fakes.rewritten import lsh_projection
 from harness.firmware.arena import (
     MARGIN_BYTES,
     PLAN_BYTES,
-    Allocations,
     capacity,
-    parse_allocations,
     plan_arena,
 )
+from harness.firmware.probe import Allocations
 from harness.model.artifact import load_artifact
 from harness.model.interpreters import tflm_version
 
 SINE = load_artifact(Path(__file__).parents[2] / "models" / "artifacts" / "sine")
-
-# As the wheel of October 2026 prints it for the sine.
-REPORT = """\
-[RecordingMicroAllocator] Arena allocation total 1504 bytes
-[RecordingMicroAllocator] Arena allocation head 32 bytes
-[RecordingMicroAllocator] Arena allocation tail 1472 bytes
-[RecordingMicroAllocator] 'TfLiteEvalTensor data' used 240 bytes with alignment overhead (requested 240 bytes for 10 allocations)
-[RecordingMicroAllocator] 'Persistent TfLiteTensor data' used 128 bytes with alignment overhead (requested 128 bytes for 2 tensors)
-"""  # noqa: E501
-
-
-def test_report_is_read() -> None:
-    assert parse_allocations(REPORT) == Allocations(head=32, tail=1472, tensors=10)
-
-
-@pytest.mark.parametrize("report", ["", "RuntimeError: no", REPORT.replace("tail", "tale")])
-def test_another_report_says_nothing(report: str) -> None:
-    assert parse_allocations(report) is None
-
 
 def test_small_model_needs_room_to_plan_and_large_one_its_activations() -> None:
     small = Allocations(head=32, tail=1472, tensors=10)
