@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from harness.firmware.probe import Allocations, ask_tflm
+from harness.firmware.probe import Allocations, Answer, ask_tflm
 from harness.model.artifact import Artifact
 from harness.model.graph import Operator, read_graph
 from harness.model.interpreters import tflm_version
@@ -20,6 +20,7 @@ PLAN_BYTES = 96
 IM2COL_BYTES = 4
 """Scratch bytes per weight of one output channel: for a convolution CMSIS-NN unrolls two columns
 of 16-bit inputs. The host's reference kernels do not, so that its report lacks it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArenaPlan:
@@ -36,14 +37,17 @@ def capacity(allocations: Allocations, scratch_bytes: int) -> int:
     return -(-need // 16) * 16
 
 
-def plan_arena(artifact: Artifact) -> ArenaPlan:
+def plan_arena(artifact: Artifact, answer: Answer | None = None) -> ArenaPlan:
     """Plan the arena for a model: measured on the host where TFLM runs there, else estimated.
 
     The estimate is an upper bound: as if all tensors but the constants were in use at once.
+
+    Args:
+        answer: TFLM's on the host, if it was asked already.
     """
     graph = read_graph(artifact.content, name=artifact.name)
     scratch_bytes = IM2COL_BYTES * max(map(_column, graph.operators), default=0)
-    answer = ask_tflm(artifact.content)
+    answer = answer or ask_tflm(artifact.content)
     if answer is not None and answer.allocations is not None:
         used = answer.allocations.head + answer.allocations.tail
         return ArenaPlan(

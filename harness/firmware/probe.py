@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from typing import IO
 
 from harness.model.interpreters import ARENA_HEADROOM, tflm_version
@@ -86,7 +87,7 @@ class Allocations:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why TFLM does not run a model: `sentence` is its own, where it said one.
+    """Why TFLM does not run a model: `sentence` quotes it where it said something.
 
     `number` and `kind` are those of the operator that it names; None where it names none.
     """
@@ -199,12 +200,16 @@ def _read_ends(file: IO[bytes]) -> bytes:
 def _ending(status: int | None, most_s: float) -> str:
     """How the process ended, in a few words; empty where it did so in order."""
     if status is None or -status == signal.SIGXCPU:
-        return f"does not end within {most_s:g} s"
+        return f"TFLM does not end within {most_s:g} s"
     if -status == signal.SIGABRT:
-        return "aborts"
+        return ABORTS
     if status < 0:
-        return f"crashes ({signal.Signals(-status).name})"
+        return f"TFLM crashes ({signal.Signals(-status).name})"
     return ""
+
+
+ABORTS = "TFLM aborts"
+NO_KERNEL = "TFLM has no kernel for it"
 
 
 def parse_allocations(report: str) -> Allocations | None:
@@ -222,29 +227,31 @@ def parse_refusal(said: str, ending: str = "") -> Refusal:
         ending: how the process ended, if not in order.
     """
     lines = [line for line in said.replace("\r", "").split("\n") if not _NOISE.match(line)]
-    reasons = list(_reasons(lines))
-    raised = [match for line in lines if (match := _RAISED.match(line))]
-    sentence = reasons[-1] if reasons else ""
-    if ending:
-        sentence = f"{ending}: {sentence}" if sentence else ending
-    elif not sentence:
-        sentence = raised[-1]["text"] if raised else "it does not say why"
     node = next((match for line in lines if (match := _NODE.search(line))), None)
     unknown = next((match for line in lines if (match := _UNKNOWN.search(line))), None)
-    if node is not None:
-        return Refusal(sentence=_shown(sentence), number=int(node["number"]), kind=node["kind"])
-    if unknown is not None and not ending:
-        return Refusal(sentence="TFLM has no kernel for it", kind=_shown(unknown["kind"]))
-    return Refusal(sentence=_shown(sentence))
+    reasons = [*_reasons(lines), *_raised(lines)]
+    if unknown is not None and node is None and not ending:
+        return Refusal(sentence=NO_KERNEL, kind=_shown(unknown["kind"]))
+    how = ending or "TFLM says"
+    sentence = _shown(f"{how}: {reasons[0]}" if reasons else ending or "TFLM does not say why")
+    if node is None:
+        return Refusal(sentence=sentence)
+    return Refusal(sentence=sentence, number=int(node["number"]), kind=_shown(node["kind"]))
+
+
+def _raised(lines: Sequence[str]) -> Iterator[str]:
+    """The text of the exception that ended the process."""
+    return (match["text"] for line in lines if (match := _RAISED.match(line)))
 
 
 def _reasons(lines: Sequence[str]) -> Iterator[str]:
-    """What it said before it named the operator, or before Python's own words."""
-    for line in lines:
-        if _NODE.search(line) or _RAISED.match(line):
-            return
-        # The file says which kernel it was; the folder is the builder's.
-        yield _SOURCE.sub(lambda match: f"{match['file']}{match['line'] or ''}: ", line)
+    """What it said last before it named the operator, or before Python's own words."""
+    said = list(takewhile(lambda line: not (_NODE.search(line) or _RAISED.match(line)), lines))
+    # The file says which kernel it was; the folder is the builder's.
+    shortened = (
+        _SOURCE.sub(lambda found: f"{found['file']}{found['line'] or ''}: ", x) for x in said
+    )
+    return reversed(list(shortened))
 
 
 def _shown(text: str) -> str:

@@ -18,6 +18,7 @@ from harness.model.interpreters import tflm_version
 
 SINE = load_artifact(Path(__file__).parents[2] / "models" / "artifacts" / "sine")
 
+
 def test_small_model_needs_room_to_plan_and_large_one_its_activations() -> None:
     small = Allocations(head=32, tail=1472, tensors=10)
     assert capacity(small, 0) == -(-(1472 + 10 * PLAN_BYTES + MARGIN_BYTES) // 16) * 16

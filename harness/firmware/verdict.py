@@ -1,0 +1,238 @@
+"""What each runtime and board will do with a model, said before anything is built or started."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+from harness.board.registry import RUNTIMES, Board
+from harness.errors import ModelError, Where
+from harness.firmware.arena import plan_arena
+from harness.firmware.probe import ABORTS, NO_KERNEL, Answer, Refusal, ask_tflm
+from harness.firmware.support import AOT_OPERATORS, refuse_unsupported
+from harness.firmware.tflm import distinct_operators
+from harness.model.artifact import Artifact
+from harness.model.flatbuffer import read_subgraphs
+from harness.model.graph import Graph, read_graph
+from harness.model.resolve import inspect_model
+
+VIRTUAL = "virtual"
+"""TFLM on the host, as the virtual board runs it."""
+
+
+class Ability(Enum):
+    """Whether a runtime can run a model; the value is what is said."""
+
+    RUNS = "runs"
+    CHANGED = "runs after these changes"
+    CANNOT = "cannot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeVerdict:
+    """What one runtime, on one board if one is named, will do with a model.
+
+    `runtime` is one of RUNTIMES, or VIRTUAL where no board is named. `changes` are sentences. A
+    `reason` begins with the operator, by number and kind, where one is to blame; `hint` says what
+    to do.
+    """
+
+    runtime: str
+    board: str | None = None
+    ability: Ability = Ability.RUNS
+    changes: tuple[str, ...] = ()
+    reason: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        if self.ability is Ability.CANNOT:
+            return f"cannot, because {self.reason}"
+        return ": ".join((self.ability.value, *(["; ".join(self.changes)] if self.changes else [])))
+
+    def error(self, where: Where) -> ModelError:
+        """The error for whoever wants to run the model all the same."""
+        what = f"this model cannot run with {self.runtime}, because {self.reason}"
+        return ModelError(what, where=where, hint=self.hint)
+
+
+def verdicts_of(path: Path, boards: Sequence[Board] = ()) -> tuple[RuntimeVerdict, ...]:
+    """The verdicts on a `.tflite` file: see `verdicts`.
+
+    Raises:
+        ModelError: it cannot be read, or is none that any runtime could run.
+    """
+    return verdicts(inspect_model(path), boards)
+
+
+def verdicts(
+    artifact: Artifact, boards: Sequence[Board] = (), answer: Answer | None = None
+) -> tuple[RuntimeVerdict, ...]:
+    """What each runtime will do with a model: aot, tflm and virtual, or each one of each board.
+
+    Args:
+        answer: TFLM's on the host, if it was asked already.
+    """
+    asked = answer or ask_tflm(artifact.content)
+    if boards:
+        pairs = [(runtime, board) for board in boards for runtime in board.runtimes]
+        return tuple(verdict(artifact, runtime, board, answer=asked) for runtime, board in pairs)
+    runtimes = (*reversed(RUNTIMES), VIRTUAL)
+    return tuple(verdict(artifact, runtime, answer=asked) for runtime in runtimes)
+
+
+def verdict(
+    artifact: Artifact,
+    runtime: str,
+    board: Board | None = None,
+    *,
+    answer: Answer | None,
+    cannot: tuple[str, ...] = (),
+) -> RuntimeVerdict:
+    """What a runtime will do with a model, on any board or on one.
+
+    Args:
+        answer: TFLM's on the host; None where there is no TFLM on this machine.
+        cannot: what the board's TFLM library computes wrongly.
+    """
+    made = RuntimeVerdict(runtime=runtime, board=board.id if board else None)
+    graph = read_graph(artifact.content, name=artifact.name)
+    try:
+        _refuse_what_tflm_refuses(artifact, graph, answer)
+        changes = aot_changes(graph) if runtime == "aot" else ()
+        if runtime == "tflm" and not (board and board.attachment == VIRTUAL):
+            _refuse_for_library(artifact, board, cannot)
+        if board is not None:
+            _refuse_too_large(artifact, graph, runtime, board, answer)
+    except ModelError as error:
+        reason = _numbered(_PREFIX.sub("", error.what), graph)
+        hint = " ".join(error.hint.split())
+        return replace(made, ability=Ability.CANNOT, reason=reason, hint=hint)
+    return replace(made, ability=Ability.CHANGED if changes else made.ability, changes=changes)
+
+
+_PREFIX = re.compile(r"runtime \w+ cannot (run|compile) (the model: )?")
+_UNNUMBERED = re.compile(r"operator (?P<kind>\S+) (?!\()")
+
+
+def _numbered(reason: str, graph: Graph) -> str:
+    """The reason with the number of the operator that it names by its kind only."""
+    match = _UNNUMBERED.match(reason)
+    named = [operator for operator in graph.operators if match and operator.kind == match["kind"]]
+    return f"{named[0]}: {reason[match.end() :]}" if match and named else reason
+
+
+def aot_changes(graph: Graph) -> tuple[str, ...]:
+    """What is changed in a model before `aot` compiles it, as sentences.
+
+    Raises:
+        ModelError: it cannot compile the model; names the operator.
+    """
+    for spec in (*graph.inputs, *graph.outputs):
+        if spec.dtype != "int8":
+            raise ModelError(
+                f"it takes full int8 models, and tensor {spec.name!r} is {spec.dtype}",
+                hint="Use the model's int8 file, or runtime tflm.",
+            )
+    for operator in graph.operators:
+        if operator.kind not in AOT_OPERATORS:
+            hint = "Use runtime tflm, or a model without this operator."
+            raise ModelError(f"{operator}: it generates no code for this kind", hint=hint)
+    return ()
+
+
+def _refuse_what_tflm_refuses(artifact: Artifact, graph: Graph, answer: Answer | None) -> None:
+    """TFLM on the host judges every board: what it does not run, nothing can be compared with.
+
+    Raises:
+        ModelError: in TFLM's own words.
+    """
+    if answer is None or answer.refusal is None:
+        return
+    refusal = answer.refusal
+    hint = next((hint for words, hint in _CURES if words in refusal.sentence), _ANY_CURE)
+    if refusal.sentence.startswith(ABORTS):
+        hint = f"{_least_scale(artifact.content)}{hint}"
+    raise ModelError(f"{_blamed(refusal, graph)}{refusal.sentence}", hint=hint)
+
+
+def _least_scale(content: bytes) -> str:
+    """A tensor whose scale is too small to be right; TFLM aborts where it cannot represent it."""
+    tensors = (tensor for graph in read_subgraphs(content) for tensor in graph.tensors)
+    least = min((t for t in tensors if t.scale > 0), key=lambda t: t.scale, default=None)
+    if least is None or least.scale > 1e-6:
+        return ""
+    return f"Tensor {least.index} ({least.name!r}) has a scale of {least.scale:.3g}. "
+
+
+_CURES = (
+    (
+        "Hybrid",
+        "Convert to full int8, with a representative dataset and "
+        "target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8].",
+    ),
+    (
+        "filter type: INT8 not supported",
+        "Convert to full int8: set a representative dataset for the converter.",
+    ),
+    (
+        "dequantize_common",
+        "TFLM has no float16: convert to float32, without "
+        "target_spec.supported_types = [tf.float16], or to full int8.",
+    ),
+    (NO_KERNEL, "Convert the model without this operator, or replace it by others."),
+    (ABORTS, "Convert the model again, with data that represent every input."),
+    ("does not end", "Use a smaller model."),
+)
+"""What to do, by words in what TFLM said."""
+
+_ANY_CURE = "Convert the model to full int8, or without this operator."
+
+
+def _blamed(refusal: Refusal, graph: Graph) -> str:
+    """The operator that TFLM names, by its number; empty where it names none."""
+    if refusal.number is not None:
+        return f"operator {refusal.number} ({refusal.kind}): "
+    # Of an operator that it does not know, it says the kind only; CUSTOM stands for any name.
+    for operator in graph.operators:
+        if operator.kind == refusal.kind or (operator.custom and refusal.kind == "CUSTOM"):
+            return f"{operator}: "
+    return f"operator {refusal.kind}: " if refusal.kind else ""
+
+
+def _refuse_for_library(artifact: Artifact, board: Board | None, cannot: tuple[str, ...]) -> None:
+    """Raise ModelError for what this firmware, or the board's TFLM library, does not run."""
+    distinct_operators(artifact)
+    if board is not None:
+        refuse_unsupported(artifact, board, "tflm", cannot)
+
+
+def _refuse_too_large(
+    artifact: Artifact, graph: Graph, runtime: str, board: Board, answer: Answer | None
+) -> None:
+    """Raise ModelError where the model alone is larger than a memory of the board."""
+    weights = sum(count for _, count in graph.weights)
+    flash = len(artifact.content) if runtime == "tflm" else weights
+    ram = plan_arena(artifact, answer).size_bytes if runtime == "tflm" else 0
+    for memory, needed, available in (
+        ("flash", flash, board.flash_bytes),
+        ("RAM", ram, board.ram_bytes),
+    ):
+        if available is not None and needed > available:
+            raise ModelError(
+                f"the model alone takes {needed} bytes of {memory}, and {board.id} has {available}",
+                hint="Use a smaller or quantized model, or a board with more memory.",
+            )
+
+
+def refuse_unrunnable(artifact: Artifact, board: Board, runtime: str) -> None:
+    """Look at a model before anything is built, started or locked for a board.
+
+    Raises:
+        ModelError: the runtime cannot run it; the text says why and what to do.
+    """
+    found = verdict(artifact, runtime, board, answer=ask_tflm(artifact.content))
+    if found.ability is Ability.CANNOT:
+        raise found.error(Where(board=board.id, model=artifact.name))
