@@ -1,4 +1,8 @@
-"""Generates the model source for the `aot` runtime: BakeNN's C, and a file that adapts it."""
+"""Generates the model source for the `aot` runtime: BakeNN's C, and a file that joins it.
+
+`aot_pass` divides the model into parts for BakeNN and operators of our own; the generated
+`model_aot.cpp` calls them one after the other.
+"""
 
 from __future__ import annotations
 
@@ -7,36 +11,52 @@ import importlib.metadata
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.board.registry import Board
 from harness.errors import ModelError, Where
+from harness.firmware.aot_memory import Places, place_tensors
+from harness.firmware.aot_own import Own
+from harness.firmware.aot_pass import Body, Part, Prepared, prepare
+from harness.firmware.aot_proof import prove
+from harness.firmware.aot_steps import (
+    BEGIN,
+    END,
+    file_steps,
+    model_steps,
+    observed_source,
+    step_places,
+)
 from harness.firmware.c_source import c_bytes, c_specs, c_string
 from harness.model.artifact import Artifact
-from harness.model.graph import Operator, Step, read_operators
+from harness.model.graph import Step, read_graph
 
 AOT_VERSION = f"bakenn {importlib.metadata.version('bakenn')}"
-_MODEL = "model"
-_STEP_NAME = re.compile(r"tflite_(\d+)_")
+LISTING = "bakenn_sources.cmake"
+"""BakeNN's list of C sources, which firmware/build_model.py reads."""
 
 _TEMPLATE = """\
 // Generated for {name} by harness/firmware/aot.py.
 extern "C" {{
-#include "bknn_model.h"
+{headers}
 }}
 #include "runtime/aot.h"
+#include "runtime/aot_operators.h"
 {include}
 namespace {{
 
-alignas(16) uint8_t arena[BKNN_MODEL_ARENA_SIZE > 0 ? BKNN_MODEL_ARENA_SIZE : 1];
-alignas(16) uint8_t input[BKNN_MODEL_INPUT_BYTES];
-alignas(16) uint8_t output[BKNN_MODEL_OUTPUT_BYTES];
+alignas(16) uint8_t arena[{arena_bytes} > 0 ? {arena_bytes} : 1];
+alignas(16) uint8_t input[{input_bytes}];
+alignas(16) uint8_t output[{output_bytes}];
 
+{constants}
 void Infer() {{
-  bknn_model_infer(BKNN_MODEL_ARENA_SIZE > 0 ? arena : nullptr,
-                   reinterpret_cast<const int8_t*>(input), reinterpret_cast<int8_t*>(output));
+{calls}
 }}
 
 const TensorSpec inputs[] = {{
@@ -56,8 +76,8 @@ extern const AotModel kAotModel = {{
     sizeof input,
     output,
     sizeof output,
-    BKNN_MODEL_ARENA_SIZE,
-    BKNN_MODEL_ARENA_SIZE,
+    {arena_bytes},
+    {arena_bytes},
     {{inputs, sizeof inputs / sizeof inputs[0]}},
     {{outputs, sizeof outputs / sizeof outputs[0]}},
     {{{sha256}}},
@@ -83,113 +103,44 @@ uint32_t values[{count}];
 extern const GeneratedSteps kSteps = {{places, values, {count}}};
 """
 
-_HOOKS = """
-void hil_step_begin(void);
-void hil_step_end(void);
-"""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Compiled:
+    """What BakeNN made of a body: the C names begin with `prefix`."""
+
+    prefix: str
+    plan: Any
+    manifest: str
+    listing: str
+    arena_bytes: int
 
 
-def kernel_names(manifest: str) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Code:
+    """C of one part: what it calls, the steps that are measured in it, and their outputs."""
+
+    calls: tuple[str, ...]
+    steps: tuple[Step, ...] = ()
+    places: tuple[str, ...] = ()
+
+
+def kernel_names(*manifests: str) -> str:
     """Kernel libraries that BakeNN selected, such as `CMSIS-NN 4.0.0 + portable C`.
 
     Args:
-        manifest: text of BakeNN's manifest, which names an implementation for each step
+        manifests: texts of BakeNN's manifests, which name an implementation for each step
             (`cmsis_nn.linear_s8.v4.0.0`).
     """
-    steps = json.loads(manifest)["backend"]["selections"]
+    steps = [step for text in manifests for step in json.loads(text)["backend"]["selections"]]
     used = [step["implementation"] for step in steps]
     names = []
     for prefix, name in (("cmsis_nn.", "CMSIS-NN"), ("esp_nn.", "ESP-NN")):
         versions = {item.partition(".v")[2] for item in used if item.startswith(prefix)}
         names += [f"{name} {version}" for version in sorted(versions)]
     known = ("cmsis_nn.", "esp_nn.")
-    if any(not item.startswith(known) for item in used):
+    if any(not item.startswith(known) for item in used) or not manifests:
         names.append("portable C")
     return " + ".join(names)
-
-
-def _plan_storage(plan: Any, name: str) -> Any:
-    """The tensor of the plan that holds the bytes of the one named, which may be a view of it."""
-    tensor = plan.tensors[name]
-    while tensor.alias_of is not None:
-        tensor = plan.tensors[tensor.alias_of]
-    return tensor
-
-
-def step_places(plan: Any, runs: Sequence[bool]) -> str:
-    """C initializers of the places of the steps' outputs, for the steps that run code."""
-    lines = []
-    for step, runs_code in zip(plan.steps, runs, strict=True):
-        if not runs_code:
-            continue
-        tensor = _plan_storage(plan, step.outputs[0])
-        place = "output" if tensor.storage.value == "output" else f"arena + {tensor.offset}"
-        lines.append(f"    {{{place}, {plan.tensors[step.outputs[0]].tensor_type.nbytes}}},")
-    return "\n".join(lines)
-
-
-def observed_source(source: str, runs: Sequence[bool]) -> str:
-    """BakeNN's model source with a call before and after the code of each step.
-
-    Args:
-        runs: for each step of the plan in order, whether it has code; a view of another tensor
-            has only a comment.
-
-    Raises:
-        ValueError: the source has another form than expected.
-    """
-    head, start, rest = source.partition("    (void)arena;\n")
-    if not start or not rest.endswith("\n}\n"):
-        raise ValueError("the body of the inference function was not found")
-    pieces = rest.removesuffix("\n}\n").split("\n\n")
-    if len(pieces) != len(runs):
-        raise ValueError(f"{len(pieces)} pieces of code for {len(runs)} steps")
-    for piece, runs_code in zip(pieces, runs, strict=True):
-        if piece.lstrip().startswith("/*") is runs_code:
-            raise ValueError(f"a step's code was not expected to be {piece.strip()!r}")
-    hooked = [
-        f"    hil_step_begin();\n{piece}\n    hil_step_end();" if runs_code else piece
-        for piece, runs_code in zip(pieces, runs, strict=True)
-    ]
-    before, function, signature = head.rpartition("\nvoid ")
-    return "".join((before, _HOOKS, function, signature, start, "\n\n".join(hooked), "\n}\n"))
-
-
-def model_steps(
-    operations: Sequence[tuple[str, str, bool]], operators: Sequence[Operator]
-) -> tuple[Step, ...]:
-    """The steps that run code, each with the operators that it computes.
-
-    BakeNN names a step after the operator it was made from (`tflite_3_max_pool_2d`), and its output
-    after the tensor: a step that also computes the next operator writes that one's output. A view,
-    which has no code, is added to the step before it; a view of the model's input to the first
-    step that runs code.
-
-    Args:
-        operations: of each step of BakeNN's plan its name, its output, and whether it has code.
-
-    Raises:
-        ValueError: an operator has no step, or a step no operator.
-    """
-    steps: list[Step] = []
-    views: list[int] = []
-    for name, output, runs_code in operations:
-        made_from = _STEP_NAME.match(name)
-        if made_from is None:
-            raise ValueError(f"step {name} names no operator")
-        own = {int(made_from[1])} | {item.index for item in operators if item.name == output}
-        if runs_code:
-            steps.append(Step(operators=(*views, *sorted(own)), output=max(own)))
-            views = []
-        elif steps:
-            last = steps[-1]
-            steps[-1] = Step(operators=(*last.operators, *sorted(own)), output=last.output)
-        else:
-            views += sorted(own)
-    covered = sorted(index for step in steps for index in step.operators)
-    if covered != [item.index for item in operators]:
-        raise ValueError(f"steps stand for operators {covered} of {len(operators)}")
-    return tuple(steps)
 
 
 def generate_aot(
@@ -205,65 +156,174 @@ def generate_aot(
         With `profile` the steps of an inference in order; else none.
 
     Raises:
-        ModelError: BakeNN refuses the model; the text names the operator or tensor.
+        ModelError: `aot` cannot run the model; the text names the operator or tensor.
     """
-    import bakenn  # 0.2 s: only where it compiles
-
-    target = bakenn.resolve_target(board.aot_target)
-    options = bakenn.CBackendOptions(
-        kernel_policy=bakenn.KernelPolicy.STATIC_PRIORITY,
-        enable_cmsis_nn="dsp" in target.features,
-        target=target,
-    )
     where = Where(board=board.id, model=artifact.name)
+    prepared = prepare(artifact.content, where=where)
+    prove(prepared, artifact)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            made = bakenn.compile_tflite(
-                artifact.content, folder, name=_MODEL, backend_options=options
-            )
-    except (bakenn.BakeNNError, ValueError) as error:
+        compiled = {
+            body: _compile(body, number, board, folder)
+            for number, body in enumerate(prepared.bodies)
+        }
+        places = place_tensors(prepared)
+        codes = [_code(part, compiled, places, folder, profile) for part in prepared.parts]
+    except ValueError as error:
+        raise ModelError(
+            f"{AOT_VERSION}'s code cannot be profiled: {error}", where=where
+        ) from error
+    except _CompileError as error:
         raise ModelError(
             f"runtime aot cannot compile the model: {error}",
             where=where,
             hint=f"Its operators: {', '.join(dict.fromkeys(artifact.operators))}. "
             "Runtime tflm may run it.",
         ) from error
-    manifest = (folder / f"bknn_{_MODEL}_manifest.json").read_text()
-    steps: tuple[Step, ...] = ()
-    places = ""
-    if profile:
+    _write_listing([item.listing for item in compiled.values()], folder)
+    text = _source(artifact, prepared, tuple(compiled.values()), places, codes, build_id)
+    (folder / "model_aot.cpp").write_text(text)
+    return tuple(step for code in codes for step in code.steps)
+
+
+class _CompileError(Exception):
+    """BakeNN refused a body."""
+
+
+def _compile(body: Body, number: int, board: Board, folder: Path) -> _Compiled:
+    """Write BakeNN's C of one body into the folder, beside that of others."""
+    import bakenn  # 0.2 s: only where it compiles
+
+    name = f"model_{number}" if number else "model"
+    target = bakenn.resolve_target(board.aot_target)
+    options = bakenn.CBackendOptions(
+        kernel_policy=bakenn.KernelPolicy.STATIC_PRIORITY,
+        enable_cmsis_nn="dsp" in target.features,
+        target=target,
+    )
+    with tempfile.TemporaryDirectory() as fresh:
         try:
-            steps, places = _observe(made.plan, json.loads(manifest), artifact, folder)
-        except ValueError as error:
-            raise ModelError(
-                f"{AOT_VERSION}'s code cannot be profiled: {error}", where=where
-            ) from error
-    source = _TEMPLATE.format(
+            with contextlib.redirect_stdout(io.StringIO()):
+                made = bakenn.compile_tflite(
+                    body.content, fresh, name=name, backend_options=options
+                )
+        except (bakenn.BakeNNError, ValueError) as error:
+            raise _CompileError(str(error)) from error
+        listing = (Path(fresh) / LISTING).read_text()
+        manifest = (Path(fresh) / f"bknn_{name}_manifest.json").read_text()
+        header = (Path(fresh) / f"bknn_{name}.h").read_text()
+        shutil.copytree(fresh, folder, dirs_exist_ok=True)
+    size = re.search(r"_ARENA_SIZE (\d+)u", header)
+    return _Compiled(
+        prefix=f"bknn_{name}",
+        plan=made.plan,
+        manifest=manifest,
+        listing=listing,
+        arena_bytes=int(size[1]) if size else 0,
+    )
+
+
+def _write_listing(listings: Sequence[str], folder: Path) -> None:
+    """One list of sources, include folders and definitions for all bodies."""
+    lines = []
+    for kind in ("SOURCES", "INCLUDE_DIRS", "COMPILE_DEFINITIONS"):
+        items: dict[str, None] = {}
+        for listing in listings:
+            found = re.search(rf"set\(BAKENN_MODEL_{kind}\s(.*?)\)", listing, re.DOTALL)
+            items.update(dict.fromkeys(found[1].split() if found else ()))
+        lines.append("\n  ".join([f"set(BAKENN_MODEL_{kind}", *items]) + "\n)\n")
+    (folder / LISTING).write_text("".join(lines))
+
+
+def _code(
+    part: Part, compiled: dict[Body, _Compiled], places: Places, folder: Path, profile: bool
+) -> _Code:
+    if isinstance(part, Body):
+        return _body_code(part, compiled[part], places, folder, profile)
+    calls = tuple(
+        re.sub(r"@(\d+)", lambda found: places.of[int(found[1])], call) for call in part.calls
+    )
+    return _as_one_step(calls, part, places) if profile else _Code(calls=calls)
+
+
+def _body_code(body: Body, made: _Compiled, places: Places, folder: Path, profile: bool) -> _Code:
+    source, target = places.of[body.source], places.of[body.target]
+    arena = f"arena + {places.shared_bytes}"
+    used = arena if made.arena_bytes else "nullptr"
+    macro = made.prefix.upper()
+    given, taken = f"reinterpret_cast<const int8_t*>{source}", f"reinterpret_cast<int8_t*>{target}"
+    if body.repeats == 1:
+        calls = (f"{made.prefix}_infer({used}, {given}, {taken});",)
+        return (
+            _observed(body, made, calls, (target, arena), folder) if profile else _Code(calls=calls)
+        )
+    calls = (
+        f"for (uint32_t row = 0; row < {body.repeats}; ++row) {{",
+        f"  {made.prefix}_infer({used}, {given} + row * {macro}_INPUT_BYTES, "
+        f"{taken} + row * {macro}_OUTPUT_BYTES);",
+        "}",
+    )
+    return _as_one_step(calls, body, places) if profile else _Code(calls=calls)
+
+
+def _as_one_step(calls: Sequence[str], part: Part, places: Places) -> _Code:
+    """Calls measured together."""
+    step = Step(operators=part.operators, output=part.operators[-1])
+    target = part.outputs[-1]
+    return _Code(
+        calls=(BEGIN, *calls, END),
+        steps=(step,),
+        places=(f"    {{{places.of[target]}, {places.sizes[target]}}},",),
+    )
+
+
+def _observed(
+    body: Body, made: _Compiled, calls: tuple[str, ...], at: tuple[str, str], folder: Path
+) -> _Code:
+    """A body whose source is instrumented, step by step."""
+    operations = json.loads(made.manifest)["operations"]
+    runs = [operation.get("emits_kernel", True) for operation in operations]
+    named = [
+        (step.name, step.outputs[0], runs_code)
+        for step, runs_code in zip(made.plan.steps, runs, strict=True)
+    ]
+    operators = read_graph(body.content, name=made.prefix).operators
+    path = folder / f"{made.prefix}.c"
+    path.write_text(observed_source(path.read_text(), runs))
+    return _Code(
+        calls=calls,
+        steps=file_steps(model_steps(named, operators), body),
+        places=tuple(step_places(made.plan, runs, output=at[0], arena=at[1])),
+    )
+
+
+def _source(
+    artifact: Artifact,
+    prepared: Prepared,
+    compiled: Sequence[_Compiled],
+    places: Places,
+    codes: Sequence[_Code],
+    build_id: str,
+) -> str:
+    """Text of model_aot.cpp."""
+    graph = prepared.graph
+    steps = [step for code in codes for step in code.steps]
+    listed = "\n".join(place for code in codes for place in code.places)
+    own = [part for part in prepared.parts if isinstance(part, Own)]
+    return _TEMPLATE.format(
         name=artifact.name,
         model_name=c_string(artifact.name),
+        headers="\n".join(f'#include "{item.prefix}.h"' for item in compiled),
+        include='#include "runtime/steps.h"\n' if steps else "",
+        arena_bytes=places.shared_bytes + max((item.arena_bytes for item in compiled), default=0),
+        input_bytes=sum(graph.tensors[index].size_bytes for index in graph.inputs),
+        output_bytes=sum(graph.tensors[index].size_bytes for index in graph.outputs),
+        constants="".join(f"{text}\n" for item in own for text in item.constants),
+        calls="\n".join(f"  {call}" for code in codes for call in code.calls),
         inputs=c_specs(artifact.inputs),
         outputs=c_specs(artifact.outputs),
         sha256=c_bytes(bytes.fromhex(artifact.sha256)),
         build_id=c_bytes(bytes.fromhex(build_id)),
         version=AOT_VERSION,
-        kernels=kernel_names(manifest),
-        include='#include "runtime/steps.h"\n' if profile else "",
-        steps=_STEPS.format(places=places, count=len(steps)) if profile else "",
+        kernels=kernel_names(*(item.manifest for item in compiled)),
+        steps=_STEPS.format(places=listed, count=len(steps)) if steps else "",
     )
-    (folder / "model_aot.cpp").write_text(source)
-    return steps
-
-
-def _observe(
-    plan: Any, manifest: Mapping[str, Any], artifact: Artifact, folder: Path
-) -> tuple[tuple[Step, ...], str]:
-    """Instrument the generated source; returns the steps, and initializers of their outputs."""
-    runs = [operation.get("emits_kernel", True) for operation in manifest["operations"]]
-    operations = [
-        (step.name, step.outputs[0], runs_code)
-        for step, runs_code in zip(plan.steps, runs, strict=True)
-    ]
-    steps = model_steps(operations, read_operators(artifact))
-    path = folder / f"bknn_{_MODEL}.c"
-    path.write_text(observed_source(path.read_text(), runs))
-    return steps, step_places(plan, runs)

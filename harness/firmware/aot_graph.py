@@ -1,11 +1,11 @@
-"""The graph of a `.tflite` file for the `aot` runtime, and new files made of some of its operators."""
+"""The graph of a `.tflite` file for `aot`, and new files made of some of its operators."""
 
 from __future__ import annotations
 
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -85,7 +85,7 @@ class Node:
 class Graph:
     """The first subgraph of a file, with the operators that its outputs depend on."""
 
-    name: str
+    where: Where
     tensors: tuple[Tensor, ...]
     nodes: tuple[Node, ...]
     inputs: tuple[int, ...]
@@ -94,9 +94,7 @@ class Graph:
 
     def refused(self, node: Node, why: str, hint: str) -> ModelError:
         """The error for an operator that `aot` cannot run."""
-        return ModelError(
-            f"runtime aot cannot run {node.name}: {why}", where=Where(model=self.name), hint=hint
-        )
+        return ModelError(f"runtime aot cannot run {node.name}: {why}", where=self.where, hint=hint)
 
     def computed(self, node: Node) -> tuple[int, ...]:
         """Indices of a node's inputs that are no constants, each once."""
@@ -106,7 +104,7 @@ class Graph:
         return tuple(dict.fromkeys(found))
 
 
-def read_graph(content: bytes, *, name: str) -> Graph:
+def read_graph(content: bytes, *, where: Where) -> Graph:
     """Read a file, leaving out what only computes the fixed shape of a RESHAPE.
 
     Raises:
@@ -114,7 +112,6 @@ def read_graph(content: bytes, *, name: str) -> Graph:
     """
     from ai_edge_litert import schema_py_generated as schema  # 0.1 s: only where it compiles
 
-    where = Where(model=name)
     kinds = {code: key for key, code in vars(schema.BuiltinOperator).items() if key.isupper()}
     try:
         model = schema.ModelT.InitFromPackedBuf(content, 0)
@@ -127,7 +124,7 @@ def read_graph(content: bytes, *, name: str) -> Graph:
         )
         nodes = [_node(i, item, codes) for i, item in enumerate(_listed(graph.operators))]
         read = Graph(
-            name=name,
+            where=where,
             tensors=tensors,
             nodes=tuple(nodes),
             inputs=tuple(map(int, graph.inputs)),
@@ -201,10 +198,12 @@ def _needed(graph: Graph) -> Graph:
     for node in reversed(graph.nodes):
         if wanted.isdisjoint(node.outputs):
             continue
-        kept.append(node)
-        wanted.update(node.inputs[:1] if node.kind in VIEWS else node.inputs)
+        inputs = node.inputs[:1] if node.kind in VIEWS else node.inputs
+        kept.append(replace(node, inputs=inputs))
+        wanted.update(inputs)
     kept.reverse()
-    dropped = [node for node in graph.nodes if node not in kept]
+    indices = {node.index for node in kept}
+    dropped = [node for node in graph.nodes if node.index not in indices]
     changes = graph.changes
     if dropped:
         names = ", ".join(f"{node.index} ({node.kind})" for node in dropped)
@@ -213,14 +212,7 @@ def _needed(graph: Graph) -> Graph:
     if without:
         numbers = ", ".join(map(str, without))
         changes += (f"RESHAPE gets the shape of its output as an option (operators {numbers}).",)
-    return Graph(
-        name=graph.name,
-        tensors=graph.tensors,
-        nodes=tuple(kept),
-        inputs=graph.inputs,
-        outputs=graph.outputs,
-        changes=changes,
-    )
+    return replace(graph, nodes=tuple(kept), changes=changes)
 
 
 class FileWriter:

@@ -102,9 +102,7 @@ def _view(graph: Graph, node: Node, computed: Sequence[Tensor]) -> Own | None:
     source, target = computed[0], graph.tensors[node.outputs[0]]
     if source.elements != target.elements or source.dtype != target.dtype:
         return None
-    call = (
-        f"runtime::Copy({_place(source)}, {{1, {source.size_bytes}, 0, 0}}, {_place(target)});"
-    )
+    call = f"runtime::Copy({_place(source)}, {{1, {source.size_bytes}, 0, 0}}, {_place(target)});"
     return _own(node, [source], call, lambda x: x.reshape(target.shape))
 
 
@@ -144,7 +142,7 @@ def _tflm(content: bytes, values: Array, graph: Graph, node: Node) -> Array:
     from harness.model.interpreters import TflmInterpreter
 
     try:
-        return TflmInterpreter(content, name=graph.name, arena_bytes=64 * 1024).run(values)
+        return TflmInterpreter(content, name=node.name, arena_bytes=64 * 1024).run(values)
     except ModelError as error:
         raise graph.refused(node, "TFLM on the host refuses it", HINT) from error
 
@@ -163,9 +161,7 @@ def _quantize(graph: Graph, node: Node, computed: Sequence[Tensor]) -> Own | Non
         return np.clip(whole, limits.min, limits.max).astype(target.dtype).reshape(target.shape)
 
     grid = f"{{{float(scale).hex()}f, {target.zero_point}, {limits.min}}}"
-    call = (
-        f"runtime::QuantizeFloat({_place(source)}, {source.elements}, {grid}, {_place(target)});"
-    )
+    call = f"runtime::QuantizeFloat({_place(source)}, {source.elements}, {grid}, {_place(target)});"
     return _own(node, [source], call, compute)
 
 
@@ -249,10 +245,7 @@ def _mean(graph: Graph, node: Node, computed: Sequence[Tensor]) -> Own | None:
         values = aot_fixed.scaled(shifted, by) + target.zero_point
         return np.clip(values, -128, 127).astype(np.int8).reshape(target.shape)
 
-    mean = (
-        f"{{{outer}, {along}, {inner}, {source.zero_point}, {target.zero_point}, "
-        f"{by.c_text}}}"
-    )
+    mean = f"{{{outer}, {along}, {inner}, {source.zero_point}, {target.zero_point}, {by.c_text}}}"
     return _own(
         node, [source], f"runtime::Mean({_place(source)}, {mean}, {_place(target)});", compute
     )
@@ -329,12 +322,8 @@ def _combination(graph: Graph, node: Node, computed: Sequence[Tensor]) -> Own | 
         if tensor.content is not None:
             place = f"kOperand{node.index}_{side}"
             constants.append(f"const uint8_t {place}[] = {{{c_bytes(tensor.content)}}};")
-        operands.append(
-            f"{{{place}, {tensor.elements}, {tensor.zero_point}, {scale.c_text}}}"
-        )
-    result = (
-        f"{{{target.elements}, {target.zero_point}, {by.c_text}, {lowest}, {highest}}}"
-    )
+        operands.append(f"{{{place}, {tensor.elements}, {tensor.zero_point}, {scale.c_text}}}")
+    result = f"{{{target.elements}, {target.zero_point}, {by.c_text}, {lowest}, {highest}}}"
     function = {"ADD": "Add", "SUB": "Subtract", "MUL": "Multiply"}[node.kind]
     call = f"runtime::{function}({operands[0]}, {operands[1]}, {result}, {_place(target)});"
     return _own(node, computed, call, compute, *constants)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from harness.errors import ModelError, Where
+from harness.errors import NOWHERE, ModelError, Where
 from harness.firmware.aot_graph import VIEWS, FileWriter, Graph, Node, Tensor, read_graph
 from harness.firmware.aot_own import HINT, Own, own_operator
 
@@ -76,18 +76,24 @@ class Prepared:
         """What the firmware's own C computes."""
         return tuple(part for part in self.parts if isinstance(part, Own))
 
+    @property
+    def computed_tensors(self) -> tuple[Tensor, ...]:
+        """Inputs, outputs and what lies between operators."""
+        used = {i for node in self.graph.nodes for i in (*self.graph.computed(node), *node.outputs)}
+        return tuple(self.graph.tensors[index] for index in sorted(used))
 
-def prepare(content: bytes, *, name: str) -> Prepared:
+
+def prepare(content: bytes, *, where: Where = NOWHERE) -> Prepared:
     """Divide a model into parts for the generator and our own operators.
 
     Args:
         content: the `.tflite` file.
-        name: of the model, for errors.
+        where: the model, and the board if there is one, for errors.
 
     Raises:
         ModelError: `aot` cannot run the model; the text names the operator and the reason.
     """
-    graph = read_graph(content, name=name)
+    graph = read_graph(content, where=where)
     _check_ends(graph)
     reasons = [_refusal(graph, node) for node in graph.nodes]
     parts: list[Part] = []
@@ -108,7 +114,7 @@ def _check_ends(graph: Graph) -> None:
     if not made.issuperset(graph.outputs):
         raise ModelError(
             "runtime aot cannot run the model: an output is not computed by any operator",
-            where=Where(model=graph.name),
+            where=graph.where,
             hint=HINT,
         )
 
@@ -144,7 +150,8 @@ def _refusal(graph: Graph, node: Node) -> str:
         return "it keeps a state from one inference to the next"
     for tensor in _computed_tensors(graph, node):
         if tensor.dtype != "int8" or len(tensor.scales) != 1 or len(tensor.zero_points) != 1:
-            return f"tensor {tensor.index} is {tensor.dtype}, and the generator takes int8 with one scale"
+            what = tensor.dtype if tensor.dtype != "int8" else "without one scale"
+            return f"tensor {tensor.index} is {what}, and the generator takes int8 with one scale"
     rows = _rows(graph, node)
     if node.kind != "FULLY_CONNECTED" and rows > 1:
         for tensor in _computed_tensors(graph, node):
@@ -230,7 +237,7 @@ class _BodyWriter:
 
     def _dense(self, node: Node) -> None:
         weights = self._graph.tensors[node.inputs[1]]
-        source = self._flat(node.inputs[0], weights.shape[-1], before=True)
+        source = self._flat(node.inputs[0], weights.shape[-1])
         wanted = _inside(self._graph.tensors[node.outputs[0]], self._rows)
         flat = (1, weights.shape[0])
         if wanted == flat:
@@ -243,7 +250,7 @@ class _BodyWriter:
         self._file.reshape(inner, self.computed(node.outputs[0]))
         self.origins.append(node.index)
 
-    def _flat(self, index: int, width: int, *, before: bool) -> int:
+    def _flat(self, index: int, width: int) -> int:
         tensor = self._graph.tensors[index]
         if _inside(tensor, self._rows) == (1, width):
             return self.computed(index)
@@ -330,14 +337,7 @@ def _body(graph: Graph, nodes: Sequence[Node]) -> Body:
 
 def _without_absent(node: Node) -> Node:
     """Without a bias that is not there, which files write as -1 or leave out."""
-    return Node(
-        index=node.index,
-        kind=node.kind,
-        inputs=tuple(index for index in node.inputs if index >= 0),
-        outputs=node.outputs,
-        options=node.options,
-        options_type=node.options_type,
-    )
+    return replace(node, inputs=tuple(index for index in node.inputs if index >= 0))
 
 
 def _numbers(operators: Sequence[int]) -> str:
@@ -360,7 +360,7 @@ def _changes(graph: Graph, parts: Sequence[Part]) -> tuple[str, ...]:
     for body in bodies:
         if body.repeats > 1:
             said.append(
-                f"Operators {_numbers(body.operators)} run {body.repeats} times, once for each row: "
-                "the generator takes a batch of 1."
+                f"The part of operators {_numbers(body.operators)} runs {body.repeats} times, once "
+                "for each row: the generator takes a batch of 1."
             )
     return tuple(said)

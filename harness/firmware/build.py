@@ -19,7 +19,17 @@ from filelock import FileLock, Timeout
 from harness.board.registry import Board
 from harness.errors import RigError
 from harness.files import write_atomic
-from harness.firmware import aot, c_source, tflm
+from harness.firmware import (
+    aot,
+    aot_fixed,
+    aot_graph,
+    aot_memory,
+    aot_own,
+    aot_pass,
+    aot_steps,
+    c_source,
+    tflm,
+)
 from harness.firmware.aot import generate_aot
 from harness.firmware.arena import ArenaPlan, plan_arena
 from harness.firmware.elf import elf_sections, memory_by_owner
@@ -49,6 +59,9 @@ from harness.text import counted
 
 SILENT_WAIT_S = 2.0
 """Waiting for another build longer than this is said."""
+
+AOT_GENERATORS = (aot, aot_fixed, aot_graph, aot_memory, aot_own, aot_pass, aot_steps)
+"""Modules that decide which code is generated for `aot`."""
 
 PROVENANCE = "provenance.json"
 """Written by firmware/provenance.py."""
@@ -115,7 +128,7 @@ def build_id(
     profile: bool = False,
 ) -> str:
     """Hash, 16 bytes in hex, of everything that goes into the firmware."""
-    generators = (c_source, graph, tflm if runtime == "tflm" else aot)
+    generators = (c_source, graph, *((tflm,) if runtime == "tflm" else AOT_GENERATORS))
     parts = (
         _tree_digest(project.firmware),
         (project.root / "platformio.ini").read_text(),
@@ -207,14 +220,13 @@ class Builder:
     def _job(self, board: Board, runtime: str, artifact: Artifact) -> Job:
         job = Job(board=board, runtime=runtime, artifact=artifact, profile=self._profile)
         if runtime != "tflm":
-            refuse_unsupported(artifact, board, runtime)
             return job
         if self._tflm:
             library = find_library(self._tflm, self._project.state / "libraries")
         else:
             library = pinned_library((self._project.root / "platformio.ini").read_text(), job.env)
         if self._check_support:
-            refuse_unsupported(artifact, board, runtime, library.cannot)
+            refuse_unsupported(artifact, board, library.cannot)
         refused = too_large(board, job.where, flash_bytes=len(artifact.content), ram_bytes=0)
         if refused:
             raise refused
