@@ -10,9 +10,10 @@ from pathlib import Path
 
 from harness.board.registry import RUNTIMES, Board
 from harness.errors import ModelError, Where
+from harness.firmware.aot_pass import prepare
 from harness.firmware.arena import plan_arena
 from harness.firmware.probe import ABORTS, NO_KERNEL, Answer, Refusal, ask_tflm
-from harness.firmware.support import AOT_OPERATORS, refuse_unsupported
+from harness.firmware.support import refuse_unsupported
 from harness.firmware.tflm import distinct_operators
 from harness.model.artifact import Artifact
 from harness.model.flatbuffer import read_subgraphs
@@ -101,7 +102,7 @@ def verdict(
     graph = read_graph(artifact.content, name=artifact.name)
     try:
         _refuse_what_tflm_refuses(artifact, graph, answer)
-        changes = aot_changes(graph) if runtime == "aot" else ()
+        changes = prepare(artifact.content).changes if runtime == "aot" else ()
         if runtime == "tflm" and not (board and board.attachment == VIRTUAL):
             _refuse_for_library(artifact, board, cannot)
         if board is not None:
@@ -122,25 +123,6 @@ def _numbered(reason: str, graph: Graph) -> str:
     match = _UNNUMBERED.match(reason)
     named = [operator for operator in graph.operators if match and operator.kind == match["kind"]]
     return f"{named[0]}: {reason[match.end() :]}" if match and named else reason
-
-
-def aot_changes(graph: Graph) -> tuple[str, ...]:
-    """What is changed in a model before `aot` compiles it, as sentences.
-
-    Raises:
-        ModelError: it cannot compile the model; names the operator.
-    """
-    for spec in (*graph.inputs, *graph.outputs):
-        if spec.dtype != "int8":
-            raise ModelError(
-                f"it takes full int8 models, and tensor {spec.name!r} is {spec.dtype}",
-                hint="Use the model's int8 file, or runtime tflm.",
-            )
-    for operator in graph.operators:
-        if operator.kind not in AOT_OPERATORS:
-            hint = "Use runtime tflm, or a model without this operator."
-            raise ModelError(f"{operator}: it generates no code for this kind", hint=hint)
-    return ()
 
 
 def _refuse_what_tflm_refuses(artifact: Artifact, graph: Graph, answer: Answer | None) -> None:
@@ -206,7 +188,7 @@ def _refuse_for_library(artifact: Artifact, board: Board | None, cannot: tuple[s
     """Raise ModelError for what this firmware, or the board's TFLM library, does not run."""
     distinct_operators(artifact)
     if board is not None:
-        refuse_unsupported(artifact, board, "tflm", cannot)
+        refuse_unsupported(artifact, board, cannot)
 
 
 def _refuse_too_large(
