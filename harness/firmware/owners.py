@@ -18,13 +18,13 @@ _OWN_FILES = frozenset(
     for stem in (
         "main format status tensor aot tflm tflm_log arduino netduinoplus2 mps2 mps2_heap "
         "mps2_startup clock cobs crc32 decimal frame human measure mlperf operations "
-        "profile reals receiver server text ticks token"
+        "profile reals receiver server state text ticks token"
     ).split()
 )
 _OWN_SCOPES = frozenset(
     (
         "app human netduinoplus2 port Clock Mlperf Operations Profiler Reader Receiver "
-        "Server Text TextBuffer Token Writer AddOutputs CobsDecode CobsEncode Crc32 "
+        "Server State Text TextBuffer Token Writer AddOutputs CobsDecode CobsEncode Crc32 "
         "ElementCount ElementSize EndWithFault FormatDigits FormatFixed4 LoadU32 "
         "MeasureTimer Microseconds NextToken OpenFrame PackTicks ParseDecimal SealFrame "
         "SizeBytes StatusName StoreInputs StoreU32 TimedInvoke"
