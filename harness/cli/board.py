@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import textwrap
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -20,11 +21,13 @@ from harness.errors import TensorError
 from harness.firmware.build import Builder
 from harness.firmware.elf import has_symbols, memory_parts
 from harness.firmware.memory import memory_table_rows
+from harness.link.dut import Inference
 from harness.link.faults import Faults, parse_faults
 from harness.measure.baseline import load_baselines
 from harness.measure.gate import LatencyVerdict
 from harness.measure.tables import LatencyRow
 from harness.model.resolve import resolve_model
+from harness.model.samples import Layout, to_reals
 from harness.outcome import Outcome
 from harness.project import find_project, git_commit
 from harness.report.summary import summary
@@ -89,19 +92,36 @@ def flash(options: argparse.Namespace) -> int:
 
 
 def infer(options: argparse.Namespace) -> int:
-    """Invoke the model once on a board with the numbers given, in the model's own unit."""
+    """Invoke the model once on a board with the numbers given, in the model's own unit.
+
+    All inputs' numbers, one tensor after the other in the model's order.
+    """
     work = one_work(options)
-    spec = work.artifact.inputs[0]
-    if len(options.values) != spec.elements:
+    takes = Layout(specs=work.artifact.inputs)
+    if len(options.values) != takes.elements:
         raise TensorError(
-            f"model {work.artifact.name} takes {spec.elements} number(s) per inference"
+            f"model {work.artifact.name} takes {takes.elements} number(s) per inference, "
+            f"got {len(options.values)}: {takes}"
         )
     with work.open() as opened:
         _say_what_it_took(opened)
-        values = np.array(options.values, dtype=np.float32)
-        outputs = opened.dut.infer_real(values)
-        print(" ".join(f"{value:.6g}" for value in outputs.ravel()))
+        sample = takes.from_bytes(takes.from_numbers(np.array(options.values)))
+        answered = opened.dut.infer(sample)
+        for line in _answers(answered):
+            print(line)
     return 0
+
+
+def _answers(answered: Inference) -> Iterator[str]:
+    """The outputs in the model's unit; of several, a line for each that begins with its name."""
+    layout = answered.layout
+    for name, spec, column in zip(
+        layout.names, layout.specs, layout.columns(answered.samples), strict=True
+    ):
+        whole = not spec.quantized and spec.dtype != "float32"
+        reals = column.astype(int) if whole else to_reals(column, spec)
+        numbers = " ".join(f"{value:{'d' if whole else '.6g'}}" for value in reals.ravel())
+        yield numbers if len(layout.specs) == 1 else f"{name}: {numbers}"
 
 
 def bench(options: argparse.Namespace) -> int:

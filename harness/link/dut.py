@@ -6,7 +6,7 @@ import re
 import struct
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -48,7 +48,8 @@ from harness.link.state import KEPT, RESET, BoardState
 from harness.measure.clock import ClockStamp
 from harness.measure.latency import Timer, agree
 from harness.measure.profile import StepTicks
-from harness.model.tensor import TensorSpec, batch_bytes, batch_from_bytes, dequantize, quantize
+from harness.model.samples import Batch, Layout
+from harness.model.tensor import TensorSpec, dequantize
 from harness.progress import Progress, no_progress
 
 REQUEST_BUDGET_S = 1.0
@@ -68,11 +69,20 @@ _PATIENCE = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Inference:
-    """Outputs (k, ...) and raw ticks (k,) of a batch, and the link's retries for it."""
+    """Outputs and raw ticks (k,) of a batch, and the link's retries for it.
 
-    outputs: NDArray[Any]
+    `samples` are the outputs as `layout` has them: one array of k samples, whatever the model.
+    """
+
+    samples: NDArray[Any]
+    layout: Layout
     ticks: NDArray[np.uint32]
     retries: int
+
+    @property
+    def outputs(self) -> Any:
+        """An array (k, ...); for a model with several outputs a dict of them by name."""
+        return self.layout.named(self.samples)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,6 +107,13 @@ Its firmware was not built to be profiled: hil profile and pytest --hil-profile 
 The virtual board never can: TFLM's Python package runs whole models only."""
 
 
+def _named(specs: Sequence[TensorSpec], names: Sequence[str]) -> Layout:
+    known = names if len(names) == len(specs) else [spec.name for spec in specs]
+    return Layout(
+        specs=tuple(replace(spec, name=name) for spec, name in zip(specs, known, strict=True))
+    )
+
+
 def check_identity(
     hello: Hello, *, where: Where, model_sha256: str, build_id: str, runtime: str
 ) -> None:
@@ -114,7 +131,9 @@ def check_identity(
 class Dut:
     """The board's own API: what it says of itself, and inference on it.
 
-    Works for models with one input and one output tensor.
+    A model with one input takes an array, one with several a mapping by name or a sequence in the
+    model's order; outputs come as an array or, if there are several, as a dict by name. A sample is
+    what one invoke takes: of a model with a batch size above 1, a whole batch.
 
     Args:
         link: open; greeted by `greet` before anything else.
@@ -125,6 +144,7 @@ class Dut:
         self.link = link
         self._clock = clock
         self._hello: Hello | None = None
+        self._names: tuple[Sequence[str], Sequence[str]] = ((), ())
         self._invoke_s = 0.0
         self._batch = 0
         self._state = BoardState(link)
@@ -140,13 +160,30 @@ class Dut:
 
     @property
     def input(self) -> TensorSpec:
-        """The model's input tensor."""
-        return self.hello.inputs[0]
+        """The model's first input tensor."""
+        return self.takes.specs[0]
 
     @property
     def output(self) -> TensorSpec:
-        """The model's output tensor."""
-        return self.hello.outputs[0]
+        """The model's first output tensor."""
+        return self.gives.specs[0]
+
+    @property
+    def takes(self) -> Layout:
+        """All input tensors."""
+        return _named(self.hello.inputs, self._names[0])
+
+    @property
+    def gives(self) -> Layout:
+        """All output tensors."""
+        return _named(self.hello.outputs, self._names[1])
+
+    def name_tensors(self, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:
+        """Take the tensors' names from the model's file: HELLO carries none.
+
+        Without this, tensors are called by their positions.
+        """
+        self._names = ([spec.name for spec in inputs], [spec.name for spec in outputs])
 
     @property
     def timer(self) -> Timer:
@@ -180,10 +217,6 @@ class Dut:
                 field="",
                 note=self._hello.note,
             )
-        if len(self._hello.inputs) != 1 or len(self._hello.outputs) != 1:
-            raise ProtocolError(
-                "models with several inputs or outputs are not driven yet", where=self.link.where
-            )
         self._batch = max(self._hello.max_infer, self._max_run)
         self._state.greeted(self._hello, options)
         return self._hello
@@ -209,25 +242,26 @@ class Dut:
         """
         self._state.reset()
 
-    def infer(self, batch: NDArray[Any], *, keep_state: bool = False) -> Inference:
+    def infer(self, batch: Batch, *, keep_state: bool = False) -> Inference:
         """Invoke once for each sample, in batches as large as frames and time allow.
 
         A noisy link makes the batches smaller, a good one makes them grow again. Samples do not
         depend on one another: a model's state is reset before each.
 
         Args:
-            batch: dtype of the input tensor, k samples in any shape of k times its elements.
+            batch: dtype of the input tensor, k samples in any shape of k times its elements; for
+                several tensors as `Layout.pack` takes them.
             keep_state: the batch is one sequence, and the state is reset at its start only. If a
                 part of it gets lost on a noisy link it is sent again from its start.
 
         Raises:
-            TensorError: wrong dtype or a part of a sample.
+            TensorError: wrong dtype, a part of a sample, or a tensor that is absent or unknown.
             BoardRebooted: of a sequence, nothing is known then: send it again from its start.
         """
         if self.hello.max_infer == 0:
             return self.infer_staged(batch, keep_state=keep_state)
-        raw = batch_bytes(batch, self.input)
-        size = self.input.size_bytes
+        raw = self._packed(batch)
+        size = self.takes.size_bytes
         before = self.link.stats.retries
         outputs: list[bytes] = []
         ticks: list[NDArray[np.uint32]] = []
@@ -248,15 +282,25 @@ class Dut:
             self._in_batches("inference", count, self.hello.max_infer, once, again)
         return self._inference(outputs, ticks, before)
 
-    def infer_real(self, values: NDArray[Any], *, keep_state: bool = False) -> NDArray[np.float32]:
-        """Quantize reals, invoke, dequantize: outputs (k, ...) in the model's unit."""
-        batch = quantize(values, self.input).reshape(-1, *self.input.shape)
-        return dequantize(self.infer(batch, keep_state=keep_state).outputs, self.output)
+    def infer_real(self, values: Batch, *, keep_state: bool = False) -> Any:
+        """Quantize reals, invoke, dequantize.
 
-    def infer_staged(self, batch: NDArray[Any], *, keep_state: bool = False) -> Inference:
+        Args:
+            values: as for `infer`, but in the model's unit and of any dtype.
+            keep_state: as for `infer`.
+
+        Returns:
+            float32 outputs in the model's unit, as `Inference.outputs` has them.
+        """
+        answered = self.infer(self.takes.pack_real(values), keep_state=keep_state).samples
+        columns = zip(self.gives.columns(answered), self.gives.specs, strict=True)
+        reals = [dequantize(column, spec) for column, spec in columns]
+        return reals[0] if len(reals) == 1 else dict(zip(self.gives.names, reals, strict=True))
+
+    def infer_staged(self, batch: Batch, *, keep_state: bool = False) -> Inference:
         """As `infer`, by WRITE, RUN and READ for each sample: a second path to the same bytes."""
-        raw = batch_bytes(batch, self.input)
-        size = self.input.size_bytes
+        raw = self._packed(batch)
+        size = self.takes.size_bytes
         samples = [raw[at : at + size] for at in range(0, len(raw), size)]
         before = self.link.stats.retries
         outputs, ticks = [], []
@@ -273,7 +317,7 @@ class Dut:
         return self._inference(outputs, ticks, before)
 
     def measure(
-        self, sample: NDArray[Any], n: int, *, cold: bool = False, keep_state: bool = False
+        self, sample: Batch, n: int, *, cold: bool = False, keep_state: bool = False
     ) -> Measurement:
         """Warm up on one input until two consecutive invokes agree, then time n invokes.
 
@@ -284,7 +328,7 @@ class Dut:
             keep_state: the invokes go on from one another's state, as in a stream, instead of
                 having it reset before each. The reset is not timed.
         """
-        raw = batch_bytes(sample, self.input)
+        raw = self._packed(sample)
         self._state.begin_sequence() if keep_state else self._state.per_sample()
         start = self._clock()
         self._write(raw)
@@ -337,7 +381,7 @@ class Dut:
         with located(self.link.where):
             return parse_memory(reply)
 
-    def profile(self, sample: NDArray[Any], n: int) -> StepTicks:
+    def profile(self, sample: Batch, n: int) -> StepTicks:
         """Warm up on one input, then take the time of each step in n invokes.
 
         Raises:
@@ -354,7 +398,7 @@ class Dut:
             timer=self.timer,
         )
 
-    def step_checksums(self, sample: NDArray[Any]) -> NDArray[np.uint32]:
+    def step_checksums(self, sample: Batch) -> NDArray[np.uint32]:
         """CRC-32 of what each step writes in one invoke, taken before anything overwrites it.
 
         Raises:
@@ -362,7 +406,7 @@ class Dut:
         """
         return self._step_values(What.CHECKSUMS, self._observed_input(sample)).values
 
-    def step_output(self, sample: NDArray[Any], step: int, *, checksum: int) -> bytes:
+    def step_output(self, sample: Batch, step: int, *, checksum: int) -> bytes:
         """What a step writes, in as many invokes as it takes frames.
 
         Raises:
@@ -415,10 +459,14 @@ class Dut:
         self, outputs: list[bytes], ticks: list[NDArray[np.uint32]], retries_before: int
     ) -> Inference:
         return Inference(
-            outputs=batch_from_bytes(b"".join(outputs), self.output),
+            samples=self.gives.from_bytes(b"".join(outputs)),
+            layout=self.gives,
             ticks=np.concatenate(ticks),
             retries=self.link.stats.retries - retries_before,
         )
+
+    def _packed(self, batch: Batch) -> bytes:
+        return self.takes.to_bytes(self.takes.pack(batch))
 
     @property
     def _max_run(self) -> int:
@@ -494,7 +542,7 @@ class Dut:
         with located(self.link.where):
             return parse_infer(reply, count=count, output_bytes=self.hello.output_bytes)
 
-    def _observed_input(self, sample: NDArray[Any]) -> bytes:
+    def _observed_input(self, sample: Batch) -> bytes:
         """The sample's bytes, now on the board too."""
         if not self.hello.capabilities & Capability.PROFILE:
             raise BoardStatus(
@@ -505,7 +553,7 @@ class Dut:
                 field="",
                 note=NOT_OBSERVABLE,
             )
-        raw = batch_bytes(sample, self.input)
+        raw = self._packed(sample)
         self._state.per_sample()
         self._write(raw)
         return raw

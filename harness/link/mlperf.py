@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from harness.link.protocol import Hello, Status
-from harness.model.tensor import batch_from_bytes, dequantize
+from harness.model.samples import Layout
 
 MAX_INVOKES = 1_000_000
 _DEFAULT_WARMUP = 10
@@ -138,9 +138,13 @@ class Mlperf:
         ]
 
     def _results(self) -> str:
-        spec = self._device.hello.outputs[0]
-        values = dequantize(batch_from_bytes(self._device.output, spec), spec).ravel()
-        return f"m-results-[{','.join(f'{value:.4f}' for value in values)}]"
+        return f"m-results-[{outputs_text(self._device.hello, self._device.output)}]"
+
+
+def outputs_text(hello: Hello, raw: bytes) -> str:
+    """All outputs in the model's unit, four decimals, tensor after tensor."""
+    numbers = Layout(specs=hello.outputs).to_numbers(raw)
+    return ",".join(f"{number:.4f}" for number in numbers)
 
 
 def _count(word: str) -> int | None:

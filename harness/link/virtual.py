@@ -15,7 +15,7 @@ import numpy as np
 from cobs import cobs
 
 from harness.errors import ProtocolError
-from harness.link.mlperf import Mlperf
+from harness.link.mlperf import Mlperf, outputs_text
 from harness.link.protocol import (
     MAX_STR,
     REPLY,
@@ -38,7 +38,7 @@ from harness.link.protocol import (
     memory_body,
     pack_ticks,
 )
-from harness.model.tensor import batch_from_bytes, dequantize, quantize
+from harness.model.samples import Layout
 
 MAX_LINE = 255
 MAX_NUMBERS = 64
@@ -106,6 +106,7 @@ class VirtualBoard:
     ) -> None:
         self.hello = hello
         self.memory = memory
+        self._takes = Layout(specs=hello.inputs)
         self._invoke = invoke
         self._reset_model = reset_state
         self._ticks = ticks
@@ -387,7 +388,7 @@ class VirtualBoard:
     def _answer(self, line: str) -> str:
         if line == "?":
             return (
-                f"help: send {self.hello.inputs[0].elements} numbers in the model's unit, "
+                f"help: send {self._takes.elements} numbers in the model's unit, "
                 "separated by spaces or commas; help% lists MLPerf Tiny's commands"
             )
         if self.hello.status is not Status.OK:
@@ -400,18 +401,17 @@ class VirtualBoard:
                 return f"error not-finite: {word}"
             if not _NUMBER.fullmatch(word):
                 return f"error not-a-number: {word}"
-        spec, output = self.hello.inputs[0], self.hello.outputs[0]
-        if len(words) != spec.elements or len(words) > MAX_NUMBERS:
-            return f"error wrong-count: got {len(words)}, need {spec.elements}"
+        need = self._takes.elements
+        if len(words) != need or len(words) > MAX_NUMBERS:
+            return f"error wrong-count: got {len(words)}, need {need}"
         reals = np.clip(np.array(words, dtype=np.float64), -_LARGEST, _LARGEST)
-        self.input[:] = quantize(reals.astype(np.float32), spec).tobytes()
+        self.input[:] = self._takes.from_numbers(reals.astype(np.float32))
         try:
             took = self._timed_invoke(bytes(self.input), 0) - self.hello.timer_read_ticks
         except _Refusal as refusal:
             return f"error {refusal.status.name.lower()}"
-        answers = dequantize(batch_from_bytes(self.output, output), output).ravel()
         us = (took * 2_000_000 + self.hello.tick_hz) // (2 * self.hello.tick_hz)
-        return f"y={','.join(f'{answer:.4f}' for answer in answers)} us={max(us, 0)}"
+        return f"y={outputs_text(self.hello, self.output)} us={max(us, 0)}"
 
 
 def _require_size(body: bytes, size: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
+from collections.abc import Sequence
 from functools import cache, cached_property
 from typing import Any, Protocol
 
@@ -32,7 +33,10 @@ class Interpreter(Protocol):
         """Name and version of the interpreter, as reports show it."""
 
     def run(self, sample: NDArray[Any]) -> NDArray[Any]:
-        """The output for one input, both in the model's full shapes."""
+        """The first output for the only input, both in the model's full shapes."""
+
+    def run_all(self, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+        """All outputs for all inputs of one sample, in the model's order and full shapes."""
 
     def reset(self) -> None:
         """Begin anew: the next run answers as the first one did, whatever state the model keeps."""
@@ -91,13 +95,29 @@ class TflmInterpreter:
                     f"TFLM on the host cannot load the model: {error}", where=Where(model=name)
                 ) from error
 
+        self._name = name
+        self._outputs = len(read_graph(content, name=name).outputs)
         self._load = load
         self._interpreter = load()
 
     def run(self, sample: NDArray[Any]) -> NDArray[Any]:
-        self._interpreter.set_input(sample, 0)
-        self._interpreter.invoke()
-        return np.array(self._interpreter.get_output(0))
+        return self.run_all((sample,))[0]
+
+    def run_all(self, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+        """All outputs for all inputs of one sample.
+
+        Raises:
+            ModelError: a kernel refuses these inputs.
+        """
+        for index, tensor in enumerate(inputs):
+            self._interpreter.set_input(tensor, index)
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise ModelError(
+                f"TFLM on the host cannot run the model: {error}", where=Where(model=self._name)
+            ) from error
+        return tuple(np.array(self._interpreter.get_output(at)) for at in range(self._outputs))
 
     def reset(self) -> None:
         # TFLM's own reset fills resource variables with zeros and does not run CALL_ONCE again.
@@ -154,15 +174,19 @@ class LiteRtInterpreter:
         self._load = load
         try:
             self._interpreter = load()
-            self._input = self._interpreter.get_input_details()[0]["index"]
-            self._output = self._interpreter.get_output_details()[0]["index"]
+            self._inputs = [item["index"] for item in self._interpreter.get_input_details()]
+            self._outputs = [item["index"] for item in self._interpreter.get_output_details()]
         except (ValueError, RuntimeError, IndexError) as error:
             raise ModelError(f"not a TFLite model: {error}", where=Where(model=name)) from error
 
     def run(self, sample: NDArray[Any]) -> NDArray[Any]:
-        self._interpreter.set_tensor(self._input, sample)
+        return self.run_all((sample,))[0]
+
+    def run_all(self, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+        for index, tensor in zip(self._inputs, inputs, strict=True):
+            self._interpreter.set_tensor(index, tensor)
         self._interpreter.invoke()
-        return np.array(self._interpreter.get_tensor(self._output))
+        return tuple(np.array(self._interpreter.get_tensor(index)) for index in self._outputs)
 
     def reset(self) -> None:
         # LiteRT's own reset does not touch resource variables.

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from harness.errors import TensorError
 
-DTYPES = {0: "float32", 2: "int32", 3: "uint8", 7: "int16", 9: "int8"}
+DTYPES = {
+    0: "float32",
+    2: "int32",
+    3: "uint8",
+    4: "int64",
+    6: "bool",
+    7: "int16",
+    9: "int8",
+}
 """TFLite's TensorType numbers; the wire protocol uses the same."""
 
 ACTIVATIONS = ("softmax", "sigmoid")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from numpy.typing import NDArray
 
 from harness.measure.limits import Limit, hold_to, refuse_unmeasured
 from harness.measure.tables import LatencyRow
+from harness.model.samples import Batch
 from harness.plugin.state import RunState, set_property
 from harness.rig.open import OpenBoard
 from harness.rig.sessions import Plan, measure_board, refuse_slower
@@ -25,7 +23,7 @@ def measure(
     rig: RunState,
     board: OpenBoard,
     n: int | None = None,
-    sample: NDArray[Any] | None = None,
+    sample: Batch | None = None,
     *,
     at_most_us: float | None = None,
     at_most_instructions: float | None = None,

@@ -14,6 +14,8 @@ from harness.measure.compare import Comparison
 from harness.model.artifact import Artifact
 from harness.model.goldens import Goldens, Reading
 from harness.model.interpreters import Interpreter
+from harness.model.legal import random_inputs
+from harness.model.samples import Layout
 from harness.model.tensor import TensorSpec
 
 COMPARED_S = 8.0
@@ -30,7 +32,7 @@ FOREIGN_SEED = 20261121
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Checks:
-    """Inputs (k, ...) to compare a board on, and what is known of their outputs."""
+    """Samples (k, ...) to compare a board on, as `Layout` has them, and what is known of them."""
 
     inputs: NDArray[Any]
     goldens: Goldens | None
@@ -80,14 +82,7 @@ def checks_for(artifact: Artifact) -> Checks:
         count = affordable(artifact, stored, budget_s=COMPARED_S, least=LEAST_COMPARED)
         goldens = artifact.goldens.first(count)
         return Checks(inputs=goldens.inputs, goldens=goldens)
-    spec = artifact.inputs[0]
-    shape = (FOREIGN_SAMPLES, *spec.shape[1:])
-    random = np.random.default_rng(FOREIGN_SEED)
-    if spec.dtype == "float32":
-        return Checks(inputs=random.uniform(0, 1, shape).astype(np.float32), goldens=None)
-    limits = np.iinfo(spec.dtype)
-    inputs = random.integers(limits.min, limits.max, shape, dtype=spec.dtype, endpoint=True)
-    return Checks(inputs=inputs, goldens=None)
+    return Checks(inputs=random_inputs(artifact, FOREIGN_SAMPLES, FOREIGN_SEED), goldens=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -107,7 +102,8 @@ class HostRun:
 def run_batch(
     interpreter: Interpreter,
     batch: NDArray[Any],
-    spec: TensorSpec,
+    spec: TensorSpec | Layout,
+    outputs: Layout | None = None,
     clock: Callable[[], float] = time.perf_counter,
     *,
     keep_state: bool = False,
@@ -115,19 +111,28 @@ def run_batch(
     """Run every sample of a batch.
 
     Args:
-        batch: shape (k, ...): k inputs of `spec`.
+        batch: k samples (k, ...) of `spec`, as `Layout` has them.
+        outputs: the output tensors; None for a model with one, of whatever shape.
         keep_state: the batch is one sequence: what the model keeps is reset at its start, not
             before every sample.
     """
-    outputs, times = [], []
-    for number, sample in enumerate(batch):
-        if number == 0 or not keep_state:
+    layout = spec if isinstance(spec, Layout) else Layout(specs=(spec,))
+    answers, times = [], []
+    for index in range(len(batch)):
+        if index == 0 or not keep_state:
             interpreter.reset()
-        shaped = sample.reshape(spec.shape)
+        tensors = layout.tensors(batch, index)
         start = clock()
-        output = interpreter.run(shaped)
+        answer = interpreter.run_all(tensors) if outputs else (interpreter.run(*tensors),)
         times.append(clock() - start)
-        outputs.append(output[0])
+        answers.append(outputs.sample(answer) if outputs else _without_batch(answer[0]))
     return HostRun(
-        source=interpreter.source, outputs=np.array(outputs), latency_us=np.array(times) * 1e6
+        source=interpreter.source,
+        outputs=np.concatenate(answers),
+        latency_us=np.array(times) * 1e6,
     )
+
+
+def _without_batch(output: NDArray[Any]) -> NDArray[Any]:
+    """An output (1, ...) as a batch of one sample; one of another batch size in whole."""
+    return output if output.shape[:1] == (1,) else output[np.newaxis]

@@ -140,6 +140,7 @@ def open_board(
         _attached(wanted, project, bench, upload) as ready,
     ):
         ready.dut.progress = options.progress
+        ready.dut.name_tensors(artifact.inputs, artifact.outputs)
         with attach_link_log(ready.dut.link):
             first = ready.dut.infer(checks_for(artifact).inputs[:1])
         yield OpenBoard(

@@ -121,15 +121,15 @@ class OpenBoard:
     def _compared(self) -> Compared:
         checks = self.checks
         answered = Reading(
-            source=f"board {self.declared.id}", outputs=self.dut.infer(checks.inputs).outputs
+            source=f"board {self.declared.id}", outputs=self.dut.infer(checks.inputs).samples
         )
         judge, stored = self._judges()
         repeated: tuple[Reading, ...] = ()
         others: tuple[Reading, ...] = ()
         if not np.array_equal(answered.outputs, judge.outputs):
             repeated = (
-                Reading(source="staged", outputs=self.dut.infer_staged(checks.inputs).outputs),
-                Reading(source="repeated", outputs=self.dut.infer(checks.inputs).outputs),
+                Reading(source="staged", outputs=self.dut.infer_staged(checks.inputs).samples),
+                Reading(source="repeated", outputs=self.dut.infer(checks.inputs).samples),
             )
             others = tuple(
                 self._host_run(interpreter).reading
@@ -171,7 +171,7 @@ class OpenBoard:
 
     def _host_run(self, interpreter: Interpreter) -> HostRun:
         with self.dut.progress(f"{self.declared.id}: the same on this machine"):
-            return run_batch(interpreter, self.checks.inputs, self.artifact.inputs[0])
+            return run_batch(interpreter, self.checks.inputs, self.dut.takes, self.dut.gives)
 
     def _judges(self) -> tuple[Reading, Reading | None]:
         goldens = self.checks.goldens

@@ -21,6 +21,7 @@ from harness.measure.tables import LayerRow, time_text
 from harness.model.artifact import Artifact
 from harness.model.graph import Operator, Step, read_operators
 from harness.model.interpreters import LiteRtInterpreter, TflmInterpreter
+from harness.model.samples import Batch
 from harness.project import Project
 from harness.rig.open import OpenBoard, RigOptions, open_board
 
@@ -28,13 +29,13 @@ DEFAULT_RUNS = 10
 
 
 def profile_board(
-    opened: OpenBoard, *, n: int = DEFAULT_RUNS, sample: NDArray[Any] | None = None
+    opened: OpenBoard, *, n: int = DEFAULT_RUNS, sample: Batch | None = None
 ) -> Profile:
     """Median cost of each operator over n invokes on one input.
 
     Args:
         opened: with RigOptions(profile=True).
-        sample: one input; the first check input if None.
+        sample: one input, as `Dut.infer` takes it; the first check input if None.
 
     Raises:
         BoardStatus: the board's firmware cannot be profiled.
@@ -118,7 +119,7 @@ def _steps(opened: OpenBoard) -> tuple[Step, ...]:
 
 
 def first_difference(
-    opened: OpenBoard, *, sample: NDArray[Any] | None = None, golden: Artifact | None = None
+    opened: OpenBoard, *, sample: Batch | None = None, golden: Artifact | None = None
 ) -> FirstDifference | None:
     """The first operator whose output on the board is not the golden's; None if all are.
 
@@ -139,10 +140,11 @@ def first_difference(
     model = golden or opened.artifact
     reference = TflmInterpreter(model.content, name=model.name, keep_tensors=True)
     operators = _same_operators(opened.artifact, model)
-    chosen = _first_wrong(opened, reference) if sample is None else sample
+    takes = opened.dut.takes
+    chosen = _first_wrong(opened, reference) if sample is None else takes.pack(sample)
     checksums = opened.dut.step_checksums(chosen)
     reference.reset()
-    reference.run(chosen.reshape(model.inputs[0].shape))
+    reference.run_all(takes.tensors(chosen, 0))
     for number, step in enumerate(_steps(opened)):
         operator = operators[step.output]
         if operator.tensor < 0:
@@ -164,7 +166,7 @@ def first_difference(
             np.frombuffer(wrong, dtype=right.dtype).reshape(right.shape),
             right,
             source=reference.source,
-            second=_litert_tensor(model, chosen, operator),
+            second=_litert_tensor(model, takes.tensors(chosen, 0), operator),
         )
     return None
 
@@ -182,19 +184,20 @@ def _same_operators(built: Artifact, golden: Artifact) -> Sequence[Operator]:
 
 def _first_wrong(opened: OpenBoard, reference: TflmInterpreter) -> NDArray[Any]:
     """The first check input whose output on the board is not the reference's, else the first."""
-    inputs = opened.checks.inputs
-    shape = opened.artifact.inputs[0].shape
-    for number, output in enumerate(opened.dut.infer(inputs).outputs):
+    inputs, takes, gives = opened.checks.inputs, opened.dut.takes, opened.dut.gives
+    for number, output in enumerate(opened.dut.infer(inputs).samples):
         reference.reset()
-        right = reference.run(inputs[number].reshape(shape))
+        right = gives.sample(reference.run_all(takes.tensors(inputs, number)))
         if output.tobytes() != right.tobytes():
             return inputs[number : number + 1]
     return inputs[:1]
 
 
-def _litert_tensor(model: Artifact, sample: NDArray[Any], operator: Operator) -> NDArray[Any]:
+def _litert_tensor(
+    model: Artifact, tensors: Sequence[NDArray[Any]], operator: Operator
+) -> NDArray[Any]:
     interpreter = LiteRtInterpreter(
         model.content, name=model.name, default_delegates=False, keep_tensors=True
     )
-    interpreter.run(sample.reshape(model.inputs[0].shape))
+    interpreter.run_all(tensors)
     return np.array(interpreter.details.get_tensor(operator.tensor))

@@ -12,10 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from harness.errors import BoardRebooted, SlowerThanBaseline, Where
 from harness.link.dut import Dut
@@ -25,6 +21,7 @@ from harness.measure.csvfile import append, beside
 from harness.measure.gate import LatencyVerdict
 from harness.measure.runs import Baselines
 from harness.measure.tables import LatencyRow
+from harness.model.samples import Batch
 from harness.rig.opened import OpenBoard
 from harness.rig.rows import (
     Session,
@@ -108,7 +105,7 @@ def refuse_slower(row: LatencyRow) -> None:
 
 
 def measure_session(
-    opened: OpenBoard, sample: NDArray[Any], number: int, plan: Plan, *, last: bool = True
+    opened: OpenBoard, sample: Batch, number: int, plan: Plan, *, last: bool = True
 ) -> Session:
     """Reset the board unless it was just started, and measure it.
 
@@ -175,19 +172,19 @@ class Recorded:
     sessions: tuple[LatencyRow, ...]
 
 
-def measure_board(opened: OpenBoard, plan: Plan, sample: NDArray[Any] | None = None) -> Recorded:
+def measure_board(opened: OpenBoard, plan: Plan, sample: Batch | None = None) -> Recorded:
     """Measure a board in sessions; append each to the CSV files at once, then the whole run.
 
     A session in which the board rebooted is appended with its error and without statistics; the
     run is made of the others.
 
     Args:
-        sample: one input; the first check input if None.
+        sample: one input, as `Dut.infer` takes it; the first check input if None.
 
     Raises:
         BoardRebooted: in every session.
     """
-    chosen = opened.checks.inputs[:1] if sample is None else np.asarray(sample)
+    chosen = opened.checks.inputs[:1] if sample is None else sample
     run = new_run()
     sessions: list[Session] = []
     rows: list[LatencyRow] = []

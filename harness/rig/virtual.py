@@ -28,7 +28,7 @@ from harness.link.virtual import VirtualBoard
 from harness.model.artifact import Artifact
 from harness.model.interpreters import TflmInterpreter, tflm_version
 from harness.model.resolve import resolve_model
-from harness.model.tensor import batch_from_bytes
+from harness.model.samples import Layout
 from harness.process import LastWords, end_group, start
 from harness.version import __version__
 
@@ -88,18 +88,17 @@ class TflmModel:
     ) -> None:
         self._clock_ns = clock_ns
         self._interpreter = TflmInterpreter(artifact.content, name=artifact.name)
-        self._spec = artifact.inputs[0]
+        self._takes = Layout(specs=artifact.inputs)
         self._faults = faults
         self._invokes = 0
 
     def invoke(self, raw: bytes) -> bytes:
-        sample = batch_from_bytes(raw, self._spec).reshape(self._spec.shape)
-        output = self._interpreter.run(sample)
+        outputs = self._interpreter.run_all(self._takes.tensors(self._takes.from_bytes(raw), 0))
         self._invokes += 1
         if self._faults.wrong_output and self._invokes % self._faults.wrong_output == 0:
-            first = output.reshape(-1)[:1]
-            first += 1 if first[0] < 100 else -1
-        return output.tobytes()
+            first = outputs[0].reshape(-1)[:1]
+            first[...] = ~first if first.dtype == bool else first + (1 if first[0] < 100 else -1)
+        return b"".join(output.tobytes() for output in outputs)
 
     def reset(self) -> None:
         self._interpreter.reset()

@@ -6,6 +6,8 @@ import pytest
 from harness import Verdict
 from harness.errors import BoardStatus
 from harness.link.protocol import Op
+from harness.model.legal import Limits, input_limits
+from harness.model.samples import limits_of
 from harness.model.tensor import activate
 from harness.rig.checks import affordable, checks_for
 
@@ -31,7 +33,7 @@ def test_the_stack_holds_the_model_with_room_to_spare(dut, model):
     memory = dut.memory()
     if memory is None:
         pytest.skip("this board cannot tell how deep its stack was")
-    dut.infer_real(np.zeros(model.inputs[0].shape))
+    dut.infer(checks_for(model).inputs[:1])
     after = dut.memory()
     assert after.stack_bytes > 0
     assert memory.stack_used_bytes <= after.stack_used_bytes < after.stack_bytes
@@ -71,53 +73,71 @@ def test_what_everybody_knows_of_the_model_holds(dut, model):
 
 def test_one_input_repeated_gives_one_answer(dut, model):
     sample = checks_for(model).inputs[:1]
-    outputs = dut.infer(np.repeat(sample, affordable(model, 300), axis=0)).outputs
+    outputs = dut.infer(np.repeat(sample, affordable(model, 300), axis=0)).samples
     assert len(outputs) > 1
-    assert len(np.unique(outputs.reshape(len(outputs), -1), axis=0)) == 1
+    assert len({output.tobytes() for output in outputs}) == 1
 
 
 def test_order_of_inputs_does_not_matter(dut, model):
     checked = checks_for(model).inputs
     inputs = checked[: affordable(model, len(checked))]
     order = np.random.default_rng(2).permutation(len(inputs))
-    in_order = dut.infer(inputs).outputs
-    shuffled = dut.infer(inputs[order]).outputs
-    np.testing.assert_array_equal(shuffled, in_order[order])
+    in_order = dut.infer(inputs).samples
+    shuffled = dut.infer(inputs[order]).samples
+    assert unlike(shuffled, in_order[order]) == []
 
 
 def test_single_staged_and_batched_answers_are_equal(dut, model):
     inputs = checks_for(model).inputs[: affordable(model, 20)]
-    batched = dut.infer(inputs).outputs
-    single = [dut.infer(sample[np.newaxis]).outputs[0] for sample in inputs]
-    np.testing.assert_array_equal(np.array(single), batched)
-    np.testing.assert_array_equal(dut.infer_staged(inputs).outputs, batched)
+    batched = dut.infer(inputs).samples
+    single = [dut.infer(inputs[at : at + 1]).samples for at in range(len(inputs))]
+    assert unlike(np.concatenate(single), batched) == []
+    assert unlike(dut.infer_staged(inputs).samples, batched) == []
 
 
 def test_boundary_inputs_equal_the_golden(dut, model, reference):
     if reference.golden is None:
         pytest.skip("no tflite-micro wheel on this machine")
-    spec = model.inputs[0]
-    if not spec.quantized:
-        pytest.skip(f"{spec.dtype} has no integer boundaries")
-    limits = np.iinfo(spec.dtype)
-    values = (limits.min, limits.min + 1, -1, 0, 1, spec.zero_point, limits.max - 1, limits.max)
-    for value in values[: affordable(model, len(values), least=2)]:
-        sample = np.full(spec.shape, value, dtype=spec.dtype)
+    if all(spec.dtype == "float32" for spec in model.inputs):
+        pytest.skip("float32 has no integer boundaries")
+    columns = [
+        boundaries(spec, limits)
+        for spec, limits in zip(model.inputs, input_limits(model), strict=True)
+    ]
+    samples = dut.takes.pack(columns)[: affordable(model, len(columns[0]), least=2)]
+    for index in range(len(samples)):
         reference.golden.reset()
-        np.testing.assert_array_equal(dut.infer(sample).outputs, reference.golden.run(sample))
+        expected = dut.gives.sample(reference.golden.run_all(dut.takes.tensors(samples, index)))
+        assert unlike(dut.infer(samples[index : index + 1]).samples, expected) == []
+
+
+def boundaries(spec, limits: Limits) -> np.ndarray:
+    """Samples (8, ...), each of one value at or near an end of what is legal, 0 or zero point."""
+    low, high = limits.low, limits.high
+    values = (low, low + 1, -1, 0, 1, spec.zero_point, high - 1, high)
+    legal = np.clip(values, low, high).astype(spec.dtype)
+    return np.repeat(legal[:, np.newaxis], spec.elements, axis=1)
 
 
 def test_reals_beyond_the_input_range_saturate(dut, model):
-    spec = model.inputs[0]
-    if not spec.quantized:
-        pytest.skip(f"{spec.dtype} does not saturate")
-    limits = np.iinfo(spec.dtype)
-    far = dut.infer_real(np.stack([np.full(spec.shape[1:], sign * 1e9) for sign in (-1, 1)]))
-    ends = [np.full(spec.shape, end, dtype=spec.dtype) for end in (limits.min, limits.max)]
-    expected = [dut.infer(end).outputs for end in ends]
-    scale, zero_point = dut.output.scale, dut.output.zero_point
-    reals = (np.concatenate(expected).astype(np.float32) - zero_point) * np.float32(scale)
-    np.testing.assert_allclose(far, reals, rtol=1e-6)
+    if not any(spec.quantized for spec in model.inputs):
+        pytest.skip("no input is quantized: nothing saturates")
+    for spec, limits in zip(model.inputs, input_limits(model), strict=True):
+        if spec.quantized and (limits.low, limits.high) != limits_of(spec.dtype):
+            pytest.skip(f"{spec.name} may not be as far from 0 as its dtype goes")
+    reals, ends = two_samples(dut, model), two_samples(dut, model)
+    for number, spec in enumerate(model.inputs):
+        if spec.quantized:
+            each = (2, spec.elements)
+            reals[number] = np.repeat([[-1e9], [1e9]], spec.elements, axis=1)
+            ends[number] = np.empty(each, spec.dtype)
+            ends[number][:] = np.array([limits_of(spec.dtype)]).T
+    far, expected = dut.infer(dut.takes.pack_real(reals)), dut.infer(ends)
+    assert unlike(far.samples, expected.samples) == []
+
+
+def two_samples(dut, model) -> list[np.ndarray]:
+    return list(dut.takes.columns(checks_for(model).inputs[:2]))
 
 
 def test_latency_is_measured_and_recorded(latency, rig, board):
@@ -157,26 +177,45 @@ def test_a_refused_request_leaves_the_board_answering(dut, model):
         dut.link.request(Op.INFER, b"\xff\xff")
     with pytest.raises(BoardStatus, match="bad_size"):
         dut.link.request(Op.READ, b"")
-    assert len(dut.infer(checks_for(model).inputs[:1]).outputs) == 1
+    assert len(dut.infer(checks_for(model).inputs[:1]).samples) == 1
 
 
 @pytest.mark.hil_requires("reset")
 def test_reset_brings_the_same_board_back(dut, model):
     sample = checks_for(model).inputs[:1]
-    before = dut.infer(sample).outputs
+    before = dut.infer(sample).samples
     hello = dut.hello
     assert dut.reset() == hello
-    np.testing.assert_array_equal(dut.infer(sample).outputs, before)
+    assert unlike(dut.infer(sample).samples, before) == []
 
 
 def test_a_person_gets_an_answer(dut, model):
-    count = model.inputs[0].elements
-    if count > 64:
-        pytest.skip(f"{count} numbers are more than one line takes")
-    answer = dut.link.ask_text(" ".join(["0.5"] * count))
+    if dut.takes.elements > 64:
+        pytest.skip(f"{dut.takes.elements} numbers are more than one line takes")
+    numbers = [
+        plain_number(spec, limits)
+        for spec, limits in zip(model.inputs, input_limits(model), strict=True)
+        for _ in range(spec.elements)
+    ]
+    answer = dut.link.ask_text(" ".join(f"{number:g}" for number in numbers))
     assert answer.startswith("y=") and " us=" in answer
-    quoted = float(answer[2:].split(" ")[0].split(",")[0])
-    expected = dut.infer_real(np.full((1, *model.inputs[0].shape[1:]), 0.5))
-    assert quoted == pytest.approx(float(expected.ravel()[0]), abs=1e-4)
+    quoted = [float(number) for number in answer[2:].split(" ")[0].split(",")]
+    sample = dut.takes.from_bytes(dut.takes.from_numbers(np.array(numbers)))
+    expected = dut.gives.to_numbers(dut.gives.to_bytes(dut.infer(sample).samples))
+    assert quoted == pytest.approx(expected, abs=1e-4, rel=1e-6, nan_ok=True)
     assert dut.link.ask_text("abc") == "error not-a-number: abc"
     assert dut.link.ask_text("nan").startswith("error not-finite")
+
+
+def plain_number(spec, limits: Limits) -> float:
+    """A number in the model's unit that an element of the tensor may have."""
+    if spec.quantized or spec.dtype == "float32":
+        return 0.5
+    return min(1.0, limits.high)
+
+
+def unlike(one: np.ndarray, other: np.ndarray) -> list[int]:
+    """Samples of which not all bytes are equal."""
+    assert (one.shape, one.dtype) == (other.shape, other.dtype)
+    pairs = enumerate(zip(one, other, strict=True))
+    return [at for at, (a, b) in pairs if a.tobytes() != b.tobytes()]

@@ -193,10 +193,41 @@ def test_failed_setup_is_named_when_greeting() -> None:
         greeted(Wire(hello(status=Status.ARENA_TOO_SMALL)))
 
 
-def test_models_with_several_inputs_are_refused_by_name() -> None:
-    spec = hello().inputs[0]
-    with pytest.raises(ProtocolError, match="several inputs.*board memory, port none"):
-        greeted(Wire(hello(inputs=(spec, spec))))
+def two_of_each() -> Dut:
+    """A board that negates five bytes: inputs of 2 and 3 come out as outputs of 1 and 4."""
+    sizes = {size: TensorSpec(shape=(1, size), dtype="int8") for size in (1, 2, 3, 4)}
+    described = hello(inputs=(sizes[2], sizes[3]), outputs=(sizes[1], sizes[4]))
+    return greeted(Wire(described))
+
+
+@pytest.mark.parametrize("path", ["infer", "infer_staged"])
+def test_several_tensors_go_by_their_positions_until_they_are_named(path: str) -> None:
+    dut = two_of_each()
+    batch = {"1": samples(70, 3), "0": samples(70, 2)}
+    expected = -np.hstack([batch["0"], batch["1"]])
+    outputs = getattr(dut, path)(batch).outputs
+    np.testing.assert_array_equal(outputs["0"], expected[:, :1])
+    np.testing.assert_array_equal(outputs["1"], expected[:, 1:])
+
+    names = [TensorSpec(shape=(1,), dtype="int8", name=name) for name in ("a", "b", "c", "d")]
+    dut.name_tensors(names[:2], names[2:])
+    named = getattr(dut, path)({"a": batch["0"], "b": batch["1"]}).outputs
+    np.testing.assert_array_equal(named["d"], outputs["1"])
+    with pytest.raises(TensorError, match="no tensor 'x': the model has 'a' of int8 .1, 2., 'b'"):
+        dut.infer({"x": batch["0"], "b": batch["1"]})
+
+
+def test_reals_of_several_tensors_come_back_by_name() -> None:
+    dut = two_of_each()
+    outputs = dut.infer_real([np.array([1.0, 2.5]), np.array([0, 0, 300])])
+    # By hand: halves round away from zero, 300 saturates at 127.
+    assert outputs["0"].tolist() == [[-1.0]]
+    assert outputs["1"].tolist() == [[-3.0, 0.0, 0.0, -127.0]]
+
+
+def test_several_tensors_are_timed_on_one_sample_of_all() -> None:
+    dut = two_of_each()
+    assert dut.measure([samples(1, 2), samples(1, 3)], 20).ticks.tolist() == [10] * 20
 
 
 def test_another_dtype_is_not_cast_silently() -> None:
