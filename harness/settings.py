@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from harness.errors import WrongUse
+from harness.tolerance import Stated, parse_tolerance
 
 T = TypeVar("T")
 
@@ -72,6 +73,7 @@ POSITIVE = Kind(parse=_positive, wanted="a positive number")
 BYTES = Kind(parse=lambda text: _positive(text) if text else None, wanted="a positive number")
 SECONDS = Kind(parse=_seconds, wanted="seconds, 0 or more")
 TRUTH = Kind(parse=_truth, wanted="true or false")
+TOLERANCES = Kind(parse=parse_tolerance, wanted="1lsb, 4ulp, 1e-6 or exact, or OUTPUT=1lsb")
 PATH = Kind(parse=Path, is_path=True)
 PATH_OR_NONE = Kind(parse=lambda text: Path(text) if text else None, is_path=True)
 
@@ -154,6 +156,12 @@ PORT = Setting(
     "port", LIST, "a serial port or URL; virtual:?flip=0.01 for a faulty virtual board",
     metavar="[BOARD=]PORT", absent="the board's own", commands=_RUN,
 )
+TOLERANCE = Setting(
+    "tolerance", TOLERANCES,
+    "how far outputs may be off the golden: 1lsb, 4ulp, 1e-6 of the largest, exact; OUTPUT=1lsb",
+    metavar="RULE", absent="integers bit for bit; floats 4 ulp or 1e-5 of the largest",
+    commands=_BENCH,
+)
 SAMPLES = Setting(
     "samples", POSITIVE, "timed invokes in each session",
     metavar="N", default="1000", commands=_BENCH,
@@ -220,7 +228,7 @@ LOCK_TIMEOUT = Setting(
 
 SETTINGS: tuple[Setting[Any], ...] = (
     *(BOARD, MODEL, RUNTIME, PORT, SAMPLES, SESSIONS, BASELINE, TRACK, REPORT, PROFILE, CSV),
-    *(MISSING, RIG, FLASH, TFLM, ARENA, UNCHECKED, LOCK_TIMEOUT),
+    *(TOLERANCE, MISSING, RIG, FLASH, TFLM, ARENA, UNCHECKED, LOCK_TIMEOUT),
 )
 
 
@@ -277,6 +285,11 @@ class Sources:
             raise WrongUse(
                 f"{said.source} takes {setting.kind.wanted}, not {said.text!r}"
             ) from None
+
+    @property
+    def stated_tolerance(self) -> Stated:
+        """The tolerance that is set, and where."""
+        return Stated(items=self[TOLERANCE], by=self.said(TOLERANCE).source)
 
     def ports(self, boards: Collection[str]) -> dict[str, str]:
         """Ports by board. One without `BOARD=` is that of the only board.

@@ -14,6 +14,7 @@ from typing import Any
 from harness import toml
 from harness.board.registry import Registry
 from harness.errors import RigError
+from harness.tolerance import Stated, parse_tolerance
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -43,7 +44,8 @@ class Plugged:
 
     `kind` is its id in boards.toml. It is found by its USB `serial_number`, or is always at `port`
     (a path or pyserial URL). `power_cycle` is a command line that turns its power off and on again.
-    `budget_us` limits the median latency of models, by the model's name.
+    `budget_us` limits the median latency of models, by the model's name; `tolerance` says how far
+    their outputs may be from the golden's, as `--hil-tolerance` does.
     """
 
     id: str
@@ -53,6 +55,7 @@ class Plugged:
     power_cycle: str | None = None
     deadlines: Deadlines = field(default_factory=Deadlines)
     budget_us: Mapping[str, float] = field(default_factory=dict)
+    tolerance: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):  # It names a lock file, and is said to --board.
@@ -62,6 +65,21 @@ class Plugged:
         if self.serial_number is not None and self.port is not None:
             raise RigError("give serial_number or port, not both: they could name two boards")
         toml.check_above_0(**{f"budget_us.{model}": us for model, us in self.budget_us.items()})
+        for model, text in self.tolerance.items():
+            try:
+                parse_tolerance(text)
+            except ValueError:
+                raise RigError(
+                    f"tolerance.{model} is {text!r}: it takes 1lsb, 4ulp, 1e-6 or exact"
+                ) from None
+
+    def tolerance_of(self, *models: str) -> Stated:
+        """What is stated for the first of a model's names that the board has a tolerance for."""
+        for model in models:
+            if model in self.tolerance:
+                items = parse_tolerance(self.tolerance[model])
+                return Stated(items=items, by=f"tolerance.{model} of the rig file")
+        return Stated()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,6 +78,7 @@ def works(sources: Sources, progress: Progress) -> list[Work]:
         tflm=_absolute(sources[settings.TFLM]),
         arena_bytes=sources[settings.ARENA],
         check_support=not sources[settings.UNCHECKED],
+        tolerance=sources.stated_tolerance,
         progress=progress,
     )
     boards = sources[settings.BOARD]

@@ -10,8 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.measure.apart import (
+    columns,
+    differing,
+    gap,
+    tolerance_text,
+    tolerances,
+)
+from harness.measure.outputs import OutputResult, output_results, wrong_names
 from harness.model.goldens import Bounds, Reading
+from harness.model.samples import Layout
 from harness.model.tensor import TensorSpec, activate, dequantize
+from harness.tolerance import EXACT, Stated, Tolerance
 
 
 class Verdict(str, Enum):
@@ -80,8 +90,11 @@ class Classes:
 class Comparison:
     """Result of comparing a board with its references.
 
-    `differences` holds every pair of readings, the board's first. `first_bad` is the index of the
-    first sample that differs from the golden. `classes` is None where there are no labels.
+    `mismatches` counts samples in which any output is further from the golden than the `tolerance`
+    allows, `within` those in which one differs and none that far. `outputs` has a result for each
+    output. `differences` holds every pair of readings, the board's first. `first_bad` is the index
+    of the first sample that is a mismatch. `classes` is None where there are no labels. Accuracy
+    and classes are of the first output. `inputs` says where the inputs are from, if it was said.
     """
 
     samples: int
@@ -95,12 +108,34 @@ class Comparison:
     verdict: Verdict
     culprit: Culprit
     classes: Classes | None = None
+    outputs: tuple[OutputResult, ...] = ()
+    tolerance: str = ""
+    within: int = 0
+    inputs: str = ""
+
+    @property
+    def max_ulp(self) -> int | None:
+        """The largest difference from the golden in steps of float32; None without such outputs."""
+        known = [output.max_ulp for output in self.outputs if output.max_ulp is not None]
+        return max(known, default=None)
+
+    @property
+    def wrong_outputs(self) -> tuple[str, ...]:
+        """Names of the outputs, if there are several, that differ by more than is allowed."""
+        return tuple(wrong_names(self.outputs)) if len(self.outputs) > 1 else ()
 
     def __str__(self) -> str:
+        whole = all(output.max_ulp is None for output in self.outputs)
         lines = [
             f"{self.verdict.value}: {self.mismatches} of {self.samples} samples differ from "
-            f"{self.reference}, by up to {self.max_abs_lsb:g} LSB"
+            f"{self.reference}, by up to {self.max_abs_lsb:g}{' LSB' if whole else ''}"
         ]
+        if self.tolerance not in ("", str(EXACT)):
+            lines.append(f"tolerance: {self.tolerance}; {self.within} differ within it")
+        if len(self.outputs) > 1 or not whole:
+            lines += [f"  {output}" for output in self.outputs]
+        if self.inputs:
+            lines.append(f"inputs: {self.inputs}")
         if self.first_bad is not None:
             lines.append(f"first differing sample: {self.first_bad}")
         if self.broken_bounds:
@@ -118,44 +153,40 @@ def _rows(outputs: NDArray[Any]) -> NDArray[np.float64]:
     return outputs.reshape(len(outputs), -1).astype(np.float64)
 
 
-def _gap(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
-    """Absolute differences; none between two NaN, or two infinities of one sign."""
-    one, other = _rows(first), _rows(second)
-    same = (one == other) | (np.isnan(one) & np.isnan(other))
-    return np.abs(np.subtract(one, other, where=~same, out=np.zeros_like(one)))
+def _shapes(reading: Reading) -> list[tuple[int, ...]]:
+    return [column.shape for column in columns(reading.outputs)]
 
 
-def differing(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.intp]:
-    """Indices of samples that differ in any element. NaN equals NaN."""
-    same = np.isclose(_rows(first), _rows(second), rtol=0, atol=0, equal_nan=True)
-    return np.flatnonzero(~same.all(axis=1))
+def difference(first: Reading, second: Reading, allowed: tuple[Tolerance, ...] = ()) -> Difference:
+    """Compare two readings element by element, over all outputs.
 
-
-def difference(first: Reading, second: Reading) -> Difference:
-    """Compare two readings element by element.
+    Args:
+        allowed: of each output; nothing where none is given.
 
     Raises:
         ValueError: they hold different numbers of samples or elements.
     """
-    if _rows(first.outputs).shape != _rows(second.outputs).shape:
+    if _shapes(first) != _shapes(second):
         raise ValueError(
             f"{first.source} has outputs of shape {first.outputs.shape}, "
             f"{second.source} of {second.outputs.shape}"
         )
-    gap = _gap(first.outputs, second.outputs)
+    pairs = zip(columns(first.outputs), columns(second.outputs), strict=True)
+    gaps = [gap(one, other) for one, other in pairs]
     return Difference(
         first=first.source,
         second=second.source,
-        mismatches=len(differing(first.outputs, second.outputs)),
-        max_abs_lsb=float(gap.max()) if gap.size else 0.0,
+        mismatches=len(differing(first.outputs, second.outputs, allowed)),
+        # A maximum of Python's own would lose a NaN.
+        max_abs_lsb=float(np.max([each.max(initial=0.0) for each in gaps])),
     )
 
 
 def _errors(real: NDArray[Any], expected: NDArray[Any] | None) -> tuple[float | None, float | None]:
     if expected is None or len(expected) == 0:
         return None, None
-    gap = _gap(real, expected)
-    return float(gap.mean()), float(gap.max())
+    apart = gap(_rows(real), _rows(expected))
+    return float(apart.mean()), float(apart.max())
 
 
 def accuracy(
@@ -217,8 +248,9 @@ def attribute(
     stored: Reading | None,
     repeated: tuple[Reading, ...],
     accurate: bool,
+    allowed: tuple[Tolerance, ...] = (),
 ) -> Culprit:
-    """Name the cause of a difference.
+    """Name the cause of a difference, by what each output is allowed.
 
     golden: the stored golden differs from the same interpreter run here and now, so that nobody
         can be trusted to judge.
@@ -227,12 +259,12 @@ def attribute(
     kernel: the board says the same wrong bytes on every path: its kernels differ from TFLM's.
     converter: the board equals the golden, and the golden is too far from the float model.
     """
-    if len(differing(board.outputs, golden.outputs)) == 0:
+    if len(differing(board.outputs, golden.outputs, allowed)) == 0:
         return Culprit.NONE if accurate else Culprit.CONVERTER
-    if stored is not None and len(differing(golden.outputs, stored.outputs)):
+    if stored is not None and len(differing(golden.outputs, stored.outputs, allowed)):
         return Culprit.GOLDEN
     for again in repeated:
-        if len(differing(again.outputs, golden.outputs)) == 0:
+        if len(differing(again.outputs, golden.outputs, allowed)) == 0:
             return Culprit.WIRE
         if len(differing(again.outputs, board.outputs)):
             return Culprit.BOARD
@@ -241,9 +273,10 @@ def attribute(
 
 def compare(
     *,
-    spec: TensorSpec,
+    spec: TensorSpec | Layout,
     board: Reading,
     golden: Reading,
+    stated: Stated | None = None,
     others: tuple[Reading, ...] = (),
     stored: Reading | None = None,
     repeated: tuple[Reading, ...] = (),
@@ -257,8 +290,9 @@ def compare(
     """Compare a board's outputs with the golden and everything else that is known.
 
     Args:
-        spec: of the output tensor; gives LSBs their unit.
-        golden: the judge: equality is required bit for bit.
+        spec: of the output tensor, or of all; gives LSBs their unit.
+        golden: the judge: integers are equal bit for bit, floats within a few ulp, unless
+            `stated` has another tolerance.
         stored: the goldens kept with the artifact, where the judge is their interpreter run now.
         others: further host interpreters, for the table of pairs only.
         repeated: the board asked again for all samples, by other paths.
@@ -268,9 +302,14 @@ def compare(
 
     Raises:
         ValueError: readings of different shapes.
+        WrongUse: what is stated does not fit the outputs.
     """
-    to_golden = difference(board, golden)
-    real = activate(dequantize(board.outputs, spec), activation)
+    gives = spec if isinstance(spec, Layout) else Layout(specs=(spec,))
+    stated = stated or Stated()
+    allowed = tolerances(stated, gives)
+    to_golden = difference(board, golden, allowed)
+    first = gives.specs[0]
+    real = activate(dequantize(gives.columns(board.outputs)[0], first), activation)
     errors = accuracy(
         real,
         float_outputs=float_outputs,
@@ -279,7 +318,7 @@ def compare(
     )
     broken = errors.broken(bounds or Bounds())
     readings = (board, golden, *((stored,) if stored else ()), *repeated, *others)
-    bad = differing(board.outputs, golden.outputs)
+    bad = differing(board.outputs, golden.outputs, allowed)
     verdict = Verdict.MISMATCH if len(bad) else Verdict.INACCURATE if broken else Verdict.PASS
     return Comparison(
         samples=len(board.outputs),
@@ -290,6 +329,9 @@ def compare(
         accuracy=errors,
         broken_bounds=broken,
         differences=tuple(difference(a, b) for a, b in combinations(readings, 2)),
+        outputs=output_results(board.outputs, golden.outputs, gives, allowed),
+        tolerance=tolerance_text(allowed, stated, gives),
+        within=len(differing(board.outputs, golden.outputs)) - len(bad),
         verdict=verdict,
         culprit=attribute(
             board=board,
@@ -297,12 +339,13 @@ def compare(
             stored=stored,
             repeated=repeated,
             accurate=not broken,
+            allowed=allowed,
         ),
         classes=None
         if labels is None
         else classify(
             real,
-            activate(dequantize(golden.outputs, spec), activation),
+            activate(dequantize(gives.columns(golden.outputs)[0], first), activation),
             labels=labels,
             float_outputs=float_outputs,
         ),

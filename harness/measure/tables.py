@@ -10,6 +10,10 @@ SESSION, RUN = "session", "run"
 """Scopes of a row: one start of a board, or all sessions of a run taken together."""
 
 
+GOLDEN_INPUTS = "goldens"
+"""`check_inputs` where the inputs compared are those stored with the model."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyRow:
     """A row of `latency.csv`: one session of a board, or with scope `run` all sessions of a run.
@@ -97,6 +101,11 @@ class LatencyRow:
     baseline_low: float | None = None
     baseline_high: float | None = None
     baseline_rule: str | None = None
+    tolerance: str | None = None
+    within_tolerance: int | None = None
+    max_ulp: int | None = None
+    wrong_outputs: str | None = None
+    check_inputs: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +130,7 @@ class OutputRow:
 
     `x` is the input where it is one number. `board` and `golden` are as the board sent them,
     `board_real` to `truth` in the model's unit. `label` is the class of a classifier's sample.
+    `output` is the output's name, or its position, where the model has several.
     """
 
     run: str
@@ -138,6 +148,7 @@ class OutputRow:
     float_real: float | None
     truth: float | None
     label: int | None = None
+    output: str | None = None
 
 
 def time_text(when: datetime) -> str:

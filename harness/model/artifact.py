@@ -17,6 +17,7 @@ from harness.errors import ModelError, TensorError, UnknownName, Where
 from harness.model.goldens import Bounds, Goldens, Probe, derive
 from harness.model.state import stateful_operators
 from harness.model.tensor import TensorSpec, dequantize
+from harness.tolerance import Stated, parse_tolerance
 
 MANIFEST = "manifest.json"
 SCHEMA = 2
@@ -34,6 +35,7 @@ class Artifact:
     without goldens. `activation` is the function that the host applies to the outputs: `softmax`,
     `sigmoid` or None. `labels` names the classes. `macs` counts multiply-accumulates per inference.
     `stateful`: the model keeps state from one invoke to the next.
+    `tolerance` is the manifest's, as `--hil-tolerance` states one.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Artifact:
     probes: tuple[Probe, ...] = ()
     macs: int | None = None
     stateful: bool = False
+    tolerance: Stated = Stated()
 
     @property
     def sha256(self) -> str:
@@ -191,6 +194,7 @@ def load_artifact(folder: Path, dtype: str = DEFAULT_DTYPE) -> Artifact:
             probes=tuple(_probe(probe) for probe in manifest["probes"]),
             macs=int(table["macs"]),
             stateful=bool(stateful_operators(table["operators"])),
+            tolerance=Stated(items=parse_tolerance(table.get("tolerance", "")), by="the manifest"),
         )
     except (LookupError, TypeError, ValueError, zipfile.BadZipFile, TensorError) as error:
         raise ModelError(f"manifest in {folder} is malformed: {error!r}", where=where) from error

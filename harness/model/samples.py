@@ -169,10 +169,9 @@ class Layout:
         Raises:
             TensorError: a tensor is absent or unknown.
         """
-        known = self._positions()
         found: dict[int, Any] = {}
         for key, value in given.items():
-            position = known.get(str(key))
+            position = self.position(str(key))
             if position is None or position in found:
                 problem = "there is no tensor" if position is None else "there is twice"
                 raise TensorError(f"{problem} {key!r}: the model has {self}")
@@ -181,6 +180,10 @@ class Layout:
         if absent:
             raise TensorError(f"tensor {absent[0]!r} was not given: the model has {self}")
         return [found[at] for at in range(len(self.specs))]
+
+    def position(self, name: str) -> int | None:
+        """Position of the tensor that a user calls so; None if there is none."""
+        return self._positions().get(name)
 
     def _by_position(self, batch: Batch) -> Sequence[Any]:
         if isinstance(batch, np.ndarray) and batch.dtype.names:

@@ -13,6 +13,7 @@ from harness.rig.sessions import Plan, measure_board, refuse_slower
 
 _PROPERTIES = (
     *("p50_us", "p99_us", "instructions_p50", "mismatches", "emulated", "accuracy", "sessions"),
+    *("tolerance", "within_tolerance", "max_ulp", "wrong_outputs", "check_inputs"),
     *("baseline_verdict", "baseline_ratio", "baseline_rule", "clock_check"),
 )
 """Columns of a run's row that JUnit has of the test as well."""

@@ -12,6 +12,7 @@ import pytest
 from harness import settings
 from harness.errors import WrongUse
 from harness.settings import Setting, Sources
+from harness.tolerance import Stated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class Options:
     asked: bool
     models: tuple[str, ...]
     runtimes: tuple[str, ...]
+    tolerance: Stated
     samples: int
     sessions: int
     csv: Path
@@ -98,6 +100,7 @@ def _options(sources: Sources) -> Options:
         asked=asked,
         models=sources[settings.MODEL],
         runtimes=sources[settings.RUNTIME],
+        tolerance=sources.stated_tolerance,
         samples=sources[settings.SAMPLES],
         sessions=sources[settings.SESSIONS],
         csv=sources[settings.CSV],

@@ -87,6 +87,7 @@ class RunState:
             tflm=options.tflm,
             arena_bytes=options.arena_bytes,
             check_support=not options.unchecked,
+            tolerance=options.tolerance,
             runtime=runtime,
             port=options.ports.get(board_id),
             plugged=self.file.plugged(board_id),

@@ -17,7 +17,7 @@ from harness.text import counted
 # The tables beside latency.csv, and the columns that order a run's rows of them.
 _ORDERS = {
     "samples": ["session_number", "index"],
-    "outputs": ["sample", "element"],
+    "outputs": ["output", "sample", "element"],
     "layers": ["index"],
     "memory": [],
 }

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.measure.compare import Verdict
-from harness.measure.tables import LatencyRow
+from harness.measure.tables import GOLDEN_INPUTS, LatencyRow
 from harness.model.artifact import DEFAULT_DTYPE
 from harness.text import WIDTH, TableEntry, duration, grouped_table, wrapped
+from harness.tolerance import EXACT
 
 _HEADINGS = ("mismatches", "median", "p99", "against\nbaseline", "flash\nbytes", "arena\nbytes")
 _ABSENT = "-"
@@ -79,7 +80,13 @@ def _notes(rows: Sequence[LatencyRow]) -> list[str]:
 def _notes_of(row: LatencyRow) -> Iterator[str]:
     name = f"{row.board}, {row.runtime}, {_model(row)}"
     if row.verdict not in (None, Verdict.PASS.value):
-        yield f"{name}: {row.verdict}, judged by {row.reference}"
+        outputs = f" in output {row.wrong_outputs}" if row.wrong_outputs else ""
+        yield f"{name}: {row.verdict}{outputs}, judged by {row.reference}"
+    if row.tolerance not in (None, str(EXACT)):
+        worst = "" if row.max_ulp is None else f", at most {row.max_ulp} ulp off"
+        yield f"{name}: tolerance {row.tolerance}; {row.within_tolerance} differ within it{worst}"
+    if row.check_inputs not in (None, GOLDEN_INPUTS):
+        yield f"{name}: inputs {row.check_inputs}"
     if row.baseline_verdict in _EXPLAINED:
         yield f"{name}: {_judged(row)}"
     if row.sessions_lost:

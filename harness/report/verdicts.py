@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from harness.measure.compare import Verdict
-from harness.measure.tables import LatencyRow
+from harness.measure.tables import GOLDEN_INPUTS, LatencyRow
 from harness.text import counted
+from harness.tolerance import EXACT
 
 
 class Mood(str, Enum):
@@ -69,7 +70,8 @@ def outputs_badge(row: LatencyRow) -> Badge:
         return Badge(mood=Mood.NEUTRAL, text="not compared")
     right = row.samples - (row.mismatches or 0)
     if row.verdict == Verdict.PASS.value:
-        return Badge(mood=Mood.GOOD, text=f"right, {right} of {row.samples}")
+        text = f"right, {right} of {row.samples}"
+        return Badge(mood=Mood.GOOD, text=text, detail=_judged_within(row))
     if row.verdict == Verdict.INACCURATE.value:
         return Badge(
             mood=Mood.BAD,
@@ -77,12 +79,25 @@ def outputs_badge(row: LatencyRow) -> Badge:
             detail=f"{right} of {row.samples} as the golden says, but off by more than the model "
             "promises",
         )
-    by = f", by up to {row.max_abs_lsb:g} LSB" if row.max_abs_lsb is not None else ""
+    unit = " LSB" if row.max_ulp is None else ""
+    by = f", by up to {row.max_abs_lsb:g}{unit}" if row.max_abs_lsb is not None else ""
+    where = f" in {row.wrong_outputs}" if row.wrong_outputs else ""
+    judge = f"judged by {row.reference}" if row.reference else ""
     return Badge(
         mood=Mood.BAD,
-        text=f"{row.verdict}: {row.mismatches} of {row.samples} differ{by}",
-        detail=f"judged by {row.reference}" if row.reference else "",
+        text=f"{row.verdict}: {row.mismatches} of {row.samples} differ{where}{by}",
+        detail="; ".join(part for part in (judge, _judged_within(row)) if part),
     )
+
+
+def _judged_within(row: LatencyRow) -> str:
+    """By what tolerance it was judged, where that is not equality; and on random inputs."""
+    parts = []
+    if row.tolerance not in (None, str(EXACT)):
+        parts.append(f"tolerance {row.tolerance}; {row.within_tolerance} differ within it")
+    if row.check_inputs not in (None, GOLDEN_INPUTS):
+        parts.append(f"inputs {row.check_inputs}")
+    return "; ".join(parts)
 
 
 _AGAINST_BASELINE = {

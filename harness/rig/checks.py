@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.measure.compare import Comparison
+from harness.measure.tables import GOLDEN_INPUTS
 from harness.model.artifact import Artifact
 from harness.model.goldens import Goldens, Reading
 from harness.model.interpreters import Interpreter
@@ -30,12 +31,19 @@ FOREIGN_SAMPLES = 256
 FOREIGN_SEED = 20261121
 
 
+RANDOM_INPUTS = f"random, seed {FOREIGN_SEED}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Checks:
-    """Samples (k, ...) to compare a board on, as `Layout` has them, and what is known of them."""
+    """Samples (k, ...) to compare a board on, as `Layout` has them, and what is known of them.
+
+    `source` says where they are from, in the words of the CSV's column `check_inputs`.
+    """
 
     inputs: NDArray[Any]
     goldens: Goldens | None
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,8 +89,9 @@ def checks_for(artifact: Artifact) -> Checks:
         stored = len(artifact.goldens.inputs)
         count = affordable(artifact, stored, budget_s=COMPARED_S, least=LEAST_COMPARED)
         goldens = artifact.goldens.first(count)
-        return Checks(inputs=goldens.inputs, goldens=goldens)
-    return Checks(inputs=random_inputs(artifact, FOREIGN_SAMPLES, FOREIGN_SEED), goldens=None)
+        return Checks(inputs=goldens.inputs, goldens=goldens, source=GOLDEN_INPUTS)
+    drawn = random_inputs(artifact, FOREIGN_SAMPLES, FOREIGN_SEED)
+    return Checks(inputs=drawn, goldens=None, source=RANDOM_INPUTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

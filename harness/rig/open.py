@@ -29,6 +29,7 @@ from harness.rig.real import RealBoard
 from harness.rig.recovery import PROBE, SILENT, Remedy
 from harness.rig.virtual import VirtualProcess, virtual_build_id
 from harness.settings import FLASH, LOCK_TIMEOUT
+from harness.tolerance import Stated
 
 __all__ = ["OpenBoard", "RigOptions", "open_board"]
 
@@ -60,6 +61,7 @@ class RigOptions:
     tflm: Path | None = None
     arena_bytes: int | None = None
     check_support: bool = True
+    tolerance: Stated = Stated()
     progress: Progress = no_progress
     profile: bool = False
 
@@ -84,6 +86,13 @@ class RigOptions:
         if self.starts(board):
             return nullcontext()
         return hold(board.id, timeout_s=self.lock_timeout_s, progress=self.progress, again=True)
+
+    def tolerance_for(self, artifact: Artifact) -> Stated:
+        """Who says most of how far outputs may be off: the run, the rig file, the manifest."""
+        names = (artifact.name, artifact.model)
+        by_rig = self.plugged.tolerance_of(*names) if self.plugged else Stated()
+        said = (self.tolerance, by_rig, artifact.tolerance)
+        return next((stated for stated in said if stated.items), Stated())
 
     @property
     def patience(self) -> LinkOptions:
@@ -150,6 +159,7 @@ def open_board(
             firmware=firmware,
             ready=ready,
             cold_ticks=int(first.ticks[0]) if ready.fresh else None,
+            stated=options.tolerance_for(artifact),
         )
 
 

@@ -15,6 +15,7 @@ from harness.errors import BoardRebooted
 from harness.firmware.elf import memory_parts
 from harness.link.dut import Measurement
 from harness.link.protocol import BoardMemory
+from harness.measure.apart import columns
 from harness.measure.clock import SKIPPED, ClockRate, judge_clock
 from harness.measure.latency import LatencySummary, summarize
 from harness.measure.tables import (
@@ -91,6 +92,11 @@ def blank_row(opened: OpenBoard, *, run: str, commit: str | None, now: datetime)
         accuracy=classes.accuracy if classes else None,
         golden_accuracy=classes.golden_accuracy if classes else None,
         run=run,
+        tolerance=compared.tolerance or None,
+        within_tolerance=compared.within,
+        max_ulp=compared.max_ulp,
+        wrong_outputs="; ".join(compared.wrong_outputs) or None,
+        check_inputs=compared.inputs or None,
         host=platform.node() or None,
         harness_version=__version__,
         compiler=firmware.compiler if firmware else None,
@@ -275,20 +281,34 @@ def memory_rows(opened: OpenBoard, blank: LatencyRow, run: str) -> list[MemoryRo
 
 def output_rows(opened: OpenBoard, run: str) -> list[OutputRow]:
     """Rows of outputs.csv: board, golden, float and truth; none for outputs that are pictures."""
-    checks, spec, artifact = opened.checks, opened.dut.output, opened.artifact
+    return [
+        row
+        for position in range(len(opened.dut.gives.specs))
+        for row in _rows_of_output(opened, run, position)
+    ]
+
+
+def _rows_of_output(opened: OpenBoard, run: str, position: int) -> list[OutputRow]:
+    """Rows of one output. What is known beside board and golden is of the first."""
+    checks, artifact, compared = opened.checks, opened.artifact, opened.compared()
+    takes, gives = opened.dut.takes, opened.dut.gives
+    spec = gives.specs[position]
     if spec.elements > MOST_ELEMENTS:
         return []
     count = min(len(checks.inputs), MOST_OUTPUTS)
-    compared = opened.compared()
-    board = compared.board.outputs[:count].reshape(count, -1)
-    golden = compared.golden.outputs[:count].reshape(count, -1)
+    board, golden = (
+        columns(reading.outputs[:count])[position] for reading in (compared.board, compared.golden)
+    )
     reals = [
-        activate(dequantize(raw, spec), artifact.activation).reshape(count, -1)
+        activate(dequantize(raw, spec), artifact.activation if position == 0 else None)
         for raw in (board, golden)
     ]
-    goldens = checks.goldens
+    goldens = checks.goldens if position == 0 else None
+    floats = compared.float_outputs if position == 0 else None
     labels = None if goldens is None else goldens.labels
-    xs = dequantize(checks.inputs[:count], opened.dut.input).reshape(count, -1)
+    xs = None
+    if takes.elements == 1:
+        xs = dequantize(takes.columns(checks.inputs[:count])[0], takes.specs[0]).reshape(count)
 
     def of(values: NDArray[Any] | None, sample: int, element: int) -> float | None:
         return None if values is None else float(values[sample].reshape(-1)[element])
@@ -302,14 +322,15 @@ def output_rows(opened: OpenBoard, run: str) -> list[OutputRow]:
             dtype=artifact.dtype,
             sample=sample,
             element=element,
-            x=float(xs[sample, 0]) if xs.shape[1] == 1 else None,
+            x=None if xs is None else float(xs[sample]),
             board_raw=float(board[sample, element]),
             golden_raw=float(golden[sample, element]),
             board_real=float(reals[0][sample, element]),
             golden_real=float(reals[1][sample, element]),
-            float_real=of(compared.float_outputs, sample, element),
+            float_real=of(floats, sample, element),
             truth=of(goldens.truth if goldens else None, sample, element),
             label=None if labels is None else int(labels[sample]),
+            output=gives.names[position] if len(gives.specs) > 1 else None,
         )
         for sample in range(count)
         for element in range(spec.elements)

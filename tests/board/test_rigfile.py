@@ -105,6 +105,10 @@ def test_quarantine_covers_tests_by_pattern_and_board(registry: Registry) -> Non
             "[boards.qemu-m4.budget_us]\nsine = true",
             "boards.qemu-m4.budget_us.sine must be a number, not the boolean true",
         ),
+        (
+            '[boards.qemu-m4.tolerance]\nsine = "1 mile"',
+            "tolerance.sine is '1 mile': it takes 1lsb, 4ulp, 1e-6 or exact",
+        ),
         ("[boards.qemu-m4.budget_us]\nsine = -1", "budget_us.sine must be above 0, not -1"),
         ("[boards.qemu-m4.budget_us]\nsine = nan", "budget_us.sine must be a number"),
         ('[boards.qemu-m4]\nport = ""', "boards.qemu-m4: .*port .*must not be empty"),
@@ -180,7 +184,7 @@ def test_what_is_no_file_is_refused_by_name(place: str, registry: Registry, tmp_
 PLACES = (
     *("boards", "quarantine", "boards.virtual", "other"),
     *(f"boards.virtual.{name}" for name in ("id", "kind", "serial_number", "port", "x")),
-    *(f"boards.virtual.{name}" for name in ("power_cycle", "deadlines", "budget_us")),
+    *(f"boards.virtual.{name}" for name in ("power_cycle", "deadlines", "budget_us", "tolerance")),
     *("boards.virtual.deadlines.port_s", "boards.virtual.budget_us.sine"),
 )
 ENTRY = {"board": "virtual", "reason": "r", "since": date(2026, 1, 1)}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -223,26 +223,52 @@ def confusion_picture(
 
 MOST_CLASSES = 20
 
+MOST_SHOWN = 8
+"""Of a model with several outputs."""
+
 
 def output_figures(item: Run, roots: Iterable[Path], *, name: str) -> FigureGroup | None:
     """Curves for a function, a confusion matrix for a classifier, else board against golden.
 
-    None if no outputs are known.
+    For a model with several outputs, board against golden for each of the first MOST_SHOWN. None
+    if no outputs are known.
     """
     title = "Outputs"
-    rows = item.outputs
-    if not rows:
+    by_output: defaultdict[str | None, list[OutputRow]] = defaultdict(list)
+    for row in item.outputs:
+        by_output[row.output].append(row)
+    if not by_output:
         return None
+    if len(by_output) > 1:
+        return FigureGroup(title=title, pictures=_agreements(by_output, name=name))
+    (rows,) = by_output.values()
     elements = 1 + max(row.element for row in rows)
     if rows[0].x is not None and elements == 1:
         return FigureGroup(title=title, pictures=curve_pictures(_curves_of(rows), name=name))
-    agreement = agreement_picture(
+    confusion = _confusion(item, elements, roots, name=name)
+    return FigureGroup(title=title, pictures=(*confusion, _agreement_of(rows, name=name)))
+
+
+def _agreement_of(rows: Sequence[OutputRow], *, name: str) -> Picture:
+    return agreement_picture(
         np.array([row.board_raw for row in rows]),
         np.array([row.golden_raw for row in rows]),
         name=f"{name}-agreement",
     )
-    confusion = _confusion(item, elements, roots, name=name)
-    return FigureGroup(title=title, pictures=(*confusion, agreement))
+
+
+def _agreements(
+    by_output: Mapping[str | None, Sequence[OutputRow]], *, name: str
+) -> tuple[Picture, ...]:
+    """Board against golden for each of several outputs, the first of them."""
+    shown = list(by_output.items())[:MOST_SHOWN]
+    return tuple(
+        replace(
+            _agreement_of(rows, name=f"{name}-{number}"),
+            title=f"Board against golden: {_short(output or str(number), MOST_LETTERS)}",
+        )
+        for number, (output, rows) in enumerate(shown)
+    )
 
 
 def _curves_of(rows: Sequence[OutputRow]) -> Curves:
