@@ -165,23 +165,53 @@ class BoardError(HilError):
     """The board answered wrongly or not at all."""
 
 
+BURST_BYTES = 256
+"""A line that brings HELLO's reply brings bursts of about this size."""
+
+
+def _cause_of_silence(greeted: bool, burst_bytes: int) -> str:
+    if not greeted:
+        return "Is the firmware current, and the board not reset or unplugged?"
+    if burst_bytes <= BURST_BYTES:
+        return "HELLO was answered before: was the board reset or unplugged since, or did it hang?"
+    return (
+        f"HELLO was answered before, so its firmware speaks; this took a burst of {burst_bytes} "
+        "bytes. Do bursts get lost on the line? Lower HIL_MAX_PAYLOAD in the board's environment "
+        "(platformio.ini), or check its cable, hub and baud rate."
+    )
+
+
 class LinkTimeout(BoardError):
-    """No valid reply in time; `received` holds the bytes that came."""
+    """No valid reply in time; `received` holds the bytes that came.
+
+    `greeted`: HELLO was answered on this link before. `burst_bytes` is the most that was sent or
+    received at once for this request.
+    """
 
     def __init__(
-        self, *, where: Where, in_flight: str, timeout_s: float, attempts: int, received: bytes
+        self,
+        *,
+        where: Where,
+        in_flight: str,
+        timeout_s: float,
+        attempts: int,
+        received: bytes,
+        greeted: bool = False,
+        burst_bytes: int = 0,
     ) -> None:
         tries = f" in {attempts} attempts" if attempts > 1 else ""
         got = f"{len(received)} bytes: {received[:24].hex(' ')}" if received else "nothing"
         super().__init__(
             f"no reply to {in_flight} within {timeout_s:g} s{tries}",
             where=where,
-            hint=f"Received {got}. Is the firmware current, and the board not reset or unplugged?",
+            hint=f"Received {got}. {_cause_of_silence(greeted, burst_bytes)}",
         )
         self.in_flight = in_flight
         self.timeout_s = timeout_s
         self.attempts = attempts
         self.received = received
+        self.greeted = greeted
+        self.burst_bytes = burst_bytes
 
 
 class BoardSilent(BoardError):

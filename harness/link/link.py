@@ -123,6 +123,7 @@ class Link:
         self.stats = LinkStats()
         self._splitter = FrameSplitter()
         self._seq = 0
+        self._greeted = False
 
     def close(self) -> None:
         """Close the stream. Idempotent."""
@@ -168,6 +169,7 @@ class Link:
                 self._reconnect(error)
                 reply = None
             if reply is not None:
+                self._greeted = self._greeted or op is Op.HELLO
                 with located(self.where):
                     return self._checked(op, reply)
             attempt += 1
@@ -177,6 +179,8 @@ class Link:
             timeout_s=patience.timeout_s + compute_s,
             attempts=attempt,
             received=bytes(received),
+            greeted=self._greeted and op is not Op.HELLO,
+            burst_bytes=max(len(frame), len(received) // attempt),
         )
 
     def resync(self, quiet_s: float = 0.02) -> bytes:

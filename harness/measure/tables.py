@@ -106,6 +106,7 @@ class LatencyRow:
     max_ulp: int | None = None
     wrong_outputs: str | None = None
     check_inputs: str | None = None
+    state: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

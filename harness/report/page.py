@@ -255,6 +255,7 @@ _FACTS: tuple[tuple[str, Callable[[LatencyRow], str]], ...] = (
     ("kernels", lambda row: _text(row.kernels)),
     ("compiler", lambda row: _text(row.compiler)),
     ("flags", lambda row: _text(row.flags)),
+    ("state between invokes", lambda row: _text(row.state)),
     ("model", lambda row: f"{row.model} {row.dtype}"),
     ("model's SHA-256", lambda row: row.model_sha256[:DIGITS]),
     ("firmware build", lambda row: row.firmware_build[:DIGITS]),

@@ -14,6 +14,10 @@ from harness.tolerance import EXACT
 _HEADINGS = ("mismatches", "median", "p99", "against\nbaseline", "flash\nbytes", "arena\nbytes")
 _ABSENT = "-"
 _CLOCK_FAULTS = {"off": "is off", "unsteady": "does not run evenly"}
+_STATES = {
+    "reset": "its state was reset before each invoke",
+    "kept": "its state was kept from one invoke to the next",
+}
 _RATIO_SAYS_MORE = ("faster", "slower")
 _EXPLAINED = ("slower", "cannot tell")
 
@@ -94,6 +98,8 @@ def _notes_of(row: LatencyRow) -> Iterator[str]:
         yield f"{name}: {row.sessions_lost} of {asked} sessions lost"
     if row.clock_check in _CLOCK_FAULTS:
         yield f"{name}: the board's clock {_CLOCK_FAULTS[row.clock_check]}{_rate(row)}"
+    if row.state is not None:
+        yield f"{name}: {_STATES.get(row.state, row.state)}"
     if row.accuracy is not None:
         yield (
             f"{name}: accuracy {row.accuracy:.4f} over {row.samples} inputs"

@@ -11,7 +11,7 @@ from harness.board.lock import hold
 from harness.board.ports import THIS_MACHINE, Bench
 from harness.board.registry import Board
 from harness.board.rigfile import Plugged
-from harness.errors import BoardStatus, ProtocolError, StaleFirmware, Where, WrongUse
+from harness.errors import BoardStatus, ModelError, ProtocolError, StaleFirmware, Where, WrongUse
 from harness.firmware.build import Builder, Firmware
 from harness.link.dut import Dut
 from harness.link.faults import parse_faults
@@ -127,7 +127,8 @@ def open_board(
     Raises:
         UnknownName: the board lacks the runtime.
         WrongUse: faults were asked of a board that is not the virtual one.
-        ModelError, ToolMissing, BuildFailed: nothing was started.
+        ModelError, ToolMissing, BuildFailed: nothing was started; ModelError also where the
+            firmware on the board cannot reset the state of a model that keeps some.
         BoardBusy, BoardNotFound, StartFailed, FlashFailed: it could not be had.
         StaleFirmware, BoardError: it is not what was built, or does not answer.
     """
@@ -151,6 +152,7 @@ def open_board(
         ready.dut.progress = options.progress
         ready.dut.name_tensors(artifact.inputs, artifact.outputs)
         with attach_link_log(ready.dut.link):
+            _refuse_lost_state(wanted, ready.dut)
             first = ready.dut.infer(checks_for(artifact).inputs[:1])
         yield OpenBoard(
             declared=board,
@@ -160,6 +162,18 @@ def open_board(
             ready=ready,
             cold_ticks=int(first.ticks[0]) if ready.fresh else None,
             stated=options.tolerance_for(artifact),
+        )
+
+
+def _refuse_lost_state(wanted: _Wanted, dut: Dut) -> None:
+    """Refuse a model whose answers would depend on all that the board was ever sent."""
+    if wanted.artifact.stateful and not dut.keeps_state:
+        raise ModelError(
+            "the model keeps state from one invoke to the next, which the board's firmware cannot "
+            "reset",
+            where=dut.link.where,
+            hint="Firmware of an older harness lacks op STATE. Build and upload it again: "
+            f"hil flash --board {wanted.board.id}",
         )
 
 

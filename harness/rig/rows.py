@@ -182,6 +182,7 @@ def session_row(opened: OpenBoard, session: Session, blank: LatencyRow) -> Laten
         if cold_ticks is None
         else _median_count(opened, measured, cold_ticks),
         link_us=measured.link_us,
+        state=measured.state,
     )
     return _clock_columns(row, opened, session.clock)
 
@@ -229,6 +230,7 @@ def run_row(
         instructions_p50=_median_count(opened, good[0][1], ticks),
         cold_instructions=int(np.median(cold_counts)) if cold_counts else None,
         link_us=float(np.median([measured.link_us for _, measured in good])),
+        state=good[0][1].state,
         sessions=len(good),
         sessions_lost=len(sessions) - len(good),
     )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from typing import Any
 
 import pytest
 
@@ -29,9 +30,9 @@ WHERE = Where(board="nano33ble", port="/dev/ttyACM0", model="sine_int8")
 PLACE = "(board nano33ble, port /dev/ttyACM0, model sine_int8)"
 
 
-def timeout(received: bytes, attempts: int = 1) -> LinkTimeout:
+def timeout(received: bytes, attempts: int = 1, **more: Any) -> LinkTimeout:
     return LinkTimeout(
-        where=WHERE, in_flight="INFER", timeout_s=2.0, attempts=attempts, received=received
+        where=WHERE, in_flight="INFER", timeout_s=2.0, attempts=attempts, received=received, **more
     )
 
 
@@ -61,6 +62,18 @@ TEXTS = {
         timeout(bytes.fromhex("00071f")),
         f"no reply to INFER within 2 s {PLACE}.\nReceived 3 bytes: 00 07 1f. "
         "Is the firmware current, and the board not reset or unplugged?",
+    ),
+    "lost bursts": (
+        timeout(b"", greeted=True, burst_bytes=1030),
+        f"no reply to INFER within 2 s {PLACE}.\nReceived nothing. HELLO was answered before, so "
+        "its firmware speaks; this took a burst of 1030 bytes. Do bursts get lost on the line? "
+        "Lower HIL_MAX_PAYLOAD in the board's environment (platformio.ini), or check its cable, "
+        "hub and baud rate.",
+    ),
+    "silence after HELLO": (
+        timeout(b"", greeted=True, burst_bytes=20),
+        f"no reply to INFER within 2 s {PLACE}.\nReceived nothing. HELLO was answered before: "
+        "was the board reset or unplugged since, or did it hang?",
     ),
     "silence": (
         timeout(b"", attempts=3),

@@ -144,6 +144,17 @@ def test_silence_ends_in_a_timeout_that_names_board_and_request() -> None:
     assert wire.now_s == pytest.approx(3 * 3.5) and len(wire.requests) == 3
 
 
+def test_silence_after_hello_is_not_blamed_on_the_firmware() -> None:
+    wire = Wire(reply())
+    link = wire.link()
+    link.request(Op.HELLO)
+    with pytest.raises(LinkTimeout, match="Do bursts get lost on the line") as caught:
+        link.request(Op.INFER, bytes(1000))
+    assert caught.value.burst_bytes == len(encode_frame(wire.requests[-1]))
+    with pytest.raises(LinkTimeout, match="was the board reset or unplugged since"):
+        link.request(Op.INFER, bytes(8))
+
+
 def test_noise_is_given_more_attempts_and_its_bytes_are_shown() -> None:
     wire = Wire(*[damaged] * 10)
     with pytest.raises(LinkTimeout) as caught:

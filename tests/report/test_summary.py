@@ -135,6 +135,8 @@ def test_under_the_table_is_only_what_concerns() -> None:
             "the board's clock is off: +312 ppm against this machine's, give or take 20",
         ),
         ({"clock_check": "unsteady"}, "the board's clock does not run evenly"),
+        ({"state": "reset"}, "its state was reset before each invoke"),
+        ({"state": "kept"}, "its state was kept from one invoke to the next"),
         (
             {"accuracy": 0.9, "golden_accuracy": 0.91},
             "accuracy 0.9000 over 256 inputs; 0.9100 by TFLM 1",
