@@ -51,7 +51,8 @@ _FILTER = (
 )
 _ALWAYS = ("kernel_util", "micro_tensor_utils")
 _KERNEL_HEADER = re.compile(r'#include "tensorflow/lite/micro/kernels/(\w+)\.h"')
-_CMSIS_NN = re.compile(r"^(?:[A-Za-z_][\w \*]*?\b)?(arm_\w+)\(", re.MULTILINE)
+_CMSIS_NN = re.compile(r"^(?:[A-Za-z_][\w \*]*?\b)?(arm_\w+)\(|^const \w+ (\w+)\[", re.MULTILINE)
+"""What a source of CMSIS-NN defines: functions, and tables of constants."""
 _PIN = re.compile(r"(?:[\w.-]+/)?(?P<name>[\w.-]+)@(?P<version>[\w.+-]+)")
 
 
@@ -292,16 +293,20 @@ def _kernel_closure(folder: Path, texts: dict[str, str], operators: tuple[str, .
 
 
 def _cmsis_nn_closure(root: Path, texts: list[str]) -> list[Path]:
-    """The files of CMSIS-NN with the functions that sources call, directly or through others."""
+    """The files of CMSIS-NN with what sources call or read, directly or through others."""
     files = {
         path: path.read_text(errors="replace")
         for path in sorted((root / "third_party/cmsis_nn/Source").rglob("*.c"))
     }
-    defined = {name: path for path, text in files.items() for name in _CMSIS_NN.findall(text)}
+    defined = {
+        function or table: path
+        for path, text in files.items()
+        for function, table in _CMSIS_NN.findall(text)
+    }
     chosen: set[Path] = set()
     left = list(texts)
     while left:
-        named = set(re.findall(r"\barm_\w+", left.pop())) & set(defined)
+        named = set(re.findall(r"\b[A-Za-z_]\w+", left.pop())) & set(defined)
         for path in {defined[name] for name in named} - chosen:
             chosen.add(path)
             left.append(files[path])

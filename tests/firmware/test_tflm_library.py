@@ -33,7 +33,9 @@ CMSIS_NN = {
     "TFLMRegistration Register_CONV_2D_INT8() {\n",
     "third_party/cmsis_nn/Source/C/arm_convolve_s8.c": "arm_status\n"
     "arm_convolve_s8(int a) {\n  arm_nn_row(a);\n}\n",
-    "third_party/cmsis_nn/Source/N/rows.c": "int8_t *arm_nn_row(int a)\n{\n}\n",
+    "third_party/cmsis_nn/Source/N/rows.c": "int8_t *arm_nn_row(int a)\n{\n  half_table[a];\n}\n",
+    "third_party/cmsis_nn/Source/N/tables.c": "const uint16_t half_table[2] = {\n  0, 1};\n",
+    "third_party/cmsis_nn/Source/N/others.c": "const uint16_t other_table[1] = {\n  0};\n",
     "third_party/cmsis_nn/Source/P/arm_avgpool_s8.c": "arm_status arm_avgpool_s8(int a) {}\n",
 }
 FLATBUFFERS = {"third_party/flatbuffers/include/flatbuffers/flatbuffers.h": ""}
@@ -160,6 +162,8 @@ def test_cmsis_nn_replaces_a_reference_kernel_and_brings_what_it_calls(tmp_path:
         f"{KERNELS}/kernel_util.cc",
         "third_party/cmsis_nn/Source/C/arm_convolve_s8.c",
         "third_party/cmsis_nn/Source/N/rows.c",
+        # No function's name leads to a table.
+        "third_party/cmsis_nn/Source/N/tables.c",
     ]
 
 
