@@ -22,6 +22,7 @@
     +-- ModelError          a model file is corrupt, or this runtime cannot run it
     |   +-- TooLarge        the firmware with this model does not fit the board
     |   +-- MissingKernel   the TFLM library lacks operators of the model
+    |   +-- ModelRefused    the interpreter on a board does not load or invoke the model
     +-- WrongUse            a setting that cannot be, or settings that exclude each other
     +-- ReportError         a CSV, baseline or report cannot be read or made
     +-- TensorError         a tensor's shape, dtype, scale or values do not fit
@@ -356,6 +357,34 @@ class MissingKernel(ModelError):
         )
         self.operators = operators
         self.library = library
+
+
+class ModelRefused(ModelError):
+    """The interpreter on a board does not load or invoke the model; `note` is its own explanation.
+
+    `op` is the request, or `setup` where the board said so in HELLO. The rig is well.
+    """
+
+    def __init__(self, *, where: Where, op: str, status: str, note: str = "") -> None:
+        said = f": {note.strip()}" if note.strip() else ""
+        super().__init__(
+            f"this model cannot run on the board: its interpreter answered {op} with "
+            f"{status}{said}",
+            where=where,
+            hint=REFUSED_HINTS.get(status, "See what it does with the model: hil inspect FILE"),
+        )
+        self.op = op
+        self.status = status
+        self.note = note
+
+
+REFUSED_HINTS = {
+    "arena_too_small": "Give it a larger arena, --hil-arena BYTES, or take a smaller model.",
+    "model_not_loaded": "See what TFLM says of the model on this machine: hil inspect FILE",
+    "invoke_failed": "See what TFLM says of the model on this machine: hil inspect FILE",
+    "bad_schema": "Convert the model again, or take another TFLM library (--hil-tflm DIR).",
+}
+"""What to do, by the status with which a board says that the model is at fault."""
 
 
 class WrongUse(HilError):

@@ -201,7 +201,7 @@ MISSING = Setting(
 RIG = Setting(
     "rig", PATH_OR_NONE,
     "what is plugged in where: serial numbers, ports, power, deadlines, quarantine",
-    metavar="FILE", commands=("doctor", "boards", *_BUILD),
+    metavar="FILE", commands=("doctor", "boards", "inspect", *_BUILD),
 )
 FLASH = Setting(
     "flash", _choice(*FLASH_CHOICES),
@@ -210,7 +210,7 @@ FLASH = Setting(
 )
 TFLM = Setting(
     "tflm", PATH_OR_NONE, "TFLite Micro from a folder, for rigs without a network",
-    metavar="DIR", absent="the pin in `platformio.ini`", commands=("doctor", *_BUILD),
+    metavar="DIR", absent="the pin in `platformio.ini`", commands=("doctor", "inspect", *_BUILD),
 )
 ARENA = Setting(
     "arena", BYTES, "capacity of the tflm arena",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import signal
 import sys
 
-from harness.cli import baseline, board, models, report, rig
 from harness.cli.command import EXIT_USAGE, Run, errors_noted
 from harness.process import GracefulShutdown, Terminated
 from harness.terminal import progress_on
@@ -24,7 +24,24 @@ in pytest's ini file and in the environment: docs/options.md
 """
 
 
-def _parser() -> argparse.ArgumentParser:
+GROUPS = {
+    "rig": ("doctor", "boards", "udev"),
+    "models": ("models", "train", "loss", "layers"),
+    "inspect": ("inspect",),
+    "board": ("build", "flash", "bench", "infer", "profile", "virtual"),
+    "baseline": ("baseline", "compare"),
+    "report": ("report",),
+}
+"""Modules of this package, in the order of the help, and the commands of each. Only the module of
+the command that is given is imported, since all of them together take longer than some commands."""
+
+
+def _parser(asked: str | None = None) -> argparse.ArgumentParser:
+    """The parser of the command line.
+
+    Args:
+        asked: the command, if it is known by now; the others are left out.
+    """
     parser = argparse.ArgumentParser(
         prog="hil",
         description="Hardware-in-the-loop tests and benchmarks for TinyML.",
@@ -40,14 +57,16 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    for group in (rig, models, board, baseline, report):
-        group.register(command)
+    of_asked = [group for group, names in GROUPS.items() if asked in names]
+    for group in of_asked or GROUPS:
+        importlib.import_module(f"harness.cli.{group}").register(command)
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of `hil`."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser(given[0] if given else None).parse_args(given)
     statuses: list[int] = []
     try:
         with (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.firmware.probe import Allocations, Answer, ask_tflm
 from harness.model.artifact import Artifact
 from harness.model.graph import Operator, read_graph
-from harness.model.interpreters import tflm_version
+from harness.model.wheels import tflm_version
 
 MARGIN_BYTES = 1024
 """Libraries differ in the size of a tensor (64 bytes without TF_LITE_STATIC_MEMORY), in alignment

@@ -43,9 +43,8 @@ from harness.firmware.support import refuse_unsupported
 from harness.firmware.tflm import generate_tflm
 from harness.firmware.tflm_library import (
     Library,
-    find_library,
     is_bare,
-    pinned_library,
+    library_for,
     write_override,
 )
 from harness.firmware.toolchain import arm_gcc_version, seed_scons
@@ -221,10 +220,7 @@ class Builder:
         job = Job(board=board, runtime=runtime, artifact=artifact, profile=self._profile)
         if runtime != "tflm":
             return job
-        if self._tflm:
-            library = find_library(self._tflm, self._project.state / "libraries")
-        else:
-            library = pinned_library((self._project.root / "platformio.ini").read_text(), job.env)
+        library = library_for(self._project, job.env, self._tflm)
         if self._check_support:
             refuse_unsupported(artifact, board, library.cannot)
         refused = too_large(board, job.where, flash_bytes=len(artifact.content), ram_bytes=0)

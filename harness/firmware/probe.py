@@ -21,7 +21,7 @@ from functools import lru_cache
 from itertools import takewhile
 from typing import IO
 
-from harness.model.interpreters import ARENA_HEADROOM, tflm_version
+from harness.model.wheels import host_arena_bytes, tflm_version
 from harness.process import end_group, start
 
 PROBE_S = 60.0
@@ -136,7 +136,7 @@ class Question:
             given.write(self._content)
             given.seek(0)
             self._said: IO[bytes] = said
-            command = [sys.executable, "-c", self._child, str(arena_for(self._content))]
+            command = [sys.executable, "-c", self._child, str(host_arena_bytes(self._content))]
             self._process = start(
                 command,
                 stdin=given.fileno(),
@@ -176,14 +176,6 @@ class Question:
                 if not data:
                     return text, True
         return text, False
-
-
-def arena_for(content: bytes) -> int:
-    """Size of an arena on the host that no model of this file's size exceeds.
-
-    Memory that is not used is not touched, so that it costs nothing.
-    """
-    return 10 * len(content) + ARENA_HEADROOM
 
 
 def _read_ends(file: IO[bytes]) -> bytes:

@@ -17,6 +17,7 @@ from typing import Any
 from harness import toml
 from harness.errors import RigError
 from harness.firmware.support import PER_CHANNEL_DENSE
+from harness.project import Project
 
 LIBRARIES_FILE = Path(__file__).with_name("libraries.toml")
 EXPORT = "tensorflow/lite/micro/tools/project_generation/create_tflm_tree.py"
@@ -157,6 +158,17 @@ def _inherited(parser: configparser.RawConfigParser, section: str, option: str) 
     parents = re.split(r"[,\s]+", parser.get(section, "extends", fallback=""))
     found = (_inherited(parser, parent, option) for parent in parents if parent)
     return next(filter(None, found), "")
+
+
+def library_for(project: Project, env: str, folder: Path | None) -> Library:
+    """The library that an environment is built with: from a folder, or the one that it pins.
+
+    Raises:
+        RigError: as `find_library` and `pinned_library`.
+    """
+    if folder is not None:
+        return find_library(folder, project.state / "libraries")
+    return pinned_library((project.root / "platformio.ini").read_text(), env)
 
 
 def find_library(folder: Path, cache: Path) -> Library:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -13,7 +13,7 @@ from harness.errors import ModelError, Where
 from harness.firmware.aot_pass import prepare
 from harness.firmware.arena import plan_arena
 from harness.firmware.probe import ABORTS, NO_KERNEL, Answer, Refusal, ask_tflm
-from harness.firmware.support import refuse_unsupported
+from harness.firmware.support import refuse_unsupported, shortage
 from harness.firmware.tflm import distinct_operators
 from harness.model.artifact import Artifact
 from harness.model.flatbuffer import read_subgraphs
@@ -38,7 +38,7 @@ class RuntimeVerdict:
 
     `runtime` is one of RUNTIMES, or VIRTUAL where no board is named. `changes` are sentences. A
     `reason` begins with the operator, by number and kind, where one is to blame; `hint` says what
-    to do.
+    to do. `note` is a doubt about a model that is not refused: little memory is left.
     """
 
     runtime: str
@@ -47,6 +47,7 @@ class RuntimeVerdict:
     changes: tuple[str, ...] = ()
     reason: str = ""
     hint: str = ""
+    note: str = ""
 
     def __str__(self) -> str:
         if self.ability is Ability.CANNOT:
@@ -65,23 +66,37 @@ def verdicts_of(path: Path, boards: Sequence[Board] = ()) -> tuple[RuntimeVerdic
     Raises:
         ModelError: it cannot be read, or is none that any runtime could run.
     """
-    return verdicts(inspect_model(path), boards)
+    artifact = inspect_model(path)
+    return verdicts(artifact, boards, answer=ask_tflm(artifact.content))
 
 
 def verdicts(
-    artifact: Artifact, boards: Sequence[Board] = (), answer: Answer | None = None
+    artifact: Artifact,
+    boards: Sequence[Board] = (),
+    *,
+    answer: Answer | None,
+    limits_of: Callable[[Board], tuple[str, ...]] = lambda board: (),
 ) -> tuple[RuntimeVerdict, ...]:
     """What each runtime will do with a model: aot, tflm and virtual, or each one of each board.
 
     Args:
-        answer: TFLM's on the host, if it was asked already.
+        answer: TFLM's on the host; None where there is no TFLM on this machine.
+        limits_of: what the TFLM library of a board computes wrongly.
     """
-    asked = answer or ask_tflm(artifact.content)
-    if boards:
-        pairs = [(runtime, board) for board in boards for runtime in board.runtimes]
-        return tuple(verdict(artifact, runtime, board, answer=asked) for runtime, board in pairs)
-    runtimes = (*reversed(RUNTIMES), VIRTUAL)
-    return tuple(verdict(artifact, runtime, answer=asked) for runtime in runtimes)
+    if not boards:
+        runtimes = (*sorted(RUNTIMES), VIRTUAL)
+        return tuple(verdict(artifact, runtime, answer=answer) for runtime in runtimes)
+    return tuple(
+        verdict(
+            artifact,
+            runtime,
+            board,
+            answer=answer,
+            cannot=limits_of(board) if runtime == "tflm" and board.env else (),
+        )
+        for board in boards
+        for runtime in board.runtimes
+    )
 
 
 def verdict(
@@ -111,7 +126,20 @@ def verdict(
         reason = _numbered(_PREFIX.sub("", error.what), graph)
         hint = " ".join(error.hint.split())
         return replace(made, ability=Ability.CANNOT, reason=reason, hint=hint)
-    return replace(made, ability=Ability.CHANGED if changes else made.ability, changes=changes)
+    return replace(
+        made,
+        ability=Ability.CHANGED if changes else made.ability,
+        changes=changes,
+        note=_tight(artifact, board, answer) if board is not None and runtime == "tflm" else "",
+    )
+
+
+def _tight(artifact: Artifact, board: Board, answer: Answer | None) -> str:
+    arena_bytes = plan_arena(artifact, answer).size_bytes
+    lacking = shortage(board, model_bytes=len(artifact.content), arena_bytes=arena_bytes)
+    if lacking is None:
+        return ""
+    return f"Beside a firmware of usual size it may not fit: {lacking}. The build will tell."
 
 
 _PREFIX = re.compile(r"runtime \w+ cannot (run|compile) (the model: )?")
@@ -215,6 +243,8 @@ def refuse_unrunnable(artifact: Artifact, board: Board, runtime: str) -> None:
     Raises:
         ModelError: the runtime cannot run it; the text says why and what to do.
     """
-    found = verdict(artifact, runtime, board, answer=ask_tflm(artifact.content))
+    # A recipe's model was run by TFLM when its goldens were made.
+    answer = ask_tflm(artifact.content) if artifact.goldens is None else None
+    found = verdict(artifact, runtime, board, answer=answer)
     if found.ability is Ability.CANNOT:
         raise found.error(Where(board=board.id, model=artifact.name))

@@ -18,6 +18,7 @@ from harness.errors import (
     BoardRebooted,
     BoardStatus,
     LinkTimeout,
+    ModelRefused,
     ProtocolError,
     StaleFirmware,
     Where,
@@ -25,6 +26,7 @@ from harness.errors import (
 )
 from harness.link.link import Link, LinkOptions
 from harness.link.protocol import (
+    OF_THE_MODEL,
     VERSION,
     BoardMemory,
     Capability,
@@ -202,12 +204,20 @@ class Dut:
 
         Raises:
             BoardStatus: the board answers, but its setup failed.
+            ModelRefused: the same, because of its model.
             ProtocolError: it speaks another version, or its HELLO is malformed.
         """
         self.link.resync()
         hello = self.link.request(Op.HELLO, bytes((VERSION,)), options=options)
         with located(self.link.where):
             self._hello = parse_hello(hello)
+        if self._hello.status in OF_THE_MODEL:
+            raise ModelRefused(
+                where=self.link.where,
+                op="setup",
+                status=self._hello.status.name.lower(),
+                note=self._hello.note,
+            )
         if self._hello.status is not Status.OK:
             raise BoardStatus(
                 where=self.link.where,

@@ -13,6 +13,7 @@ from harness.errors import (
     BoardStatus,
     HilError,
     LinkTimeout,
+    ModelRefused,
     PortLost,
     ProtocolError,
     StartFailed,
@@ -20,6 +21,7 @@ from harness.errors import (
     located,
 )
 from harness.link.protocol import (
+    OF_THE_MODEL,
     REPLY,
     FrameSplitter,
     Message,
@@ -145,6 +147,7 @@ class Link:
 
         Raises:
             BoardStatus: the board answered with ERROR.
+            ModelRefused: the same, because of its model.
             BoardRebooted: the board has forgotten the session.
             LinkTimeout: no valid reply in any attempt.
             PortLost: the stream closed.
@@ -321,10 +324,13 @@ class Link:
             )
         return reply.body
 
-    def _status(self, op: Op, reply: Message) -> BoardStatus | BoardRebooted:
+    def _status(self, op: Op, reply: Message) -> HilError:
         error = parse_error(reply.body)
         if error.status is Status.NO_SESSION:
             return BoardRebooted(where=self.where, in_flight=op_name(op))
+        if error.status in OF_THE_MODEL:
+            status = error.status.name.lower()
+            return ModelRefused(where=self.where, op=op_name(op), status=status)
         return BoardStatus(
             where=self.where,
             op=op_name(op),

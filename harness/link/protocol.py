@@ -63,6 +63,12 @@ class Status(IntEnum):
     BAD_SCHEMA = 15
 
 
+OF_THE_MODEL = frozenset(
+    (Status.MODEL_NOT_LOADED, Status.INVOKE_FAILED, Status.ARENA_TOO_SMALL, Status.BAD_SCHEMA)
+)
+"""Statuses by which a board's interpreter refuses its model; board and link are well."""
+
+
 class What(IntEnum):
     """What a PROFILE request asks of the model's steps."""
 

@@ -15,14 +15,8 @@ from harness.errors import ModelError, ToolMissing, Where
 from harness.model.artifact import Artifact
 from harness.model.graph import read_graph
 from harness.model.tensor import TensorSpec
-
-ARENA_HEADROOM = 256 * 1024 * 1024
-"""Added to ten times the file's size, the wheel's default, which convolution networks exceed.
-
-TFLM touches only what it uses of an arena, so that the rest costs no memory."""
-
-TFLM_WHEEL = "tflite-micro"
-LITERT_WHEEL = "ai-edge-litert"
+from harness.model.wheels import LITERT_WHEEL, host_arena_bytes, tflm_version
+from harness.model.wheels import TFLM_WHEEL as TFLM_WHEEL  # models/ has it from here.
 
 
 class Interpreter(Protocol):
@@ -40,14 +34,6 @@ class Interpreter(Protocol):
 
     def reset(self) -> None:
         """Begin anew: the next run answers as the first one did, whatever state the model keeps."""
-
-
-def tflm_version() -> str | None:
-    """Version of the TFLM wheel, or None where it is not installed."""
-    try:
-        return importlib.metadata.version(TFLM_WHEEL)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 class TflmInterpreter:
@@ -79,7 +65,7 @@ class TflmInterpreter:
 
         self.source = f"tflm {version}"
         self._has_variables = cache(lambda: read_graph(content, name=name).variables > 0)
-        size = arena_bytes or 10 * len(content) + ARENA_HEADROOM
+        size = arena_bytes or host_arena_bytes(content)
         config = runtime.InterpreterConfig.kAllocationRecording
         if keep_tensors:
             size += _all_outputs_bytes(content, name)

@@ -69,7 +69,7 @@ def resolve_model(name: str, root: Path | None = None, runtime: str | None = Non
         UnknownName, ModelError: as `find_artifact` and `inspect_model`.
     """
     path = Path(name)
-    if path.suffix != ".tflite":
+    if path.suffix != ".tflite" and not (path.suffix and path.is_file()):
         return find_artifact(root or find_project().artifacts, name, runtime)
     if (path.parent / MANIFEST).is_file():
         dtype = path.stem.removeprefix(f"{path.resolve().parent.name}_")

@@ -13,7 +13,7 @@ from pathlib import Path
 from harness.board.lock import lock_folder
 from harness.errors import HilError
 from harness.firmware.toolchain import ARM_GCC, INSTALL_EMULATOR, arm_gcc_version
-from harness.model.interpreters import TFLM_WHEEL, tflm_version
+from harness.model.wheels import TFLM_WHEEL, tflm_version
 from harness.project import Project
 from harness.rig.qemu import QEMU
 

@@ -11,8 +11,17 @@ from harness.board.lock import hold
 from harness.board.ports import THIS_MACHINE, Bench
 from harness.board.registry import Board
 from harness.board.rigfile import Plugged
-from harness.errors import BoardStatus, ModelError, ProtocolError, StaleFirmware, Where, WrongUse
+from harness.errors import (
+    BoardStatus,
+    ModelError,
+    ModelRefused,
+    ProtocolError,
+    StaleFirmware,
+    Where,
+    WrongUse,
+)
 from harness.firmware.build import Builder, Firmware
+from harness.firmware.verdict import refuse_unrunnable
 from harness.link.dut import Dut
 from harness.link.faults import parse_faults
 from harness.link.link import Link, LinkOptions, attach_link_log
@@ -135,6 +144,8 @@ def open_board(
     project = project or find_project()
     runtime = board.runtime(options.runtime)
     _refuse_faults(board, options.place)
+    if options.check_support:
+        refuse_unrunnable(artifact, board, runtime)
     firmware = None if board.attachment == "virtual" else _build(board, artifact, project, options)
     build_id = firmware.build_id if firmware else virtual_build_id(artifact.sha256)
     wanted = _Wanted(
@@ -289,6 +300,7 @@ def _plugged_in(real: RealBoard, wanted: _Wanted) -> Iterator[Ready]:
         StaleFirmware: it runs other firmware, although it was flashed or must not be.
         BoardSilent: it does not answer, whatever was tried.
         BoardStatus: the firmware expected is on it, but its setup failed.
+        ModelRefused: the same, because of the model.
         RigError: it was not found, opened or flashed.
     """
     ready = _flash_if_needed(real, wanted)
@@ -336,7 +348,7 @@ def _if_current(real: RealBoard, wanted: _Wanted) -> Dut | None:
             wanted.expected.check(dut.hello, real.where)
         except (*SILENT, StaleFirmware):
             return None
-        except BoardStatus:
+        except (BoardStatus, ModelRefused):
             if _runs(dut, wanted.expected):
                 raise
             return None

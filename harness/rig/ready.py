@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.errors import HilError, LinkTimeout, ProtocolError, Where
+from harness.errors import HilError, LinkTimeout, ModelRefused, ProtocolError, Where
 from harness.link.dut import Dut, check_identity
 from harness.link.link import LinkOptions, attach_link_log
 from harness.link.protocol import Hello
@@ -66,6 +66,10 @@ def greet(
     with attach_link_log(dut.link):
         try:
             dut.greet(patience)
+        except ModelRefused:
+            # Another build's model is not the one asked for: that it is refused says nothing.
+            expected.check(dut.hello, dut.link.where)
+            raise
         except silent as error:
             if not remedies:
                 raise

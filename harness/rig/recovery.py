@@ -54,7 +54,7 @@ def recover(dut: Dut, error: HilError, remedies: Sequence[Remedy]) -> tuple[Atte
 
     Raises:
         BoardSilent: nothing helped.
-        BoardStatus: it answers again, but its setup failed.
+        BoardStatus, ModelRefused: it answers again, but its setup failed.
     """
     steps = [Attempt(action=ASKED, result=error.what)]
     last = error

@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -20,15 +21,16 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from harness.errors import HilError, StartFailed, Where
+from harness.errors import HilError, ModelError, StartFailed, Where
 from harness.link.faults import Faults, FaultyBoard, Unplugged, parse_faults
 from harness.link.protocol import Capability, Hello
 from harness.link.streams import SerialStream, open_serial
-from harness.link.virtual import VirtualBoard
+from harness.link.virtual import InvokeFailed, VirtualBoard
 from harness.model.artifact import Artifact
-from harness.model.interpreters import TflmInterpreter, tflm_version
+from harness.model.interpreters import TflmInterpreter
 from harness.model.resolve import resolve_model
 from harness.model.samples import Layout
+from harness.model.wheels import tflm_version
 from harness.process import LastWords, end_group, start
 from harness.version import __version__
 
@@ -37,6 +39,9 @@ MAX_PAYLOAD = 4096
 TICK_HZ = 1_000_000_000
 START_S = 30.0
 """Until the process names its port; importing TFLM takes it a second or two."""
+
+EXIT_MODEL = 2
+"""The process's exit status where TFLM does not load the model."""
 
 _POLL_S = 0.05
 _MAX_PORT = 4096
@@ -93,7 +98,11 @@ class TflmModel:
         self._invokes = 0
 
     def invoke(self, raw: bytes) -> bytes:
-        outputs = self._interpreter.run_all(self._takes.tensors(self._takes.from_bytes(raw), 0))
+        given = self._takes.tensors(self._takes.from_bytes(raw), 0)
+        try:
+            outputs = self._interpreter.run_all(given)
+        except RuntimeError as error:
+            raise InvokeFailed from error
         self._invokes += 1
         if self._faults.wrong_output and self._invokes % self._faults.wrong_output == 0:
             first = outputs[0].reshape(-1)[:1]
@@ -175,6 +184,7 @@ class VirtualProcess:
 
     Raises on entry:
         StartFailed: it ended, or printed no port, within START_S; with the end of its output.
+        ModelError: it ended since TFLM does not load the model.
     """
 
     def __init__(
@@ -230,9 +240,16 @@ class VirtualProcess:
                         raise self._failed("did not start", said)
         return text.decode("utf-8", "replace").strip()
 
-    def _failed(self, what: str, said: LastWords) -> StartFailed:
-        words = said.text() or "nothing"
-        return StartFailed(f"virtual board {what}; it said: {words}", where=self._where)
+    def _failed(self, what: str, said: LastWords) -> HilError:
+        words = said.text()
+        status = self._process.poll() if self._process is not None else None
+        if status == EXIT_MODEL:
+            return ModelError(words, where=self._where)
+        if status is not None and status < 0:
+            what += f": it was ended by {signal.Signals(-status).name}"
+        return StartFailed(
+            f"virtual board {what}; it said: {words or 'nothing'}", where=self._where
+        )
 
     @property
     def stream(self) -> SerialStream:
@@ -294,6 +311,9 @@ def main(arguments: list[str] | None = None) -> int:
         serve(artifact, parse_faults(options.faults), stop_fd=sys.stdin.fileno())
     except KeyboardInterrupt:
         pass
+    except ModelError as error:
+        print(error.what, file=sys.stderr)
+        return EXIT_MODEL
     except HilError as error:
         print(error, file=sys.stderr)
         return 1

@@ -14,7 +14,7 @@ from harness.errors import Where
 from harness.link.dut import Dut
 from harness.link.link import Link
 from harness.link.streams import open_serial
-from harness.model.interpreters import tflm_version
+from harness.model.wheels import tflm_version
 
 ROOT = Path(__file__).parents[2]
 HIL = [sys.executable, "-m", "harness.cli"]

@@ -14,7 +14,7 @@ from harness.firmware.arena import (
 )
 from harness.firmware.probe import Allocations
 from harness.model.artifact import load_artifact
-from harness.model.interpreters import tflm_version
+from harness.model.wheels import tflm_version
 
 SINE = load_artifact(Path(__file__).parents[2] / "models" / "artifacts" / "sine")
 

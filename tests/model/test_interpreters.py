@@ -10,8 +10,9 @@ import pytest
 from harness.errors import ModelError, UnknownName
 from harness.model.artifact import load_artifact
 from harness.model.graph import read_operators
-from harness.model.interpreters import LiteRtInterpreter, References, TflmInterpreter, tflm_version
+from harness.model.interpreters import LiteRtInterpreter, References, TflmInterpreter
 from harness.model.resolve import inspect_model, resolve_model
+from harness.model.wheels import tflm_version
 from harness.rig.checks import run_batch
 
 ARTIFACTS = Path(__file__).parents[2] / "models" / "artifacts"

@@ -3,7 +3,7 @@
 import pytest
 from fakes.pytests import ROOT
 
-from harness.model.interpreters import tflm_version
+from harness.model.wheels import tflm_version
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.skipif(tflm_version() is None, reason="no tflite-micro wheel here")

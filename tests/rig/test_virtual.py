@@ -18,7 +18,7 @@ from harness.link.faults import Faults
 from harness.link.link import Link, LinkOptions
 from harness.link.protocol import VERSION, Op, infer_body, parse_hello, parse_infer
 from harness.model.artifact import Artifact, load_artifact
-from harness.model.interpreters import tflm_version
+from harness.model.wheels import tflm_version
 from harness.rig.virtual import VirtualProcess, virtual_build_id
 
 pytestmark = pytest.mark.skipif(tflm_version() is None, reason="no tflite-micro wheel here")
