@@ -8,6 +8,7 @@ from enum import Enum
 from harness.errors import (
     BoardError,
     BuildFailed,
+    ModelError,
     RigError,
     SlowerThanBaseline,
     StaleFirmware,
@@ -25,6 +26,7 @@ class Outcome(Enum):
 
     FAILED = "failed"
     WRONG = "wrong numbers"
+    UNRUNNABLE = "model cannot run"
     SLOW = "too slow"
     STALE = "stale firmware"
     SICK = "sick rig"
@@ -33,7 +35,7 @@ class Outcome(Enum):
 
     @property
     def exit_status(self) -> int:
-        """Exit status of a run whose worst outcome this is; 2 to 5 are pytest's own."""
+        """Exit status of a run whose worst outcome this is; 3 to 5 are pytest's own."""
         return _EXIT_STATUS.get(self, 0)
 
     @property
@@ -45,6 +47,7 @@ class Outcome(Enum):
 _EXIT_STATUS = {
     Outcome.FAILED: 1,
     Outcome.WRONG: 1,
+    Outcome.UNRUNNABLE: 2,
     Outcome.SICK: 10,
     Outcome.STALE: 11,
     Outcome.SLOW: 12,
@@ -61,12 +64,15 @@ def of_error(error: BaseException, *, on_board: bool) -> Outcome:
     """The outcome that an exception from a test, a fixture or a command means.
 
     A failed build or an unknown name is no sick rig: the sources or the command are wrong, and
-    nobody should wave that through. An assertion is about numbers where the test uses a board.
+    nobody should wave that through. A model that an interpreter refuses says nothing of the rig. An
+    assertion is about numbers where the test uses a board.
     """
     if isinstance(error, TooSlow | SlowerThanBaseline):
         return Outcome.SLOW
     if isinstance(error, StaleFirmware):
         return Outcome.STALE
+    if isinstance(error, ModelError):
+        return Outcome.UNRUNNABLE
     if isinstance(error, BuildFailed | UnknownName):
         return Outcome.FAILED
     if isinstance(error, RigError | BoardError):

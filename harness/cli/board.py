@@ -12,16 +12,18 @@ from pathlib import Path
 import numpy as np
 
 from harness import settings
+from harness.board.registry import load_registry
 from harness.cli.command import Command, errors_noted, worst_status
 from harness.cli.profile import show_profile
 from harness.cli.report import report_to
 from harness.cli.settings import add_settings, refuse_several, sources_of
-from harness.cli.work import Work, one_work, works
+from harness.cli.work import Work, one_work, runnable, works
 from harness.errors import TensorError
 from harness.firmware.build import Builder
 from harness.firmware.elf import has_symbols, memory_parts
 from harness.firmware.memory import memory_table_rows
 from harness.link.dut import Inference
+from harness.firmware.verdict import refuse_unrunnable
 from harness.link.faults import Faults, parse_faults
 from harness.measure.baseline import load_baselines
 from harness.measure.gate import LatencyVerdict
@@ -34,7 +36,7 @@ from harness.report.summary import summary
 from harness.rig.open import OpenBoard
 from harness.rig.profiling import DEFAULT_RUNS, append_profile
 from harness.rig.sessions import Judging, Plan, judged_by, measure_board
-from harness.rig.virtual import serve
+from harness.rig.virtual import BOARD_ID, serve
 from harness.settings import Sources
 from harness.terminal import say
 from harness.text import table
@@ -127,15 +129,15 @@ def _answers(answered: Inference) -> Iterator[str]:
 def bench(options: argparse.Namespace) -> int:
     """Compare and measure boards, append to the CSV, print the summary.
 
-    A board that breaks stops neither the others nor the summary and the report.
+    A board that breaks, or a model that it cannot run, stops neither the others nor the summary and
+    the report.
     """
     sources = sources_of(options)
     profiled, report = sources[settings.PROFILE], sources[settings.REPORT]
-    asked = works(sources, options.progress)
     plan = _plan(sources)
     rows: list[LatencyRow] = []
     statuses: list[int] = []
-    for work in asked:
+    for work in runnable(works(sources, options.progress), statuses):
         # Held over both builds: nobody gets in between the measurement and its profile.
         with errors_noted(statuses), work.hold() if profiled else nullcontext():
             rows.append(_measure(work, plan))
@@ -209,6 +211,7 @@ def virtual(options: argparse.Namespace) -> int:
     refuse_several(sources, settings.MODEL)
     (model,) = sources[settings.MODEL]
     artifact = resolve_model(model, find_project().artifacts, "tflm")
+    refuse_unrunnable(artifact, load_registry()[BOARD_ID], "tflm")
     serve(artifact, parse_faults(options.faults))
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from itertools import product
@@ -12,7 +13,10 @@ from typing import Any
 from harness import settings
 from harness.board.registry import Board, Registry, load_registry
 from harness.board.rigfile import RigFile, load_rig
+from harness.cli.command import errors_noted
 from harness.cli.settings import refuse_several, sources_of
+from harness.errors import ModelError
+from harness.firmware.verdict import refuse_unrunnable
 from harness.model.artifact import Artifact
 from harness.model.resolve import resolve_model
 from harness.progress import Progress
@@ -38,6 +42,15 @@ class Work:
         """The board opened as `open_board` does, with changes to its options."""
         return open_board(self.board, self.artifact, self.project, replace(self.options, **changes))
 
+    def look(self) -> None:
+        """Look at the model before anything is built, started or locked for it.
+
+        Raises:
+            ModelError: it cannot run on the board with the runtime.
+        """
+        if self.options.check_support:
+            refuse_unrunnable(self.artifact, self.board, self.runtime)
+
     def hold(self) -> AbstractContextManager[None]:
         """The board's lock, for longer than it is open once."""
         return self.options.hold(self.board)
@@ -55,12 +68,33 @@ def one_work(options: argparse.Namespace) -> Work:
 
     Raises:
         WrongUse: several are set.
-        UnknownName, ModelError: as `works`.
+        UnknownName: as `works`.
+        ModelError: as `works`; or the model cannot run there.
     """
     sources = sources_of(options)
     refuse_several(sources, settings.BOARD, settings.MODEL, settings.RUNTIME)
     (work,) = works(sources, options.progress)
+    work.look()
     return work
+
+
+def runnable(asked: Sequence[Work], statuses: list[int]) -> list[Work]:
+    """Those whose model can run. Of the others each reason is printed once, its status kept."""
+    refused: dict[tuple[str, str], ModelError] = {}
+    left = []
+    for work in asked:
+        try:
+            work.look()
+            left.append(work)
+        except ModelError as error:
+            first = refused.setdefault((work.artifact.name, error.what), error)
+            if first is not error:
+                boards = f"{first.where.board}, {error.where.board}"
+                first.where = replace(first.where, board=boards)
+    for reason in refused.values():
+        with errors_noted(statuses):
+            raise reason
+    return left
 
 
 def works(sources: Sources, progress: Progress) -> list[Work]:

@@ -39,6 +39,7 @@ class RuntimeVerdict:
     `runtime` is one of RUNTIMES, or VIRTUAL where no board is named. `changes` are sentences. A
     `reason` begins with the operator, by number and kind, where one is to blame; `hint` says what
     to do. `note` is a doubt about a model that is not refused: little memory is left.
+    `everywhere` says that no runtime can: TFLM, which judges all, does not run the model.
     """
 
     runtime: str
@@ -48,6 +49,7 @@ class RuntimeVerdict:
     reason: str = ""
     hint: str = ""
     note: str = ""
+    everywhere: bool = False
 
     def __str__(self) -> str:
         if self.ability is Ability.CANNOT:
@@ -56,7 +58,8 @@ class RuntimeVerdict:
 
     def error(self, where: Where) -> ModelError:
         """The error for whoever wants to run the model all the same."""
-        what = f"this model cannot run with {self.runtime}, because {self.reason}"
+        how = "" if self.everywhere else f" with {self.runtime}"
+        what = f"this model cannot run{how}, because {self.reason}"
         return ModelError(what, where=where, hint=self.hint)
 
 
@@ -125,7 +128,13 @@ def verdict(
     except ModelError as error:
         reason = _numbered(_PREFIX.sub("", error.what), graph)
         hint = " ".join(error.hint.split())
-        return replace(made, ability=Ability.CANNOT, reason=reason, hint=hint)
+        return replace(
+            made,
+            ability=Ability.CANNOT,
+            reason=reason,
+            hint=hint,
+            everywhere=answer is not None and answer.refusal is not None,
+        )
     return replace(
         made,
         ability=Ability.CHANGED if changes else made.ability,

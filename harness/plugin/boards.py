@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import BoardSilent, HilError, ToolMissing
+from harness.errors import BoardSilent, HilError, ModelError, ToolMissing
 from harness.link.protocol import Capability
 from harness.model.artifact import Artifact
 from harness.plugin.counts import Recovery
@@ -31,6 +31,7 @@ class BoardTests:
         board_id = board_of(item)
         if board_id in self._rig.to_recover:
             self._recover(board_id)
+        self._rig.look(item)
         broken = self._rig.broken_for(item)
         if broken is None:
             return
@@ -38,6 +39,8 @@ class BoardTests:
             # A quarantined test met it first, and that does not gate.
             broken.reported = True
             raise broken.error
+        if isinstance(broken.error, ModelError):
+            pytest.skip(first_line(broken.error))
         pytest.skip(f"board {board_id} broke earlier: {first_line(broken.error)}")
 
     @pytest.hookimpl(wrapper=True)

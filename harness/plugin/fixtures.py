@@ -92,11 +92,19 @@ def _runtime(request: pytest.FixtureRequest, rig: RunState) -> Any:
 def model(
     rig: RunState, _hil_model_name: str, _hil_board_id: str, _hil_runtime: str | None
 ) -> Artifact:
-    """The model under test (`--hil-model`), in the form that the board's runtime runs."""
+    """The model under test (`--hil-model`), in the form that the board's runtime runs.
+
+    Prints what is in a file without a manifest: pytest shows that where a test fails.
+    """
+    from harness.firmware.look import page_of
     from harness.model.resolve import resolve_model
 
-    runtime = rig.registry[_hil_board_id].runtime(_hil_runtime)
-    return resolve_model(_hil_model_name, rig.project.artifacts, runtime)
+    board = rig.registry[_hil_board_id]
+    runtime = board.runtime(_hil_runtime)
+    artifact = resolve_model(_hil_model_name, rig.project.artifacts, runtime)
+    if artifact.goldens is None:
+        print(page_of(artifact, board, runtime))
+    return artifact
 
 
 @pytest.fixture(scope="session")

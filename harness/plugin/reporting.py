@@ -16,7 +16,14 @@ from typing import Any
 import pytest
 
 from harness.board.rigfile import Quarantine
-from harness.errors import BoardError, HilError, ReportError, RigError
+from harness.errors import (
+    BoardError,
+    HilError,
+    ModelError,
+    ModelRefused,
+    ReportError,
+    RigError,
+)
 from harness.files import write_atomic
 from harness.measure.csvfile import beside
 from harness.measure.frames import read_rows
@@ -34,8 +41,11 @@ from harness.terminal import BELOW_THE_LINE, TerminalProgress, say, wants_progre
 
 _NOTE = "hil_note"
 
+_OF_NO_NUMBERS = (Outcome.SICK, Outcome.STALE, Outcome.UNRUNNABLE)
+
 _LETTERS = {
     Outcome.WRONG: "W",
+    Outcome.UNRUNNABLE: "M",
     Outcome.SLOW: "T",
     Outcome.STALE: "O",
     Outcome.SICK: "S",
@@ -287,9 +297,14 @@ class Reporting:
             # Expected to fail and did not: the report has pytest's own words.
             return Note(board=board_id, outcome=Outcome.FAILED, reason=str(report.longrepr))
         outcome = of_error(error, on_board=report.when == "call")
-        if isinstance(error, RigError | BoardError):
+        # One that a test itself meets may be about another model.
+        of_model = ModelError if report.when == "setup" else ModelRefused
+        if isinstance(error, RigError | BoardError | of_model):
             self._rig.note_sick(item, error)
-        if outcome in (Outcome.SICK, Outcome.STALE) and report.when == "call":
+        if isinstance(error, of_model):
+            # What it says is all there is to know: no line of the code that found it helps.
+            report.longrepr = str(error)
+        if outcome in _OF_NO_NUMBERS and report.when == "call":
             # An error, as when a fixture fails: a failure would mean that numbers are known.
             report.when = "setup"
         return Note(board=board_id, outcome=outcome, reason=first_line(error))

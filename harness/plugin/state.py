@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +17,12 @@ from harness.errors import (
     BuildFailed,
     HilError,
     LinkTimeout,
+    ModelError,
     PortLost,
     ProtocolError,
     StaleFirmware,
 )
+from harness.firmware.verdict import refuse_unrunnable
 from harness.measure.baseline import load_baselines
 from harness.measure.limits import Limit
 from harness.measure.runs import Baselines
@@ -53,7 +56,8 @@ class Broken:
 class RunState:
     """State of one run: what was asked for, the board that is open, what came of it so far.
 
-    `broken` is by board and work; a work of None stands for all. A board `to_recover` met an error
+    `broken` is by board and work; a work of None stands for all. `looked` holds those whose model
+    was looked at. A board `to_recover` met an error
     of the link and is brought back before its next test, once: see `recovered`. `release` closes
     the board that is open. `retries`, `rows` and `recovery` are those that no report has carried
     yet. `measured` is the last run of the open board. `progress` shows what takes a while.
@@ -65,6 +69,7 @@ class RunState:
     project: Project
     counts: RunCounts
     broken: dict[tuple[str, Work | None], Broken] = field(default_factory=dict)
+    looked: set[tuple[str, Work]] = field(default_factory=set)
     to_recover: dict[str, Broken] = field(default_factory=dict)
     recovered: set[str] = field(default_factory=set)
     opened: OpenBoard | None = None
@@ -141,8 +146,26 @@ class RunState:
         if lost and board_id not in self.recovered:
             self.to_recover.setdefault(board_id, broken)
             return
-        of_work = isinstance(error, BuildFailed | StaleFirmware)
+        of_work = isinstance(error, BuildFailed | StaleFirmware | ModelError)
         self.broken.setdefault((board_id, work_of(item) if of_work else None), broken)
+
+    def look(self, item: pytest.Item) -> None:
+        """Look at a test's model, once for each board, before anything is built or started for it.
+
+        A model that cannot run there is broken for the board, as one whose build fails.
+        """
+        board_id, work = board_of(item), work_of(item)
+        if board_id is None or work[0] is None or (board_id, work) in self.looked:
+            return
+        self.looked.add((board_id, work))
+        board = self.registry[board_id]
+        try:
+            runtime = board.runtime(work[1] or next(iter(self.options.runtimes), None))
+            artifact = resolve_model(work[0], self.project.artifacts, runtime)
+            if not self.options.unchecked:
+                refuse_unrunnable(artifact, board, runtime)
+        except ModelError as error:
+            self.broken.setdefault((board_id, work), Broken(error=error, reported=False))
 
     def broken_for(self, item: pytest.Item) -> Broken | None:
         """Why a test cannot run: its board broke, at all or with its model and runtime."""
@@ -175,7 +198,7 @@ def new_state(config: pytest.Config) -> RunState:
             registry[board_id]
         project = find_project()
         for name in options.models if options.asked else ():
-            resolve_model(name, project.artifacts)
+            _check_known(name, project)
         baselines = load_baselines(options.baseline) if options.baseline else None
     except HilError as error:
         raise pytest.UsageError(str(error)) from error
@@ -187,6 +210,12 @@ def new_state(config: pytest.Config) -> RunState:
         counts=RunCounts(options.boards),
         baselines=baselines,
     )
+
+
+def _check_known(name: str, project: Project) -> None:
+    """Raise UnknownName for a model that is none. A file that is none is its board tests' error."""
+    with suppress(ModelError):
+        resolve_model(name, project.artifacts)
 
 
 def work_of(item: pytest.Item) -> Work:

@@ -6,6 +6,7 @@ from harness.errors import (
     BoardRebooted,
     BuildFailed,
     ModelError,
+    ModelRefused,
     SlowerThanBaseline,
     StaleFirmware,
     StartFailed,
@@ -18,10 +19,10 @@ from harness.outcome import Outcome, of_error, worst
 WHERE = Where(board="a")
 
 
-def test_exit_statuses_are_none_of_pytests_own_but_its_failure() -> None:
+def test_exit_statuses_are_none_of_pytests_own_but_failure_and_a_run_that_was_none() -> None:
     statuses = {outcome.exit_status for outcome in Outcome}
-    assert statuses == {0, 1, 10, 11, 12}
-    assert not statuses & {int(code) for code in pytest.ExitCode} - {0, 1}
+    assert statuses == {0, 1, 2, 10, 11, 12}
+    assert not statuses & {int(code) for code in pytest.ExitCode} - {0, 1, 2}
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,8 @@ def test_exit_statuses_are_none_of_pytests_own_but_its_failure() -> None:
     [
         (AssertionError("1 != 2"), Outcome.WRONG),
         (ValueError("a mistake in the test"), Outcome.FAILED),
-        (ModelError("corrupt"), Outcome.FAILED),
+        (ModelError("corrupt"), Outcome.UNRUNNABLE),
+        (ModelRefused(where=WHERE, op="setup", status="model_not_loaded"), Outcome.UNRUNNABLE),
         (UnknownName("fault", "flop", ["flip"]), Outcome.FAILED),
         (BuildFailed(where=WHERE, first_errors=[], log="log"), Outcome.FAILED),
         (
@@ -56,7 +58,14 @@ def test_an_assertion_without_a_board_is_about_no_numbers() -> None:
 
 
 def test_what_the_product_did_wrong_comes_before_what_the_rig_left_unknown() -> None:
-    order = [Outcome.WRONG, Outcome.SLOW, Outcome.STALE, Outcome.SICK, Outcome.QUARANTINED]
+    order = [
+        Outcome.WRONG,
+        Outcome.UNRUNNABLE,
+        Outcome.SLOW,
+        Outcome.STALE,
+        Outcome.SICK,
+        Outcome.QUARANTINED,
+    ]
     for place, outcome in enumerate(order):
         assert worst(reversed([*order[place:], Outcome.PASSED])) is outcome
     assert worst([]) is Outcome.PASSED
