@@ -97,11 +97,14 @@ class Graph:
         return sum(operator.macs for operator in self.operators)
 
 
-def read_graph(content: bytes, *, name: str) -> Graph:
+def read_graph(content: bytes, *, name: str, file: str = "the file") -> Graph:
     """Read a `.tflite` file without an interpreter.
 
     No interpreter takes all files: LiteRT refuses some that TFLM runs, and custom operators; and
     once it has allocated tensors, it reports a single scale as one per channel.
+
+    Args:
+        file: what errors call the file.
 
     Raises:
         ModelError: the file is not a TFLite model, is damaged, or takes or gives what no board can
@@ -112,7 +115,7 @@ def read_graph(content: bytes, *, name: str) -> Graph:
         subgraphs = read_subgraphs(content)
         return _graph(subgraphs)
     except Malformed as error:
-        raise ModelError(f"the file {error}", where=where, hint=error.hint) from error
+        raise ModelError(f"{file} {error}", where=where, hint=error.hint) from error
     except TensorError as error:
         raise ModelError(error.what, where=where, hint=error.hint) from error
 

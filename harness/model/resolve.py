@@ -24,7 +24,7 @@ def inspect_model(path: Path) -> Artifact:
 
 def described(path: Path, content: bytes) -> Artifact:
     """As `inspect_model`, of a file that was read."""
-    graph = read_graph(content, name=path.stem)
+    graph = read_graph(content, name=path.stem, file=str(path))
     return Artifact(
         name=path.stem,
         model=path.stem,

@@ -15,6 +15,7 @@ from harness.errors import (
     HilError,
     LinkTimeout,
     ModelError,
+    ModelRefused,
     PortLost,
     ProtocolError,
     SlowerThanBaseline,
@@ -101,6 +102,17 @@ TEXTS = {
         "It holds other firmware or another model: build and upload this one again.",
     ),
     "model": (ModelError("corrupt"), "corrupt."),
+    "refused": (
+        ModelRefused(where=WHERE, op="setup", status="arena_too_small", note="it has 12 bytes "),
+        "this model cannot run on the board: its interpreter answered setup with "
+        f"arena_too_small: it has 12 bytes {PLACE}.\n"
+        "Give it a larger arena, --hil-arena BYTES, or take a smaller model.",
+    ),
+    "refused without a note": (
+        ModelRefused(where=WHERE, op="INFER", status="invoke_failed"),
+        "this model cannot run on the board: its interpreter answered INFER with invoke_failed "
+        f"{PLACE}.\nSee what TFLM says of the model on this machine: hil inspect FILE",
+    ),
     "tensor": (TensorError("NaN", where=Where(model="sine")), "NaN (model sine)."),
 }
 

@@ -10,7 +10,7 @@ from elftools.elf.elffile import ELFFile
 from fakes.rewritten import float_output, lsh_projection, of_schema, per_channel
 
 from harness.board.registry import load_registry
-from harness.errors import BoardStatus, MissingKernel, ModelError
+from harness.errors import MissingKernel, ModelError, ModelRefused
 from harness.firmware.build import Builder
 from harness.firmware.support import PER_CHANNEL_DENSE
 from harness.firmware.tflm_library import Library, find_library
@@ -112,7 +112,7 @@ def test_per_channel_dense_is_right_or_refused_and_then_caught(options, library,
 
 @pytest.mark.parametrize("arena_bytes", [16, 200, 400, 800])
 def test_arena_too_small_is_an_error_with_the_numbers(options, arena_bytes: int) -> None:
-    with pytest.raises(BoardStatus, match="arena_too_small") as caught:
+    with pytest.raises(ModelRefused, match="arena_too_small") as caught:
         with open_board(BOARD, SINE, PROJECT, replace(options, arena_bytes=arena_bytes)):
             pass
     note = caught.value.note
@@ -123,7 +123,7 @@ def test_arena_too_small_is_an_error_with_the_numbers(options, arena_bytes: int)
 
 def test_wrong_schema_version_is_an_error_with_both_versions(options) -> None:
     model = replace(SINE, content=of_schema(SINE.content, 2))
-    with pytest.raises(BoardStatus, match="bad_schema") as caught:
+    with pytest.raises(ModelRefused, match="bad_schema") as caught:
         with open_board(BOARD, model, PROJECT, options):
             pass
     assert caught.value.note == "model has schema version 2, the library reads 3"
@@ -138,7 +138,7 @@ def test_operator_the_library_lacks_is_named(library) -> None:
 
 def test_kernel_that_refuses_its_tensors_says_so(options) -> None:
     model = replace(SINE, content=float_output(SINE.content))
-    with pytest.raises(BoardStatus, match="model_not_loaded") as caught:
+    with pytest.raises(ModelRefused, match="model_not_loaded") as caught:
         with open_board(BOARD, model, PROJECT, options):
             pass
     assert "Hybrid" in caught.value.note or "input->type" in caught.value.note

@@ -10,6 +10,7 @@ from fakes.fakeboard import Bench
 from harness.errors import (
     BoardStatus,
     LinkTimeout,
+    ModelRefused,
     ProtocolError,
     StaleFirmware,
     TensorError,
@@ -18,8 +19,8 @@ from harness.errors import (
 from harness.link.dut import MAX_WARMUP, Dut, check_identity
 from harness.link.faults import Faults, Noise
 from harness.link.link import Link, LinkOptions
-from harness.link.protocol import BoardMemory, Capability, Hello, Status
-from harness.link.virtual import VirtualBoard
+from harness.link.protocol import OF_THE_MODEL, BoardMemory, Capability, Hello, Status
+from harness.link.virtual import InvokeFailed, VirtualBoard
 from harness.model.tensor import TensorSpec
 
 WHERE = Where(board="memory", port="none", model="negate")
@@ -189,8 +190,29 @@ def test_a_stack_of_which_more_than_all_is_used_is_the_boards_error() -> None:
 
 
 def test_failed_setup_is_named_when_greeting() -> None:
-    with pytest.raises(BoardStatus, match="setup: arena_too_small .board memory"):
-        greeted(Wire(hello(status=Status.ARENA_TOO_SMALL)))
+    with pytest.raises(BoardStatus, match="setup: timer_stuck .board memory"):
+        greeted(Wire(hello(status=Status.TIMER_STUCK)))
+
+
+@pytest.mark.parametrize("status", OF_THE_MODEL)
+def test_setup_that_fails_because_of_the_model_is_an_error_of_the_model(status: Status) -> None:
+    name = status.name.lower()
+    with pytest.raises(
+        ModelRefused, match=f"answered setup with {name}: 12 B .board mem"
+    ) as caught:
+        greeted(Wire(hello(status=status, note="12 B")))
+    assert (caught.value.op, caught.value.status, caught.value.note) == ("setup", name, "12 B")
+
+
+def test_an_invoke_that_fails_is_an_error_of_the_model() -> None:
+    def fail(raw: bytes) -> bytes:
+        raise InvokeFailed
+
+    wire = Wire(hello())
+    dut = greeted(wire)
+    wire.board._invoke = fail
+    with pytest.raises(ModelRefused, match="answered INFER with invoke_failed .board memory"):
+        dut.infer(np.zeros((1, 2), np.int8))
 
 
 def two_of_each() -> Dut:

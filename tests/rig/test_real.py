@@ -22,9 +22,9 @@ from harness.errors import (
     BoardBusy,
     BoardNotFound,
     BoardSilent,
-    BoardStatus,
     FlashFailed,
     LinkTimeout,
+    ModelRefused,
     StaleFirmware,
     StartFailed,
     Where,
@@ -311,7 +311,7 @@ def test_a_setup_that_failed_in_another_build_is_cured_by_an_upload(machine, cur
 def test_a_setup_that_failed_in_the_very_build_is_not_uploaded_again(machine):
     with setup_failed(virtual_build_id(SINE.sha256)) as failed:
         Device(machine, LEFT, "ttyACM0", failed)
-        with pytest.raises(BoardStatus, match="refused setup: arena_too_small"):
+        with pytest.raises(ModelRefused, match="answered setup with arena_too_small"):
             with opened_on(machine, plugged=by_serial()):
                 raise AssertionError("opened")
     assert machine.touched == []

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.errors import BoardRebooted, LinkTimeout, PortLost, StartFailed, Where
+from harness.errors import BoardRebooted, LinkTimeout, ModelError, PortLost, StartFailed, Where
 from harness.link.faults import Faults
 from harness.link.link import Link, LinkOptions
 from harness.link.protocol import VERSION, Op, infer_body, parse_hello, parse_infer
@@ -114,9 +114,7 @@ def test_model_that_cannot_run_fails_the_start_with_the_reason(tmp_path: Path) -
     path = tmp_path / "junk.tflite"
     path.write_bytes(b"junk")
     broken: Artifact = replace(SINE, path=path)
-    with pytest.raises(
-        StartFailed, match="virtual board did not start.*not a TFLite model"
-    ) as caught:
+    with pytest.raises(ModelError, match="junk.tflite is not a TFLite model") as caught:
         with VirtualProcess(broken, Faults(), where=WHERE):
             raise AssertionError("started")
     assert "(board virtual, port virtual:, model sine_int8)" in str(caught.value)
