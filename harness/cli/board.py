@@ -22,8 +22,8 @@ from harness.errors import TensorError
 from harness.firmware.build import Builder
 from harness.firmware.elf import has_symbols, memory_parts
 from harness.firmware.memory import memory_table_rows
-from harness.link.dut import Inference
 from harness.firmware.verdict import refuse_unrunnable
+from harness.link.dut import Inference
 from harness.link.faults import Faults, parse_faults
 from harness.measure.baseline import load_baselines
 from harness.measure.gate import LatencyVerdict

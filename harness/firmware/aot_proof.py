@@ -12,8 +12,8 @@ from harness.errors import ModelError
 from harness.firmware.aot_pass import Body, Prepared
 from harness.model.artifact import Artifact
 from harness.model.graph import read_graph
-from harness.model.interpreters import ARENA_HEADROOM, tflm_version
 from harness.model.tensor import TensorSpec
+from harness.model.wheels import host_arena_bytes, tflm_version
 
 Array = NDArray[Any]
 SEED = 12
@@ -29,7 +29,7 @@ class _Tflm:
     def __init__(self, content: bytes, prepared: Prepared) -> None:
         from tflite_micro import runtime  # 0.1 s: only where it runs
 
-        size = 10 * len(content) + ARENA_HEADROOM
+        size = host_arena_bytes(content)
         size += 4 * sum(tensor.size_bytes for tensor in prepared.computed_tensors)
         try:
             self._interpreter = runtime.Interpreter.from_bytes(content, arena_size=size)
