@@ -19,6 +19,27 @@ _IRREGULAR = {
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTM",
 }
 
+# Custom operators that TFLM has kernels for: the names in model files, and those of the methods.
+_CUSTOM = {
+    "CIRCULAR_BUFFER": "CircularBuffer",
+    "TFLM_DECODE": "Decode",
+    "TFLite_Detection_PostProcess": "DetectionPostprocess",
+    "SignalDelay": "Delay",
+    "SignalEnergy": "Energy",
+    "SignalFftAutoScale": "FftAutoScale",
+    "SignalFilterBank": "FilterBank",
+    "SignalFilterBankLog": "FilterBankLog",
+    "SignalFilterBankSpectralSubtraction": "FilterBankSpectralSubtraction",
+    "SignalFilterBankSquareRoot": "FilterBankSquareRoot",
+    "SignalFramer": "Framer",
+    "SignalIrfft": "Irfft",
+    "SignalOverlapAdd": "OverlapAdd",
+    "SignalPCAN": "PCAN",
+    "SignalRfft": "Rfft",
+    "SignalStacker": "Stacker",
+    "SignalWindow": "Window",
+}
+
 # The int8 function of CMSIS-NN or ESP-NN that an optimized kernel of an operator calls.
 _CMSIS_NN = {
     "ADD": "arm_elementwise_add_s8",
@@ -164,6 +185,8 @@ _VARIABLES_BYTES = 64
 
 def resolver_method(operator: str) -> str:
     """Method of MicroMutableOpResolver that adds an operator: AddConv2D for CONV_2D."""
+    if operator in _CUSTOM:
+        return f"Add{_CUSTOM[operator]}"
     words = operator.split("_")
     regular = "".join(word if word[0].isdigit() else word.capitalize() for word in words)
     return f"Add{_IRREGULAR.get(operator, regular)}"
@@ -173,7 +196,7 @@ def distinct_operators(artifact: Artifact) -> tuple[str, ...]:
     """The model's operators without repetitions, in the order of their first use.
 
     Raises:
-        ModelError: an operator is custom.
+        ModelError: an operator is custom, and none that TFLM has.
     """
     import tflite  # 0.05 s: only where it generates
 
@@ -181,7 +204,8 @@ def distinct_operators(artifact: Artifact) -> tuple[str, ...]:
     operators = tuple(dict.fromkeys((*artifact.operators, *everywhere)))
     where = Where(model=artifact.name)
     for operator in operators:
-        if not hasattr(tflite.BuiltinOperator, operator) or operator == "CUSTOM":
+        builtin = hasattr(tflite.BuiltinOperator, operator) and operator != "CUSTOM"
+        if not builtin and operator not in _CUSTOM:
             raise ModelError(
                 f"operator {operator} is custom: TFLM has no kernel for it", where=where
             )

@@ -91,7 +91,7 @@ def test_several_outputs_get_a_buffer_to_be_contiguous_in(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "operator, reason",
     [
-        ("TFLite_Detection_PostProcess", "is custom"),
+        ("ethos-u", "is custom"),
         ("CUSTOM", "is custom"),
     ],
 )
