@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,19 +12,20 @@ from numpy.typing import NDArray
 
 from harness.errors import ModelError, Where
 from harness.model.artifact import Artifact
+from harness.model.flatbuffer import Malformed, Node, Subgraph, Tensor, read_subgraphs
 from harness.model.samples import Layout, limits_of
-from harness.model.tensor import DTYPES, TensorSpec
+from harness.model.tensor import TensorSpec
 
 INTEGERS = 1000
 """Integers that nothing is known of are drawn from -INTEGERS to INTEGERS: products do not wrap."""
-
-FAR = 16
-"""Most operators that hand a tensor on, between an input and the operator that limits it."""
 
 _HANDS_ON = (
     *("RESHAPE", "EXPAND_DIMS", "SQUEEZE", "CAST", "TRANSPOSE", "STRIDED_SLICE", "SLICE"),
     *("SPLIT", "SPLIT_V", "UNPACK", "PACK", "CONCATENATION", "TILE", "BROADCAST_TO"),
 )
+_LOOKS_UP = {("GATHER", 1): 0, ("EMBEDDING_LOOKUP", 0): 1, ("GATHER_ND", 1): 0}
+"""Operators and their input that holds ids; and which of their inputs is the table."""
+
 _DIVIDES = ("DIV", "FLOOR_DIV", "FLOOR_MOD")
 _OF_POSITIVES = ("SQRT", "RSQRT", "LOG")
 
@@ -79,20 +79,16 @@ def input_limits(artifact: Artifact) -> tuple[Limits, ...]:
     Raises:
         ModelError: the file is not a TFLite model.
     """
-    import tflite  # 0.05 s: only where a model is looked into
-
-    names = {code: name for name, code in vars(tflite.BuiltinOperator).items()}
     try:
-        graph = _Graph(tflite.Model.GetRootAs(artifact.content, 0), names)
-        numbers = [int(number) for number in graph.main.InputsAsNumpy()]
-        return tuple(
-            _limits(graph, number, spec)
-            for number, spec in zip(numbers, artifact.inputs, strict=True)
-        )
-    except (struct.error, LookupError, ValueError, AttributeError, TypeError) as error:
+        graph = _Graph(read_subgraphs(artifact.content)[0], artifact.content)
+    except Malformed as error:
         raise ModelError(
-            f"cannot read what its inputs may be: {error!r}", where=Where(model=artifact.name)
+            f"it is no TFLite model: it {error}", where=Where(model=artifact.name)
         ) from error
+    numbers = graph.main.inputs
+    return tuple(
+        _limits(graph, number, spec) for number, spec in zip(numbers, artifact.inputs, strict=True)
+    )
 
 
 def _limits(graph: _Graph, number: int, spec: TensorSpec) -> Limits:
@@ -116,79 +112,72 @@ def _usual(spec: TensorSpec) -> Limits:
 class _Use:
     """An operator that reads a tensor as its input number `position`."""
 
-    kind: str
-    node: Any
+    index: int
+    node: Node
     position: int
 
 
 class _Graph:
     """The first subgraph of a model, asked for what reads a tensor."""
 
-    def __init__(self, model: Any, names: dict[Any, str]) -> None:
-        self._model = model
-        self._names = names
-        self.main = model.Subgraphs(0)
+    def __init__(self, main: Subgraph, content: bytes) -> None:
+        self.main = main
+        self._content = content
 
-    def uses(self, number: int, far: int = FAR) -> Iterator[_Use]:
-        """Operators that read a tensor, also behind those that hand it on as it is."""
-        for index in range(self.main.OperatorsLength() if far else 0):
-            node = self.main.Operators(index)
-            reads = [node.Inputs(at) for at in range(node.InputsLength())]
-            if number not in reads:
+    def uses(self, number: int) -> Iterator[_Use]:
+        """Operators that read a tensor, also behind those that hand its values on."""
+        seen: set[int] = set()
+        waiting = [number]
+        while waiting:
+            tensor = waiting.pop()
+            if tensor in seen:
                 continue
-            use = _Use(kind=self._kind(node), node=node, position=reads.index(number))
-            yield use
-            if use.kind in _HANDS_ON:
-                for at in range(node.OutputsLength()):
-                    yield from self.uses(node.Outputs(at), far - 1)
+            seen.add(tensor)
+            for index, node in enumerate(self.main.nodes):
+                if tensor in node.inputs:
+                    yield _Use(index=index, node=node, position=node.inputs.index(tensor))
+                    waiting += node.outputs if node.kind in _HANDS_ON else ()
 
     def limit_of(self, use: _Use, spec: TensorSpec) -> Limits | None:
         """What a use says of a tensor; None if nothing."""
-        if use.kind == "GATHER" and use.position == 1:
-            return self._below(self._table(use, 0)[self._gather_axis(use.node)])
-        if use.kind == "EMBEDDING_LOOKUP" and use.position == 0:
-            return self._below(self._table(use, 1)[0])
-        if use.kind == "GATHER_ND" and use.position == 1:
-            return self._below(min(self._table(use, 0)))
-        if use.kind == "QUANTIZE" and spec.dtype == "float32":
-            return self._quantized(use.node)
-        if use.kind in _DIVIDES and use.position == 1 and not spec.quantized:
-            return None if spec.dtype == "float32" else Limits(low=1, high=INTEGERS)
-        if use.kind in _OF_POSITIVES:
-            return _above_0(spec)
+        kind, whole = use.node.kind, not spec.quantized and spec.dtype != "float32"
+        if (kind, use.position) in _LOOKS_UP:
+            return self._within_table(use)
+        if kind == "QUANTIZE" and spec.dtype == "float32":
+            return _quantized(self.main.tensors[use.node.outputs[0]])
+        if kind in _DIVIDES and use.position == 1 and whole:
+            return Limits(low=1, high=INTEGERS)
+        return _above_0(spec) if kind in _OF_POSITIVES else None
+
+    def _within_table(self, use: _Use) -> Limits:
+        table = self.main.tensors[use.node.inputs[_LOOKS_UP[use.node.kind, use.position]]].shape
+        if use.node.kind == "GATHER_ND":
+            size = min(table, default=1)
+        elif use.node.kind == "GATHER":
+            size = table[_gather_axis(self._content, use.index)]
+        else:
+            size = table[0]
+        return Limits(low=0, high=max(0, size - 1))
+
+
+def _gather_axis(content: bytes, index: int) -> int:
+    import tflite  # 0.05 s: only where a model is looked into
+
+    table = tflite.Model.GetRootAs(content, 0).Subgraphs(0).Operators(index).BuiltinOptions()
+    if table is None:
+        return 0
+    options = tflite.GatherOptions()
+    options.Init(table.Bytes, table.Pos)
+    return int(options.Axis())
+
+
+def _quantized(tensor: Tensor) -> Limits | None:
+    """The reals that a quantized tensor can hold."""
+    if tensor.scales != 1:
         return None
-
-    def _kind(self, node: Any) -> str:
-        code = self._model.OperatorCodes(node.OpcodeIndex())
-        # Codes up to 127 stand in the older, one-byte field; the newer one is then 0 in old files.
-        return self._names[int(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()))]
-
-    def _table(self, use: _Use, position: int) -> list[int]:
-        tensor = self.main.Tensors(use.node.Inputs(position))
-        return [int(tensor.Shape(axis)) for axis in range(tensor.ShapeLength())]
-
-    def _gather_axis(self, node: Any) -> int:
-        import tflite
-
-        table = node.BuiltinOptions()
-        if table is None:
-            return 0
-        options = tflite.GatherOptions()
-        options.Init(table.Bytes, table.Pos)
-        return int(options.Axis())
-
-    def _below(self, size: int) -> Limits:
-        return Limits(low=0, high=size - 1)
-
-    def _quantized(self, node: Any) -> Limits | None:
-        tensor = self.main.Tensors(node.Outputs(0))
-        quantization = tensor.Quantization()
-        if quantization is None or quantization.ScaleLength() != 1:
-            return None
-        scale, zero_point = float(quantization.Scale(0)), int(quantization.ZeroPoint(0))
-        low, high = limits_of(DTYPES[tensor.Type()])
-        ends = (scale * (low - zero_point), scale * (high - zero_point))
-        return Limits(low=ends[0], high=ends[1]) if all(map(math.isfinite, ends)) else None
+    low, high = limits_of(tensor.dtype)
+    ends = [tensor.scale * (end - tensor.zero_point) for end in (low, high)]
+    return Limits(low=ends[0], high=ends[1]) if all(map(math.isfinite, ends)) else None
 
 
 def _above_0(spec: TensorSpec) -> Limits:
