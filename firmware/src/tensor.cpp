@@ -2,9 +2,11 @@
 
 size_t ElementSize(uint8_t dtype) {
   switch (dtype) {
+    case kInt64: return 8;
     case kFloat32:
     case kInt32: return 4;
     case kInt16: return 2;
+    case kBool:
     case kUInt8:
     case kInt8: return 1;
     default: return 0;

@@ -6,7 +6,7 @@
 constexpr uint8_t kMaxRank = 6;
 
 // TFLite's TensorType numbers; the ones a model's input or output may have here.
-enum DType : uint8_t { kFloat32 = 0, kInt32 = 2, kUInt8 = 3, kInt16 = 7, kInt8 = 9 };
+enum DType : uint8_t { kFloat32 = 0, kInt32 = 2, kUInt8 = 3, kInt64 = 4, kBool = 6, kInt16 = 7, kInt8 = 9 };
 
 struct TensorSpec {
   uint8_t dtype;

@@ -106,7 +106,6 @@ class VirtualBoard:
     ) -> None:
         self.hello = hello
         self.memory = memory
-        self._takes = Layout(specs=hello.inputs)
         self._invoke = invoke
         self._reset_model = reset_state
         self._ticks = ticks
@@ -130,6 +129,10 @@ class VirtualBoard:
         self.output = bytes(self.hello.output_bytes)
         self._resets_before_each = False
         self.reset_state()
+
+    @property
+    def _takes(self) -> Layout:
+        return Layout(specs=self.hello.inputs)
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes from the wire and return the bytes answered."""

@@ -92,11 +92,16 @@ def input_limits(artifact: Artifact) -> tuple[Limits, ...]:
 
 
 def _limits(graph: _Graph, number: int, spec: TensorSpec) -> Limits:
-    found = _usual(spec)
+    """What all uses allow; where none says anything, the usual."""
+    found = None
     for use in graph.uses(number):
         limit = graph.limit_of(use, spec)
-        found = found if limit is None else found.within(limit)
-    return found
+        if limit is not None:
+            found = limit.within(found or limit)
+    if found is None or spec.dtype == "float32":
+        return found or _usual(spec)
+    low, high = limits_of(spec.dtype)
+    return found.within(Limits(low=low, high=high))
 
 
 def _usual(spec: TensorSpec) -> Limits:

@@ -26,6 +26,16 @@ HELLO = hello(
 )
 
 
+ECHO = (
+    TensorSpec(shape=(), dtype="int32"),
+    TensorSpec(shape=(2,), dtype="bool"),
+    TensorSpec(shape=(), dtype="int64"),
+    TensorSpec(shape=(3,), dtype="float32"),
+    TensorSpec(shape=(2,), dtype="uint8", scale=0.5, zero_point=128),
+    TensorSpec(shape=(), dtype="int16", scale=0.25),
+)
+
+
 class Bench:
     """The board that the dialogues describe, its clock, and what it has sent."""
 
@@ -34,7 +44,7 @@ class Bench:
         self.sent = b""
         self._setup_status = Status.OK
         self.steps = 0
-        self.stateful = False
+        self.stateful = self.echo = False
         self.boot()
 
     def boot(self) -> None:
@@ -61,6 +71,9 @@ class Bench:
         elif name == "steps":
             self.steps = number
             self.board.describe()
+        elif name == "echo":
+            self.echo = bool(number)
+            self.boot()
         elif name == "stateful":
             self.stateful = bool(number)
             self.board.describe()
@@ -104,6 +117,8 @@ class Bench:
                 raise InvokeFailed
         self._ticks += self._extra * self._invokes
         self._invokes += 1
+        if self.echo:
+            return raw
         a, b, c, d = np.frombuffer(raw, dtype=np.int8).astype(int)
         second = c - d + self._held
         self._held += self.stateful
@@ -154,6 +169,8 @@ class FakeBoard(ObservedBoard):
         self.stack_bytes = 1000
         self._bench.begin_state()
         self.hello = replace(HELLO, status=self._bench.next_setup_status())
+        if self._bench.echo:
+            self.hello = replace(self.hello, inputs=ECHO, outputs=ECHO)
         self.describe()
         super().boot()
 

@@ -17,6 +17,7 @@ uint32_t invokes = 0;
 std::string note;
 uint32_t stack_bytes = 0;
 bool stateful = false;
+bool echo = false;
 int reset_fails = 0;
 uint32_t steps = 0;
 
@@ -25,12 +26,19 @@ int held = 0;  // Invokes since the state was reset, where there is one.
 uint32_t ticks = 0xfffffff0u;  // Wraps early, so that every test lives through it.
 int8_t input[4];
 int8_t output[2];
+uint8_t echo_input[30];
+uint8_t echo_output[30];
 uint8_t sha256[32];
 uint8_t build_id[16];
 uint32_t step_values[kMostSteps];
 uint8_t step_output[100 * kMostSteps];
 const TensorSpec kInput = {kInt8, 2, {1, 4}, 0.5f, -1};
 const TensorSpec kOutput = {kInt8, 2, {1, 2}, 0.25f, 3};
+const TensorSpec kEcho[] = {
+    {kInt32, 0, {}, 0.0f, 0},    {kBool, 1, {2}, 0.0f, 0},    {kInt64, 0, {}, 0.0f, 0},
+    {kFloat32, 1, {3}, 0.0f, 0}, {kUInt8, 1, {2}, 0.5f, 128}, {kInt16, 0, {}, 0.25f, 0},
+};
+constexpr uint8_t kEchoes = sizeof kEcho / sizeof kEcho[0];
 
 int8_t Saturate(int value) { return static_cast<int8_t>(std::clamp(value, -128, 127)); }
 }  // namespace
@@ -38,6 +46,8 @@ int8_t Saturate(int value) { return static_cast<int8_t>(std::clamp(value, -128, 
 void Boot() {
   memset(input, 0, sizeof input);
   memset(output, 0, sizeof output);
+  memset(echo_input, 0, sizeof echo_input);
+  memset(echo_output, 0, sizeof echo_output);
   invoke_fails = 0;
   extra_ticks = 0;
   reset_fails = 0;
@@ -79,14 +89,20 @@ namespace runtime {
 
 Status Load() { return Status::kOk; }
 Description Describe() {
-  return {"fake", "1.0", "", 100, 200, fake::sha256, fake::build_id, {&fake::kInput, 1}, {&fake::kOutput, 1},
-          "fake", fake::note.c_str(), fake::stateful};
+  const TensorSpecs all = {fake::kEcho, fake::kEchoes};
+  const TensorSpecs inputs = fake::echo ? all : TensorSpecs{&fake::kInput, 1};
+  const TensorSpecs outputs = fake::echo ? all : TensorSpecs{&fake::kOutput, 1};
+  return {"fake", "1.0", "", 100, 200, fake::sha256, fake::build_id, inputs, outputs, "fake", fake::note.c_str(), fake::stateful};
 }
-InputBuffer Input() { return {reinterpret_cast<uint8_t*>(fake::input), sizeof fake::input}; }
+InputBuffer Input() {
+  if (fake::echo) return {fake::echo_input, sizeof fake::echo_input};
+  return {reinterpret_cast<uint8_t*>(fake::input), sizeof fake::input};
+}
 void Prepare() {}
 Status Invoke() {
   if (fake::invoke_fails > 0 && --fake::invoke_fails == 0) return Status::kInvokeFailed;
   fake::ticks += fake::extra_ticks * fake::invokes++;
+  memcpy(fake::echo_output, fake::echo_input, sizeof fake::echo_input);
   fake::output[0] = fake::Saturate(fake::input[0] + fake::input[1]);
   fake::output[1] = fake::Saturate(fake::input[2] - fake::input[3] + fake::held);
   if (fake::stateful) ++fake::held;
@@ -117,6 +133,9 @@ OutputBuffer StepOutput(size_t step) {
   for (size_t i = 0; i < size; ++i) fake::step_output[i] = static_cast<uint8_t>(fake::input[0] + step + i);
   return {fake::step_output, size};
 }
-OutputBuffer Output() { return {reinterpret_cast<const uint8_t*>(fake::output), sizeof fake::output}; }
+OutputBuffer Output() {
+  if (fake::echo) return {fake::echo_output, sizeof fake::echo_output};
+  return {reinterpret_cast<const uint8_t*>(fake::output), sizeof fake::output};
+}
 
 }  // namespace runtime

@@ -17,6 +17,7 @@ extern uint32_t extra_ticks;  // The Nth invoke from now, counted from 0, takes 
 extern std::string note;     // What Load() says.
 extern uint32_t stack_bytes;  // Three tenths of it used.
 extern uint32_t invokes;      // Since extra_ticks was set.
+extern bool echo;             // Another model: tensors of all types, whose outputs are the inputs. Survives a boot.
 extern bool stateful;         // The second output has the invokes since the state's reset added. Survives a boot.
 extern int reset_fails;       // The Nth reset of the state from now; 0: none.
 extern uint32_t steps;        // Of the model, at most kMostSteps; 0: it cannot be observed. Survives a boot.

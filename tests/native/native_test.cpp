@@ -57,6 +57,7 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
   if (verb == "==") {
     fake::steps = 0;
     fake::stateful = false;
+    fake::echo = false;
     *bench = Bench();
   } else if (verb == ">") {
     bench->Send(command ? Quoted(rest) + "%" : text ? Quoted(rest) + "\n" : Sealed(Unhex(rest)));
@@ -76,6 +77,9 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
     bench->Boot();
   } else if (verb == "set" && rest.compare(0, 13, "setup_status ") == 0) {
     fake::setup_status = static_cast<Status>(std::stoi(rest.substr(13)));
+  } else if (verb == "set" && rest == "echo 1") {
+    fake::echo = true;
+    bench->Boot();
   } else if (verb == "set" && rest.compare(0, 13, "invoke_fails ") == 0) {
     fake::invoke_fails = std::stoi(rest.substr(13));
   } else if (verb == "set" && rest.compare(0, 12, "extra_ticks ") == 0) {

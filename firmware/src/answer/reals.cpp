@@ -7,6 +7,9 @@
 
 namespace {
 
+constexpr double kLeastInt64 = -9223372036854775808.0;
+constexpr double kMostInt64 = 9223372036854774784.0;  // The largest double that is an int64.
+
 // Element access through memcpy: tensors inside one buffer need not be aligned.
 template <typename T>
 void StoreAs(double value, uint8_t* dst) {
@@ -35,6 +38,8 @@ void StoreElement(const TensorSpec& spec, float real, uint8_t* dst) {
     case kInt8: StoreAs<int8_t>(Clamp(q, -128.0, 127.0), dst); break;
     case kUInt8: StoreAs<uint8_t>(Clamp(q, 0.0, 255.0), dst); break;
     case kInt16: StoreAs<int16_t>(Clamp(q, -32768.0, 32767.0), dst); break;
+    case kInt64: StoreAs<int64_t>(Clamp(q, kLeastInt64, kMostInt64), dst); break;
+    case kBool: StoreAs<uint8_t>(Clamp(q, 0.0, 1.0), dst); break;
     default: StoreAs<int32_t>(Clamp(q, -2147483648.0, 2147483647.0), dst); break;
   }
 }
@@ -46,6 +51,8 @@ double LoadElement(const TensorSpec& spec, const uint8_t* src) {
     case kInt8: q = LoadAs<int8_t>(src); break;
     case kUInt8: q = LoadAs<uint8_t>(src); break;
     case kInt16: q = LoadAs<int16_t>(src); break;
+    case kInt64: q = LoadAs<int64_t>(src); break;
+    case kBool: q = *src != 0 ? 1.0 : 0.0; break;
     default: q = LoadAs<int32_t>(src); break;
   }
   if (!(spec.scale > 0.0f)) return q;
