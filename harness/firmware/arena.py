@@ -22,6 +22,11 @@ IM2COL_BYTES = 4
 of 16-bit inputs. The host's reference kernels do not, so that its report lacks it."""
 
 
+LSTM_SUMS, LSTM_SUM_BYTES = 8, 8
+"""CMSIS-NN keeps this many sums of weights for each unit of an LSTM, of up to 8 bytes each, which
+the host's reference kernel does not."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArenaPlan:
     """Size of the arena to reserve, and a text that says where it comes from."""
@@ -47,6 +52,7 @@ def plan_arena(artifact: Artifact, answer: Answer | None = None) -> ArenaPlan:
     """
     graph = read_graph(artifact.content, name=artifact.name)
     scratch_bytes = IM2COL_BYTES * max(map(_column, graph.operators), default=0)
+    scratch_bytes += sum(map(_lstm_sums_bytes, graph.operators))
     answer = answer or ask_tflm(artifact.content)
     if answer is not None and answer.allocations is not None:
         used = answer.allocations.head + answer.allocations.tail
@@ -65,6 +71,16 @@ def plan_arena(artifact: Artifact, answer: Answer | None = None) -> ArenaPlan:
 
 _RECORDS_BYTES = 256
 """Assumed size of the tail per tensor, for an estimate. On the host it is 60 to 150."""
+
+
+def _lstm_sums_bytes(operator: Operator) -> int:
+    """For the sums of an LSTM, whose output has its units as the last dimension."""
+    if operator.kind != "UNIDIRECTIONAL_SEQUENCE_LSTM":
+        return 0
+    return LSTM_SUMS * (LSTM_SUM_BYTES * operator.shape[-1] + _ALIGNMENT_BYTES)
+
+
+_ALIGNMENT_BYTES = 16
 
 
 def _column(operator: Operator) -> int:
