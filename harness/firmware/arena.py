@@ -35,10 +35,16 @@ class ArenaPlan:
     source: str
 
 
-def capacity(allocations: Allocations, scratch_bytes: int) -> int:
-    """Size of the arena, a multiple of 16, for kernels that need `scratch_bytes` of their own."""
+def capacity(allocations: Allocations, scratch_bytes: int, kept_bytes: int = 0) -> int:
+    """Size of the arena, a multiple of 16.
+
+    Args:
+        scratch_bytes: what the board's kernels need of their own during an invoke.
+        kept_bytes: what they keep of their own from the start on.
+    """
     planning = PLAN_BYTES * allocations.tensors
-    need = allocations.tail + max(allocations.head + scratch_bytes, planning) + MARGIN_BYTES
+    tail = allocations.tail + kept_bytes
+    need = tail + max(allocations.head + scratch_bytes, planning) + MARGIN_BYTES
     return -(-need // 16) * 16
 
 
@@ -52,19 +58,19 @@ def plan_arena(artifact: Artifact, answer: Answer | None = None) -> ArenaPlan:
     """
     graph = read_graph(artifact.content, name=artifact.name)
     scratch_bytes = IM2COL_BYTES * max(map(_column, graph.operators), default=0)
-    scratch_bytes += sum(map(_lstm_sums_bytes, graph.operators))
+    kept_bytes = sum(map(_lstm_sums_bytes, graph.operators))
     answer = answer or ask_tflm(artifact.content)
     if answer is not None and answer.allocations is not None:
         used = answer.allocations.head + answer.allocations.tail
         return ArenaPlan(
-            size_bytes=capacity(answer.allocations, scratch_bytes),
+            size_bytes=capacity(answer.allocations, scratch_bytes, kept_bytes),
             source=f"tflm {tflm_version()} on the host takes {used} bytes of it",
         )
     estimate = Allocations(
         head=graph.activation_bytes, tail=_RECORDS_BYTES * graph.tensors, tensors=graph.tensors
     )
     return ArenaPlan(
-        size_bytes=capacity(estimate, scratch_bytes),
+        size_bytes=capacity(estimate, scratch_bytes, kept_bytes),
         source="an estimate from the file: TFLM on the host does not say",
     )
 

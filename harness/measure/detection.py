@@ -164,7 +164,7 @@ def judge_detections(
         misses=tuple(sorted(left, key=lambda item: item.start_s)),
         repeats=tuple(repeats),
         false_alarms=tuple(false_alarms),
-        quiet_s=duration_s - _covered_s(intervals, late_s, duration_s),
+        quiet_s=max(0.0, duration_s - _covered_s(intervals, late_s, duration_s)),
     )
 
 

@@ -19,14 +19,19 @@ def rewritten(content: bytes, change: Callable[[Any, Any], None]) -> bytes:
     return bytes(builder.Output())
 
 
-def lsh_projection(content: bytes) -> bytes:
-    """All operators replaced by one that no TFLM library has."""
+def all_operators(content: bytes, kind: str) -> bytes:
+    """All operators replaced by one of this kind."""
 
     def change(schema: Any, model: Any) -> None:
         for code in model.operatorCodes:
-            code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.LSH_PROJECTION
+            code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, kind)
 
     return rewritten(content, change)
+
+
+def lsh_projection(content: bytes) -> bytes:
+    """All operators replaced by one that no TFLM library has."""
+    return all_operators(content, "LSH_PROJECTION")
 
 
 def of_schema(content: bytes, version: int) -> bytes:

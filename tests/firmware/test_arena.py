@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes.rewritten import lsh_projection
+from fakes.rewritten import all_operators, lsh_projection
 
 from harness.firmware.arena import (
     MARGIN_BYTES,
@@ -44,3 +44,12 @@ def test_model_the_host_does_not_take_gets_an_estimate_that_says_so() -> None:
     estimated = plan_arena(replace(SINE, content=lsh_projection(SINE.content)))
     assert "an estimate from the file" in estimated.source
     assert estimated.size_bytes >= measured.size_bytes
+
+
+def test_an_lstm_has_room_for_the_sums_that_cmsis_nn_keeps() -> None:
+    # The host takes neither file: both are estimated.
+    other = plan_arena(replace(SINE, content=lsh_projection(SINE.content)))
+    lstm = all_operators(SINE.content, "UNIDIRECTIONAL_SEQUENCE_LSTM")
+    planned = plan_arena(replace(SINE, content=lstm))
+    # Its layers write 16, 16 and 1 numbers; eight sums for each, of 8 bytes, and 16 to align them.
+    assert planned.size_bytes - other.size_bytes == 8 * (8 * (16 + 16 + 1) + 3 * 16)

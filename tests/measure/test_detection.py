@@ -46,10 +46,10 @@ def test_detections_are_above_the_threshold_and_apart(
     found = detect(np.array(scores, dtype=int), times, threshold=threshold, suppression_s=gap)
     assert all(scores[item.window] >= threshold for item in found)
     ends = [item.time_s for item in found]
-    assert all(later - earlier >= gap for earlier, later in zip(ends, ends[1:], strict=False))
+    assert all(later >= earlier + gap for earlier, later in zip(ends, ends[1:], strict=False))
     # None is left out without a reason.
     for window, score in enumerate(scores):
-        near = any(0 <= times[window] - item.time_s < gap for item in found)
+        near = any(item.time_s <= times[window] < item.time_s + gap for item in found)
         assert score < threshold or near or window in {item.window for item in found}
 
 
