@@ -20,6 +20,7 @@ from typing import Any
 
 from harness.board.registry import Board
 from harness.errors import ModelError, Where
+from harness.firmware.aot_kernels import any_padding_for_cmsis_nn
 from harness.firmware.aot_memory import Places, place_tensors
 from harness.firmware.aot_own import Own
 from harness.firmware.aot_pass import Body, Part, Prepared, prepare
@@ -202,7 +203,7 @@ def _compile(body: Body, number: int, board: Board, folder: Path) -> _Compiled:
     )
     with tempfile.TemporaryDirectory() as fresh:
         try:
-            with contextlib.redirect_stdout(io.StringIO()):
+            with contextlib.redirect_stdout(io.StringIO()), any_padding_for_cmsis_nn():
                 made = bakenn.compile_tflite(
                     body.content, fresh, name=name, backend_options=options
                 )

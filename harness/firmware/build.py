@@ -23,6 +23,7 @@ from harness.firmware import (
     aot,
     aot_fixed,
     aot_graph,
+    aot_kernels,
     aot_memory,
     aot_own,
     aot_pass,
@@ -59,7 +60,7 @@ from harness.text import counted
 SILENT_WAIT_S = 2.0
 """Waiting for another build longer than this is said."""
 
-AOT_GENERATORS = (aot, aot_fixed, aot_graph, aot_memory, aot_own, aot_pass, aot_steps)
+AOT_GENERATORS = (aot, aot_fixed, aot_graph, aot_kernels, aot_memory, aot_own, aot_pass, aot_steps)
 """Modules that decide which code is generated for `aot`."""
 
 PROVENANCE = "provenance.json"
