@@ -32,7 +32,7 @@ GREY, RGB = "grey", "rgb"
 COLOURS = (GREY, RGB)
 _MODES = {GREY: "L", RGB: "RGB"}
 _CHANNELS = {1: GREY, 3: RGB}
-_WIDTHS = {1: np.dtype("u1"), 2: np.dtype("<i2"), 4: np.dtype("<i4")}
+_WIDTHS: dict[int, np.dtype[Any]] = {1: np.dtype("u1"), 2: np.dtype("<i2"), 4: np.dtype("<i4")}
 _CLASSES_SHOWN = 5
 
 Feature = Callable[..., Any]
