@@ -132,8 +132,9 @@ class Setting(Generic[T]):
         return f"HIL_{self.name.upper()}"
 
 
-_BUILD = ("build", "flash", "infer", "bench", "profile")
-_RUN = ("flash", "infer", "bench", "profile")
+_BUILD = ("build", "flash", "infer", "bench", "evaluate", "profile")
+_RUN = ("flash", "infer", "bench", "evaluate", "profile")
+_FLASHING = ("infer", "bench", "evaluate", "profile")
 _BENCH = ("bench",)
 
 # Each setting as a paragraph: a line for every argument would hide the table.
@@ -191,7 +192,12 @@ PROFILE = Setting(
 )
 CSV = Setting(
     "csv", PATH, "latency CSV, appended to",
-    metavar="FILE", default="reports/latency.csv", commands=("bench", "baseline save"),
+    metavar="FILE", default="reports/latency.csv", commands=("bench", "evaluate", "baseline save"),
+)
+DATA = Setting(
+    "data", PATH_OR_NONE,
+    "your own data: an .npz, .npy or .csv file, or a folder of images or sounds by class",
+    metavar="PATH", commands=("evaluate",),
 )
 MISSING = Setting(
     "missing", _choice("error", "skip"),
@@ -206,7 +212,7 @@ RIG = Setting(
 FLASH = Setting(
     "flash", _choice(*FLASH_CHOICES),
     "when to upload to a real board; auto: unless it runs the very build",
-    metavar="|".join(FLASH_CHOICES), default="auto", commands=("infer", "bench", "profile"),
+    metavar="|".join(FLASH_CHOICES), default="auto", commands=_FLASHING,
 )
 TFLM = Setting(
     "tflm", PATH_OR_NONE, "TFLite Micro from a folder, for rigs without a network",
@@ -228,7 +234,7 @@ LOCK_TIMEOUT = Setting(
 
 SETTINGS: tuple[Setting[Any], ...] = (
     *(BOARD, MODEL, RUNTIME, PORT, SAMPLES, SESSIONS, BASELINE, TRACK, REPORT, PROFILE, CSV),
-    *(TOLERANCE, MISSING, RIG, FLASH, TFLM, ARENA, UNCHECKED, LOCK_TIMEOUT),
+    *(DATA, TOLERANCE, MISSING, RIG, FLASH, TFLM, ARENA, UNCHECKED, LOCK_TIMEOUT),
 )
 
 

@@ -29,6 +29,7 @@ GROUPS = {
     "models": ("models", "train", "loss", "layers"),
     "inspect": ("inspect",),
     "board": ("build", "flash", "bench", "infer", "profile", "virtual"),
+    "evaluate": ("evaluate",),
     "baseline": ("baseline", "compare"),
     "report": ("report",),
 }

@@ -25,7 +25,7 @@ def add_settings(parser: argparse.ArgumentParser, command: str) -> None:
     Each may also be spelled as pytest's option of it, which the help does not repeat.
     """
     parser.set_defaults(command=command)
-    several = command == "bench"
+    several = command in ("bench", "evaluate")
     for setting in settings_of(command):
         declare = partial(parser.add_argument, dest=setting.name, **_how(setting, several=several))
         declare(setting.hil_flag, help=setting.help_of(hil=True, several=several))

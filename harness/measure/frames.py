@@ -47,6 +47,7 @@ _HALLMARKS = {
     "outputs": {"sample", "element", "board_raw"},
     "layers": {"index", "operator", "macs"},
     "memory": {"section", "owner"},
+    "evaluation": {"data_sha256", "disagreements"},
 }
 
 
@@ -271,7 +272,7 @@ def load_frame(source: str | Path, table: str = "latency") -> DataFrame:
 
     Args:
         source: a CSV that holds the table, or a folder of CSVs, those in its folders included.
-        table: `latency`, `samples`, `outputs`, `layers` or `memory`.
+        table: `latency`, `samples`, `outputs`, `layers`, `memory` or `evaluation`.
 
     Raises:
         ReportError: there is no such table.

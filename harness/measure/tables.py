@@ -1,4 +1,4 @@
-"""The records of the five CSV tables; docs/csv.md says what each column means."""
+"""The records of the six CSV tables; docs/csv.md says what each column means."""
 
 from __future__ import annotations
 
@@ -225,12 +225,66 @@ class LayerRow:
     observing_instructions: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationRow:
+    """A row of `evaluation.csv`: a whole data set through one board. None is an empty cell.
+
+    `metric` is what `value` to `high`, `host_value` and `float_value` are. `confusion` has the
+    rows of the matrix with `/` between them and spaces between counts, `classes` the names with
+    `|` between them.
+    """
+
+    run: str
+    time_utc: str
+    git_commit: str | None
+    board: str
+    board_uid: str | None
+    port: str | None
+    emulated: bool | None
+    runtime: str
+    runtime_version: str
+    model: str
+    dtype: str
+    model_sha256: str
+    firmware_build: str | None
+    data: str
+    data_sha256: str
+    data_samples: int
+    inputs: str
+    samples: int
+    metric: str | None
+    value: float | None
+    low: float | None
+    high: float | None
+    rmse: float | None
+    rmse_low: float | None
+    rmse_high: float | None
+    reference: str | None
+    host_value: float | None
+    disagreements: int | None
+    other_class: int | None
+    max_abs_lsb: float | None
+    float_value: float | None
+    float_changed: int | None
+    float_lost: int | None
+    float_gained: int | None
+    resumed_at: int
+    recoveries: int
+    retries: int
+    seconds: float
+    saved: str | None
+    verdict: str | None
+    classes: str | None
+    confusion: str | None
+
+
 TABLES: dict[str, type[Any]] = {
     "latency": LatencyRow,
     "samples": SampleRow,
     "outputs": OutputRow,
     "layers": LayerRow,
     "memory": MemoryRow,
+    "evaluation": EvaluationRow,
 }
 """Records by the names of their files."""
 

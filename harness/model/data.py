@@ -31,7 +31,7 @@ from harness.model.folders import (
     read_sound,
     source_of,
 )
-from harness.model.inputs import Numbers, converted, meaning_of
+from harness.model.inputs import Numbers, converted, meaning_of, reals
 from harness.model.targets import UNKNOWN, Targets, class_count, printable, targets_of
 from harness.model.tensor import TensorSpec
 
@@ -86,11 +86,23 @@ class DataSet:
         Raises:
             TensorError: one cannot be read, or holds NaN; names it.
         """
+        values = converted(self._read(start, stop), self.spec, self.meaning)
+        return values.reshape(stop - start, *sample_shape(self.spec))
+
+    def reals(self, start: int, stop: int) -> NDArray[np.float32]:
+        """The same samples in the model's own unit, for the float model; quantized by nobody.
+
+        Raises:
+            TensorError: as `inputs`.
+        """
+        values = reals(self._read(start, stop), self.spec, self.meaning)
+        return values.reshape(stop - start, *sample_shape(self.spec))
+
+    def _read(self, start: int, stop: int) -> NDArray[Any]:
         with self.lock:
             rows = self.rows(start, stop)
         _refuse_not_finite(rows, start, self.name)
-        values = converted(rows, self.spec, self.meaning)
-        return values.reshape(len(rows), *sample_shape(self.spec))
+        return rows
 
 
 def sample_shape(spec: TensorSpec) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import TensorError
-from harness.model.tensor import TensorSpec, quantize
+from harness.model.tensor import TensorSpec, dequantize, quantize
 
 REAL, QUANTIZED, UNIT, SIGNED = "real", "quantized", "unit", "signed"
 """In the model's own unit; the tensor's integers; pixels of 0 to 255 that stand for 0 to 1, or for
@@ -70,13 +70,21 @@ def converted(block: NDArray[Any], spec: TensorSpec, meaning: str) -> NDArray[An
     """Numbers of any shape as the tensor's values, in the same shape."""
     if meaning == QUANTIZED:
         return block.astype(spec.dtype)
-    if meaning == UNIT:
-        return quantize(block.astype(np.float32) / np.float32(255), spec)
-    if meaning == SIGNED:
-        return quantize(block.astype(np.float32) / np.float32(127.5) - np.float32(1), spec)
-    if np.dtype(spec.dtype).kind == "f" or spec.quantized:
-        return quantize(block.astype(np.float32), spec)
+    if meaning in (UNIT, SIGNED) or np.dtype(spec.dtype).kind == "f" or spec.quantized:
+        return quantize(reals(block, spec, meaning), spec)
     return block.astype(spec.dtype)
+
+
+def reals(block: NDArray[Any], spec: TensorSpec, meaning: str) -> NDArray[np.float32]:
+    """Numbers of any shape in the model's own unit, as the float model takes them."""
+    if meaning == QUANTIZED:
+        return dequantize(block.astype(spec.dtype), spec)
+    numbers = block.astype(np.float32)
+    if meaning == UNIT:
+        return numbers / np.float32(255)
+    if meaning == SIGNED:
+        return numbers / np.float32(127.5) - np.float32(1)
+    return numbers
 
 
 def _decided(numbers: Numbers, spec: TensorSpec, source: str) -> str:

@@ -15,7 +15,7 @@ from harness.errors import ModelError, ToolMissing, Where
 from harness.model.artifact import Artifact
 from harness.model.graph import read_graph
 from harness.model.tensor import TensorSpec
-from harness.model.wheels import LITERT_WHEEL, host_arena_bytes, tflm_version
+from harness.model.wheels import LITERT_WHEEL, TFLM_INSTALL, host_arena_bytes, tflm_version
 from harness.model.wheels import TFLM_WHEEL as TFLM_WHEEL  # models/ has it from here.
 
 
@@ -59,7 +59,7 @@ class TflmInterpreter:
             raise ToolMissing(
                 "the tflite-micro wheel",
                 needed_for="running TFLM on the host",
-                install="pip install --pre tflite-micro  (Linux on x86-64 only)",
+                install=TFLM_INSTALL,
             )
         from tflite_micro import runtime  # 0.1 s: only where it runs
 

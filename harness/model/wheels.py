@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 
 TFLM_WHEEL = "tflite-micro"
+TFLM_INSTALL = "pip install --pre tflite-micro  (Linux on x86-64 only)"
 LITERT_WHEEL = "ai-edge-litert"
 
 ARENA_HEADROOM = 256 * 1024 * 1024

@@ -56,8 +56,8 @@ class RigOptions:
     of the one that the board's environment pins, and `arena_bytes` the capacity of its arena
     instead of the one planned from the model. Without `check_support` a model that the runtime is
     known to compute wrongly is built and run all the same. `profile` is for firmware that tells the
-    time of each operator: not the one whose latency counts. `progress` is told of what takes a
-    while.
+    time of each operator: not the one whose latency counts. Without `timed` only outputs count, and
+    an emulator runs faster. `progress` is told of what takes a while.
     """
 
     lock_timeout_s: float = float(LOCK_TIMEOUT.default)
@@ -73,6 +73,7 @@ class RigOptions:
     tolerance: Stated = Stated()
     progress: Progress = no_progress
     profile: bool = False
+    timed: bool = True
 
     @property
     def place(self) -> str | None:
@@ -250,7 +251,8 @@ def _emulated(wanted: _Wanted) -> Iterator[Ready]:
     emulator, firmware = wanted.board.emulator, wanted.firmware
     assert emulator is not None and firmware is not None, "its attachment is `emulator`"
     where = replace(wanted.where, port=f"qemu:{emulator.machine}")
-    with QemuProcess(emulator, firmware.elf, where=where) as process:
+    counted = wanted.options.timed
+    with QemuProcess(emulator, firmware.elf, where=where, counted=counted) as process:
         reset = Remedy(name="system_reset of QEMU", act=lambda link: process.power_cycle())
         with _greeted(process.stream, process.reopen, wanted, where, reset) as ready:
             yield replace(ready, fresh=True)

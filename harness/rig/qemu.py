@@ -23,19 +23,26 @@ ANSWER_S = 5.0
 _WAITING = "QEMU waiting for connection"
 
 
-def qemu_command(emulator: Emulator, elf: Path, folder: Path, qemu: str) -> list[str]:
+def qemu_command(
+    emulator: Emulator, elf: Path, folder: Path, qemu: str, *, counted: bool = True
+) -> list[str]:
     """Command line that boots `elf` with its UART and QMP on sockets in `folder`.
 
     `wait=on` holds the CPU until the UART is connected, so that no byte is lost at start. `mux=on`
     puts a buffer of 32 bytes before the UART, which holds one: the guest then finds the next byte
     without waiting for QEMU's main loop, and batches run three times as fast. A multiplexer also
     looks for an escape character; no byte equals 0x100.
+
+    Args:
+        counted: count instructions, which makes latency exact. Without, code runs several times as
+            fast, and QEMU's threads need not wait for each other.
     """
+    icount = ("-icount", f"shift={emulator.icount_shift}") if counted else ()
     return [
         qemu,
         *("-machine", emulator.machine),
         *("-kernel", str(elf)),
-        *("-icount", f"shift={emulator.icount_shift}"),
+        *icount,
         *("-display", "none"),
         *("-monitor", "none"),
         *("-audiodev", "none,id=none"),
@@ -61,6 +68,7 @@ class QemuProcess:
 
     Args:
         where: put into errors; its port becomes `qemu:MACHINE`.
+        counted: as for `qemu_command`.
         answer_s: how long a QMP command may take.
 
     Raises on entry:
@@ -74,12 +82,14 @@ class QemuProcess:
         elf: Path,
         *,
         where: Where,
+        counted: bool = True,
         answer_s: float = ANSWER_S,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._emulator = emulator
         self._elf = elf
+        self._counted = counted
         self._where = where
         self._answer_s = answer_s
         self._clock = clock
@@ -98,7 +108,9 @@ class QemuProcess:
         try:
             # Not in the project: a unix socket's path must be shorter than 108 bytes.
             self._folder = Path(tempfile.mkdtemp(prefix="hil-qemu-"))
-            command = qemu_command(self._emulator, self._elf, self._folder, qemu)
+            command = qemu_command(
+                self._emulator, self._elf, self._folder, qemu, counted=self._counted
+            )
             self._process = start(
                 dies_with_parent(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
             )

@@ -1,0 +1,137 @@
+"""`hil evaluate`: a whole data set through boards."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from harness import settings
+from harness.cli.command import Command, errors_noted, worst_status
+from harness.cli.settings import add_settings, sources_of
+from harness.cli.work import Work, works
+from harness.errors import WrongUse
+from harness.model.artifact import Artifact
+from harness.model.data import DataOptions, open_data
+from harness.model.folders import COLOURS
+from harness.model.inputs import MEANINGS
+from harness.model.resolve import resolve_model
+from harness.model.targets import TASKS
+from harness.outcome import Outcome
+from harness.project import find_project, git_commit
+from harness.report.evaluation import evaluation_lines
+from harness.rig.evaluate import Evaluated, EvaluationPlan, evaluate_board, evaluate_host
+from harness.rig.evaluation_rows import HOST
+from harness.settings import Sources
+from harness.terminal import say
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Run a data set through boards: metric, confusion, disagreements with TFLM on this machine.
+
+    A run that was ended in the middle goes on where it stopped when it is started again. Board
+    `host` stands for TFLM on this machine alone.
+    """
+    if options.name is not None:
+        options.model = [*(options.model or ()), options.name]
+    sources = sources_of(options)
+    path = sources[settings.DATA]
+    if path is None:
+        raise WrongUse("evaluate takes a data set: --data PATH")
+    plan, how = _plan(options, sources), _how(options)
+    statuses: list[int] = []
+    if HOST in sources[settings.BOARD]:
+        for name in sources[settings.MODEL]:
+            with errors_noted(statuses):
+                artifact = resolve_model(name, find_project().artifacts, "tflm")
+                data = open_data(path, artifact, how)
+                say(f"{HOST}, {artifact.name}: {plan.count(data)} samples of {data.source}")
+                done = evaluate_host(artifact, data, plan, options.progress)
+                statuses.append(_shown(done, artifact))
+    for work in _works(sources, options):
+        with errors_noted(statuses):
+            statuses.append(_evaluate(work, path, how, plan))
+    return worst_status(statuses)
+
+
+def _works(sources: Sources, options: argparse.Namespace) -> list[Work]:
+    boards = [board for board in sources[settings.BOARD] if board != HOST]
+    if not boards:
+        return []
+    given = {**sources.given, settings.BOARD.name: boards}
+    return works(replace(sources, given=given), options.progress)
+
+
+def _evaluate(work: Work, path: Path, how: DataOptions, plan: EvaluationPlan) -> int:
+    data = open_data(path, work.artifact, how)
+    say(f"{work}: build, start, {plan.count(data)} samples of {data.source}")
+    with work.open(timed=False) as opened:
+        for step in opened.escalations:
+            say(f"{opened.declared.id}: {step}")
+        done = evaluate_board(opened, data, plan)
+    return _shown(done, work.artifact)
+
+
+def _shown(done: Evaluated, artifact: Artifact) -> int:
+    print("\n".join(evaluation_lines(done.row, done.result)), flush=True)
+    agrees = done.result.reference is None or done.result.agrees
+    return (Outcome.PASSED if agrees else Outcome.WRONG).exit_status
+
+
+def _plan(options: argparse.Namespace, sources: Sources) -> EvaluationPlan:
+    project = find_project()
+    if options.output is not None and options.output.suffix != ".npz":
+        raise WrongUse("--output takes an .npz file, for the samples that disagree")
+    return EvaluationPlan(
+        csv=sources[settings.CSV],
+        state=project.state,
+        commit=git_commit(project.root),
+        limit=options.limit,
+        restart=options.restart,
+        saved=options.output,
+        float_model=options.float,
+        tell=say,
+    )
+
+
+def _how(options: argparse.Namespace) -> DataOptions:
+    return DataOptions(
+        inputs=options.inputs,
+        labels=options.labels,
+        task=options.task,
+        resize=options.resize,
+        colour=options.colour,
+        feature=options.feature,
+    )
+
+
+def _count(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def register(command: Command) -> None:
+    """Hook the command in."""
+    parser = command(evaluate)
+    parser.add_argument("name", nargs="?", metavar="MODEL", help="as --model")
+    add_settings(parser, "evaluate")
+    add = parser.add_argument
+    add(
+        "--inputs",
+        choices=MEANINGS,
+        help="what the numbers are, where dtype and range do not say so",
+    )
+    add("--labels", metavar="NAME", help="the answers: a column, an array, or a .npy file")
+    add("--task", choices=TASKS, help="what the answers are, where they do not say so")
+    add("--resize", action="store_true", help="scale images to the model's size")
+    add("--colour", choices=COLOURS, help="convert images")
+    add(
+        "--feature",
+        metavar="MODULE:FUNCTION",
+        help="makes an input of (samples, rate) of a sound, or of an image's (pixels)",
+    )
+    add("--float", type=Path, metavar="FILE", help="float model to compare with")
+    add("--limit", type=_count, metavar="N", help="the first N samples only")
+    add("--restart", action="store_true", help="forget what an earlier run left")
+    add("--output", type=Path, metavar="FILE", help="file of the samples that disagree")

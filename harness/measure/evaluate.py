@@ -1,0 +1,276 @@
+"""A whole data set judged: metric, confusion, board against host, int8 against float."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.measure.compare import top1
+from harness.measure.intervals import Interval, mean_interval, root_mean_interval, wilson
+from harness.model.targets import Targets, class_count
+from harness.model.tensor import TensorSpec, activate, dequantize
+
+_BLOCK = 1 << 16
+"""Samples that are made real numbers at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How good outputs are: `accuracy` of a classifier, `mae` and `rmse` where values are expected.
+
+    None where the data set has no such answers. Errors are in the output's unit, those of a sample
+    the mean over its elements.
+    """
+
+    accuracy: Interval | None = None
+    mae: Interval | None = None
+    rmse: Interval | None = None
+
+    @property
+    def metrics(self) -> tuple[tuple[str, Interval], ...]:
+        """What is known, by name."""
+        pairs = (("accuracy", self.accuracy), ("mae", self.mae), ("rmse", self.rmse))
+        return tuple((name, interval) for name, interval in pairs if interval is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Confusion:
+    """Samples by true class (row) and by the class that the board said (column).
+
+    `names` are as many as rows.
+    """
+
+    counts: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    def worst(self, most: int) -> list[tuple[str, str, int]]:
+        """The most frequent mistakes: true class, class said, how often."""
+        apart = self.counts - np.diag(np.diag(self.counts))
+        order = np.argsort(-apart, axis=None, kind="stable")[:most]
+        pairs = [divmod(int(place), len(self.names)) for place in order]
+        return [
+            (self.names[true], self.names[said], int(apart[true, said]))
+            for true, said in pairs
+            if apart[true, said]
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AgainstFloat:
+    """The float model's score, and indices of samples on which quantization matters.
+
+    Of a classifier `changed` get another class than from the float model; `lost` were right there
+    and are wrong now, `gained` the other way round. Of expected values `lost` are samples whose
+    error has grown by more than one step of the output, `gained` those where it shrank by as much.
+    """
+
+    score: Score
+    changed: NDArray[np.intp]
+    lost: NDArray[np.intp]
+    gained: NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evaluation:
+    """What came of a data set on one board.
+
+    `disagreeing` are indices of samples whose output on the board is not that of `reference`;
+    `other_class` says how many of them get another class. Without a reference on this machine
+    `reference` and `host` are None.
+    """
+
+    samples: int
+    score: Score
+    confusion: Confusion | None = None
+    reference: str | None = None
+    host: Score | None = None
+    disagreeing: NDArray[np.intp]
+    other_class: int = 0
+    max_abs_lsb: float = 0.0
+    against_float: AgainstFloat | None = None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether no sample differs from the reference."""
+        return len(self.disagreeing) == 0
+
+    @property
+    def accuracy(self) -> Interval:
+        """Share of right classes on the board.
+
+        Raises:
+            ValueError: the data set has no classes.
+        """
+        return _known(self.score.accuracy, "classes")
+
+    @property
+    def mae(self) -> Interval:
+        """Mean absolute error on the board.
+
+        Raises:
+            ValueError: the data set has no expected values.
+        """
+        return _known(self.score.mae, "expected values")
+
+    @property
+    def rmse(self) -> Interval:
+        """Root of the mean squared error on the board.
+
+        Raises:
+            ValueError: the data set has no expected values.
+        """
+        return _known(self.score.rmse, "expected values")
+
+
+def _known(interval: Interval | None, what: str) -> Interval:
+    if interval is None:
+        raise ValueError(f"the data set says no {what}")
+    return interval
+
+
+def evaluate(
+    *,
+    board: NDArray[Any],
+    host: NDArray[Any] | None,
+    float_outputs: NDArray[Any] | None,
+    targets: Targets,
+    spec: TensorSpec,
+    activation: str | None,
+    reference: str | None,
+) -> Evaluation:
+    """Judge the outputs of a data set.
+
+    Args:
+        board, host: (n, elements), as the output tensor holds them.
+        float_outputs: (n, elements) of the float model, real numbers after its last activation.
+        targets: of the same n samples.
+        activation: applied to dequantized outputs before they are judged.
+        reference: name of the interpreter that gave `host`.
+
+    Raises:
+        ValueError: outputs of different shapes.
+    """
+    ours = _Judged.of(board, spec, activation, targets)
+    theirs = None if host is None else _Judged.of(host, spec, activation, targets)
+    bad = np.empty(0, np.intp) if host is None else disagreeing(board, host)
+    return Evaluation(
+        samples=len(board),
+        score=ours.score,
+        confusion=_confusion(ours.classes, targets, spec),
+        reference=None if host is None else reference,
+        host=theirs.score if theirs else None,
+        disagreeing=bad,
+        other_class=0 if theirs is None else int((ours.classes != theirs.classes).sum()),
+        max_abs_lsb=0.0 if host is None else largest_gap(board[bad], host[bad]),
+        against_float=None
+        if float_outputs is None
+        else _against(ours, float_outputs, targets, step=spec.scale),
+    )
+
+
+def disagreeing(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.intp]:
+    """Indices of samples that differ in any element; NaN equals NaN.
+
+    Raises:
+        ValueError: outputs of different shapes.
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"outputs of shapes {first.shape} and {second.shape}")
+    same = first == second
+    if first.dtype.kind == "f":
+        same |= np.isnan(first) & np.isnan(second)
+    return np.flatnonzero(~same.reshape(len(first), -1).all(axis=1))
+
+
+def largest_gap(first: NDArray[Any], second: NDArray[Any]) -> float:
+    """The largest absolute difference of two elements; infinite where only one is NaN."""
+    if first.size == 0:
+        return 0.0
+    one, other = first.astype(np.float64), second.astype(np.float64)
+    same = (one == other) | (np.isnan(one) & np.isnan(other))
+    gap = np.abs(np.subtract(one, other, where=~same, out=np.zeros_like(one)))
+    return float(np.nan_to_num(gap, nan=np.inf).max())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Judged:
+    """Outputs of one source: classes (n,), whether they are right, errors of each sample."""
+
+    classes: NDArray[np.intp]
+    right: NDArray[np.bool_] | None
+    errors: NDArray[np.float64] | None
+    squares: NDArray[np.float64] | None
+
+    @classmethod
+    def of(
+        cls, outputs: NDArray[Any], spec: TensorSpec, activation: str | None, targets: Targets
+    ) -> _Judged:
+        """Of raw outputs (n, elements)."""
+        blocks = (
+            activate(dequantize(outputs[at : at + _BLOCK], spec), activation)
+            for at in range(0, len(outputs), _BLOCK)
+        )
+        return cls.of_reals(blocks, targets)
+
+    @classmethod
+    def of_reals(cls, blocks: Iterator[NDArray[Any]], targets: Targets) -> _Judged:
+        """Of blocks (k, elements) of outputs in the model's unit."""
+        classes, errors, squares = [], [], []
+        at = 0
+        for block in blocks:
+            classes.append(top1(block))
+            if targets.expected is not None:
+                gap = block.astype(np.float64) - targets.expected[at : at + len(block)]
+                errors.append(np.abs(gap).mean(axis=1))
+                squares.append(np.square(gap).mean(axis=1))
+            at += len(block)
+        said = np.concatenate(classes)
+        return cls(
+            classes=said,
+            right=None if targets.labels is None else said == targets.labels,
+            errors=np.concatenate(errors) if errors else None,
+            squares=np.concatenate(squares) if squares else None,
+        )
+
+    @property
+    def score(self) -> Score:
+        """With confidence intervals."""
+        if self.right is not None:
+            return Score(accuracy=wilson(int(self.right.sum()), len(self.right)))
+        if self.errors is None or self.squares is None:
+            return Score()
+        return Score(mae=mean_interval(self.errors), rmse=root_mean_interval(self.squares))
+
+
+def _confusion(said: NDArray[np.intp], targets: Targets, spec: TensorSpec) -> Confusion | None:
+    if targets.labels is None:
+        return None
+    count = class_count(spec)
+    counts = np.zeros((count, count), dtype=np.int64)
+    np.add.at(counts, (targets.labels, said), 1)
+    names = (*targets.classes[:count], *map(str, range(len(targets.classes[:count]), count)))
+    return Confusion(counts=counts, names=names)
+
+
+def _against(
+    ours: _Judged, float_outputs: NDArray[Any], targets: Targets, *, step: float
+) -> AgainstFloat:
+    theirs = _Judged.of_reals(iter((float_outputs,)), targets)
+    lost = gained = np.zeros(len(ours.classes), dtype=np.bool_)
+    if ours.right is not None and theirs.right is not None:
+        lost, gained = theirs.right & ~ours.right, ours.right & ~theirs.right
+    elif ours.errors is not None and theirs.errors is not None:
+        grown = ours.errors - theirs.errors
+        lost, gained = grown > step, grown < -step
+    classes = float_outputs.shape[1] > 1 or ours.right is not None
+    changed = ours.classes != theirs.classes if classes else np.zeros_like(lost)
+    return AgainstFloat(
+        score=theirs.score,
+        changed=np.flatnonzero(changed),
+        lost=np.flatnonzero(lost),
+        gained=np.flatnonzero(gained),
+    )

@@ -1,0 +1,287 @@
+"""A whole data set through a board, resumed after any break, beside the same on the host."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from harness.errors import (
+    BoardRebooted,
+    BoardStatus,
+    HilError,
+    LinkTimeout,
+    PortLost,
+    ProtocolError,
+    TensorError,
+    ToolMissing,
+    Where,
+    located,
+)
+from harness.measure.csvfile import append, beside
+from harness.measure.evaluate import Evaluation, evaluate
+from harness.measure.tables import EvaluationRow
+from harness.model.artifact import Artifact
+from harness.model.data import DataSet
+from harness.model.tensor import TensorSpec
+from harness.model.wheels import TFLM_INSTALL
+from harness.progress import Progress, no_progress
+from harness.rig.evaluation_rows import (
+    Stamp,
+    Took,
+    evaluation_row,
+    host_row,
+    new_run,
+    save_disagreeing,
+)
+from harness.rig.journal import FOLDER, MOST_BYTES, Journal, open_journal
+from harness.rig.opened import OpenBoard
+from harness.rig.references import BlockSize, References, array_of, raw_of, references_for
+
+FAILURES = 5
+"""So many errors of the link in a row, without a single new output, end a run."""
+
+LINK_ERRORS = (LinkTimeout, PortLost, ProtocolError, BoardRebooted, BoardStatus)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationPlan:
+    """What to evaluate and where to write it.
+
+    `limit` is for the first samples only. `restart` forgets what an earlier run left. `saved` is
+    the file for samples on which board and host disagree, None for one beside the CSV. `csv` is
+    latency.csv; evaluation.csv is beside it. `float_model` is a .tflite file to compare with,
+    instead of the artifact's own. `tell` is told what a person should know, one line each.
+    """
+
+    csv: Path
+    state: Path
+    commit: str | None = None
+    limit: int | None = None
+    restart: bool = False
+    saved: Path | None = None
+    float_model: Path | None = None
+    tell: Callable[[str], None] = lambda line: None
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(timezone.utc))
+    clock: Callable[[], float] = time.monotonic
+
+    @property
+    def folder(self) -> Path:
+        """Where journals are."""
+        return self.state / FOLDER
+
+    def count(self, data: DataSet) -> int:
+        """Samples to evaluate."""
+        return data.count if self.limit is None else min(self.limit, data.count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evaluated:
+    """A finished evaluation: `row` was appended; `saved` holds the disagreeing samples, if any."""
+
+    result: Evaluation
+    row: EvaluationRow
+    saved: Path | None = None
+
+
+def evaluate_board(opened: OpenBoard, data: DataSet, plan: EvaluationPlan) -> Evaluated:
+    """Run a data set through an open board, judge it, append a row to evaluation.csv.
+
+    Outputs are kept in a journal as they come. A run that was ended in the middle, in whatever way,
+    goes on where it stopped when it is started again with the same data, model, firmware and board.
+
+    Raises:
+        TensorError: a sample cannot be read.
+        RigError, BoardError: the board broke and could not be brought back.
+    """
+    count, spec = plan.count(data), opened.dut.output
+    _refuse_too_much(count, spec, data)
+    start = plan.clock()
+    with (
+        open_journal(
+            plan.folder, _board_key(opened, data), spec.size_bytes, restart=plan.restart
+        ) as journal,
+        _references(opened.artifact, data, count, plan) as references,
+    ):
+        resumed_at = min(journal.done, count)
+        if journal.done:
+            plan.tell(
+                f"{opened.declared.id}: {journal.done} of {count} samples were done before "
+                f"(run {journal.run}); going on with the rest"
+            )
+        recoveries = _run_on_board(opened, data, count, journal, plan, references)
+        board = array_of(journal.outputs, spec)[:count]
+        with opened.dut.progress(f"{opened.declared.id}: the same on this machine"):
+            host, float_outputs = references.outputs()
+        result = _judged(opened.artifact, data, board, host, float_outputs, count, references)
+        saved = _saved(opened, data, result, plan, journal.run, board=board, host=host)
+        stamp = Stamp(run=journal.run, now=plan.now(), commit=plan.commit)
+        took = Took(resumed_at=resumed_at, recoveries=recoveries, seconds=plan.clock() - start)
+        row = evaluation_row(opened, data, result, took, stamp, saved)
+        _append_once(beside(plan.csv, "evaluation"), row)
+        journal.finished = True
+    return Evaluated(result=result, row=row, saved=saved)
+
+
+def evaluate_host(
+    artifact: Artifact, data: DataSet, plan: EvaluationPlan, progress: Progress = no_progress
+) -> Evaluated:
+    """As `evaluate_board`, of TFLM on this machine alone.
+
+    Raises:
+        ToolMissing: there is no TFLM wheel.
+        TensorError: a sample cannot be read.
+    """
+    count, spec = plan.count(data), artifact.outputs[0]
+    _refuse_too_much(count, spec, data)
+    start = plan.clock()
+    with _references(artifact, data, count, plan) as references, progress("evaluating", None):
+        host, float_outputs = references.outputs()
+    if host is None:
+        raise ToolMissing(
+            "the tflite-micro wheel", needed_for="the reference", install=TFLM_INSTALL
+        )
+    result = evaluate(
+        board=host,
+        host=None,
+        float_outputs=float_outputs,
+        targets=data.targets.first(count),
+        spec=spec,
+        activation=artifact.activation,
+        reference=None,
+    )
+    stamp = Stamp(run=new_run(), now=plan.now(), commit=plan.commit)
+    took = Took(seconds=plan.clock() - start)
+    row = host_row(artifact, data, result, took, stamp, str(references.source))
+    append(beside(plan.csv, "evaluation"), [row])
+    return Evaluated(result=result, row=row)
+
+
+def _refuse_too_much(count: int, spec: TensorSpec, data: DataSet) -> None:
+    if count * spec.size_bytes > MOST_BYTES:
+        most = MOST_BYTES // spec.size_bytes
+        raise TensorError(
+            f"{data.source}: {count} outputs of {spec.size_bytes} bytes are too many to be judged",
+            hint=f"Take fewer: --limit {most}",
+        )
+
+
+def _board_key(opened: OpenBoard, data: DataSet) -> Mapping[str, str]:
+    hello = opened.dut.hello
+    return {
+        "what": "board",
+        "board": opened.declared.id,
+        "uid": hello.board_uid,
+        "build": hello.build_id.hex(),
+        "runtime": f"{hello.runtime} {hello.runtime_version}",
+        "model": opened.artifact.sha256,
+        "data": data.digest,
+        "inputs": data.meaning,
+    }
+
+
+def _run_on_board(
+    opened: OpenBoard,
+    data: DataSet,
+    count: int,
+    journal: Journal,
+    plan: EvaluationPlan,
+    references: References,
+) -> int:
+    """Bring the journal to `count` samples; the board is brought back after errors of the link.
+
+    Returns:
+        How often it was brought back.
+    """
+    size, failures, recoveries = BlockSize(data.spec.size_bytes, plan.clock), 0, 0
+    with opened.dut.progress(f"{opened.declared.id}: evaluating", count) as advance:
+        advance(min(journal.done, count))
+        while journal.done < count:
+            references.raise_error()
+            batch = data.inputs(journal.done, min(count, journal.done + size.samples))
+            try:
+                with size.adapted():
+                    outputs = opened.dut.infer(batch).outputs
+            except LINK_ERRORS as error:
+                failures += 1
+                size.shrink()
+                _bring_back(opened, error, failures, journal.done, count, plan)
+                recoveries += 1
+                continue
+            failures = 0
+            journal.append(raw_of(outputs, opened.dut.output))
+            advance(len(batch))
+    return recoveries
+
+
+def _bring_back(
+    opened: OpenBoard, error: HilError, failures: int, done: int, count: int, plan: EvaluationPlan
+) -> None:
+    resume = f"{done} of {count} samples are kept: the same command goes on from there."
+    try:
+        if failures > FAILURES:
+            raise error
+        steps = opened.recover_in_run(error)
+    except HilError as last:
+        last.hint = f"{last.hint}\n{resume}" if last.hint else resume
+        raise
+    plan.tell(f"{opened.declared.id}: {error.what} at sample {done}; {steps[-1]}")
+
+
+def _references(
+    artifact: Artifact, data: DataSet, count: int, plan: EvaluationPlan
+) -> AbstractContextManager[References]:
+    return references_for(artifact, data, count, folder=plan.folder, float_model=plan.float_model)
+
+
+def _judged(
+    artifact: Artifact,
+    data: DataSet,
+    board: NDArray[Any],
+    host: NDArray[Any] | None,
+    float_outputs: NDArray[Any] | None,
+    count: int,
+    references: References,
+) -> Evaluation:
+    with located(Where(model=artifact.name)):
+        return evaluate(
+            board=board,
+            host=host,
+            float_outputs=float_outputs,
+            targets=data.targets.first(count),
+            spec=artifact.outputs[0],
+            activation=artifact.activation,
+            reference=references.source,
+        )
+
+
+def _saved(
+    opened: OpenBoard,
+    data: DataSet,
+    result: Evaluation,
+    plan: EvaluationPlan,
+    run: str,
+    *,
+    board: NDArray[Any],
+    host: NDArray[Any] | None,
+) -> Path | None:
+    """The file of the samples that disagree, written; None where all agree."""
+    if host is None or result.agrees:
+        return None
+    default = plan.csv.with_name(f"disagreements-{opened.declared.id}-{run}.npz")
+    path = plan.saved or default
+    save_disagreeing(path, data, result.disagreeing, board=board, host=host)
+    return path
+
+
+def _append_once(path: Path, row: EvaluationRow) -> None:
+    """A run that was ended after its row was appended does not append another."""
+    if path.is_file() and f"\n{row.run}," in path.read_text(errors="replace"):
+        return
+    append(path, [row])

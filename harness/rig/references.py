@@ -1,0 +1,195 @@
+"""The same data set on this machine: TFLM and the float model, run by a thread of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import TensorError
+from harness.model.artifact import Artifact
+from harness.model.data import DataSet
+from harness.model.interpreters import (
+    Interpreter,
+    LiteRtInterpreter,
+    TflmInterpreter,
+    tensor_spec,
+    tflm_version,
+)
+from harness.model.tensor import TensorSpec
+from harness.rig.checks import run_batch
+from harness.rig.journal import JournalTaken, open_journal
+
+BLOCK_S = 1.0
+"""About how long a block takes: what is lost of the work when a run is ended."""
+
+FIRST_BLOCK, MOST_IN_BLOCK = 16, 8192
+MOST_BLOCK_BYTES = 1 << 24
+
+Read = Callable[[int, int], NDArray[Any]]
+"""Inputs of a slice of the samples."""
+
+
+def array_of(raw: bytes, spec: TensorSpec) -> NDArray[Any]:
+    """Outputs of samples one after the other as (n, elements)."""
+    flat = np.frombuffer(raw, dtype=np.dtype(spec.dtype).newbyteorder("<"))
+    return flat.astype(spec.dtype, copy=False).reshape(-1, spec.elements)
+
+
+def raw_of(outputs: NDArray[Any], spec: TensorSpec) -> bytes:
+    """Inverse of `array_of`."""
+    return outputs.astype(np.dtype(spec.dtype).newbyteorder("<"), copy=False).tobytes()
+
+
+class BlockSize:
+    """How many samples to take at a time, so that a block takes about BLOCK_S."""
+
+    def __init__(self, sample_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = max(1, min(MOST_IN_BLOCK, MOST_BLOCK_BYTES // max(1, sample_bytes)))
+        self._clock = clock
+        self.samples = min(FIRST_BLOCK, self._most)
+
+    @contextmanager
+    def adapted(self) -> Iterator[None]:
+        """Adapts the size to how long the work of the block with this one takes."""
+        start = self._clock()
+        yield
+        factor = BLOCK_S / max(self._clock() - start, 1e-6)
+        self.samples = max(1, min(self._most, int(self.samples * min(4.0, factor))))
+
+    def shrink(self) -> None:
+        """After an error: a smaller block may come through."""
+        self.samples = max(1, self.samples // 4)
+
+
+class References:
+    """TFLM and the float model over the first `count` samples; see `references_for`.
+
+    Outputs are kept in `folder` by what they depend on, and computed once. `source` names TFLM and
+    its version; None where there is no wheel for it.
+    """
+
+    def __init__(
+        self, artifact: Artifact, data: DataSet, count: int, folder: Path, float_path: Path | None
+    ) -> None:
+        self._artifact, self._data, self._count, self._folder = artifact, data, count, folder
+        self._stop = threading.Event()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="reference")
+        version = tflm_version()
+        self.source = None if version is None else f"tflm {version}"
+        self._host = None if version is None else self._pool.submit(self._run_host)
+        self._float = None
+        if float_path is not None:
+            self._float = self._pool.submit(self._run_float, float_path)
+
+    def stop(self) -> None:
+        """End the thread after the block that it is at."""
+        self._stop.set()
+        self._pool.shutdown(cancel_futures=True)
+
+    def raise_error(self) -> None:
+        """Raise what the thread failed with, if it did."""
+        for future in (self._host, self._float):
+            if future is not None and future.done() and (error := future.exception()):
+                raise error
+
+    def outputs(self) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
+        """Outputs (count, elements) of TFLM, and those of the float model; waits for both."""
+        host = None if self._host is None else self._host.result()
+        return host, None if self._float is None else self._float.result()
+
+    def _run_host(self) -> NDArray[Any]:
+        artifact = self._artifact
+        key = {"what": "host", "source": str(self.source), "model": artifact.sha256}
+
+        def make() -> Interpreter:
+            return TflmInterpreter(artifact.content, name=artifact.name)
+
+        return self._cached(key, make, self._data.inputs, artifact.inputs[0], artifact.outputs[0])
+
+    def _run_float(self, path: Path) -> NDArray[Any]:
+        content = path.read_bytes()
+        interpreter = LiteRtInterpreter(content, name=path.stem, default_delegates=False)
+        taken = tensor_spec(interpreter.details.get_input_details()[0])
+        given = tensor_spec(interpreter.details.get_output_details()[0])
+        _refuse_unlike(self._artifact, path, taken, given)
+        digest = hashlib.sha256(content).hexdigest()
+        key = {"what": "float", "source": interpreter.source, "model": digest}
+        return self._cached(key, lambda: interpreter, self._data.reals, taken, given)
+
+    def _cached(
+        self,
+        key: Mapping[str, str],
+        make: Callable[[], Interpreter],
+        read: Read,
+        taken: TensorSpec,
+        given: TensorSpec,
+    ) -> NDArray[Any]:
+        """Outputs of an interpreter, with those that an earlier run kept.
+
+        Where another process is computing the same, they are computed here too, and not kept.
+        """
+        whole = {**key, "data": self._data.digest, "inputs": self._data.meaning}
+        try:
+            with open_journal(self._folder, whole, given.size_bytes) as journal:
+                for block in self._blocks(journal.done, make, read, taken):
+                    journal.append(raw_of(block, given))
+                return array_of(journal.outputs, given)[: self._count]
+        except JournalTaken:
+            raw = [raw_of(block, given) for block in self._blocks(0, make, read, taken)]
+            return array_of(b"".join(raw), given)
+
+    def _blocks(
+        self, done: int, make: Callable[[], Interpreter], read: Read, taken: TensorSpec
+    ) -> Iterator[NDArray[Any]]:
+        if done >= self._count:
+            return
+        interpreter, size = make(), BlockSize(taken.size_bytes)
+        while done < self._count and not self._stop.is_set():
+            batch = read(done, min(self._count, done + size.samples))
+            with size.adapted():
+                outputs = run_batch(interpreter, batch, taken).outputs
+            done += len(batch)
+            yield outputs
+
+
+def _refuse_unlike(artifact: Artifact, path: Path, taken: TensorSpec, given: TensorSpec) -> None:
+    wanted = artifact.inputs[0].elements, artifact.outputs[0].elements
+    floats = {taken.dtype, given.dtype} == {"float32"}
+    if not floats or (taken.elements, given.elements) != wanted:
+        raise TensorError(
+            f"{path.name} is no float model of {artifact.name}: it takes {taken.dtype} of shape "
+            f"{taken.shape} and gives {given.dtype} of shape {given.shape}"
+        )
+
+
+@contextmanager
+def references_for(
+    artifact: Artifact, data: DataSet, count: int, *, folder: Path, float_model: Path | None
+) -> Iterator[References]:
+    """Start the references of a data set; the block's end stops what still runs.
+
+    Args:
+        folder: where outputs are kept.
+        float_model: a .tflite file instead of the artifact's own float model, if it has one.
+
+    Raises:
+        TensorError: there is no such file.
+    """
+    if float_model is not None and not float_model.is_file():
+        raise TensorError(f"there is no float model {float_model}")
+    own = artifact.float_path
+    path = float_model or (own if own is not None and own.is_file() else None)
+    references = References(artifact, data, count, folder, path)
+    try:
+        yield references
+    finally:
+        references.stop()
