@@ -20,6 +20,12 @@ QEMU = "qemu-system-arm"
 START_S = 10.0
 ANSWER_S = 5.0
 """Time limit of a QMP command; a stopped QEMU never answers."""
+_CONSOLE_MACHINES = ("mps2-",)
+"""Machines whose firmware also reads from QEMU's semihosting console."""
+
+_CONSOLE_WANTED = "loader,addr=0x3ffffc,data=0x434c4948,data-len=4"
+"""Tells that firmware to do so: see `firmware/src/port/mps2.cpp`."""
+
 _WAITING = "QEMU waiting for connection"
 
 
@@ -35,23 +41,35 @@ def qemu_command(
 
     Args:
         counted: count instructions, which makes latency exact. Without, code runs several times as
-            fast, and QEMU's threads need not wait for each other.
+            fast, and bytes for a board with a console (`has_console`) cross a thousand at a time:
+            each one for its UART takes an iteration of QEMU's main loop.
     """
-    icount = ("-icount", f"shift={emulator.icount_shift}") if counted else ()
-    return [
+    command = [
         qemu,
         *("-machine", emulator.machine),
         *("-kernel", str(elf)),
-        *icount,
         *("-display", "none"),
         *("-monitor", "none"),
         *("-audiodev", "none,id=none"),
-        *("-semihosting-config", "enable=on,target=native"),
         *("-qmp", f"unix:{folder / 'qmp'},server=on,wait=off"),
-        *("-chardev", f"socket,id=uart,path={folder / 'uart'},server=on,wait=on,mux=on"),
-        *("-serial", "chardev:uart"),
-        *("-echr", "0x100"),
     ]
+    semihosting = "enable=on,target=native"
+    uart = f"socket,id=uart,path={folder / 'uart'},server=on,wait=on"
+    if has_console(emulator, counted=counted):
+        # First, so that it listens when the UART does.
+        console = f"socket,id=console,path={folder / 'console'},server=on,wait=off"
+        command += ["-chardev", console, "-device", _CONSOLE_WANTED]
+        semihosting += ",chardev=console"
+    elif counted:
+        command += ["-icount", f"shift={emulator.icount_shift}"]
+    command += ["-semihosting-config", semihosting]
+    command += ["-chardev", f"{uart},mux=on", "-serial", "chardev:uart", "-echr", "0x100"]
+    return command
+
+
+def has_console(emulator: Emulator, *, counted: bool) -> bool:
+    """Whether bytes for the board go through the semihosting console instead of its UART."""
+    return not counted and emulator.machine.startswith(_CONSOLE_MACHINES)
 
 
 def dies_with_parent(command: list[str]) -> list[str]:
@@ -205,9 +223,12 @@ class QemuProcess:
     def _connect(self) -> SocketStream:
         assert self._process is not None and self._folder is not None
         deadline = self._clock() + START_S
+        uart = self._folder / "uart"
+        console = has_console(self._emulator, counted=self._counted)
+        inward = self._folder / "console" if console else None
         while self._clock() < deadline:
             try:
-                return connect_unix(self._folder / "uart", last_words=self.last_words)
+                return connect_unix(uart, last_words=self.last_words, inward=inward)
             except OSError:
                 pass
             if self._process.poll() is not None:

@@ -31,6 +31,17 @@ def test_command_boots_the_elf_and_counts_instructions() -> None:
     assert pairs["-display"] == pairs["-monitor"] == "none"
 
 
+def test_where_time_does_not_count_bytes_for_the_board_go_through_the_console() -> None:
+    files = (Path("/b/fw.elf"), Path("/s"), "/bin/qemu")
+    command = qemu_command(EMULATOR, *files, counted=False)
+    assert "-icount" not in command
+    console = "socket,id=console,path=/s/console,server=on,wait=off"
+    assert command.index(console) < command.index("-serial")
+    assert "enable=on,target=native,chardev=console" in command
+    other = qemu_command(replace(EMULATOR, machine="netduinoplus2"), *files, counted=False)
+    assert "-icount" not in other and "-device" not in other
+
+
 def test_emulator_is_told_to_die_with_its_parent_where_that_is_possible(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

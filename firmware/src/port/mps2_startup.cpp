@@ -3,6 +3,7 @@
 
 #include "format.h"
 #include "port/mps2_fault.h"
+#include "port/mps2_semihost.h"
 #include "port/paint.h"
 
 extern "C" {
@@ -30,13 +31,6 @@ constexpr int kExitCode = 70;
 
 uint32_t Register(uint32_t address) { return *reinterpret_cast<volatile uint32_t*>(address); }
 
-uint32_t Semihost(uint32_t operation, const void* argument) {
-  register uint32_t r0 asm("r0") = operation;
-  register const void* r1 asm("r1") = argument;
-  asm volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
-  return r0;
-}
-
 void AddRegister(TextBuffer* text, const char* name, uint32_t value) { text->Add(name).Add("=0x").AddHex(value, 8); }
 
 const char* FaultName(uint32_t exception) {
@@ -53,12 +47,11 @@ const char* FaultName(uint32_t exception) {
 }  // namespace
 
 void EndWithFault(const char* line) {
-  constexpr uint32_t kSysWrite0 = 0x04;
   constexpr uint32_t kSysExitExtended = 0x20;
   constexpr uint32_t kApplicationExit = 0x20026;
-  Semihost(kSysWrite0, line);
+  semihost::WriteText(line);
   const uint32_t reason[2] = {kApplicationExit, kExitCode};
-  Semihost(kSysExitExtended, reason);
+  semihost::Call(kSysExitExtended, reason);
   for (;;) {
   }
 }
