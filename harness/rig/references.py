@@ -22,9 +22,9 @@ from harness.model.interpreters import (
     LiteRtInterpreter,
     TflmInterpreter,
     tensor_spec,
-    tflm_version,
 )
 from harness.model.tensor import TensorSpec
+from harness.model.wheels import tflm_version
 from harness.rig.checks import run_batch
 from harness.rig.journal import JournalTaken, open_journal
 
