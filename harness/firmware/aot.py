@@ -20,7 +20,7 @@ from typing import Any
 
 from harness.board.registry import Board
 from harness.errors import ModelError, Where
-from harness.firmware.aot_kernels import any_padding_for_cmsis_nn
+from harness.firmware.aot_kernels import any_padding_for_cmsis_nn, with_our_add
 from harness.firmware.aot_memory import Places, place_tensors
 from harness.firmware.aot_own import Own
 from harness.firmware.aot_pass import Body, Part, Prepared, prepare
@@ -212,6 +212,8 @@ def _compile(body: Body, number: int, board: Board, folder: Path) -> _Compiled:
         listing = (Path(fresh) / LISTING).read_text()
         manifest = (Path(fresh) / f"bknn_{name}_manifest.json").read_text()
         header = (Path(fresh) / f"bknn_{name}.h").read_text()
+        kernels = Path(fresh) / f"bknn_{name}_kernels.c"
+        kernels.write_text(with_our_add(kernels.read_text()))
         shutil.copytree(fresh, folder, dirs_exist_ok=True)
     size = re.search(r"_ARENA_SIZE (\d+)u", header)
     return _Compiled(

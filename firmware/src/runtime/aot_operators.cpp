@@ -18,9 +18,7 @@ int32_t Signed(uint8_t raw) { return static_cast<int8_t>(raw); }
 // The upper half of 2 * a * b, rounded to the nearest, halves up.
 int32_t HighProduct(int32_t a, int32_t b) {
   if (a == kInt32Min && b == kInt32Min) return kInt32Max;
-  const int64_t product = static_cast<int64_t>(a) * b;
-  const int64_t half = product >= 0 ? int64_t{1} << 30 : 1 - (int64_t{1} << 30);
-  return static_cast<int32_t>((product + half) / (int64_t{1} << 31));
+  return static_cast<int32_t>((static_cast<int64_t>(a) * b + (int64_t{1} << 30)) >> 31);
 }
 
 // value / 2^shift, rounded to the nearest, halves away from zero.
@@ -129,10 +127,25 @@ void FindExtremes(const uint8_t* input, const ArgExtreme& extreme, uint8_t* outp
 
 int32_t Value(const Operand& operand, size_t index) { return Signed(operand.data[index]) - operand.zero_point; }
 
-// With 20 more bits, on the scale that both operands share.
-int32_t Widened(const Operand& operand, size_t index) {
-  return Scaled(Doubled(Value(operand, index), 20), operand.scaled);
-}
+// A factor below 1, as those of ADD and SUB are, for values far from the ends of int32: without branches.
+class Shrinking {
+ public:
+  explicit Shrinking(const Multiplier& by)
+      : multiplier_(by.multiplier), shift_(-by.shift), half_(shift_ > 0 ? 1 << (shift_ - 1) : 0), any_(shift_ > 0) {}
+
+  int32_t operator()(int32_t value) const {
+    const int32_t product = static_cast<int32_t>((static_cast<int64_t>(value) * multiplier_ + (1 << 30)) >> 31);
+    return (product + half_ - ((product < 0 ? 1 : 0) & any_)) >> shift_;
+  }
+
+ private:
+  int32_t multiplier_;
+  int32_t shift_;
+  int32_t half_;
+  int32_t any_;
+};
+
+constexpr int32_t kHeadroom = 1 << 20;  // Of both operands of ADD and SUB, on the scale that they share.
 
 uint8_t Limited(int32_t value, const Combined& result) {
   return static_cast<uint8_t>(Clamped(value + result.zero_point, result.lowest, result.highest));
@@ -197,14 +210,18 @@ void Mean(const uint8_t* input, const MeanOfAxis& mean, uint8_t* output) {
 }
 
 void Add(const Operand& left, const Operand& right, const Combined& sum, uint8_t* output) {
+  const Shrinking l_scale(left.scaled), r_scale(right.scaled), scale(sum.scaled);
   Pairs(left, right, sum.count, [&](size_t i, size_t l, size_t r) {
-    output[i] = Limited(Scaled(Widened(left, l) + Widened(right, r), sum.scaled), sum);
+    const int32_t both = l_scale(Value(left, l) * kHeadroom) + r_scale(Value(right, r) * kHeadroom);
+    output[i] = Limited(scale(both), sum);
   });
 }
 
 void Subtract(const Operand& left, const Operand& right, const Combined& difference, uint8_t* output) {
+  const Shrinking l_scale(left.scaled), r_scale(right.scaled), scale(difference.scaled);
   Pairs(left, right, difference.count, [&](size_t i, size_t l, size_t r) {
-    output[i] = Limited(Scaled(Widened(left, l) - Widened(right, r), difference.scaled), difference);
+    const int32_t rest = l_scale(Value(left, l) * kHeadroom) - r_scale(Value(right, r) * kHeadroom);
+    output[i] = Limited(scale(rest), difference);
   });
 }
 
@@ -221,3 +238,15 @@ void Copy(const uint8_t* input, const Blocks& blocks, uint8_t* output) {
 }
 
 }  // namespace runtime
+
+extern "C" void hil_add_s8(const int8_t* left, const int8_t* right, int8_t* output, size_t count,
+                           const int32_t* numbers) {
+  const runtime::Shrinking l_scale({numbers[3], numbers[4]}), r_scale({numbers[5], numbers[6]});
+  const runtime::Shrinking scale({numbers[7], numbers[8]});
+  const int32_t l_zero = numbers[0], r_zero = numbers[1], zero = numbers[2], low = numbers[9], high = numbers[10];
+  for (size_t i = 0; i < count; ++i) {
+    const int32_t both = l_scale((left[i] - l_zero) * runtime::kHeadroom) +
+                         r_scale((right[i] - r_zero) * runtime::kHeadroom);
+    output[i] = static_cast<int8_t>(runtime::Clamped(scale(both) + zero, low, high));
+  }
+}

@@ -88,3 +88,9 @@ struct Blocks {
 void Copy(const uint8_t* input, const Blocks& blocks, uint8_t* output);
 
 }  // namespace runtime
+
+extern "C" {
+// ADD within generated C, of tensors with as many values; see harness/firmware/aot_kernels.py. `numbers` are the zero
+// points of both and of the sum, the multiplier and shift of both and of the sum, the least and the greatest value.
+void hil_add_s8(const int8_t* left, const int8_t* right, int8_t* output, size_t count, const int32_t* numbers);
+}
