@@ -149,18 +149,17 @@ def _tflm(content: bytes, values: Array, graph: Graph, node: Node) -> Array:
 
 def _quantize(graph: Graph, node: Node, computed: Sequence[Tensor]) -> Own | None:
     source, target = computed[0], graph.tensors[node.outputs[0]]
-    if source.dtype != "float32" or target.dtype not in ("int8", "uint8") or target.scale <= 0:
+    if source.dtype != "float32" or target.dtype != "int8" or target.scale <= 0:
         return None
-    limits = np.iinfo(target.dtype)
     scale = np.float32(target.scale)
 
     def compute(x: Array) -> Array:
         # In double, since in single precision 0.5 and the number below 0.5 make 1.
         ratio = (x.astype(np.float32) / scale).astype(np.float64)
         whole = np.trunc(ratio + np.copysign(0.5, ratio)) + target.zero_point
-        return np.clip(whole, limits.min, limits.max).astype(target.dtype).reshape(target.shape)
+        return np.clip(whole, -128, 127).astype(np.int8).reshape(target.shape)
 
-    grid = f"{{{float(scale).hex()}f, {target.zero_point}, {limits.min}}}"
+    grid = f"{{{float(scale).hex()}f, {target.zero_point}}}"
     call = f"runtime::QuantizeFloat({_place(source)}, {source.elements}, {grid}, {_place(target)});"
     return _own(node, [source], call, compute)
 
@@ -199,7 +198,7 @@ def _around(shape: Sequence[int], axis: int) -> tuple[int, int, int]:
 
 def _arg_extreme(graph: Graph, node: Node, computed: Sequence[Tensor]) -> Own | None:
     source, target = computed[0], graph.tensors[node.outputs[0]]
-    types = {"int8": "kSigned8", "uint8": "kUnsigned8", "float32": "kReal32"}
+    types = {"int8": "kSigned8", "float32": "kReal32"}
     axis = graph.tensors[node.inputs[1]]
     fits = source.dtype in types and target.dtype in ("int32", "int64") and source.shape
     if not fits or axis.content is None or axis.elements != 1:
@@ -378,3 +377,6 @@ _MAKERS: Mapping[str, Maker] = {
     "QUANTIZE": _quantize,
     "SOFTMAX": _softmax,
 }
+
+KINDS = OF_ONE_VALUE | frozenset(_MAKERS)
+"""Operators that are here in some form: see `own_operator`."""

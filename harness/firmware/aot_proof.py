@@ -29,20 +29,26 @@ class _Tflm:
     def __init__(self, content: bytes, prepared: Prepared) -> None:
         from tflite_micro import runtime  # 0.1 s: only where it runs
 
+        self._where = prepared.graph.where
         size = host_arena_bytes(content)
         size += 4 * sum(tensor.size_bytes for tensor in prepared.computed_tensors)
         try:
             self._interpreter = runtime.Interpreter.from_bytes(content, arena_size=size)
         except RuntimeError as error:
             raise ModelError(
-                f"TFLM on the host cannot load the model: {error}", where=prepared.graph.where
+                f"TFLM on the host cannot load the model: {error}", where=self._where
             ) from error
 
     def run(self, inputs: Sequence[Array], outputs: int) -> tuple[Array, ...]:
         for index, value in enumerate(inputs):
             shape = self._interpreter.get_input_details(index)["shape"]
             self._interpreter.set_input(value.reshape(shape), index)
-        self._interpreter.invoke()
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise ModelError(
+                f"TFLM on the host cannot run the model: {error}", where=self._where
+            ) from error
         return tuple(np.array(self._interpreter.get_output(index)) for index in range(outputs))
 
 

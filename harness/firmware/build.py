@@ -32,6 +32,7 @@ from harness.firmware import (
     tflm,
 )
 from harness.firmware.aot import generate_aot
+from harness.firmware.aot_pass import prepare
 from harness.firmware.arena import ArenaPlan, plan_arena
 from harness.firmware.elf import elf_sections, memory_by_owner
 from harness.firmware.failure import explain_failure, too_large
@@ -196,6 +197,8 @@ class Builder:
         )
         found = self._kept.find(identity)
         if found is None:
+            if job.library is None:
+                prepare(artifact.content, where=job.where)
             work = self._project.state / "build" / job.work_name
             work.mkdir(parents=True, exist_ok=True)
             with self._alone(work, job):

@@ -181,7 +181,7 @@ void QuantizeFloat(const uint8_t* input, size_t count, const FloatGrid& grid, ui
     // Saturated before the cast, which is undefined for values that int32 does not hold.
     const float limited = rounded < -65536.0f ? -65536.0f : rounded > 65536.0f ? 65536.0f : rounded;
     const int32_t value = (limited == limited ? static_cast<int32_t>(limited) : 0) + grid.zero_point;
-    output[i] = static_cast<uint8_t>(Clamped(value, grid.lowest, grid.lowest + 255));
+    output[i] = static_cast<uint8_t>(Clamped(value, -128, 127));
   }
 }
 
@@ -193,7 +193,6 @@ void Softmax(const uint8_t* input, const SoftmaxRows& rows, uint8_t* output) {
 
 void ArgMinMax(const uint8_t* input, const ArgExtreme& extreme, uint8_t* output) {
   if (extreme.type == kReal32) return FindExtremes<float>(input, extreme, output);
-  if (extreme.type == kUnsigned8) return FindExtremes<uint8_t>(input, extreme, output);
   FindExtremes<int8_t>(input, extreme, output);
 }
 

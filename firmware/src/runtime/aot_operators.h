@@ -11,11 +11,10 @@ namespace runtime {
 // A function of single 8-bit values. The table has an entry of `entry_bytes` for each value of a byte, from 0 to 255.
 void Lookup(const uint8_t* input, size_t count, const uint8_t* table, size_t entry_bytes, uint8_t* output);
 
-// QUANTIZE of float32 to 8 bits, to `lowest` at least: -128 for int8, 0 for uint8.
+// QUANTIZE of float32 to int8.
 struct FloatGrid {
   float scale;
   int32_t zero_point;
-  int32_t lowest;
 };
 void QuantizeFloat(const uint8_t* input, size_t count, const FloatGrid& grid, uint8_t* output);
 
@@ -30,7 +29,7 @@ struct SoftmaxRows {
 };
 void Softmax(const uint8_t* input, const SoftmaxRows& rows, uint8_t* output);
 
-enum ElementType : uint8_t { kSigned8, kUnsigned8, kReal32 };
+enum ElementType : uint8_t { kSigned8, kReal32 };
 
 // ARG_MAX or ARG_MIN over the middle axis of (outer, axis, inner): the first place of the extreme value.
 struct ArgExtreme {
