@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.measure.apart import beyond
 from harness.model.graph import Operator
 from harness.text import shortened
+from harness.tolerance import EXACT, Tolerance
 
 SHOWN = 5
 LONGEST_NAME = 71
@@ -72,8 +74,9 @@ def difference_at(
     *,
     source: str,
     second: NDArray[Any] | None = None,
+    allowed: Tolerance = EXACT,
 ) -> FirstDifference:
-    """Compare one operator's outputs; NaNs with the same bits are equal.
+    """Compare one operator's outputs; NaNs with the same bits are equal, by `allowed` all are.
 
     Args:
         kind: the operators that the board's step stands for.
@@ -81,7 +84,7 @@ def difference_at(
             golden's, and LiteRT's if known.
         source: what made the golden.
     """
-    wrong = _unlike(board, golden)
+    wrong = _unlike(board, golden) if allowed == EXACT else beyond(board, golden, allowed)
     places = np.argwhere(wrong)
     apart = np.abs(board.astype(np.float64) - golden.astype(np.float64))[wrong]
     return FirstDifference(

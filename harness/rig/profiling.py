@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from harness.board.registry import Board
 from harness.errors import ModelError, Where
+from harness.measure.apart import beyond, differing, tolerances, usual
 from harness.measure.csvfile import append, beside
 from harness.measure.first_difference import FirstDifference, difference_at
 from harness.measure.profile import Profile, profile_of, shape_text, step_name
@@ -23,6 +24,7 @@ from harness.model.graph import Operator, Step, read_operators
 from harness.model.interpreters import LiteRtInterpreter, TflmInterpreter
 from harness.model.samples import Batch
 from harness.project import Project
+from harness.rig.checks import run_batch
 from harness.rig.open import OpenBoard, RigOptions, open_board
 
 DEFAULT_RUNS = 10
@@ -126,6 +128,7 @@ def first_difference(
     Every step is compared, in the model's order: an error can cancel out further down, so a
     bisection could miss it. Checksums are compared, and only the output that differs is read. The
     golden is TFLM on the host, which keeps all tensors; LiteRT is a second opinion on that tensor.
+    Floats may differ as outputs may where nobody states a tolerance.
 
     Args:
         opened: with RigOptions(profile=True).
@@ -160,11 +163,16 @@ def first_difference(
                 f"{right.nbytes} on the host",
                 where=Where(board=opened.declared.id, model=model.name),
             )
+        board = np.frombuffer(wrong, dtype=right.dtype).reshape(right.shape)
+        allowed = usual(right.dtype.name)
+        if not beyond(board, right, allowed).any():
+            continue
         return difference_at(
             operator,
             step_name(step, operators),
-            np.frombuffer(wrong, dtype=right.dtype).reshape(right.shape),
+            board,
             right,
+            allowed=allowed,
             source=reference.source,
             second=_litert_tensor(model, takes.tensors(chosen, 0), operator),
         )
@@ -185,12 +193,11 @@ def _same_operators(built: Artifact, golden: Artifact) -> Sequence[Operator]:
 def _first_wrong(opened: OpenBoard, reference: TflmInterpreter) -> NDArray[Any]:
     """The first check input whose output on the board is not the reference's, else the first."""
     inputs, takes, gives = opened.checks.inputs, opened.dut.takes, opened.dut.gives
-    for number, output in enumerate(opened.dut.infer(inputs).samples):
-        reference.reset()
-        right = gives.sample(reference.run_all(takes.tensors(inputs, number)))
-        if output.tobytes() != right.tobytes():
-            return inputs[number : number + 1]
-    return inputs[:1]
+    right = run_batch(reference, inputs, takes, gives).outputs
+    allowed = tolerances(opened.stated, gives)
+    wrong = differing(opened.dut.infer(inputs).samples, right, allowed)
+    first = int(wrong[0]) if len(wrong) else 0
+    return inputs[first : first + 1]
 
 
 def _litert_tensor(
