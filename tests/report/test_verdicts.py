@@ -30,6 +30,16 @@ RIGHT = described.row(verdict="pass", samples=256, mismatches=0, session_number=
             Mood.BAD,
             "mismatch: 3 of 256 differ, by up to 2 LSB",
         ),
+        (
+            {"verdict": "mismatch", "mismatches": 3, "max_abs_lsb": 0.5, "max_ulp": 9000},
+            Mood.BAD,
+            "mismatch: 3 of 256 differ, by up to 0.5",
+        ),
+        (
+            {"verdict": "mismatch", "mismatches": 3, "max_abs_lsb": 2.0, "wrong_outputs": "boxes"},
+            Mood.BAD,
+            "mismatch: 3 of 256 differ in boxes, by up to 2 LSB",
+        ),
         ({"verdict": "inaccurate"}, Mood.BAD, "inaccurate"),
         ({"verdict": None}, Mood.NEUTRAL, "not compared"),
     ],
@@ -37,6 +47,21 @@ RIGHT = described.row(verdict="pass", samples=256, mismatches=0, session_number=
 def test_outputs_are_judged(changes: dict[str, object], mood: Mood, text: str) -> None:
     badge = outputs_badge(replace(RIGHT, **changes))
     assert (badge.mood, badge.text) == (mood, text)
+
+
+@pytest.mark.parametrize("verdict", ["pass", "mismatch"])
+def test_a_tolerance_and_random_inputs_stand_beside_the_verdict(verdict: str) -> None:
+    row = replace(
+        RIGHT,
+        verdict=verdict,
+        tolerance="1 LSB, by --hil-tolerance",
+        within_tolerance=3,
+        check_inputs="random, seed 20261121",
+    )
+    said = "tolerance 1 LSB, by --hil-tolerance; 3 differ within it; inputs random, seed 20261121"
+    assert outputs_badge(row).detail.endswith(said)
+    quiet = replace(row, tolerance="bit for bit", check_inputs="goldens", verdict="pass")
+    assert outputs_badge(quiet).detail == ""
 
 
 @pytest.mark.parametrize(

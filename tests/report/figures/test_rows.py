@@ -19,7 +19,7 @@ from harness.report.figure import FigureGroup
 from harness.report.figures.latency import latency_figures
 from harness.report.figures.memory import memory_figures
 from harness.report.figures.operators import operator_figures
-from harness.report.figures.outputs import output_figures
+from harness.report.figures.outputs import MOST_SHOWN, output_figures
 from harness.report.figures.training import training_figures
 from harness.report.figures.trend import trend_figures
 
@@ -67,6 +67,17 @@ def test_one_single_invoke_is_said_too() -> None:
     item = measured()
     exhibit = latency_figures(replace(item, samples=item.samples[:1]), name="m1")
     assert exhibit is not None and exhibit.says[0].startswith("One invoke was timed and took ")
+
+
+def test_several_outputs_are_shown_one_by_one() -> None:
+    item = measured()
+    boxes = [replace(row, output="boxes", x=None) for row in item.outputs]
+    scores = [replace(row, output="scores", x=None) for row in item.outputs]
+    exhibit = output_figures(replace(item, outputs=(*boxes, *scores)), ROOTS, name="m1")
+    assert titles(exhibit) == ["Board against golden: boxes", "Board against golden: scores"]
+    many = [replace(row, output=str(at), x=None) for at in range(99) for row in item.outputs[:2]]
+    shown = output_figures(replace(item, outputs=tuple(many)), ROOTS, name="m1")
+    assert len(titles(shown)) == MOST_SHOWN
 
 
 def test_function_of_one_number_is_shown_as_curves() -> None:
