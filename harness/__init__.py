@@ -15,10 +15,18 @@ if TYPE_CHECKING:
     from harness.errors import BoardError, HilError, RigError
     from harness.link.dut import Dut
     from harness.measure.compare import Comparison, Verdict
+    from harness.measure.detection import (
+        Detection,
+        DetectionSummary,
+        Interval,
+        detect,
+        judge_detections,
+    )
     from harness.measure.frames import read_rows
     from harness.measure.tables import LatencyRow
     from harness.model.artifact import Artifact
     from harness.model.resolve import resolve_model
+    from harness.model.sequence import Windows, samples_of, sliding_windows
     from harness.rig.open import OpenBoard, RigOptions, open_board
     from harness.rig.sessions import Plan, measure_board
 
@@ -27,19 +35,27 @@ __all__ = [
     "Board",
     "BoardError",
     "Comparison",
+    "Detection",
+    "DetectionSummary",
     "Dut",
     "HilError",
+    "Interval",
     "LatencyRow",
     "OpenBoard",
     "Plan",
     "RigError",
     "RigOptions",
     "Verdict",
+    "Windows",
+    "detect",
+    "judge_detections",
     "load_registry",
     "measure_board",
     "open_board",
     "read_rows",
     "resolve_model",
+    "samples_of",
+    "sliding_windows",
 ]
 
 _HOMES = {
@@ -47,19 +63,27 @@ _HOMES = {
     "Board": "harness.board.registry",
     "BoardError": "harness.errors",
     "Comparison": "harness.measure.compare",
+    "Detection": "harness.measure.detection",
+    "DetectionSummary": "harness.measure.detection",
     "Dut": "harness.link.dut",
     "HilError": "harness.errors",
+    "Interval": "harness.measure.detection",
     "LatencyRow": "harness.measure.tables",
     "OpenBoard": "harness.rig.open",
     "Plan": "harness.rig.sessions",
     "RigError": "harness.errors",
     "RigOptions": "harness.rig.open",
     "Verdict": "harness.measure.compare",
+    "Windows": "harness.model.sequence",
+    "detect": "harness.measure.detection",
+    "judge_detections": "harness.measure.detection",
     "load_registry": "harness.board.registry",
     "measure_board": "harness.rig.sessions",
     "open_board": "harness.rig.open",
     "read_rows": "harness.measure.frames",
     "resolve_model": "harness.model.resolve",
+    "samples_of": "harness.model.sequence",
+    "sliding_windows": "harness.model.sequence",
 }
 
 

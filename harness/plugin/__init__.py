@@ -33,7 +33,7 @@ _MARKERS = (
     "network: needs a network; skipped with the reason where there is none",
     "hil_requires(*features): skip on boards without them. A feature is an attachment (emulator, "
     "virtual, serial, url), a runtime (tflm, aot), a capability (infer, tensors, profile, reset, "
-    "memory) or `real` for a board that is not emulated",
+    "memory, state) or `real` for a board that is not emulated",
 )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from elftools.elf.elffile import ELFFile
 from fakes.rewritten import float_output, lsh_projection, of_schema, per_channel
+from fakes.stateful import SEVENS, ZERO_POINT, ZEROS, summing_file, sums
 
 from harness.board.registry import load_registry
 from harness.errors import MissingKernel, ModelError, ModelRefused
@@ -19,6 +20,7 @@ from harness.model.artifact import Artifact
 from harness.model.resolve import inspect_model, resolve_model
 from harness.project import find_project
 from harness.rig.open import RigOptions, open_board
+from harness.rig.profiling import first_difference, profile_board
 
 PROJECT = find_project()
 BOARD = load_registry()["qemu-m4"]
@@ -119,6 +121,43 @@ def test_arena_too_small_is_an_error_with_the_numbers(options, arena_bytes: int)
     assert f"the arena has {arena_bytes} bytes, at least " in note
     needed = int(note.split("at least ")[1].split()[0])
     assert arena_bytes < needed < 3000
+
+
+@pytest.mark.parametrize("initial", [ZEROS, SEVENS])
+def test_state_is_reset_and_kept_as_the_wheel_does(options, tmp_path, initial) -> None:
+    # The variable's initial value comes from CALL_ONCE, which TFLM's own reset leaves out.
+    model = resolve_model(str(summing_file(tmp_path, initial)))
+    sequence = (ZERO_POINT + np.arange(240) % 3 - 1).astype(np.int8).reshape(60, 1, 4)
+    with open_board(BOARD, model, PROJECT, options) as opened:
+        compared = opened.comparison()
+        assert (compared.verdict, compared.mismatches) == (Verdict.PASS, 0), str(compared)
+        for _ in range(2):
+            whole = opened.dut.infer(sequence, keep_state=True).outputs
+            assert np.array_equal(whole, sums(sequence, initial)[:, 0])
+        assert opened.dut.measure(sequence[:1], 5).state == "reset"
+        opened.reset()
+        again = opened.dut.infer_staged(sequence[:3], keep_state=True).outputs
+        assert np.array_equal(again, sums(sequence[:3], initial)[:, 0])
+
+
+@pytest.mark.parametrize("arena_bytes", [400, 700])
+def test_arena_too_small_for_variables_is_an_error_with_the_numbers(
+    options, tmp_path, arena_bytes: int
+) -> None:
+    model = resolve_model(str(summing_file(tmp_path)))
+    with pytest.raises(BoardStatus, match="arena_too_small") as caught:
+        with open_board(BOARD, model, PROJECT, replace(options, arena_bytes=arena_bytes)):
+            pass
+    assert f"the arena has {arena_bytes} bytes, at least " in caught.value.note
+
+
+def test_a_stateful_model_is_profiled_and_searched_from_a_fresh_state(options, tmp_path) -> None:
+    model = resolve_model(str(summing_file(tmp_path, SEVENS)))
+    with open_board(BOARD, model, PROJECT, replace(options, profile=True)) as opened:
+        layers = [layer.operator for layer in profile_board(opened, n=2).layers]
+        assert layers == ["CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ADD", "ASSIGN_VARIABLE"]
+        # Twice: what the first search left must not be found by the second.
+        assert [first_difference(opened) for _ in range(2)] == [None, None]
 
 
 def test_wrong_schema_version_is_an_error_with_both_versions(options) -> None:

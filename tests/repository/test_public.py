@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 PUBLIC = """
     Board load_registry Artifact resolve_model open_board OpenBoard RigOptions Dut measure_board
     Plan LatencyRow read_rows Comparison Verdict HilError RigError BoardError
+    Detection DetectionSummary Interval detect judge_detections Windows samples_of sliding_windows
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -103,3 +104,18 @@ def test_firmware_that_cannot_reset_state_is_refused() -> None:
     ):
         pass
     assert "hil flash --board virtual" in caught.value.hint
+
+
+def test_the_program_of_the_documentation_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (PROJECT.root / "docs" / "state.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    summing_file(tmp_path).rename("wake_word.tflite")
+    # After 60 frames of zeros the sum rises by 1 in each frame, from -3 to 100 in 103: at 3.26 s.
+    features = np.full((210, 4), ZERO_POINT, dtype=np.int8)
+    features[60:] += 1
+    np.save("features.npy", features)
+    exec(program.replace('["qemu-m4"]', '["virtual"]'), {})
+    assert capsys.readouterr().out == "1 of 1 hit, 0 missed, 0 false alarms, 0 per hour\n"
