@@ -10,6 +10,25 @@ PER_CHANNEL_DENSE = "per_channel_dense"
 """Dense layers with a scale for each output channel, which some TFLM libraries compute wrongly."""
 
 
+LSTM_STATE = "lstm_state"
+"""State of integer LSTMs, which some of CMSIS-NN's kernels begin anew in every invoke."""
+
+
+def doubt_of(artifact: Artifact, cannot: tuple[str, ...]) -> str:
+    """What a TFLM library computes wrongly of a model that it may still run; empty if nothing.
+
+    Args:
+        cannot: what the library computes wrongly, such as LSTM_STATE.
+    """
+    lstm = "UNIDIRECTIONAL_SEQUENCE_LSTM" in artifact.operators
+    if LSTM_STATE not in cannot or not lstm or artifact.dtype == "float32":
+        return ""
+    return (
+        "This TFLM library's LSTM begins every invoke with a fresh state: samples are right, "
+        "a sequence over several invokes is not (docs/state.md)."
+    )
+
+
 def refuse_unsupported(artifact: Artifact, board: Board, cannot: tuple[str, ...]) -> None:
     """Raise ModelError if a TFLM library would compute the model wrongly.
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from harness import toml
 from harness.errors import RigError
-from harness.firmware.support import PER_CHANNEL_DENSE
+from harness.firmware.support import LSTM_STATE, PER_CHANNEL_DENSE
 from harness.project import Project
 
 LIBRARIES_FILE = Path(__file__).with_name("libraries.toml")
@@ -224,11 +224,17 @@ def _manifest(folder: Path) -> tuple[str, str]:
 
 
 def _limits(root: Path) -> tuple[str, ...]:
-    """PER_CHANNEL_DENSE if the kernel of Dense layers never mentions scales per channel."""
-    for source in (root / _KERNELS).glob("fully_connected_common.c*"):
-        if "per_channel" not in source.read_text(errors="replace"):
-            return (PER_CHANNEL_DENSE,)
-    return ()
+    """What kernels never mention: scales per channel of Dense layers, the hidden state of LSTMs."""
+    wanted = (
+        (PER_CHANNEL_DENSE, "fully_connected_common.c*", "per_channel"),
+        (LSTM_STATE, "cmsis_nn/unidirectional_sequence_lstm.c*", "hidden_state"),
+    )
+    return tuple(
+        limit
+        for limit, pattern, word in wanted
+        for source in (root / _KERNELS).glob(pattern)
+        if word not in source.read_text(errors="replace")
+    )
 
 
 def _digest(folder: Path, cache: Path) -> str:

@@ -13,7 +13,7 @@ from harness.errors import ModelError, Where
 from harness.firmware.aot_pass import prepare
 from harness.firmware.arena import plan_arena
 from harness.firmware.probe import ABORTS, NO_KERNEL, Answer, Refusal, ask_tflm
-from harness.firmware.support import refuse_unsupported, shortage
+from harness.firmware.support import doubt_of, refuse_unsupported, shortage
 from harness.firmware.tflm import distinct_operators
 from harness.model.artifact import Artifact
 from harness.model.flatbuffer import read_subgraphs
@@ -139,8 +139,15 @@ def verdict(
         made,
         ability=Ability.CHANGED if changes else made.ability,
         changes=changes,
-        note=_tight(artifact, board, answer) if board is not None and runtime == "tflm" else "",
+        note=_doubts(artifact, board, answer, cannot) if runtime == "tflm" else "",
     )
+
+
+def _doubts(
+    artifact: Artifact, board: Board | None, answer: Answer | None, cannot: tuple[str, ...]
+) -> str:
+    tight = "" if board is None else _tight(artifact, board, answer)
+    return " ".join(text for text in (doubt_of(artifact, cannot), tight) if text)
 
 
 def _tight(artifact: Artifact, board: Board, answer: Answer | None) -> str:

@@ -145,7 +145,7 @@ def test_arena_too_small_for_variables_is_an_error_with_the_numbers(
     options, tmp_path, arena_bytes: int
 ) -> None:
     model = resolve_model(str(summing_file(tmp_path)))
-    with pytest.raises(BoardStatus, match="arena_too_small") as caught:
+    with pytest.raises(ModelRefused, match="arena_too_small") as caught:
         with open_board(BOARD, model, PROJECT, replace(options, arena_bytes=arena_bytes)):
             pass
     assert f"the arena has {arena_bytes} bytes, at least " in caught.value.note

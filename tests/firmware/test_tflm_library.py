@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RigError
-from harness.firmware.support import PER_CHANNEL_DENSE
+from harness.firmware.support import LSTM_STATE, PER_CHANNEL_DENSE
 from harness.firmware.tflm_library import (
     find_library,
     is_bare,
@@ -99,6 +99,15 @@ def test_kernels_that_never_mention_channels_cannot_do_per_channel_dense(tmp_pat
     old = {**SOURCES, f"{KERNELS}/fully_connected_common.cc": "params.scale = scale;"}
     library = find_library(made(tmp_path / "old", old, FLATBUFFERS), tmp_path / "cache")
     assert library.cannot == (PER_CHANNEL_DENSE,)
+
+
+@pytest.mark.parametrize(("text", "lost"), [("cell_state", True), ("hidden_state", False)])
+def test_an_lstm_that_is_never_handed_its_state_forgets_it(
+    tmp_path: Path, text: str, lost: bool
+) -> None:
+    sources = {**SOURCES, f"{KERNELS}/cmsis_nn/unidirectional_sequence_lstm.cc": text}
+    library = find_library(made(tmp_path / "tree", sources, FLATBUFFERS), tmp_path / "cache")
+    assert library.cannot == ((LSTM_STATE,) if lost else ())
 
 
 def test_digest_follows_contents_and_is_read_from_the_cache_while_they_stay(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from fakes.rewritten import lsh_projection, per_channel, rewritten
 from harness.board.registry import load_registry, parse_board
 from harness.errors import ModelError, Where
 from harness.firmware.probe import ABORTS, Allocations, Answer, Refusal
-from harness.firmware.support import PER_CHANNEL_DENSE
+from harness.firmware.support import LSTM_STATE, PER_CHANNEL_DENSE
 from harness.firmware.verdict import (
     Ability,
     RuntimeVerdict,
@@ -52,6 +52,19 @@ def test_each_runtime_has_a_verdict_and_each_one_of_each_board() -> None:
         ("virtual", "tflm"),
     ]
     assert {item.ability for item in found} == {Ability.RUNS}
+
+
+def test_an_lstm_that_a_librarys_kernel_forgets_is_a_doubt_and_no_refusal() -> None:
+    lstm = replace(SINE, operators=("UNIDIRECTIONAL_SEQUENCE_LSTM",))
+    board, cannot = REGISTRY["qemu-m4"], (LSTM_STATE,)
+    found = verdict(lstm, "tflm", board, answer=RAN, cannot=cannot)
+    assert found.ability is Ability.RUNS
+    assert "a sequence over several invokes is not" in found.note
+    # Nobody has it of a library that keeps it, of a float model, or of one without an LSTM.
+    assert verdict(lstm, "tflm", board, answer=RAN).note == ""
+    real = replace(lstm, dtype="float32")
+    assert verdict(real, "tflm", board, answer=RAN, cannot=cannot).note == ""
+    assert verdict(SINE, "tflm", board, answer=RAN, cannot=cannot).note == ""
 
 
 def test_what_tflm_refuses_runs_nowhere_and_is_said_in_its_words() -> None:
