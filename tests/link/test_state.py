@@ -18,6 +18,7 @@ from harness.link.dut import Dut
 from harness.link.faults import Faults, Noise
 from harness.link.link import Link
 from harness.link.protocol import Op, StateMode
+from harness.link.streams import StreamClosed
 
 WHERE = Where(board="fake", port="memory", model="counting")
 ALL_LOST = range(10**6)
@@ -31,6 +32,7 @@ class Line:
         self.lost: range | tuple[int, ...] = ()
         self.sent: list[int] = []
         self.before: dict[int, Callable[[], None]] = {}
+        self.unplugged_at: int | None = None
         self._noise = Noise(faults or Faults())
         self._pending = b""
 
@@ -48,6 +50,9 @@ class Line:
         self._pending += self._noise(answer)
 
     def read(self, timeout_s: float) -> bytes:
+        if self.sent.count(Op.INFER) - 1 == self.unplugged_at:
+            self.unplugged_at, self._pending = None, b""
+            raise StreamClosed("unplugged")
         self.bench.now_s += 0 if self._pending else timeout_s
         data, self._pending = self._pending, b""
         return data
@@ -66,7 +71,7 @@ def opened(faults: Faults | None = None, *, stateful: bool = True) -> tuple[Dut,
     bench = Bench()
     bench.set("stateful", str(int(stateful)))
     line = Line(bench, faults)
-    link = Link(line, where=WHERE, clock=lambda: bench.now_s)
+    link = Link(line, where=WHERE, reopen=lambda: line, clock=lambda: bench.now_s)
     dut = Dut(link, clock=lambda: bench.now_s)
     dut.greet()
     return dut, line
@@ -177,6 +182,15 @@ def test_a_sequence_that_never_gets_through_ends_in_a_timeout_and_leaves_no_stat
         dut.infer(batch(100), keep_state=True)
     line.lost = ()
     assert counts(dut.infer(batch(3)).outputs) == [0] * 3
+
+
+@pytest.mark.parametrize("at", [0, 1, 3])
+def test_a_port_lost_in_a_sequence_and_found_again_costs_nothing(at: int) -> None:
+    # The board ran the part whose answer was lost, and answers it from its memory.
+    dut, line = opened()
+    line.unplugged_at = at
+    assert counts(dut.infer(batch(100), keep_state=True).outputs) == list(range(100))
+    assert dut.link.stats.reconnects == 1
 
 
 @pytest.mark.parametrize("at", [0, 1, 4])
