@@ -41,6 +41,9 @@ def generated(artifact: Artifact, folder: Path) -> str:
         ("BATCH_MATMUL", "AddBatchMatMul"),
         ("BATCH_TO_SPACE_ND", "AddBatchToSpaceNd"),
         ("UNIDIRECTIONAL_SEQUENCE_LSTM", "AddUnidirectionalSequenceLSTM"),
+        ("SignalWindow", "AddWindow"),
+        ("TFLite_Detection_PostProcess", "AddDetectionPostprocess"),
+        ("CIRCULAR_BUFFER", "AddCircularBuffer"),
     ],
 )
 def test_operator_has_its_resolver_method(operator: str, method: str) -> None:
