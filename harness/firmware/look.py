@@ -57,7 +57,10 @@ def _laid_out(lines: Lines) -> Iterator[str]:
             yield from wrapped(shown)
             shown = ""
         # The hash is one word, and as wide as what is left.
-        for piece in textwrap.wrap(text, WIDTH - width, break_on_hyphens=False) or [""]:
+        hanging = "  " if text.startswith("- ") else ""
+        for piece in textwrap.wrap(
+            text, WIDTH - width, subsequent_indent=hanging, break_on_hyphens=False
+        ):
             yield f"{shown:{width}}{piece}".rstrip()
             shown = ""
 
