@@ -17,7 +17,7 @@ import sys
 import time
 import tty
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +42,9 @@ START_S = 30.0
 
 EXIT_MODEL = 2
 """The process's exit status where TFLM does not load the model."""
+
+_ENDING_S = 1.0
+"""Between the end of the process's output and its own."""
 
 _POLL_S = 0.05
 _MAX_PORT = 4096
@@ -242,9 +245,12 @@ class VirtualProcess:
 
     def _failed(self, what: str, said: LastWords) -> HilError:
         words = said.text()
-        status = self._process.poll() if self._process is not None else None
+        status = None
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                status = self._process.wait(_ENDING_S)
         if status == EXIT_MODEL:
-            return ModelError(words, where=self._where)
+            return ModelError(" ".join(words.split()), where=self._where)
         if status is not None and status < 0:
             what += f": it was ended by {signal.Signals(-status).name}"
         return StartFailed(

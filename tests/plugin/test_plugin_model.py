@@ -20,10 +20,13 @@ SINE = load_artifact(find_project().artifacts / "sine")
 JUNIT = "--junitxml=junit.xml"
 
 
-@pytest.fixture
-def unknown(run):
-    """A model of an operator that no TFLM library has."""
-    path = run.path / "unknown.tflite"
+@pytest.fixture(scope="module")
+def unknown(tmp_path_factory):
+    """A model of an operator that no TFLM library has.
+
+    Made once: `pytester` forgets what a test imports, and TFLM's module cannot be imported twice.
+    """
+    path = tmp_path_factory.mktemp("models") / "unknown.tflite"
     path.write_bytes(lsh_projection(SINE.content))
     return path
 
