@@ -161,7 +161,7 @@ TOLERANCE = Setting(
     "tolerance", TOLERANCES,
     "how far outputs may be off the golden: 1lsb, 4ulp, 1e-6 of the largest, exact; OUTPUT=1lsb",
     metavar="RULE", absent="integers bit for bit; floats 4 ulp or 1e-5 of the largest",
-    commands=_BENCH,
+    commands=("bench", "evaluate"),
 )
 SAMPLES = Setting(
     "samples", POSITIVE, "timed invokes in each session",

@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.measure.apart import columns, differing, gap, tolerance_text, tolerances
 from harness.measure.compare import top1
 from harness.measure.intervals import Interval, mean_interval, root_mean_interval, wilson
+from harness.model.samples import Layout, to_reals
 from harness.model.targets import Targets, class_count
-from harness.model.tensor import TensorSpec, activate, dequantize
+from harness.model.tensor import TensorSpec, activate
+from harness.tolerance import Stated
 
+NOTHING_STATED = Stated()
 _BLOCK = 1 << 16
 """Samples that are made real numbers at a time."""
 
@@ -78,9 +82,9 @@ class AgainstFloat:
 class Evaluation:
     """What came of a data set on one board.
 
-    `disagreeing` are indices of samples whose output on the board is not that of `reference`;
-    `other_class` says how many of them get another class. Without a reference on this machine
-    `reference` and `host` are None.
+    `disagreeing` are indices of samples whose outputs on the board are not those of `reference`,
+    by more than `tolerance` allows; `other_class` counts those that get another class. Without a
+    reference on this machine `reference` and `host` are None.
     """
 
     samples: int
@@ -89,6 +93,7 @@ class Evaluation:
     reference: str | None = None
     host: Score | None = None
     disagreeing: NDArray[np.intp]
+    tolerance: str = ""
     other_class: int = 0
     max_abs_lsb: float = 0.0
     against_float: AgainstFloat | None = None
@@ -138,25 +143,29 @@ def evaluate(
     host: NDArray[Any] | None,
     float_outputs: NDArray[Any] | None,
     targets: Targets,
-    spec: TensorSpec,
+    layout: Layout,
     activation: str | None,
     reference: str | None,
+    stated: Stated = NOTHING_STATED,
 ) -> Evaluation:
-    """Judge the outputs of a data set.
+    """Judge the outputs of a data set. Metrics are those of the first output.
 
     Args:
-        board, host: (n, elements), as the output tensor holds them.
+        board, host: samples (n, ...) of all outputs, as `layout` has them.
         float_outputs: (n, elements) of the float model, real numbers after its last activation.
         targets: of the same n samples.
         activation: applied to dequantized outputs before they are judged.
         reference: name of the interpreter that gave `host`.
+        stated: the tolerance that was asked for.
 
     Raises:
-        ValueError: outputs of different shapes.
+        ValueError: outputs of different numbers of samples.
+        WrongUse: the tolerance names an output that the model does not have.
     """
-    ours = _Judged.of(board, spec, activation, targets)
-    theirs = None if host is None else _Judged.of(host, spec, activation, targets)
-    bad = np.empty(0, np.intp) if host is None else disagreeing(board, host)
+    spec, allowed = layout.specs[0], tolerances(stated, layout)
+    ours = _Judged.of(columns(board)[0], spec, activation, targets)
+    theirs = None if host is None else _Judged.of(columns(host)[0], spec, activation, targets)
+    bad = np.empty(0, np.intp) if host is None else differing(board, host, allowed)
     return Evaluation(
         samples=len(board),
         score=ours.score,
@@ -166,34 +175,19 @@ def evaluate(
         disagreeing=bad,
         other_class=0 if theirs is None else int((ours.classes != theirs.classes).sum()),
         max_abs_lsb=0.0 if host is None else largest_gap(board[bad], host[bad]),
+        tolerance=tolerance_text(allowed, stated, layout),
         against_float=None
         if float_outputs is None
         else _against(ours, float_outputs, targets, step=spec.scale),
     )
 
 
-def disagreeing(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.intp]:
-    """Indices of samples that differ in any element; NaN equals NaN.
-
-    Raises:
-        ValueError: outputs of different shapes.
-    """
-    if first.shape != second.shape:
-        raise ValueError(f"outputs of shapes {first.shape} and {second.shape}")
-    same = first == second
-    if first.dtype.kind == "f":
-        same |= np.isnan(first) & np.isnan(second)
-    return np.flatnonzero(~same.reshape(len(first), -1).all(axis=1))
-
-
 def largest_gap(first: NDArray[Any], second: NDArray[Any]) -> float:
     """The largest absolute difference of two elements; infinite where only one is NaN."""
-    if first.size == 0:
+    if len(first) == 0:
         return 0.0
-    one, other = first.astype(np.float64), second.astype(np.float64)
-    same = (one == other) | (np.isnan(one) & np.isnan(other))
-    gap = np.abs(np.subtract(one, other, where=~same, out=np.zeros_like(one)))
-    return float(np.nan_to_num(gap, nan=np.inf).max())
+    gaps = [gap(one, other) for one, other in zip(columns(first), columns(second), strict=True)]
+    return max(float(np.nan_to_num(each, nan=np.inf).max(initial=0.0)) for each in gaps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -211,7 +205,7 @@ class _Judged:
     ) -> _Judged:
         """Of raw outputs (n, elements)."""
         blocks = (
-            activate(dequantize(outputs[at : at + _BLOCK], spec), activation)
+            activate(to_reals(outputs[at : at + _BLOCK], spec), activation)
             for at in range(0, len(outputs), _BLOCK)
         )
         return cls.of_reals(blocks, targets)

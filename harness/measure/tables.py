@@ -264,6 +264,7 @@ class EvaluationRow:
     disagreements: int | None
     other_class: int | None
     max_abs_lsb: float | None
+    tolerance: str | None
     float_value: float | None
     float_changed: int | None
     float_lost: int | None

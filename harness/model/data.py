@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import TensorError
-from harness.model.arrays import read_csv, read_npy, read_npz
+from harness.model.arrays import Table, read_csv, read_npy, read_npz
 from harness.model.artifact import Artifact
 from harness.model.folders import (
     Feature,
@@ -32,6 +32,7 @@ from harness.model.folders import (
     source_of,
 )
 from harness.model.inputs import Numbers, converted, meaning_of, reals
+from harness.model.samples import Layout
 from harness.model.targets import UNKNOWN, Targets, class_count, printable, targets_of
 from harness.model.tensor import TensorSpec
 
@@ -42,8 +43,8 @@ _BLOCK_BYTES = 1 << 24
 _CHUNK = 1 << 20
 _DECIDING = ("LOGISTIC",)
 
-Rows = Callable[[int, int], NDArray[Any]]
-"""Samples of this slice as the file has them, one row of numbers each."""
+Rows = Callable[[int, int], tuple[NDArray[Any], ...]]
+"""Samples of this slice as the file has them: for each input one row of numbers per sample."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,42 +68,54 @@ class DataOptions:
 class DataSet:
     """`count` samples for one model. `digest` is a SHA-256 over all that the inputs depend on.
 
-    `meaning` says what the numbers were taken for. Safe to be read by several threads.
+    `meanings` says for each input what its numbers were taken for. Safe to be read by several
+    threads.
     """
 
     source: str
     digest: str
     count: int
-    spec: TensorSpec
-    meaning: str
+    layout: Layout
+    meanings: tuple[str, ...]
     targets: Targets
     rows: Rows
     name: Callable[[int], str]
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def meaning(self) -> str:
+        """What the numbers were taken for; of several inputs that differ, one after the other."""
+        return ", ".join(dict.fromkeys(self.meanings))
+
     def inputs(self, start: int, stop: int) -> NDArray[Any]:
-        """Samples of a slice as the model's input: (k, ...), dtype of the tensor.
+        """Samples (k, ...) of a slice as the model takes them: see `Layout`.
 
         Raises:
             TensorError: one cannot be read, or holds NaN; names it.
         """
-        values = converted(self._read(start, stop), self.spec, self.meaning)
-        return values.reshape(stop - start, *sample_shape(self.spec))
+        given = zip(self._read(start, stop), self.layout.specs, self.meanings, strict=True)
+        return self.layout.pack([converted(rows, spec, meaning) for rows, spec, meaning in given])
+
+    def picked(self, indices: Sequence[int]) -> NDArray[Any]:
+        """Samples of these places, as `inputs` gives them."""
+        return np.concatenate([self.inputs(index, index + 1) for index in indices])
 
     def reals(self, start: int, stop: int) -> NDArray[np.float32]:
-        """The same samples in the model's own unit, for the float model; quantized by nobody.
+        """The first input of the same samples in the model's own unit; quantized by nobody.
 
         Raises:
             TensorError: as `inputs`.
         """
-        values = reals(self._read(start, stop), self.spec, self.meaning)
-        return values.reshape(stop - start, *sample_shape(self.spec))
+        spec, rows = self.layout.specs[0], self._read(start, stop)[0]
+        values = reals(rows, spec, self.meanings[0])
+        return values.reshape(stop - start, *sample_shape(spec))
 
-    def _read(self, start: int, stop: int) -> NDArray[Any]:
+    def _read(self, start: int, stop: int) -> tuple[NDArray[Any], ...]:
         with self.lock:
-            rows = self.rows(start, stop)
-        _refuse_not_finite(rows, start, self.name)
-        return rows
+            read = self.rows(start, stop)
+        for rows in read:
+            _refuse_not_finite(rows, start, self.name)
+        return read
 
 
 def sample_shape(spec: TensorSpec) -> tuple[int, ...]:
@@ -118,9 +131,10 @@ def open_data(path: Path, artifact: Artifact, options: DataOptions | None = None
             names the file and, where it is about one, the sample.
     """
     options = options or DataOptions()
-    if len(artifact.inputs) != 1:
+    if len(artifact.inputs) != 1 and path.suffix.lower() != ".npz":
         raise TensorError(
-            f"model {artifact.name} has {len(artifact.inputs)} inputs; a data set feeds one"
+            f"model {artifact.name} has several inputs: {Layout(specs=artifact.inputs)}",
+            hint="Give an .npz file with one array for each, by its name.",
         )
     if path.is_dir():
         return _of_folder(path, artifact, options)
@@ -138,23 +152,36 @@ def open_data(path: Path, artifact: Artifact, options: DataOptions | None = None
 
 def _of_npz(path: Path, artifact: Artifact, options: DataOptions) -> DataSet:
     source, table = printable(path.name), read_npz(path)
-    # A model's only input may also be called by its name.
-    name = artifact.inputs[0].name
-    samples = table.named(name if X not in table.arrays and name in table.arrays else X, source)
     if options.labels in table.arrays:
         answers: NDArray[Any] | None = table.arrays[str(options.labels)]
     elif options.labels is not None:
         answers = _answers_file(options.labels, source)
     else:
         answers = table.arrays.get(Y)
-    return _of_array(path, samples, answers, artifact, options)
+    return _of_arrays(path, _samples(table, artifact, source), answers, artifact, options)
+
+
+def _samples(table: Table, artifact: Artifact, source: str) -> list[NDArray[Any]]:
+    """The array of each input: by its name or position; of a model with one also `x`."""
+    layout = Layout(specs=artifact.inputs)
+    found = {layout.position(name): array for name, array in table.arrays.items()}
+    if len(layout.specs) == 1:
+        # Named `x` first: a tensor may have the name of another array by chance.
+        named = found.get(0) if X not in table.arrays else None
+        return [table.named(X, source) if named is None else named]
+    absent = [name for at, name in enumerate(layout.names) if at not in found]
+    if absent:
+        raise TensorError(
+            f"{source} has no array for input {printable(absent[0])!r}; the model has {layout}"
+        )
+    return [found[at] for at in range(len(layout.specs))]
 
 
 def _of_npy(path: Path, artifact: Artifact, options: DataOptions) -> DataSet:
     answers = None
     if options.labels is not None:
         answers = _answers_file(options.labels, printable(path.name))
-    return _of_array(path, read_npy(path), answers, artifact, options)
+    return _of_arrays(path, [read_npy(path)], answers, artifact, options)
 
 
 def _answers_file(labels: str, source: str) -> NDArray[Any]:
@@ -171,7 +198,8 @@ def _of_csv(path: Path, artifact: Artifact, options: DataOptions) -> DataSet:
     answers: NDArray[Any] | None = columns.answers
     if answers is not None:
         answers = _numbers_if_all(answers)
-    return _of_array(path, columns.numbers, answers, artifact, options, whole=columns.whole)
+    samples = [columns.numbers]
+    return _of_arrays(path, samples, answers, artifact, options, whole=columns.whole)
 
 
 def _numbers_if_all(texts: NDArray[Any]) -> NDArray[Any]:
@@ -182,44 +210,55 @@ def _numbers_if_all(texts: NDArray[Any]) -> NDArray[Any]:
     return numbers
 
 
-def _of_array(
+def _of_arrays(
     path: Path,
-    samples: NDArray[Any],
+    samples: Sequence[NDArray[Any]],
     answers: NDArray[Any] | None,
     artifact: Artifact,
     options: DataOptions,
     *,
     whole: bool = False,
 ) -> DataSet:
-    """A data set of an array with one row for each sample.
+    """A data set of arrays with one row for each sample, one for each input.
 
     Args:
         whole: floating-point numbers stand for whole ones.
     """
-    source, spec = printable(path.name), artifact.inputs[0]
-    if samples.dtype.kind not in "biuf":
-        raise TensorError(f"{source} holds {samples.dtype}, no numbers")
-    _refuse_other_shape(samples.shape, spec, source)
-    flat = samples.reshape(len(samples), -1)
-
-    def rows(start: int, stop: int) -> NDArray[Any]:
-        return np.ascontiguousarray(flat[start:stop])
+    source, layout = printable(path.name), Layout(specs=artifact.inputs)
 
     def name(index: int) -> str:
         return f"sample {index} of {source}"
 
-    numbers = _numbers_of(flat, name, whole=whole)
-    digest = _digest_of_files([path, *_label_file(options)], path.parent, _stated(options))
+    flats, meanings = [], []
+    for array, spec in zip(samples, layout.specs, strict=True):
+        flat = _flat(array, spec, source)
+        numbers = _numbers_of(flat, name, whole=whole)
+        meanings.append(meaning_of(numbers, spec, source=source, stated=options.inputs))
+        flats.append(flat)
+    counts = sorted({len(flat) for flat in flats})
+    if len(counts) > 1:
+        raise TensorError(f"{source} has inputs with different numbers of samples: {counts}")
+
+    def rows(start: int, stop: int) -> tuple[NDArray[Any], ...]:
+        return tuple(np.ascontiguousarray(flat[start:stop]) for flat in flats)
+
     return DataSet(
         source=source,
-        digest=digest,
-        count=len(flat),
-        spec=spec,
-        meaning=meaning_of(numbers, spec, source=source, stated=options.inputs),
-        targets=_targets(answers, len(flat), artifact, options, source),
+        digest=_digest_of_files([path, *_label_file(options)], path.parent, _stated(options)),
+        count=counts[0],
+        layout=layout,
+        meanings=tuple(meanings),
+        targets=_targets(answers, counts[0], artifact, options, source),
         rows=rows,
         name=name,
     )
+
+
+def _flat(samples: NDArray[Any], spec: TensorSpec, source: str) -> NDArray[Any]:
+    if samples.dtype.kind not in "biuf":
+        raise TensorError(f"{source} holds {samples.dtype}, no numbers")
+    _refuse_other_shape(samples.shape, spec, source)
+    return samples.reshape(len(samples), -1)
 
 
 def _label_file(options: DataOptions) -> list[Path]:
@@ -305,8 +344,8 @@ def _of_folder(path: Path, artifact: Artifact, options: DataOptions) -> DataSet:
         )
     one = _decoder(folder, spec, options, feature)
 
-    def rows(start: int, stop: int) -> NDArray[Any]:
-        return np.stack([one(index) for index in range(start, stop)])
+    def rows(start: int, stop: int) -> tuple[NDArray[Any], ...]:
+        return (np.stack([one(index) for index in range(start, stop)]),)
 
     first = one(0)
     numbers = _numbers_of(first[np.newaxis], folder.name, whole=False)
@@ -318,8 +357,8 @@ def _of_folder(path: Path, artifact: Artifact, options: DataOptions) -> DataSet:
         source=source,
         digest=_digest_of_files(paths, path, stated),
         count=len(folder.files),
-        spec=spec,
-        meaning=meaning_of(numbers, spec, source=source, stated=options.inputs),
+        layout=Layout(specs=artifact.inputs),
+        meanings=(meaning_of(numbers, spec, source=source, stated=options.inputs),),
         targets=Targets(labels=folder.labels, classes=folder.classes),
         rows=rows,
         name=folder.name,

@@ -8,11 +8,13 @@ from harness.measure.evaluate import Confusion, Evaluation
 from harness.measure.intervals import Interval
 from harness.measure.tables import EvaluationRow
 from harness.text import WIDTH, counted, shortened, table, wrapped
+from harness.tolerance import EXACT
 
 MOST_CLASSES = 12
 """A larger confusion matrix does not fit a terminal."""
 
 MOST_PAIRS = 10
+EXACT_TEXT = str(EXACT)
 _NAME = 14
 _EXAMPLES = 5
 
@@ -27,7 +29,7 @@ def _sentences(row: EvaluationRow, result: Evaluation) -> Iterator[str]:
     of = f" of {row.data_samples}" if row.samples != row.data_samples else ""
     yield (
         f"{row.board}, {row.runtime}, {row.model} {row.dtype}: {row.samples}{of} samples of "
-        f"{row.data} in {row.seconds:.1f} s"
+        f"{row.data}"
     )
     if row.resumed_at:
         yield f"  resumed at sample {row.resumed_at}; none was counted twice"
@@ -39,6 +41,7 @@ def _sentences(row: EvaluationRow, result: Evaluation) -> Iterator[str]:
         yield "  no answers in the data: outputs are compared only"
     yield from _host_sentences(row, result)
     yield from _float_sentences(result)
+    yield f"  took {row.seconds:.1f} s"
 
 
 def interval_text(name: str, interval: Interval) -> str:
@@ -63,11 +66,13 @@ def _host_sentences(row: EvaluationRow, result: Evaluation) -> Iterator[str]:
             yield "  not compared: there is no tflite-micro wheel on this machine"
         return
     if result.agrees:
-        yield f"  all {row.samples} outputs equal those of {result.reference} on this machine"
+        within = f" within {result.tolerance}" if result.tolerance != EXACT_TEXT else ""
+        yield f"  all {row.samples} outputs equal those of {result.reference}{within}"
         return
     yield (
         f"  {len(result.disagreeing)} of {row.samples} outputs differ from {result.reference}, by "
-        f"up to {result.max_abs_lsb:g} LSB; {result.other_class} get another class"
+        f"up to {result.max_abs_lsb:g} LSB (allowed: {result.tolerance}); {result.other_class} get "
+        f"another class"
     )
     yield f"  first: {_examples(result.disagreeing.tolist())}"
     if row.saved:

@@ -21,15 +21,13 @@ from harness.errors import (
     ProtocolError,
     TensorError,
     ToolMissing,
-    Where,
-    located,
 )
 from harness.measure.csvfile import append, beside
 from harness.measure.evaluate import Evaluation, evaluate
 from harness.measure.tables import EvaluationRow
 from harness.model.artifact import Artifact
 from harness.model.data import DataSet
-from harness.model.tensor import TensorSpec
+from harness.model.samples import Layout
 from harness.model.wheels import TFLM_INSTALL
 from harness.progress import Progress, no_progress
 from harness.rig.evaluation_rows import (
@@ -42,7 +40,7 @@ from harness.rig.evaluation_rows import (
 )
 from harness.rig.journal import FOLDER, MOST_BYTES, Journal, open_journal
 from harness.rig.opened import OpenBoard
-from harness.rig.references import BlockSize, References, array_of, raw_of, references_for
+from harness.rig.references import BlockSize, References, references_for
 
 FAILURES = 5
 """So many errors of the link in a row, without a single new output, end a run."""
@@ -100,12 +98,12 @@ def evaluate_board(opened: OpenBoard, data: DataSet, plan: EvaluationPlan) -> Ev
         TensorError: a sample cannot be read.
         RigError, BoardError: the board broke and could not be brought back.
     """
-    count, spec = plan.count(data), opened.dut.output
-    _refuse_too_much(count, spec, data)
+    count, gives = plan.count(data), opened.dut.gives
+    _refuse_too_much(count, gives, data)
     start = plan.clock()
     with (
         open_journal(
-            plan.folder, _board_key(opened, data), spec.size_bytes, restart=plan.restart
+            plan.folder, _board_key(opened, data), gives.size_bytes, restart=plan.restart
         ) as journal,
         _references(opened.artifact, data, count, plan) as references,
     ):
@@ -116,10 +114,10 @@ def evaluate_board(opened: OpenBoard, data: DataSet, plan: EvaluationPlan) -> Ev
                 f"(run {journal.run}); going on with the rest"
             )
         recoveries = _run_on_board(opened, data, count, journal, plan, references)
-        board = array_of(journal.outputs, spec)[:count]
+        board = gives.from_bytes(journal.outputs)[:count]
         with opened.dut.progress(f"{opened.declared.id}: the same on this machine"):
             host, float_outputs = references.outputs()
-        result = _judged(opened.artifact, data, board, host, float_outputs, count, references)
+        result = _judged(opened, data, board, host, float_outputs, count, references)
         saved = _saved(opened, data, result, plan, journal.run, board=board, host=host)
         stamp = Stamp(run=journal.run, now=plan.now(), commit=plan.commit)
         took = Took(resumed_at=resumed_at, recoveries=recoveries, seconds=plan.clock() - start)
@@ -138,8 +136,8 @@ def evaluate_host(
         ToolMissing: there is no TFLM wheel.
         TensorError: a sample cannot be read.
     """
-    count, spec = plan.count(data), artifact.outputs[0]
-    _refuse_too_much(count, spec, data)
+    count, gives = plan.count(data), Layout(specs=artifact.outputs)
+    _refuse_too_much(count, gives, data)
     start = plan.clock()
     with _references(artifact, data, count, plan) as references, progress("evaluating", None):
         host, float_outputs = references.outputs()
@@ -152,7 +150,7 @@ def evaluate_host(
         host=None,
         float_outputs=float_outputs,
         targets=data.targets.first(count),
-        spec=spec,
+        layout=gives,
         activation=artifact.activation,
         reference=None,
     )
@@ -163,11 +161,11 @@ def evaluate_host(
     return Evaluated(result=result, row=row)
 
 
-def _refuse_too_much(count: int, spec: TensorSpec, data: DataSet) -> None:
-    if count * spec.size_bytes > MOST_BYTES:
-        most = MOST_BYTES // spec.size_bytes
+def _refuse_too_much(count: int, gives: Layout, data: DataSet) -> None:
+    if count * gives.size_bytes > MOST_BYTES:
+        most = MOST_BYTES // gives.size_bytes
         raise TensorError(
-            f"{data.source}: {count} outputs of {spec.size_bytes} bytes are too many to be judged",
+            f"{data.source}: {count} outputs of {gives.size_bytes} bytes are too many to be judged",
             hint=f"Take fewer: --limit {most}",
         )
 
@@ -199,7 +197,7 @@ def _run_on_board(
     Returns:
         How often it was brought back.
     """
-    size, failures, recoveries = BlockSize(data.spec.size_bytes, plan.clock), 0, 0
+    size, failures, recoveries = BlockSize(data.layout.size_bytes, plan.clock), 0, 0
     with opened.dut.progress(f"{opened.declared.id}: evaluating", count) as advance:
         advance(min(journal.done, count))
         while journal.done < count:
@@ -207,7 +205,7 @@ def _run_on_board(
             batch = data.inputs(journal.done, min(count, journal.done + size.samples))
             try:
                 with size.adapted():
-                    outputs = opened.dut.infer(batch).outputs
+                    outputs = opened.dut.infer(batch).samples
             except LINK_ERRORS as error:
                 failures += 1
                 size.shrink()
@@ -215,7 +213,7 @@ def _run_on_board(
                 recoveries += 1
                 continue
             failures = 0
-            journal.append(raw_of(outputs, opened.dut.output))
+            journal.append(opened.dut.gives.to_bytes(outputs))
             advance(len(batch))
     return recoveries
 
@@ -241,7 +239,7 @@ def _references(
 
 
 def _judged(
-    artifact: Artifact,
+    opened: OpenBoard,
     data: DataSet,
     board: NDArray[Any],
     host: NDArray[Any] | None,
@@ -249,16 +247,16 @@ def _judged(
     count: int,
     references: References,
 ) -> Evaluation:
-    with located(Where(model=artifact.name)):
-        return evaluate(
-            board=board,
-            host=host,
-            float_outputs=float_outputs,
-            targets=data.targets.first(count),
-            spec=artifact.outputs[0],
-            activation=artifact.activation,
-            reference=references.source,
-        )
+    return evaluate(
+        board=board,
+        host=host,
+        float_outputs=float_outputs,
+        targets=data.targets.first(count),
+        layout=opened.dut.gives,
+        activation=opened.artifact.activation,
+        reference=references.source,
+        stated=opened.stated,
+    )
 
 
 def _saved(

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from harness.errors import ReportError
 from harness.files import write_atomic
+from harness.measure.apart import columns
 from harness.measure.compare import Verdict
 from harness.measure.evaluate import Confusion, Evaluation
 from harness.measure.intervals import Interval
 from harness.measure.tables import EvaluationRow, time_text
 from harness.model.artifact import Artifact
-from harness.model.data import DataSet
+from harness.model.data import DataSet, X, Y
 from harness.rig.opened import OpenBoard
 
 HOST = "host"
@@ -134,6 +135,7 @@ def _row(
         disagreements=len(result.disagreeing) if compared else None,
         other_class=result.other_class if compared else None,
         max_abs_lsb=result.max_abs_lsb if compared else None,
+        tolerance=result.tolerance if compared else None,
         float_value=_value(getattr(against.score, name)) if against and name else None,
         float_changed=len(against.changed) if against else None,
         float_lost=len(against.lost) if against else None,
@@ -170,27 +172,36 @@ def _counts_text(confusion: Confusion | None) -> str | None:
     return "/".join(" ".join(map(str, row)) for row in confusion.counts.tolist())
 
 
+def _outputs(who: str, samples: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """`board`; of several outputs `board_0`, `board_1`."""
+    each = columns(samples)
+    names = [who] if len(each) == 1 else [f"{who}_{at}" for at in range(len(each))]
+    return dict(zip(names, each, strict=True))
+
+
 def save_disagreeing(
     path: Path, data: DataSet, bad: NDArray[np.intp], *, board: NDArray[Any], host: NDArray[Any]
 ) -> None:
     """Write the samples of these indices as a data set of their own, the first MOST_SAVED of them.
 
-    `x` holds the inputs as they were sent, `y` the answers where they are known, `index` places in
-    the whole set, `board` and `host` the outputs.
+    `x`, or for several inputs the arrays of their names, hold the inputs as they were sent, `y` the
+    answers where they are known, `index` places in the whole set, `board` and `host` the outputs.
 
     Raises:
         ReportError: the file cannot be written.
     """
     chosen = bad[:MOST_SAVED]
-    arrays: dict[str, NDArray[Any]] = {
-        "x": np.concatenate([data.inputs(int(at), int(at) + 1) for at in chosen]),
+    inputs = data.picked(chosen.tolist())
+    names = data.layout.names if len(data.layout.specs) > 1 else (X,)
+    arrays = {
+        **dict(zip(names, data.layout.columns(inputs), strict=True)),
         "index": chosen.astype(np.int64),
-        "board": board[chosen],
-        "host": host[chosen],
+        **_outputs("board", board[chosen]),
+        **_outputs("host", host[chosen]),
     }
     answers = data.targets.labels if data.targets.expected is None else data.targets.expected
     if answers is not None:
-        arrays["y"] = answers[chosen]
+        arrays[Y] = answers[chosen]
     content = io.BytesIO()
     np.savez(content, **arrays)  # type: ignore[arg-type]
     try:

@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from harness.errors import RigError
 
 FOLDER = "evaluations"
-MOST_BYTES = 1 << 30
+MOST_BYTES = 1 << 28
 """Of all outputs of a data set: they are held in memory when they are judged."""
 
 KEPT = 64

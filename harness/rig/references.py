@@ -23,6 +23,7 @@ from harness.model.interpreters import (
     TflmInterpreter,
     tensor_spec,
 )
+from harness.model.samples import Layout
 from harness.model.tensor import TensorSpec
 from harness.model.wheels import tflm_version
 from harness.rig.checks import run_batch
@@ -36,17 +37,6 @@ MOST_BLOCK_BYTES = 1 << 24
 
 Read = Callable[[int, int], NDArray[Any]]
 """Inputs of a slice of the samples."""
-
-
-def array_of(raw: bytes, spec: TensorSpec) -> NDArray[Any]:
-    """Outputs of samples one after the other as (n, elements)."""
-    flat = np.frombuffer(raw, dtype=np.dtype(spec.dtype).newbyteorder("<"))
-    return flat.astype(spec.dtype, copy=False).reshape(-1, spec.elements)
-
-
-def raw_of(outputs: NDArray[Any], spec: TensorSpec) -> bytes:
-    """Inverse of `array_of`."""
-    return outputs.astype(np.dtype(spec.dtype).newbyteorder("<"), copy=False).tobytes()
 
 
 class BlockSize:
@@ -102,7 +92,7 @@ class References:
                 raise error
 
     def outputs(self) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
-        """Outputs (count, elements) of TFLM, and those of the float model; waits for both."""
+        """Samples (count, ...) of TFLM; (count, elements) of the float model. Waits for both."""
         host = None if self._host is None else self._host.result()
         return host, None if self._float is None else self._float.result()
 
@@ -113,7 +103,8 @@ class References:
         def make() -> Interpreter:
             return TflmInterpreter(artifact.content, name=artifact.name)
 
-        return self._cached(key, make, self._data.inputs, artifact.inputs[0], artifact.outputs[0])
+        gives = Layout(specs=artifact.outputs)
+        return self._cached(key, make, self._data.inputs, self._data.layout, gives)
 
     def _run_float(self, path: Path) -> NDArray[Any]:
         content = path.read_bytes()
@@ -123,15 +114,17 @@ class References:
         _refuse_unlike(self._artifact, path, taken, given)
         digest = hashlib.sha256(content).hexdigest()
         key = {"what": "float", "source": interpreter.source, "model": digest}
-        return self._cached(key, lambda: interpreter, self._data.reals, taken, given)
+        takes, gives = Layout(specs=(taken,)), Layout(specs=(given,))
+        outputs = self._cached(key, lambda: interpreter, self._data.reals, takes, gives)
+        return outputs.reshape(len(outputs), -1)
 
     def _cached(
         self,
         key: Mapping[str, str],
         make: Callable[[], Interpreter],
         read: Read,
-        taken: TensorSpec,
-        given: TensorSpec,
+        takes: Layout,
+        gives: Layout,
     ) -> NDArray[Any]:
         """Outputs of an interpreter, with those that an earlier run kept.
 
@@ -139,24 +132,28 @@ class References:
         """
         whole = {**key, "data": self._data.digest, "inputs": self._data.meaning}
         try:
-            with open_journal(self._folder, whole, given.size_bytes) as journal:
-                for block in self._blocks(journal.done, make, read, taken):
-                    journal.append(raw_of(block, given))
-                return array_of(journal.outputs, given)[: self._count]
+            with open_journal(self._folder, whole, gives.size_bytes) as journal:
+                for block in self._blocks(journal.done, make, read, takes, gives):
+                    journal.append(gives.to_bytes(block))
+                return gives.from_bytes(journal.outputs)[: self._count]
         except JournalTaken:
-            raw = [raw_of(block, given) for block in self._blocks(0, make, read, taken)]
-            return array_of(b"".join(raw), given)
+            return np.concatenate(list(self._blocks(0, make, read, takes, gives)))
 
     def _blocks(
-        self, done: int, make: Callable[[], Interpreter], read: Read, taken: TensorSpec
+        self,
+        done: int,
+        make: Callable[[], Interpreter],
+        read: Read,
+        takes: Layout,
+        gives: Layout,
     ) -> Iterator[NDArray[Any]]:
         if done >= self._count:
             return
-        interpreter, size = make(), BlockSize(taken.size_bytes)
+        interpreter, size = make(), BlockSize(takes.size_bytes)
         while done < self._count and not self._stop.is_set():
             batch = read(done, min(self._count, done + size.samples))
             with size.adapted():
-                outputs = run_batch(interpreter, batch, taken).outputs
+                outputs = run_batch(interpreter, batch, takes, gives).outputs
             done += len(batch)
             yield outputs
 
@@ -188,6 +185,8 @@ def references_for(
         raise TensorError(f"there is no float model {float_model}")
     own = artifact.float_path
     path = float_model or (own if own is not None and own.is_file() else None)
+    if len(artifact.inputs) > 1:
+        path = None
     references = References(artifact, data, count, folder, path)
     try:
         yield references
