@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from harness import settings
@@ -12,7 +12,7 @@ from harness.cli.settings import add_settings, sources_of
 from harness.cli.work import Work, works
 from harness.errors import WrongUse
 from harness.model.artifact import Artifact
-from harness.model.data import DataOptions, open_data
+from harness.model.data import DataOptions, open_data, parse_data
 from harness.model.folders import COLOURS
 from harness.model.inputs import MEANINGS
 from harness.model.resolve import resolve_model
@@ -38,7 +38,8 @@ def evaluate(options: argparse.Namespace) -> int:
     path = sources[settings.DATA]
     if path is None:
         raise WrongUse("evaluate takes a data set: --data PATH")
-    plan, how = _plan(options, sources), _how(options)
+    path, how = _source(str(path), options)
+    plan = _plan(options, sources)
     statuses: list[int] = []
     if HOST in sources[settings.BOARD]:
         for name in sources[settings.MODEL]:
@@ -94,15 +95,11 @@ def _plan(options: argparse.Namespace, sources: Sources) -> EvaluationPlan:
     )
 
 
-def _how(options: argparse.Namespace) -> DataOptions:
-    return DataOptions(
-        inputs=options.inputs,
-        labels=options.labels,
-        task=options.task,
-        resize=options.resize,
-        colour=options.colour,
-        feature=options.feature,
-    )
+def _source(text: str, options: argparse.Namespace) -> tuple[Path, DataOptions]:
+    """The data set, and how to read it: as its own text says, and before that the options."""
+    path, how = parse_data(text)
+    given = {item.name: getattr(options, item.name) for item in fields(DataOptions)}
+    return path, replace(how, **{name: value for name, value in given.items() if value})
 
 
 def _count(text: str) -> int:

@@ -10,9 +10,10 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from harness.errors import TensorError
 from harness.model.arrays import Table, read_csv, read_npy, read_npz
 from harness.model.artifact import Artifact
 from harness.model.folders import (
+    COLOURS,
     Feature,
     Folder,
     featured,
@@ -31,9 +33,9 @@ from harness.model.folders import (
     read_sound,
     source_of,
 )
-from harness.model.inputs import Numbers, converted, meaning_of, reals
+from harness.model.inputs import MEANINGS, Numbers, converted, meaning_of, reals
 from harness.model.samples import Layout
-from harness.model.targets import UNKNOWN, Targets, class_count, printable, targets_of
+from harness.model.targets import TASKS, UNKNOWN, Targets, class_count, printable, targets_of
 from harness.model.tensor import TensorSpec
 
 X, Y = "x", "y"
@@ -62,6 +64,32 @@ class DataOptions:
     resize: bool = False
     colour: str | None = None
     feature: str | None = None
+
+
+def parse_data(text: str) -> tuple[Path, DataOptions]:
+    """The path of a data set, and how to read it, from `set.csv?labels=y&inputs=real`.
+
+    `resize` stands alone or is 1. A path that exists is taken as it is, whatever is in its name.
+
+    Raises:
+        TensorError: an option that there is none, or a value that it cannot have.
+    """
+    name, mark, query = text.rpartition("?")
+    if not mark or Path(text).exists():
+        return Path(text), DataOptions()
+    given = dict(parse_qsl(query, keep_blank_values=True))
+    known = {item.name for item in fields(DataOptions)}
+    unknown = sorted(set(given) - known)
+    for option, choices in (("inputs", MEANINGS), ("task", TASKS), ("colour", COLOURS)):
+        if given.get(option, choices[0]) not in choices:
+            raise TensorError(f"{option} of a data set is one of {', '.join(choices)}")
+    if unknown:
+        raise TensorError(
+            f"a data set has no option {printable(unknown[0])!r}; known: {', '.join(sorted(known))}"
+        )
+    resize = given.pop("resize", "0") not in ("0", "false")
+    texts: dict[str, Any] = {option: value or None for option, value in given.items()}
+    return Path(name), DataOptions(resize=resize, **texts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

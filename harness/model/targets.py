@@ -33,9 +33,13 @@ class Targets:
 
     def first(self, count: int) -> Targets:
         """Those of the first `count` samples."""
+        return self.picked(slice(count))
+
+    def picked(self, which: Any) -> Targets:
+        """Those of some samples: a slice, or indices."""
         return Targets(
-            labels=None if self.labels is None else self.labels[:count],
-            expected=None if self.expected is None else self.expected[:count],
+            labels=None if self.labels is None else self.labels[which],
+            expected=None if self.expected is None else self.expected[which],
             classes=self.classes,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from harness.errors import BoardSilent, HilError, ModelError, ToolMissing
 from harness.link.protocol import Capability
 from harness.model.artifact import Artifact
+from harness.model.data import DataSet, open_data, parse_data
 from harness.plugin.counts import Recovery
 from harness.plugin.start import board_of
 from harness.plugin.state import RunState, first_line
@@ -102,6 +104,7 @@ def opened(
     """
     declared = rig.registry[board_id]
     options = rig.options_for(board_id, runtime)
+    data = _data_for(model, rig.options.data)
     profiled = rig.options.profile and declared.attachment != "virtual"
     with ExitStack() as lock:
         if profiled:
@@ -115,6 +118,7 @@ def opened(
                 if rig.options.missing == "skip":
                     pytest.skip(str(error))
                 raise
+            ready.data = data
             rig.opened, rig.retries_seen, rig.measured = ready, 0, None
             yield ready
             rig.count_retries()
@@ -122,6 +126,14 @@ def opened(
         if profiled and rig.measured is not None:
             run, csv = rig.measured, rig.options.csv
             append_profile(declared, model, rig.project, options, run=run, csv=csv)
+
+
+def _data_for(model: Artifact, text: Path | None) -> DataSet | None:
+    """The user's data for a model, if there are any."""
+    if text is None:
+        return None
+    path, how = parse_data(str(text))
+    return open_data(path, model, how)
 
 
 def features(board: OpenBoard) -> set[str]:

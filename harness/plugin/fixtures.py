@@ -26,6 +26,7 @@ from harness.plugin.start import (
 if TYPE_CHECKING:
     from harness.firmware.build import Firmware
     from harness.link.dut import Dut
+    from harness.measure.evaluate import Evaluation
     from harness.measure.tables import LatencyRow
     from harness.model.artifact import Artifact
     from harness.model.interpreters import References
@@ -144,6 +145,22 @@ def firmware(board: OpenBoard) -> Firmware:
 def reference(board: OpenBoard) -> References:
     """The host's interpreters for the model."""
     return board.references
+
+
+@pytest.fixture(scope="session")
+def evaluation(rig: RunState, board: OpenBoard) -> Evaluation:
+    """The whole of the user's data (`--hil-data`) through the board; skips where there is none.
+
+    `evaluation.accuracy.low` is the lower end of its 95 % interval, `evaluation.mae` and
+    `evaluation.rmse` are errors where values are expected, `evaluation.agrees` says whether every
+    output is that of TFLM on this machine. A row of evaluation.csv is appended.
+    """
+    from harness.rig.evaluate import EvaluationPlan, evaluate_board
+
+    if board.data is None:
+        pytest.skip("no data of your own: --hil-data PATH")
+    plan = EvaluationPlan(csv=rig.options.csv, state=rig.project.state, commit=rig.commit)
+    return evaluate_board(board, board.data, plan).result
 
 
 @pytest.fixture

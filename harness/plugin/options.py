@@ -42,6 +42,7 @@ class Options:
     track: bool
     report: Path | None
     profile: bool
+    data: Path | None
 
 
 _LINES: Literal["linelist"] = "linelist"
@@ -116,4 +117,5 @@ def _options(sources: Sources) -> Options:
         track=sources[settings.TRACK],
         report=sources[settings.REPORT],
         profile=sources[settings.PROFILE],
+        data=sources[settings.DATA],
     )

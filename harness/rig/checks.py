@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from harness.measure.compare import Comparison
 from harness.measure.tables import GOLDEN_INPUTS
 from harness.model.artifact import Artifact
+from harness.model.data import DataSet, sample_shape
 from harness.model.goldens import Goldens, Reading
 from harness.model.interpreters import Interpreter
 from harness.model.legal import random_inputs
 from harness.model.samples import Layout
+from harness.model.targets import UNKNOWN, Targets
 from harness.model.tensor import TensorSpec
 
 COMPARED_S = 8.0
@@ -29,6 +31,10 @@ FOREIGN_SAMPLES = 256
 
 
 FOREIGN_SEED = 20261121
+
+
+MOST_OF_DATA = 2000
+"""Of a user's data set, in the tests of the suite; an evaluation takes all."""
 
 
 RANDOM_INPUTS = f"random, seed {FOREIGN_SEED}"
@@ -44,6 +50,17 @@ class Checks:
     inputs: NDArray[Any]
     goldens: Goldens | None
     source: str = ""
+    targets: Targets = UNKNOWN
+
+    @property
+    def labels(self) -> NDArray[Any] | None:
+        """Class numbers (k,), as the goldens or the user's data know them."""
+        return self.goldens.labels if self.goldens else self.targets.labels
+
+    @property
+    def truth(self) -> NDArray[np.float32] | None:
+        """What the outputs (k, ...) should be, in the model's unit."""
+        return self.goldens.truth if self.goldens else self.targets.expected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,6 +109,23 @@ def checks_for(artifact: Artifact) -> Checks:
         return Checks(inputs=goldens.inputs, goldens=goldens, source=GOLDEN_INPUTS)
     drawn = random_inputs(artifact, FOREIGN_SAMPLES, FOREIGN_SEED)
     return Checks(inputs=drawn, goldens=None, source=RANDOM_INPUTS)
+
+
+def checks_of(data: DataSet, artifact: Artifact) -> Checks:
+    """Samples of a user's data set, spread evenly over it; as many as are `affordable`."""
+    most = min(data.count, MOST_OF_DATA)
+    count = affordable(artifact, most, budget_s=COMPARED_S, least=LEAST_COMPARED)
+    chosen = np.arange(count) * data.count // count
+    targets = data.targets.picked(chosen)
+    if targets.expected is not None:
+        shape = (count, *sample_shape(artifact.outputs[0]))
+        targets = replace(targets, expected=targets.expected.reshape(shape))
+    return Checks(
+        inputs=data.picked(chosen.tolist()),
+        goldens=None,
+        source=f"{count} of {data.count} samples of {data.source}",
+        targets=targets,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -13,10 +13,11 @@ from harness.firmware.build import Firmware
 from harness.measure.apart import differing, tolerances
 from harness.measure.compare import Comparison, compare
 from harness.model.artifact import Artifact
+from harness.model.data import DataSet
 from harness.model.goldens import Reading
 from harness.model.interpreters import Interpreter, References
 from harness.model.tensor import dequantize
-from harness.rig.checks import Checks, Compared, HostRun, checks_for, run_batch
+from harness.rig.checks import Checks, Compared, HostRun, checks_for, checks_of, run_batch
 from harness.rig.ready import Ready
 from harness.rig.recovery import AGAIN, ANSWERS, ASKED, Attempt, recover
 from harness.tolerance import Stated
@@ -27,7 +28,8 @@ class OpenBoard:
 
     `cold_ticks` is its first invoke since it was started, None if it ran before or if a measurement
     took it. `flash` is None where nothing was uploaded; `escalations` are the steps it took to make
-    a silent board answer. `stated` is the tolerance that was asked for.
+    a silent board answer. `stated` is the tolerance that was asked for. `data` are the user's own
+    samples, which `checks` takes in place of goldens and random inputs; set it before that.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class OpenBoard:
         self.escalations = ready.escalations
         self.cold_ticks = cold_ticks
         self.stated = stated or Stated()
+        self.data: DataSet | None = None
         self._ready = ready
         self.session = uuid.uuid4().hex[:12]
         self.references = References(artifact)
@@ -105,7 +108,9 @@ class OpenBoard:
 
     @cached_property
     def checks(self) -> Checks:
-        """Inputs that the board is compared on, and their goldens."""
+        """Inputs that the board is compared on, and what is known of their outputs."""
+        if self.data is not None:
+            return checks_of(self.data, self.artifact)
         return checks_for(self.artifact)
 
     def comparison(self) -> Comparison:
@@ -153,10 +158,10 @@ class OpenBoard:
             repeated=repeated,
             others=others,
             float_outputs=float_outputs,
-            truth=goldens.truth if goldens else None,
+            truth=checks.truth,
             in_domain=goldens.in_domain if goldens else None,
             bounds=self.artifact.bounds,
-            labels=goldens.labels if goldens else None,
+            labels=checks.labels,
             activation=self.artifact.activation,
         )
         result = replace(result, inputs=checks.source)

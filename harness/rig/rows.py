@@ -305,9 +305,9 @@ def _rows_of_output(opened: OpenBoard, run: str, position: int) -> list[OutputRo
         activate(dequantize(raw, spec), artifact.activation if position == 0 else None)
         for raw in (board, golden)
     ]
-    goldens = checks.goldens if position == 0 else None
     floats = compared.float_outputs if position == 0 else None
-    labels = None if goldens is None else goldens.labels
+    labels = checks.labels if position == 0 else None
+    truth = checks.truth if position == 0 else None
     xs = None
     if takes.elements == 1:
         xs = dequantize(takes.columns(checks.inputs[:count])[0], takes.specs[0]).reshape(count)
@@ -330,7 +330,7 @@ def _rows_of_output(opened: OpenBoard, run: str, position: int) -> list[OutputRo
             board_real=float(reals[0][sample, element]),
             golden_real=float(reals[1][sample, element]),
             float_real=of(floats, sample, element),
-            truth=of(goldens.truth if goldens else None, sample, element),
+            truth=of(truth, sample, element),
             label=None if labels is None else int(labels[sample]),
             output=gives.names[position] if len(gives.specs) > 1 else None,
         )
