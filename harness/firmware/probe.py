@@ -21,6 +21,7 @@ from functools import lru_cache
 from itertools import takewhile
 from typing import IO
 
+from harness.model.legal import mild_values
 from harness.model.wheels import host_arena_bytes, tflm_version
 from harness.process import end_group, start
 
@@ -49,9 +50,11 @@ def each(act):
         except IndexError:
             return
         index += 1
+values = [float(value) for value in sys.argv[2:]]
 def fill(index):
     given = interpreter.get_input_details(index)
-    interpreter.set_input(numpy.zeros(given["shape"], given["dtype"]), index)
+    value = values[index] if index < len(values) else 0
+    interpreter.set_input(numpy.full(given["shape"], value, given["dtype"]), index)
 interpreter = runtime.Interpreter.from_bytes(sys.stdin.buffer.read(), arena_size=int(sys.argv[1]))
 each(fill)
 interpreter.invoke()
@@ -99,7 +102,8 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What TFLM made of a model: `refusal` is None where it ran it, once, on zeros."""
+    """What TFLM made of a model: `refusal` is None where it ran it, once, on
+    zeros or, where the graph does not allow these, on the nearest values that it does."""
 
     refusal: Refusal | None
     allocations: Allocations | None = None
@@ -136,7 +140,8 @@ class Question:
             given.write(self._content)
             given.seek(0)
             self._said: IO[bytes] = said
-            command = [sys.executable, "-c", self._child, str(host_arena_bytes(self._content))]
+            arguments = (host_arena_bytes(self._content), *mild_values(self._content))
+            command = [sys.executable, "-c", self._child, *map(str, arguments)]
             self._process = start(
                 command,
                 stdin=given.fileno(),

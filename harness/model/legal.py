@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from harness.errors import ModelError, Where
 from harness.model.artifact import Artifact
 from harness.model.flatbuffer import Malformed, Node, Subgraph, Tensor, read_subgraphs
+from harness.model.graph import read_graph
 from harness.model.samples import Layout, limits_of
 from harness.model.tensor import TensorSpec
 
@@ -68,6 +69,22 @@ def _drawn(
     return whole.astype(spec.dtype)
 
 
+def mild_values(content: bytes) -> tuple[float, ...]:
+    """For each input tensor of a file the value nearest to 0 that it may hold.
+
+    None for a file that is no model: to be found out by who reads it.
+    """
+    try:
+        specs = read_graph(content, name="").inputs
+        graph = _Graph.of(content, "")
+    except ModelError:
+        return ()
+    limits = [
+        _limits(graph, number, spec) for number, spec in zip(graph.main.inputs, specs, strict=True)
+    ]
+    return tuple(min(max(0.0, limit.low), limit.high) for limit in limits)
+
+
 def input_limits(artifact: Artifact) -> tuple[Limits, ...]:
     """What may be drawn for each input tensor.
 
@@ -79,12 +96,7 @@ def input_limits(artifact: Artifact) -> tuple[Limits, ...]:
     Raises:
         ModelError: the file is not a TFLite model.
     """
-    try:
-        graph = _Graph(read_subgraphs(artifact.content)[0], artifact.content)
-    except Malformed as error:
-        raise ModelError(
-            f"it is no TFLite model: it {error}", where=Where(model=artifact.name)
-        ) from error
+    graph = _Graph.of(artifact.content, artifact.name)
     numbers = graph.main.inputs
     return tuple(
         _limits(graph, number, spec) for number, spec in zip(numbers, artifact.inputs, strict=True)
@@ -124,6 +136,20 @@ class _Use:
 
 class _Graph:
     """The first subgraph of a model, asked for what reads a tensor."""
+
+    @classmethod
+    def of(cls, content: bytes, name: str) -> _Graph:
+        """Of a file.
+
+        Raises:
+            ModelError: it is no TFLite model.
+        """
+        try:
+            return cls(read_subgraphs(content)[0], content)
+        except (Malformed, IndexError) as error:
+            raise ModelError(
+                f"it is no TFLite model: it {error}", where=Where(model=name)
+            ) from error
 
     def __init__(self, main: Subgraph, content: bytes) -> None:
         self.main = main

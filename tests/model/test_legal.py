@@ -10,9 +10,10 @@ import pytest
 from fakes import shaped
 from fakes.shaped import Op, T
 
+from harness.firmware.probe import ask_tflm
 from harness.model.artifact import Artifact
 from harness.model.interpreters import TflmInterpreter
-from harness.model.legal import INTEGERS, Limits, input_limits, random_inputs
+from harness.model.legal import INTEGERS, Limits, input_limits, mild_values, random_inputs
 from harness.model.samples import Layout
 
 TABLE = T(name="table", shape=(5, 3), values=np.arange(15, dtype=np.int8))
@@ -111,6 +112,7 @@ def test_a_divisor_is_never_zero(tmp_path: Path) -> None:
     )
     dividend, divisor = input_limits(made)
     assert dividend.low < 0 and divisor == Limits(low=1, high=INTEGERS)
+    assert mild_values(made.content) == (0.0, 1.0)
 
 
 def test_inputs_of_every_type_are_drawn_alike_for_one_seed(tmp_path: Path) -> None:
@@ -131,3 +133,14 @@ def test_tflm_hands_on_tensors_of_every_type_and_rank(tmp_path: Path) -> None:
         assert [given.tobytes() for given in tensors] == [got.tobytes() for got in answered]
         assert [got.dtype for got in answered] == [np.dtype(name) for name in shaped.TYPES]
         assert gives.to_bytes(gives.sample(answered)) == takes.to_bytes(drawn[index : index + 1])
+
+
+def test_what_is_no_model_has_no_values() -> None:
+    assert mild_values(b"junk") == ()
+
+
+def test_a_root_of_a_negative_number_is_not_what_a_model_is_refused_for(tmp_path: Path) -> None:
+    made = through(tmp_path, "RSQRT", "int8", {"scale": 0.5, "zero_point": 5})
+    assert mild_values(made.content) == (6.0,)
+    answer = ask_tflm(made.content)
+    assert answer is not None and answer.refusal is None
