@@ -27,8 +27,9 @@ class Tolerance:
     relative: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.lsb, self.ulp) < 0 or not 0 <= self.relative <= 1:
-            raise ValueError(f"a tolerance is 0 or above, and as a share at most 1: {self}")
+        # A share of 1 would accept nearly all, and is what somebody writes who means 1lsb.
+        if min(self.lsb, self.ulp) < 0 or not 0 <= self.relative < 1:
+            raise ValueError(f"a tolerance is 0 or above, and as a share below 1: {self}")
 
     def __str__(self) -> str:
         parts = [

@@ -79,6 +79,12 @@ def _probe(table: Mapping[str, Any]) -> Probe:
     )
 
 
+def _tolerance(text: Any) -> Stated:
+    if not isinstance(text, str):
+        raise TypeError(f"tolerance is {text!r}, not a text like 1lsb")
+    return Stated(items=parse_tolerance(text), by="the manifest")
+
+
 def _checked_bytes(path: Path, sha256: str, where: Where) -> bytes:
     try:
         content = path.read_bytes()
@@ -194,7 +200,7 @@ def load_artifact(folder: Path, dtype: str = DEFAULT_DTYPE) -> Artifact:
             probes=tuple(_probe(probe) for probe in manifest["probes"]),
             macs=int(table["macs"]),
             stateful=bool(stateful_operators(table["operators"])),
-            tolerance=Stated(items=parse_tolerance(table.get("tolerance", "")), by="the manifest"),
+            tolerance=_tolerance(table.get("tolerance", "")),
         )
     except (LookupError, TypeError, ValueError, zipfile.BadZipFile, TensorError) as error:
         raise ModelError(f"manifest in {folder} is malformed: {error!r}", where=where) from error

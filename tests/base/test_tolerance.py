@@ -24,7 +24,7 @@ def test_a_tolerance_is_read_from_text(text: str, items) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["lsb", "1.5lsb", "-1lsb", "-1e-6", "nan", "inf", "2", "x=", "1 m"]
+    "text", ["lsb", "1.5lsb", "-1lsb", "-1e-6", "nan", "inf", "1", "2", "x=", "1 m"]
 )
 def test_what_is_no_tolerance_is_refused(text: str) -> None:
     with pytest.raises(ValueError):

@@ -13,6 +13,7 @@ import pytest
 from harness.errors import ModelError, UnknownName
 from harness.model.artifact import default_dtype, find_artifact, list_models, load_artifact
 from harness.model.goldens import Bounds, Probe, derive
+from harness.tolerance import parse_tolerance
 
 INPUTS = np.array([[-128], [0], [127]], dtype=np.int8)
 
@@ -106,6 +107,24 @@ def test_float_file_has_no_goldens_bounds_or_scale(folder: Path) -> None:
     found = load_artifact(folder, "float32")
     assert found.goldens is None and found.bounds == Bounds()
     assert not found.inputs[0].quantized
+
+
+def test_a_tolerance_is_read_from_the_manifest(folder: Path) -> None:
+    assert load_artifact(folder).tolerance.items == ()
+    changed = manifest()
+    changed["dtypes"]["int8"]["tolerance"] = "1lsb"
+    (folder / "manifest.json").write_text(json.dumps(changed))
+    stated = load_artifact(folder).tolerance
+    assert (stated.items, stated.by) == (parse_tolerance("1lsb"), "the manifest")
+
+
+@pytest.mark.parametrize("tolerance", [1, None, "one", "1"])
+def test_what_is_no_tolerance_in_a_manifest_is_refused(folder: Path, tolerance: Any) -> None:
+    changed = manifest()
+    changed["dtypes"]["int8"]["tolerance"] = tolerance
+    (folder / "manifest.json").write_text(json.dumps(changed))
+    with pytest.raises(ModelError, match="manifest in .*sine is malformed"):
+        load_artifact(folder)
 
 
 def test_goldens_without_truth_have_no_domain(folder: Path) -> None:
