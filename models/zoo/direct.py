@@ -267,7 +267,8 @@ def _svdf(*, int8: bool) -> bytes:
 def _circular() -> bytes:
     build = Builder()
     given = build.tensor("x", (1, 1, 1, 3), "int8", scale=0.02)
-    made = build.tensor("y", (1, 4, 1, 3), "int8", scale=0.02)
+    # The buffer is its state: were it no variable, it would begin with what the arena held before.
+    made = build.tensor("y", (1, 4, 1, 3), "int8", scale=0.02, variable=True)
     build.custom("CIRCULAR_BUFFER", (given,), (made,), {"cycles_max": 1})
     return build.build((given,), (made,))
 
