@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.model.artifact import DEFAULT_DTYPE, LOGITS
+from harness.model.artifact import DEFAULT_DTYPE
 from harness.model.goldens import derive
 from harness.model.graph import Graph
-from harness.model.tensor import TensorSpec, activate, dequantize, quantize
+from harness.model.tensor import TensorSpec, dequantize, quantize
 from models.interpret import litert, tflm
 from models.recipe import Array, Bounds, Examples, Recipe
 
-OUTPUTS: Mapping[str, str] = {DEFAULT_DTYPE: "int8_outputs", LOGITS: "logits_outputs"}
+OUTPUTS: Mapping[str, str] = {DEFAULT_DTYPE: "int8_outputs"}
 """The array in `goldens.npz` that holds the outputs of each int8 file."""
 
 STORED_FLOATS_BYTES = 64 * 1024
@@ -31,16 +31,14 @@ class BoundsExceeded(ArithmeticError):
 class Goldens:
     """Inputs and outputs, first axis the golden; the rest is the tensor's shape without its batch.
 
-    `int8_inputs` and `int8_outputs` are int8: the outputs are TFLite Micro's. `logits_outputs` are
-    those of the file that ends before the activation, None without one. `float_outputs` are the
-    float32 file's outputs for the dequantized inputs, `truth` the true function's, float32, None
-    where there is none. `labels` (n,) are the classes, None where there are none. For the sine
+    `int8_inputs` and `int8_outputs` are int8: the outputs are TFLite Micro's. `float_outputs` are
+    the float32 file's outputs for the dequantized inputs, `truth` the true function's, float32,
+    None where there is none. `labels` (n,) are the classes, None where there are none. For the sine
     every array is (256, 1).
     """
 
     int8_inputs: Array
     int8_outputs: Array
-    logits_outputs: Array | None
     float_outputs: Array
     truth: Array | None
     labels: Array | None
@@ -81,15 +79,9 @@ def compute(
     tensor = graphs[DEFAULT_DTYPE].inputs[0]
     raw, labels = golden_inputs(recipe, tensor, test)
     real = dequantize(raw, tensor)
-    logits = files.get(LOGITS)
-    if logits is not None:
-        other = graphs[LOGITS].inputs[0]
-        if (other.scale, other.zero_point) != (tensor.scale, tensor.zero_point):
-            raise ValueError("the forms with and without activation quantize inputs differently")
     return Goldens(
         int8_inputs=raw,
         int8_outputs=tflm(files[DEFAULT_DTYPE])(raw),
-        logits_outputs=None if logits is None else tflm(logits)(raw),
         float_outputs=litert(files["float32"])(real),
         truth=None if recipe.truth is None else recipe.truth(real).astype(np.float32),
         labels=labels,
@@ -97,17 +89,12 @@ def compute(
 
 
 def errors(
-    recipe: Recipe, goldens: Goldens, graphs: Mapping[str, Graph], activation: str | None
+    recipe: Recipe, goldens: Goldens, graphs: Mapping[str, Graph]
 ) -> dict[str, dict[str, float]]:
     """Errors of each int8 file, under the names that they have in `Bounds`."""
     found = {}
     for form, name in OUTPUTS.items():
-        raw = getattr(goldens, name)
-        if raw is None:
-            continue
-        real = dequantize(raw, graphs[form].outputs[0])
-        if form == LOGITS:
-            real = activate(real, activation)
+        real = dequantize(getattr(goldens, name), graphs[form].outputs[0])
         found[form] = _errors(recipe, goldens, real, graphs[form].inputs[0])
     return found
 

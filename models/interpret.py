@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.model.graph import read_graph
 from harness.model.interpreters import Interpreter, LiteRtInterpreter, TflmInterpreter
-from harness.model.tensor import activate, dequantize, quantize
+from harness.model.tensor import dequantize, quantize
 from models.recipe import Array
 
 TFLM_ARENA_BYTES = 8 * 1024 * 1024
@@ -28,17 +28,14 @@ def litert(content: bytes) -> Run:
     return _batch(LiteRtInterpreter(content, name="trained", default_delegates=False))
 
 
-def on_reals(content: bytes, run: Callable[[bytes], Run], activation: str | None = None) -> Run:
-    """The model as a function of real numbers: quantizes and dequantizes where the file is int8.
-
-    `activation` is applied to its outputs.
-    """
+def on_reals(content: bytes, run: Callable[[bytes], Run]) -> Run:
+    """The model as a function of real numbers: quantizes and dequantizes where the file is int8."""
     graph = read_graph(content, name="trained")
     raw = run(content)
 
     def real(x: Array) -> Array:
         outputs = raw(quantize(x, graph.inputs[0]))
-        return activate(dequantize(outputs, graph.outputs[0]), activation)
+        return dequantize(outputs, graph.outputs[0])
 
     return real
 

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from harness.model.artifact import LOGITS, SCHEMA
+from harness.model.artifact import SCHEMA
 from harness.model.graph import Graph, read_graph
 from harness.model.interpreters import TFLM_WHEEL
 from harness.model.tensor import TensorSpec
@@ -68,14 +68,13 @@ def produce(
         data=data,
         progress=progress,
     )
-    activation = recipe.head_of(variant).activation
-    files = _forms(tf, activation, trained, recipe.representative(data))
+    files = _forms(tf, trained, recipe.representative(data))
     graphs = {dtype: read_graph(content, name=dtype) for dtype, content in files.items()}
     golden = goldens.compute(recipe, files, graphs, data.test)
-    errors = goldens.errors(recipe, golden, graphs, activation)
+    errors = goldens.errors(recipe, golden, graphs)
     goldens.check(recipe.bounds[variant], errors)
     metrics = {
-        dtype: _metrics(recipe, _outputs(activation, dtype, content, data.test), data.test)
+        dtype: _metrics(recipe, _outputs(dtype, content, data.test), data.test)
         for dtype, content in files.items()
     }
     _check_targets(recipe.targets.get(variant, {}), metrics)
@@ -100,7 +99,7 @@ def produce(
                 "sha256": artifact.file_sha256(content),
                 "size_bytes": len(content),
                 **_described(graphs[dtype]),
-                "activation": activation if dtype == LOGITS else None,
+                "activation": None,
                 "metrics": metrics[dtype],
             }
             for dtype, content in files.items()
@@ -160,23 +159,16 @@ def _check_classes(recipe: Recipe, data: Dataset) -> None:
             check_labels(part.y, len(recipe.labels), f"{recipe.name}, {name} set")
 
 
-def _forms(
-    tf: Any, activation: str | None, trained: Trained, representative: Array
-) -> dict[str, bytes]:
+def _forms(tf: Any, trained: Trained, representative: Array) -> dict[str, bytes]:
     """The file of every form by its name."""
     whole = with_static_batch(tf.keras, trained.whole)
-    files = {dtype: convert(tf, whole, dtype, representative=representative) for dtype in DTYPES}
-    if activation is not None:
-        logits = with_static_batch(tf.keras, trained.logits)
-        files[LOGITS] = convert(tf, logits, "int8", representative=representative)
-    return files
+    return {dtype: convert(tf, whole, dtype, representative=representative) for dtype in DTYPES}
 
 
-def _outputs(activation: str | None, dtype: str, content: bytes, test: Examples) -> Array:
+def _outputs(dtype: str, content: bytes, test: Examples) -> Array:
     # int8 is judged as the board will run it. TFLite Micro runs no dynamic-range model.
-    run = interpret.tflm if dtype.startswith("int8") else interpret.litert
-    activation = activation if dtype == LOGITS else None
-    return interpret.on_reals(content, run, activation)(test.x)
+    run = interpret.tflm if dtype == "int8" else interpret.litert
+    return interpret.on_reals(content, run)(test.x)
 
 
 def _check_targets(targets: Mapping[str, float], metrics: Mapping[str, Any]) -> None:
@@ -184,7 +176,7 @@ def _check_targets(targets: Mapping[str, float], metrics: Mapping[str, Any]) -> 
         f"{form} {name} is {metrics[form][name]:.4f}, to reach {least:.4f}"
         for name, least in targets.items()
         for form in metrics
-        if form.startswith("int8") and not metrics[form][name] >= least
+        if form == "int8" and not metrics[form][name] >= least
     ]
     if missed:
         raise goldens.BoundsExceeded("; ".join(missed))

@@ -150,8 +150,7 @@ class Recipe:
     them by mirroring and shifting. `folder` says what a folder named by the user must hold; None if
     the recipe reads no folder.
 
-    The variants end at the logits; `head` has the activation after them. With an activation the
-    model has two int8 files, one that includes it and one that does not. `heads` are the heads of
+    The variants end at the logits; `head` has the activation after them. `heads` are the heads of
     variants that differ. `pretrained` sets the weights before training. `labels` names the
     classes. `targets` holds, by variant and metric, what int8 must reach on the test set. Probes
     hold for every variant. A network without trainable weights needs no schedule.

@@ -37,13 +37,11 @@ class TrainingDiverged(ArithmeticError):
 class Trained:
     """A trained Keras model, and its history.
 
-    `whole` ends with the recipe's activation, `logits` before it; they share layers and weights.
-    Without an activation they are the same model. `epochs` holds Keras's history by name, one
+    `whole` ends with the recipe's activation. `epochs` holds Keras's history by name, one
     number for each epoch; `steps` what the recipe's own loop returned, one entry for each step.
     """
 
     whole: Any
-    logits: Any
     epochs: Mapping[str, list[float]]
     steps: Mapping[str, list[Any]]
 
@@ -91,7 +89,7 @@ def train(
             plan.unfreeze(whole)
         run.follow(plan)
         plan = plan.fine_tune
-    return Trained(whole=whole, logits=logits, epochs=run.epochs, steps=run.steps)
+    return Trained(whole=whole, epochs=run.epochs, steps=run.steps)
 
 
 class _Run:

@@ -66,7 +66,7 @@ def train() -> None:
 
 
 def images() -> None:
-    model = resolve_model(SMALL_CNN, PROJECT.artifacts, BOARD.runtimes[0])
+    model = resolve_model(SMALL_CNN, PROJECT.artifacts)
     test = fashion(Request(variant="8"), channels=True).test
     inputs = quantize(test.x[:IMAGES], model.inputs[0])
     host = run_batch(
@@ -97,7 +97,7 @@ def suite() -> None:
 
 def goldens() -> None:
     for name in list_models(PROJECT.artifacts):
-        model = resolve_model(name, PROJECT.artifacts, BOARD.runtimes[0])
+        model = resolve_model(name, PROJECT.artifacts)
         if model.goldens is None:
             continue
         start = time.perf_counter()

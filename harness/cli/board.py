@@ -210,7 +210,7 @@ def virtual(options: argparse.Namespace) -> int:
     sources = sources_of(options)
     refuse_several(sources, settings.MODEL)
     (model,) = sources[settings.MODEL]
-    artifact = resolve_model(model, find_project().artifacts, "tflm")
+    artifact = resolve_model(model, find_project().artifacts)
     refuse_unrunnable(artifact, load_registry()[BOARD_ID], "tflm")
     serve(artifact, parse_faults(options.faults))
     return 0

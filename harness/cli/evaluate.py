@@ -44,7 +44,7 @@ def evaluate(options: argparse.Namespace) -> int:
     if HOST in sources[settings.BOARD]:
         for name in sources[settings.MODEL]:
             with errors_noted(statuses):
-                artifact = resolve_model(name, find_project().artifacts, "tflm")
+                artifact = resolve_model(name, find_project().artifacts)
                 data = open_data(path, artifact, how)
                 say(f"{HOST}, {artifact.name}: {plan.count(data)} samples of {data.source}")
                 done = evaluate_host(artifact, data, plan, options.progress)

@@ -130,7 +130,7 @@ def works(sources: Sources, progress: Progress) -> list[Work]:
             plugged=file.plugged(board_id),
             neighbours=file.neighbours(board_id),
         )
-        artifact = resolve_model(model, project.artifacts, runtime)
+        artifact = resolve_model(model, project.artifacts)
         done.append(
             Work(board=board, runtime=runtime, artifact=artifact, project=project, options=options)
         )

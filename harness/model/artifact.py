@@ -22,8 +22,6 @@ from harness.tolerance import Stated, parse_tolerance
 MANIFEST = "manifest.json"
 SCHEMA = 2
 DEFAULT_DTYPE = "int8"
-LOGITS = "int8_logits"
-"""The int8 file that ends before the last softmax or sigmoid, for runtimes without these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -211,29 +209,23 @@ def list_models(root: Path) -> list[str]:
     return sorted(path.parent.name for path in root.glob(f"*/{MANIFEST}"))
 
 
-def default_dtype(folder: Path, runtime: str | None) -> str:
-    """The dtype that a runtime runs: `int8`, or for `aot` the one without the last activation."""
-    forms = read_manifest(folder).get("dtypes", {})
-    return LOGITS if runtime == "aot" and LOGITS in forms else DEFAULT_DTYPE
-
-
-def find_artifact(root: Path, name: str, runtime: str | None = None) -> Artifact:
+def find_artifact(root: Path, name: str) -> Artifact:
     """Load the artifact that a user names.
 
     Args:
         root: folder of artifact folders.
-        name: a model (`sine`: the int8 file that the runtime runs), a file's stem
-            (`sine_float32`), or the path of an artifact folder.
+        name: a model (`sine`: its int8 file), a file's stem (`sine_float32`), or the path of an
+            artifact folder.
 
     Raises:
         UnknownName: no model has this name; the error lists the known ones.
     """
     models = list_models(root)
     if name in models:
-        return load_artifact(root / name, default_dtype(root / name, runtime))
+        return load_artifact(root / name)
     for model in sorted(models, key=len, reverse=True):
         if name.startswith(f"{model}_"):
             return load_artifact(root / model, name[len(model) + 1 :])
     if (Path(name) / MANIFEST).is_file():
-        return load_artifact(Path(name), default_dtype(Path(name), runtime))
+        return load_artifact(Path(name))
     raise UnknownName("model", name, models)

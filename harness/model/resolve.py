@@ -56,11 +56,11 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def resolve_model(name: str, root: Path | None = None, runtime: str | None = None) -> Artifact:
+def resolve_model(name: str, root: Path | None = None) -> Artifact:
     """Load a model by a name that `find_artifact` knows, or by the path of a `.tflite` file.
 
-    A file in an artifact folder comes with its manifest and goldens. A model's name stands for the
-    file that the runtime runs.
+    A file in an artifact folder comes with its manifest and goldens. A model's name stands for its
+    int8 file.
 
     Args:
         root: folder of the artifacts; the project's own if None.
@@ -70,7 +70,7 @@ def resolve_model(name: str, root: Path | None = None, runtime: str | None = Non
     """
     path = Path(name)
     if path.suffix != ".tflite" and not (path.suffix and path.is_file()):
-        return find_artifact(root or find_project().artifacts, name, runtime)
+        return find_artifact(root or find_project().artifacts, name)
     if (path.parent / MANIFEST).is_file():
         dtype = path.stem.removeprefix(f"{path.resolve().parent.name}_")
         return load_artifact(path.resolve().parent, dtype)

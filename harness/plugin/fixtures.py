@@ -102,7 +102,7 @@ def model(
 
     board = rig.registry[_hil_board_id]
     runtime = board.runtime(_hil_runtime)
-    artifact = resolve_model(_hil_model_name, rig.project.artifacts, runtime)
+    artifact = resolve_model(_hil_model_name, rig.project.artifacts)
     if artifact.goldens is None:
         print(page_of(artifact, board, runtime))
     return artifact

@@ -161,7 +161,7 @@ class RunState:
         board = self.registry[board_id]
         try:
             runtime = board.runtime(work[1] or next(iter(self.options.runtimes), None))
-            artifact = resolve_model(work[0], self.project.artifacts, runtime)
+            artifact = resolve_model(work[0], self.project.artifacts)
             if not self.options.unchecked:
                 refuse_unrunnable(artifact, board, runtime)
         except ModelError as error:

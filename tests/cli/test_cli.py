@@ -243,7 +243,7 @@ def test_every_command_takes_the_same_form_of_a_model(command):
     arguments = ("--board", "nucleo-f446re", "--runtime", "aot", "--model", "fashion_dnn")
     options = _parser().parse_args([command, *arguments, *values])
     (work,) = works(sources_of(options), no_progress)
-    assert (work.runtime, work.artifact.name) == ("aot", "fashion_dnn_int8_logits")
+    assert (work.runtime, work.artifact.name) == ("aot", "fashion_dnn_int8")
 
 
 def test_virtual_board_serves_without_a_standard_input_until_it_is_terminated(tmp_path):

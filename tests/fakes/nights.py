@@ -152,7 +152,7 @@ def emulated_board(night: int, *, instructions: int = 2967) -> list[LatencyRow]:
 
 def emulated_cnn(night: int) -> list[LatencyRow]:
     """A convolution network on the same emulated board."""
-    model = resolve_model("fashion_cnn-8", ARTIFACTS, "aot")
+    model = resolve_model("fashion_cnn-8", ARTIFACTS)
     changes = {"model": model.model, "dtype": model.dtype, "model_sha256": model.sha256}
     changes |= {"run": f"c{night:011x}"}
     return [replace(row, **changes) for row in emulated_board(night, instructions=1_264_942)]

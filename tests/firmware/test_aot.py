@@ -77,7 +77,7 @@ def test_model_the_compiler_does_not_take_is_named(tmp_path: Path, content) -> N
 
 
 def test_hooks_surround_the_code_of_every_step(tmp_path: Path) -> None:
-    artifact = find_artifact(SINE.parent, "fashion_cnn-8", "aot")
+    artifact = find_artifact(SINE.parent, "fashion_cnn-8")
     steps = generate_aot(artifact, BOARD, build_id=BUILD_ID, folder=tmp_path, profile=True)
     kinds = [[artifact.operators[index] for index in step.operators] for step in steps]
     assert kinds == [

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from harness.errors import ModelError, UnknownName
-from harness.model.artifact import default_dtype, find_artifact, list_models, load_artifact
+from harness.model.artifact import find_artifact, list_models, load_artifact
 from harness.model.goldens import Bounds, Probe, derive
 from harness.tolerance import parse_tolerance
 
@@ -271,16 +271,6 @@ def test_first_goldens_are_cut_alike_and_what_is_absent_stays_absent(folder: Pat
     lengths = [len(getattr(goldens, name)) for name in ("inputs", "outputs", "truth", "in_domain")]
     assert lengths == [2, 2, 2, 2]
     assert goldens.labels is None and goldens.produced_by == "tflite-micro 1"
-
-
-def test_aot_means_the_form_that_ends_at_the_logits_where_there_is_one(folder: Path) -> None:
-    assert [default_dtype(folder, runtime) for runtime in ("aot", "tflm", None)] == ["int8"] * 3
-    changed = manifest()
-    changed["dtypes"]["int8_logits"] = described("int8", activation="softmax")
-    (folder / "manifest.json").write_text(json.dumps(changed))
-    forms = [default_dtype(folder, runtime) for runtime in ("aot", "tflm", None)]
-    assert forms == ["int8_logits", "int8", "int8"]
-    assert find_artifact(folder.parent, "sine", "aot").activation == "softmax"
 
 
 def test_file_too_large_for_git_is_missed_with_the_command_that_makes_it(folder: Path) -> None:

@@ -68,37 +68,31 @@ def test_manifest_repeats_what_the_files_say(path: Path) -> None:
 @each_artifact
 def test_int8_model_takes_and_gives_int8_and_has_one_scale_per_dense_layer(path: Path) -> None:
     forms = read(path)["dtypes"]
-    for entry in (forms["int8"], forms.get("int8_logits", forms["int8"])):
-        assert entry["inputs"][0]["dtype"] == entry["outputs"][0]["dtype"] == "int8"
-        assert not entry["per_channel_dense"]
+    assert forms["int8"]["inputs"][0]["dtype"] == forms["int8"]["outputs"][0]["dtype"] == "int8"
+    assert not forms["int8"]["per_channel_dense"]
 
 
 @each_artifact
-def test_model_with_a_last_function_has_a_form_without_it(path: Path) -> None:
+def test_int8_file_includes_the_last_function(path: Path) -> None:
     manifest = read(path)
     activation = find(manifest["recipe"]).head_of(manifest["variant"]).activation
     last = {None: None, "softmax": "SOFTMAX", "sigmoid": "LOGISTIC"}[activation]
     forms = manifest["dtypes"]
-    assert ("int8_logits" in forms) == (last is not None)
-    if last is not None:
-        assert forms["int8"]["operators"] == [*forms["int8_logits"]["operators"], last]
-        assert (forms["int8"]["activation"], forms["int8_logits"]["activation"]) == (
-            None,
-            activation,
-        )
+    assert set(forms) == {"float32", "dynamic_range", "int8"}
+    assert forms["int8"]["activation"] is None
+    assert last in (None, forms["int8"]["operators"][-1])
 
 
 @each_artifact
 def test_int8_reaches_the_recipes_targets_and_loses_little_to_float(path: Path) -> None:
     manifest = read(path)
     recipe = find(manifest["recipe"])
-    for form in ("int8", "int8_logits"):
-        if form not in manifest["dtypes"] or "accuracy" not in recipe.metrics:
-            continue
-        reached = manifest["dtypes"][form]["metrics"]["accuracy"]
-        assert reached >= recipe.targets[manifest["variant"]]["accuracy"]
-        # Half a point, of which FACTS saw a tenth.
-        assert abs(reached - manifest["dtypes"]["float32"]["metrics"]["accuracy"]) <= 0.005
+    if "accuracy" not in recipe.metrics:
+        return
+    reached = manifest["dtypes"]["int8"]["metrics"]["accuracy"]
+    assert reached >= recipe.targets[manifest["variant"]]["accuracy"]
+    # Half a point, of which FACTS saw a tenth.
+    assert abs(reached - manifest["dtypes"]["float32"]["metrics"]["accuracy"]) <= 0.005
 
 
 @each_artifact
@@ -125,7 +119,7 @@ def stored_goldens(path: Path) -> goldens.Goldens:
         whole = (path.parent / manifest["dtypes"]["float32"]["file"]).read_bytes()
         tensor = TensorSpec(**manifest["dtypes"]["int8"]["inputs"][0])
         arrays["float_outputs"] = litert(whole)(dequantize(arrays["int8_inputs"], tensor))
-    absent = {"truth": None, "labels": None, "logits_outputs": None}
+    absent = {"truth": None, "labels": None}
     return goldens.Goldens(**{**absent, **arrays})
 
 
@@ -147,8 +141,7 @@ def test_goldens_are_within_the_stated_bounds(path: Path) -> None:
         form: read_graph((path.parent / manifest["dtypes"][form]["file"]).read_bytes(), name=form)
         for form in manifest["goldens"]["outputs"]
     }
-    activation = recipe.head_of(manifest["variant"]).activation
-    found = goldens.errors(recipe, stored_goldens(path), graphs, activation)
+    found = goldens.errors(recipe, stored_goldens(path), graphs)
     assert set(found) == set(graphs)
     goldens.check(recipe.bounds[manifest["variant"]], found)
 
@@ -254,7 +247,6 @@ def test_packing_the_same_goldens_twice_gives_the_same_bytes() -> None:
     golden = goldens.Goldens(
         int8_inputs=ones.astype(np.int8),
         int8_outputs=ones.astype(np.int8),
-        logits_outputs=None,
         float_outputs=ones,
         truth=None,
         labels=None,

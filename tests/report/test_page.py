@@ -226,7 +226,7 @@ def test_feature_maps_of_a_convolution_network_are_folded_pictures_inside_the_fi
 ) -> None:
     append(tmp_path / "latency.csv", without_sizes(nights.emulated_cnn(1)))
     page = make(tmp_path / "latency.csv", tmp_path / "report.html")
-    assert "What the layers of fashion_cnn-8 int8_logits see" in page.said
+    assert "What the layers of fashion_cnn-8 int8 see" in page.said
     assert "on the machine that made this page, not by a board." in page.said
     images = [attrs for name, attrs in page.tags if name == "img"]
     assert len(images) == 5 and all(image["alt"] for image in images)

@@ -233,7 +233,7 @@ def test_slow_models_are_asked_for_fewer_invokes(sine, macs, side, sent, expecte
 def test_large_pictures_are_compared_on_the_first_goldens_only(sine):
     whole = checks_for(sine)
     assert len(whole.inputs) == len(whole.goldens.inputs) == 256
-    horse = resolve_model("horse_or_human", PROJECT.artifacts, "aot")
+    horse = resolve_model("horse_or_human", PROJECT.artifacts)
     few = checks_for(horse)
     assert len(few.inputs) == len(few.goldens.outputs) == len(few.goldens.labels) == 32
     np.testing.assert_array_equal(few.inputs, horse.goldens.inputs[:32])

@@ -52,7 +52,7 @@ def has_kernels(options: RigOptions, artifact: Artifact) -> bool:
 
 @pytest.fixture(scope="module", params=MODELS)
 def model(request, options) -> Artifact:
-    artifact = resolve_model(request.param, PROJECT.artifacts, options.runtime)
+    artifact = resolve_model(request.param, PROJECT.artifacts)
     if not has_kernels(options, artifact):
         pytest.skip(f"this library lacks kernels of {artifact.name}")
     return artifact
@@ -144,7 +144,7 @@ def wrong_bias(artifact: Artifact, operator: int, folder: Path) -> Artifact:
 
 @pytest.mark.parametrize("operator", [0, 2, 6])
 def test_first_operator_that_differs_is_found(options, tmp_path, operator: int) -> None:
-    golden = resolve_model("fashion_cnn-8", PROJECT.artifacts, options.runtime)
+    golden = resolve_model("fashion_cnn-8", PROJECT.artifacts)
     if not has_kernels(options, golden):
         pytest.skip(f"this library lacks kernels of {golden.name}")
     wrong = wrong_bias(golden, operator, tmp_path)
@@ -163,7 +163,7 @@ def test_first_operator_that_differs_is_found(options, tmp_path, operator: int) 
 
 
 def test_an_operator_that_differs_fails_the_command(tmp_path, capsys) -> None:
-    golden = resolve_model("fashion_cnn-8", PROJECT.artifacts, "aot")
+    golden = resolve_model("fashion_cnn-8", PROJECT.artifacts)
     with open_board(
         BOARD, wrong_bias(golden, 2, tmp_path), PROJECT, RigOptions(profile=True)
     ) as board:
@@ -179,8 +179,8 @@ def _tensor(model: Artifact, sample: np.ndarray, index: int) -> np.ndarray:
 
 
 def test_golden_of_another_network_is_refused() -> None:
-    sine = resolve_model("sine", PROJECT.artifacts, "aot")
-    other = resolve_model("sine-1-16-1", PROJECT.artifacts, "aot")
+    sine = resolve_model("sine", PROJECT.artifacts)
+    other = resolve_model("sine-1-16-1", PROJECT.artifacts)
     with open_board(BOARD, sine, PROJECT, RigOptions(profile=True)) as board:
         with pytest.raises(ModelError, match="sine-1-16-1_int8 has other operators than sine_int8"):
             first_difference(board, golden=other)
@@ -203,7 +203,7 @@ def test_library_that_ignores_dense_scales_goes_wrong_at_the_first_dense_layer(t
 @pytest.mark.parametrize("board_id", ["qemu-m4", "virtual"])
 def test_board_that_cannot_be_profiled_says_why(board_id: str) -> None:
     board = REGISTRY[board_id]
-    sine = resolve_model("sine", PROJECT.artifacts, board.runtimes[0])
+    sine = resolve_model("sine", PROJECT.artifacts)
     with open_board(board, sine, PROJECT, RigOptions()) as opened:
         with pytest.raises(BoardStatus, match="refused PROFILE: unsupported") as caught:
             profile_board(opened)
@@ -212,7 +212,7 @@ def test_board_that_cannot_be_profiled_says_why(board_id: str) -> None:
 
 
 def test_the_two_flavours_of_a_firmware_are_two_builds() -> None:
-    sine = resolve_model("sine", PROJECT.artifacts, "aot")
+    sine = resolve_model("sine", PROJECT.artifacts)
     plain, profiled = (
         Builder(PROJECT, profile=profile).build(BOARD, "aot", sine) for profile in (False, True)
     )

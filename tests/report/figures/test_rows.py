@@ -169,7 +169,7 @@ def row_of(name: str) -> object:
 
 
 def test_training_is_shown_once_for_all_forms_of_a_model() -> None:
-    rows = [row_of(name) for name in ("fashion_cnn-8_int8", "fashion_cnn-8_int8_logits", "sine")]
+    rows = [row_of(name) for name in ("fashion_cnn-8_int8", "fashion_cnn-8_float32", "sine")]
     figures = training_figures(rows, ROOTS, name="t")  # type: ignore[arg-type]
     assert [exhibit.title for exhibit in figures] == ["fashion_cnn-8", "sine"]
     assert titles(figures[0]) == ["loss", "accuracy"]
