@@ -255,7 +255,7 @@ def _body_code(body: Body, made: _Compiled, places: Places, folder: Path, profil
     macro = made.prefix.upper()
     given, taken = f"reinterpret_cast<const int8_t*>{source}", f"reinterpret_cast<int8_t*>{target}"
     if body.repeats == 1:
-        calls = (f"{made.prefix}_infer({used}, {given}, {taken});",)
+        calls: tuple[str, ...] = (f"{made.prefix}_infer({used}, {given}, {taken});",)
         return (
             _observed(body, made, calls, (target, arena), folder) if profile else _Code(calls=calls)
         )

@@ -92,11 +92,11 @@ def exponential(values: Any) -> Integers:
     factors = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
     for bit, factor in enumerate(factors, start=24):  # exp(-1/4), exp(-1/2), ... exp(-16)
         result = np.where(rest & (1 << bit), high_product(result, factor), result)
-    return np.where(x == 0, INT32_MAX, result)
+    return np.asarray(np.where(x == 0, INT32_MAX, result), np.int64)
 
 
 def _saturated_shift(values: Integers, bits: int) -> Integers:
-    return np.clip(values << bits, -INT32_MAX - 1, INT32_MAX)
+    return np.asarray(np.clip(values << bits, -INT32_MAX - 1, INT32_MAX), np.int64)
 
 
 def reciprocal(total: Integers) -> tuple[Integers, Integers]:

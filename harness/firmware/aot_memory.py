@@ -39,7 +39,7 @@ def place_tensors(prepared: Prepared) -> Places:
     The largest tensors are placed first, each at the lowest free address.
     """
     graph = prepared.graph
-    places = {}
+    places: dict[int, str] = {}
     for name, tensors in (("input", graph.inputs), ("output", graph.outputs)):
         offset = 0
         for index in tensors:

@@ -142,9 +142,10 @@ def _tflm(content: bytes, values: Array, graph: Graph, node: Node) -> Array:
     from harness.model.interpreters import TflmInterpreter
 
     try:
-        return TflmInterpreter(content, name=node.name, arena_bytes=64 * 1024).run(values)
+        table: Array = TflmInterpreter(content, name=node.name, arena_bytes=64 * 1024).run(values)
     except ModelError as error:
         raise graph.refused(node, "TFLM on the host refuses it", HINT) from error
+    return table
 
 
 def _quantize(graph: Graph, node: Node, computed: Sequence[Tensor]) -> Own | None:
@@ -157,7 +158,8 @@ def _quantize(graph: Graph, node: Node, computed: Sequence[Tensor]) -> Own | Non
         # In double, since in single precision 0.5 and the number below 0.5 make 1.
         ratio = (x.astype(np.float32) / scale).astype(np.float64)
         whole = np.trunc(ratio + np.copysign(0.5, ratio)) + target.zero_point
-        return np.clip(whole, -128, 127).astype(np.int8).reshape(target.shape)
+        clipped: Array = np.clip(whole, -128, 127).astype(np.int8)
+        return clipped.reshape(target.shape)
 
     grid = f"{{{float(scale).hex()}f, {target.zero_point}}}"
     call = f"runtime::QuantizeFloat({_place(source)}, {source.elements}, {grid}, {_place(target)});"

@@ -403,7 +403,7 @@ def test_layers_are_written_as_pictures_where_asked(hil, tmp_path):
     [
         (("layers", "sine"), "no layer of this model has feature maps"),
         (("layers", "filters", "--sample", "256"), "no sample 256: goldens are 0 to 255"),
-        (("build", "--model", "fashion_dnn_int8"), "runtime aot has no operator SOFTMAX"),
+        (("build", "--model", "sine_float32"), "operator 0 (FULLY_CONNECTED)"),
     ],
 )
 def test_models_of_no_use_are_refused_by_what_they_lack(hil, arguments, said):
