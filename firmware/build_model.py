@@ -39,11 +39,13 @@ include = [str(folder / item) for item in cmake_list(text, "INCLUDE_DIRS") or ["
 flags = [f"-D{item}" for item in cmake_list(text, "COMPILE_DEFINITIONS")]
 env.Replace(HIL_MODEL_DEFINES=flags)  # noqa: F821 (for provenance.py)
 for source in sources:
+    # TFLite Micro's headers need it, and Arduino cores choose an older one. The last -std counts.
+    standard = ["-std=gnu++17"] if source.endswith(".cpp") else []
     built = env.Object(  # noqa: F821
         target=os.path.join("$BUILD_DIR", "model", source + ".o"),
         source=str(folder / source),
         CPPPATH=["$PROJECT_SRC_DIR", *include, "$HIL_LIBRARY_INCLUDES"],
-        _CPPDEFFLAGS=" ".join(["$_HIL_DEFFLAGS", *flags]),
+        _CPPDEFFLAGS=" ".join(["$_HIL_DEFFLAGS", *flags, *standard]),
         _HIL_DEFFLAGS=DEFINES,
     )
     env.Append(PIOBUILDFILES=[built])  # noqa: F821

@@ -17,6 +17,7 @@ from typing import Any
 from harness import toml
 from harness.errors import RigError
 from harness.firmware.support import LSTM_STATE, PER_CHANNEL_DENSE
+from harness.firmware.tflm import resolver_method
 from harness.project import Project
 
 LIBRARIES_FILE = Path(__file__).with_name("libraries.toml")
@@ -31,6 +32,7 @@ _INCLUDES = (
     ".",
     "third_party/flatbuffers/include",
     "third_party/gemmlowp",
+    "third_party/kissfft",
     "third_party/ruy",
     "third_party/cmsis_nn",
     "third_party/cmsis_nn/Include",
@@ -38,18 +40,31 @@ _INCLUDES = (
 )
 _DEFINES = ("-DTF_LITE_STATIC_MEMORY",)
 _CMSIS_NN_DEFINES = ("-DCMSIS_NN", "-DARM_NN_ENABLE_F16=0", "-DARM_NN_ENABLE_F32=0")
-# Log and time differ by target. runtime/tflm_log.cpp has our log; nothing here needs the time.
+# TFLM's core. A checkout has programs, tests and other cores' files beside it. Log and time differ
+# by target: runtime/tflm_log.cpp has our log, and nothing here needs the time.
+_MICRO = "tensorflow/lite/micro"
 _FILTER = (
-    "+<tensorflow/>",
-    f"-<{_KERNELS}/>",
+    "+<tensorflow/lite/*.c*>",
+    "+<tensorflow/lite/c/>",
+    "+<tensorflow/lite/core/>",
+    "+<tensorflow/lite/kernels/>",
+    "+<tensorflow/lite/schema/>",
+    "+<tensorflow/compiler/mlir/lite/>",
+    f"+<{_MICRO}/*.c*>",
+    f"+<{_MICRO}/arena_allocator/>",
+    f"+<{_MICRO}/compression/>",
+    f"+<{_MICRO}/memory_planner/>",
+    f"+<{_MICRO}/tflite_bridge/>",
     "-<tensorflow/**/*test*>",
     "-<tensorflow/**/*mock*>",
     "-<tensorflow/**/*fake*>",
-    "-<tensorflow/lite/micro/cortex_m_generic/>",
-    "-<tensorflow/lite/micro/debug_log.c*>",
-    "-<tensorflow/lite/micro/micro_time.c*>",
-    "-<tensorflow/lite/micro/system_setup.c*>",
+    f"-<{_MICRO}/debug_log.c*>",
+    f"-<{_MICRO}/micro_time.c*>",
+    f"-<{_MICRO}/system_setup.c*>",
 )
+_SIGNAL = ("signal/micro/kernels/*.cc", "signal/src/*.cc", "signal/src/kiss_fft_wrappers/*.cc")
+"""Kernels of the signal operators and what they compute with: all, or none."""
+_NO_KERNEL = re.compile(r"_test|_flexbuffers_generated_data|^test_|_testdata")
 _ALWAYS = ("kernel_util", "micro_tensor_utils")
 _KERNEL_HEADER = re.compile(r'#include "tensorflow/lite/micro/kernels/(\w+)\.h"')
 _CMSIS_NN = re.compile(r"^(?:[A-Za-z_][\w \*]*?\b)?(arm_\w+)\(|^const \w+ (\w+)\[", re.MULTILINE)
@@ -279,21 +294,53 @@ def source_filter(root: Path, operators: tuple[str, ...]) -> list[str]:
         path.stem: path
         for folder in (root / _KERNELS, root / _KERNELS / "cmsis_nn")
         for path in sorted(folder.glob("*.c*"))
+        if not _NO_KERNEL.search(path.stem)
     }
     texts = {stem: path.read_text(errors="replace") for stem, path in sources.items()}
-    chosen = _kernel_closure(root / _KERNELS, texts, operators)
+    registrations = _registrations(root, operators)
+    chosen = _kernel_closure(root / _KERNELS, texts, registrations)
     files = [sources[stem] for stem in sorted(chosen)]
     files += _cmsis_nn_closure(root, [texts[stem] for stem in sorted(chosen)])
+    files += _signal_sources(root, registrations)
     return [*_FILTER, *(f"+<{path.relative_to(root).as_posix()}>" for path in files)]
 
 
-def _kernel_closure(folder: Path, texts: dict[str, str], operators: tuple[str, ...]) -> set[str]:
+def _registrations(root: Path, operators: tuple[str, ...]) -> tuple[str, ...]:
+    """Names X of the functions Register_X that a tree's resolver calls for the operators."""
+    resolver = root / _MICRO / "micro_mutable_op_resolver.h"
+    text = resolver.read_text(errors="replace") if resolver.is_file() else ""
+    called = dict(_REGISTERED.findall(text))
+    return tuple(called.get(resolver_method(operator), operator) for operator in operators)
+
+
+_REGISTERED = re.compile(
+    r"TfLiteStatus (Add\w+)\((?:(?!TfLiteStatus).)*?\bRegister_(\w+)\(", re.DOTALL
+)
+"""A method of the resolver, and the registration in its default argument or its body."""
+
+
+def _registering(registrations: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"\bRegister_(?:{'|'.join(registrations)})\(\)\s*{{")
+
+
+def _signal_sources(root: Path, registrations: tuple[str, ...]) -> list[Path]:
+    """The sources of all signal operators if the model uses one: they are few and short."""
+    paths = [path for pattern in _SIGNAL for path in sorted(root.glob(pattern))]
+    sources = [path for path in paths if not _NO_KERNEL.search(path.stem)]
+    registers = _registering(registrations)
+    used = any(registers.search(path.read_text(errors="replace")) for path in sources)
+    return sources if used else []
+
+
+def _kernel_closure(
+    folder: Path, texts: dict[str, str], registrations: tuple[str, ...]
+) -> set[str]:
     """Stems of the sources that register the operators, and of those they include.
 
     A header stands for the sources that begin with its name: `conv.h` for `conv` and `conv_common`.
     """
-    registered = re.compile(rf"\bRegister_(?:{'|'.join(operators)})\(\)\s*{{")
-    left = [stem for stem, text in texts.items() if registered.search(text)]
+    registers = _registering(registrations)
+    left = [stem for stem, text in texts.items() if registers.search(text)]
     left += [stem for stem in _ALWAYS if stem in texts]
     chosen: set[str] = set()
     while left:
