@@ -1,4 +1,4 @@
-"""Models of one operator, or of a few that belong together, as TensorFlow's converter makes them."""
+"""Models of one operator, or of a few that belong together, as the converter makes them."""
 
 from __future__ import annotations
 

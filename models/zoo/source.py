@@ -25,10 +25,9 @@ CALIBRATION_SAMPLES = 32
 class Source:
     """One model of the zoo.
 
-    `function` is what the model computes, in TensorFlow; `inputs` are its arguments' specifications.
-    Calibration draws from `low` to `high`. `open_batch` leaves the first size of the inputs open.
-    `owner` is the `tf.Module` whose variables the function reads. `per_tensor` gives Dense layers
-    one scale.
+    `function` is what the model computes, in TensorFlow; `inputs` specify its arguments, by the
+    names that it gives them. Calibration draws from `low` to `high`. `owner` is the `tf.Module`
+    whose variables the function reads. `per_tensor` gives Dense layers one scale.
     """
 
     name: str
