@@ -110,7 +110,8 @@ def _member(
             if member.compress_type == zipfile.ZIP_STORED:
                 offset = _data_offset(path, member) + at
                 return np.memmap(path, dtype, "r", offset=offset, shape=shape, order=order)
-            return np.memmap(_unpacked(file, size, where), dtype, "r+", shape=shape, order=order)
+            with _unpacked(file, size, where) as unpacked:
+                return np.memmap(unpacked, dtype, "r+", shape=shape, order=order)
     except (ValueError, TypeError, SyntaxError, OverflowError) as error:
         raise TensorError(f"{where} is no array: {_first(error)}") from error
 

@@ -167,7 +167,9 @@ def open_data(path: Path, artifact: Artifact, options: DataOptions | None = None
     if path.is_dir():
         return _of_folder(path, artifact, options)
     if not path.is_file():
-        raise TensorError(f"there is no data set {printable(str(path))}")
+        raise TensorError(
+            f"there is no data set {printable(path.name)} in {printable(str(path.parent))}"
+        )
     kinds = {".npz": _of_npz, ".npy": _of_npy, ".csv": _of_csv}
     if path.suffix.lower() not in kinds:
         raise TensorError(

@@ -168,7 +168,7 @@ def test_hil_has_the_settings_that_the_table_gives_a_command_and_no_others(comma
             assert (flag in declared) == (command in setting.commands), flag
         if command in setting.commands:
             assert declared[setting.hil_flag].help == setting.help_of(
-                hil=True, several=command == "bench"
+                hil=True, several=command in ("bench", "evaluate")
             )
 
 

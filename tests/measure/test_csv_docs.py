@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from harness.measure.csvfile import columns
-from harness.measure.tables import LatencyRow, LayerRow, MemoryRow, OutputRow, SampleRow
+from harness.measure.tables import (
+    EvaluationRow,
+    LatencyRow,
+    LayerRow,
+    MemoryRow,
+    OutputRow,
+    SampleRow,
+)
 
 TEXT = (Path(__file__).parents[2] / "docs" / "csv.md").read_text()
 TABLES = {
@@ -15,6 +22,7 @@ TABLES = {
     "outputs.csv": OutputRow,
     "memory.csv": MemoryRow,
     "layers.csv": LayerRow,
+    "evaluation.csv": EvaluationRow,
 }
 
 
