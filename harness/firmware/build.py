@@ -278,8 +278,8 @@ class Builder:
     def _run_pio(self, job: Job, work: Path) -> None:
         environment = pio_environment(self._project, work, work / "model")
         if job.library and job.library.folder:
-            graph = tflm.distinct_operators(job.artifact)
-            override = write_override(job.env, job.library, graph, work)
+            kernels = tuple(map(tflm.kernel_name, tflm.distinct_operators(job.artifact)))
+            override = write_override(job.env, job.library, kernels, work)
             environment["HIL_PIO_CONFIG"] = str(override)
         flags = ["-D HIL_PROFILE"] if job.profile else []
         ini = (self._project.root / "platformio.ini").read_text()

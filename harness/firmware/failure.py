@@ -48,6 +48,10 @@ _SIZE_CHECK = re.compile(
 _NO_METHOD = re.compile(r"has no member named ['‘](Add\w+)['’]")
 
 
+_NO_KERNEL = re.compile(r"undefined reference to [`'‘]tflite::(?:\w+::)?Register_(?P<kind>\w+)\(")
+"""What the linker says of a kernel that the resolver names and whose source the library lacks."""
+
+
 _INSTALLING = re.compile(r"(?P<kind>\w+) Manager: Installing (?P<package>.+)")
 
 
@@ -89,11 +93,11 @@ def explain_failure(log: str, job: Job, log_file: str) -> HilError:
             needed=int(checked["needed"]),
             available=int(checked["available"]),
         )
-    methods = set(_NO_METHOD.findall(log))
+    methods, kernels = set(_NO_METHOD.findall(log)), set(_NO_KERNEL.findall(log))
     missing = [
         name
         for name in dict.fromkeys(job.artifact.operators)
-        if tflm.resolver_method(name) in methods
+        if tflm.resolver_method(name) in methods or tflm.kernel_name(name) in kernels
     ]
     if missing and job.library:
         return MissingKernel(where=job.where, operators=tuple(missing), library=str(job.library))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from harness.errors import ModelError, Where
@@ -190,6 +191,14 @@ def resolver_method(operator: str) -> str:
     words = operator.split("_")
     regular = "".join(word if word[0].isdigit() else word.capitalize() for word in words)
     return f"Add{_IRREGULAR.get(operator, regular)}"
+
+
+def kernel_name(operator: str) -> str:
+    """What TFLM registers an operator's kernel as: Register_CONV_2D, or Register_FILTER_BANK of the
+    custom operator SignalFilterBank."""
+    if operator not in _CUSTOM:
+        return operator
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", _CUSTOM[operator]).upper()
 
 
 def distinct_operators(artifact: Artifact) -> tuple[str, ...]:

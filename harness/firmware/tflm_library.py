@@ -382,7 +382,7 @@ def write_wrapper(library: Library, operators: tuple[str, ...], folder: Path) ->
     """Write a manifest that makes a source tree a PlatformIO library.
 
     Args:
-        operators: their kernels are compiled, others are not.
+        operators: as TFLM registers their kernels, which are compiled; others are not.
 
     Returns:
         The folder that lib_deps should name; for a library with a manifest that library's own.

@@ -167,6 +167,19 @@ def test_operator_the_library_lacks_is_named():
     assert "lib 1 has no kernel for operator GELU (board qemu-m4, model sine_int8)" in str(error)
 
 
+def test_kernel_whose_source_the_library_lacks_is_named():
+    operators = ("SignalFilterBank", "SignalEnergy", "ADD")
+    job = replace(JOB, artifact=replace(JOB.artifact, operators=operators))
+    # As GNU ld says it of a tree that was exported without its signal kernels.
+    log = (
+        "ld: operators_tflm.cpp:29: undefined reference to "
+        "`tflite::tflm_signal::Register_FILTER_BANK()'\n"
+        "ld: operators_tflm.cpp:30: undefined reference to `tflite::Register_ADD()'\n"
+    )
+    error = explain_failure(log, job, "build.log")
+    assert isinstance(error, MissingKernel) and error.operators == ("SignalFilterBank", "ADD")
+
+
 def test_library_that_cannot_be_fetched_says_how_to_do_without_a_network():
     error = explain_failure("HTTPClientError: ", JOB, "build.log")
     assert isinstance(error, ToolMissing) and "lib 1 not found" in str(error)

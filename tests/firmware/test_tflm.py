@@ -13,6 +13,7 @@ from harness.firmware.tflm import (
     OPERATORS_SOURCE,
     distinct_operators,
     generate_tflm,
+    kernel_name,
     resolver_method,
 )
 from harness.model.artifact import Artifact, load_artifact
@@ -48,6 +49,19 @@ def generated(artifact: Artifact, folder: Path) -> str:
 )
 def test_operator_has_its_resolver_method(operator: str, method: str) -> None:
     assert resolver_method(operator) == method
+
+
+@pytest.mark.parametrize(
+    "operator, kernel",
+    [
+        ("FULLY_CONNECTED", "FULLY_CONNECTED"),
+        ("SignalFilterBankLog", "FILTER_BANK_LOG"),
+        ("SignalPCAN", "PCAN"),
+        ("TFLite_Detection_PostProcess", "DETECTION_POSTPROCESS"),
+    ],
+)
+def test_operator_is_registered_as_its_kernel_is_called(operator: str, kernel: str) -> None:
+    assert kernel_name(operator) == kernel
 
 
 def test_source_holds_the_model_its_identity_and_its_tensors(tmp_path: Path) -> None:
