@@ -1,9 +1,11 @@
 """Compiler and flags of a build, as firmware/provenance.py reports them."""
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from harness.board.registry import load_registry
 from harness.firmware.build import Builder, Firmware
@@ -59,6 +61,28 @@ def test_another_optimization_is_another_set_of_flags(firmware: Firmware, tmp_pa
     assert other.flags.split()[:-1] == [
         "-O1" if word == "-O2" else word for word in firmware.flags.split()
     ]
+
+
+def test_the_generated_model_is_compiled_to_the_standard_of_the_sources(tmp_path: Path) -> None:
+    """As on Arduino cores, which compile their own sources to another one."""
+    project = clone(tmp_path)
+    ini = project.root / "platformio.ini"
+    ini.write_text(ini.read_text().replace("flags = -Wall", "flags = -std=gnu++20 -Wall", 1))
+    elf = Builder(project).build(QEMU_M4, "aot", SINE).elf
+    assert {standard(elf, name) for name in ("main.cpp", "model_aot.cpp")} == {"-std=gnu++20"}
+
+
+def standard(elf: Path, source: str) -> str:
+    """The standard that a source was compiled to, as the debug information has it."""
+    with elf.open("rb") as file:
+        tops = [unit.get_top_DIE() for unit in ELFFile(file).get_dwarf_info().iter_CUs()]
+        named = [
+            top
+            for top in tops
+            if top.attributes["DW_AT_name"].value.endswith(f"/{source}".encode())
+        ]
+        producer = str(named[0].attributes["DW_AT_producer"].value)
+    return re.findall(r"-std=\S+", producer)[-1]
 
 
 def test_a_build_that_was_kept_still_says_how_it_was_made(firmware: Firmware) -> None:
