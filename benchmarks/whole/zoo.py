@@ -82,7 +82,8 @@ def measure(path: Path, runtime: str, tflm: Path | None) -> str:
         with open_board(board, inspect_model(path), find_project(), options) as opened:
             return outcome_of(opened.comparison())
     except ModelError as error:
-        return f"{REFUSED}{error.what}"
+        # A kernel's check names its source file.
+        return REFUSED + (error.what.replace(f"{tflm}/", "") if tflm else error.what)
     except HilError as error:
         return f"{type(error).__name__}: {error.what}"
 
