@@ -155,17 +155,22 @@ def test_wrong_libraries_file_is_refused_by_file_and_key(
         pinned_library("[env:a]\nlib_deps = some/Lib_X@1.2.3\n", "a", libraries)
 
 
+def kernels(tree: Path, *operators: str) -> list[str]:
+    """What the filter adds to TFLM's core, which it adds by patterns and whole folders."""
+    filters = source_filter(tree, operators)
+    return [
+        name[2:-1] for name in filters if name[0] == "+" and name[-2] != "/" and "*" not in name
+    ]
+
+
 def test_only_the_kernels_of_the_operators_are_compiled(tmp_path: Path) -> None:
     tree = made(tmp_path, SOURCES)
-    added = [name[2:-1] for name in source_filter(tree, ("CONV_2D",)) if name.startswith("+")]
-    assert added == ["tensorflow/", *(f"{KERNELS}/{n}.cc" for n in ("conv", "kernel_util"))]
+    assert kernels(tree, "CONV_2D") == [f"{KERNELS}/{n}.cc" for n in ("conv", "kernel_util")]
 
 
 def test_cmsis_nn_replaces_a_reference_kernel_and_brings_what_it_calls(tmp_path: Path) -> None:
     tree = made(tmp_path, SOURCES, CMSIS_NN)
-    added = [name[2:-1] for name in source_filter(tree, ("CONV_2D",)) if name.startswith("+")]
-    assert added == [
-        "tensorflow/",
+    assert kernels(tree, "CONV_2D") == [
         f"{KERNELS}/cmsis_nn/conv.cc",
         f"{KERNELS}/conv_common.cc",
         f"{KERNELS}/kernel_util.cc",
@@ -174,6 +179,40 @@ def test_cmsis_nn_replaces_a_reference_kernel_and_brings_what_it_calls(tmp_path:
         # No function's name leads to a table.
         "third_party/cmsis_nn/Source/N/tables.c",
     ]
+
+
+def test_what_a_checkout_has_beside_the_core_is_not_compiled(tmp_path: Path) -> None:
+    tests = {f"{KERNELS}/conv_test.cc": "", f"{KERNELS}/conv_test_common.cc": ""}
+    tree = made(tmp_path, SOURCES, CMSIS_NN, tests)
+    assert not any("test" in path for path in kernels(tree, "CONV_2D"))
+    filters = source_filter(tree, ("CONV_2D",))
+    assert "+<tensorflow/>" not in filters and "+<tensorflow/lite/micro/>" not in filters
+
+
+SIGNAL = {
+    "tensorflow/lite/micro/micro_mutable_op_resolver.h": "  TfLiteStatus AddConv2D(\n"
+    "      const TFLMRegistration& registration = Register_CONV_2D()) {\n  }\n"
+    "  TfLiteStatus AddWindow() {\n"
+    '    return AddCustom("SignalWindow", tflite::tflm_signal::Register_WINDOW());\n  }\n',
+    "signal/micro/kernels/window.cc": "TFLMRegistration* Register_WINDOW() {",
+    "signal/micro/kernels/window_test.cc": "",
+    "signal/src/window.cc": "",
+    "signal/src/kiss_fft_wrappers/kiss_fft_int16.cc": "",
+    "third_party/kissfft/kiss_fft.h": "",
+}
+
+
+def test_signal_operators_are_compiled_where_a_model_uses_one(tmp_path: Path) -> None:
+    tree = made(tmp_path / "tree", SOURCES, FLATBUFFERS, SIGNAL)
+    signal = [path for path in kernels(tree, "SignalWindow") if path.startswith("signal/")]
+    assert signal == [
+        "signal/micro/kernels/window.cc",
+        "signal/src/window.cc",
+        "signal/src/kiss_fft_wrappers/kiss_fft_int16.cc",
+    ]
+    assert not any(path.startswith("signal/") for path in kernels(tree, "CONV_2D"))
+    flags = find_library(tree, tmp_path / "cache").build_flags(bare=True)
+    assert f"-I{tree}/third_party/kissfft" in flags
 
 
 def test_override_names_the_wrapper_of_a_tree_and_a_library_itself(tmp_path: Path) -> None:
