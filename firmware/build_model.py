@@ -38,9 +38,11 @@ sources = sorted(path.name for path in folder.glob("*.cpp")) + cmake_list(text, 
 include = [str(folder / item) for item in cmake_list(text, "INCLUDE_DIRS") or ["."]]
 flags = [f"-D{item}" for item in cmake_list(text, "COMPILE_DEFINITIONS")]
 env.Replace(HIL_MODEL_DEFINES=flags)  # noqa: F821 (for provenance.py)
+# That of our sources: Arduino cores choose an older one for theirs. The last -std counts.
+src_flags = str(env.GetProjectOption("build_src_flags", ""))  # noqa: F821
+standards = re.findall(r"-std=\S+", src_flags)[-1:] or ["-std=gnu++17"]
 for source in sources:
-    # TFLite Micro's headers need it, and Arduino cores choose an older one. The last -std counts.
-    standard = ["-std=gnu++17"] if source.endswith(".cpp") else []
+    standard = standards if source.endswith(".cpp") else []
     built = env.Object(  # noqa: F821
         target=os.path.join("$BUILD_DIR", "model", source + ".o"),
         source=str(folder / source),
