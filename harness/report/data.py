@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from harness.errors import ReportError
 from harness.measure.frames import DataFrame, Tables, records_of
 from harness.measure.runs import IDENTITY, SUBJECT, Run, Subject, identity, runs_of
-from harness.measure.tables import TABLES, LatencyRow
+from harness.measure.tables import TABLES, EvaluationRow, LatencyRow
 from harness.text import counted
 
 # The tables beside latency.csv, and the columns that order a run's rows of them.
@@ -40,6 +40,8 @@ class ReportData:
     places: Mapping[str, Mapping[_Name, Any]]
     profiles: Mapping[_Name, _Name]
     """By subject and model file which run's profile is the newest."""
+    evaluations: tuple[EvaluationRow, ...] = ()
+    """Data sets through boards: the newest of each data set, board, runtime and model."""
 
     @property
     def measured(self) -> tuple[Run, ...]:
@@ -92,7 +94,8 @@ def gather(source: Path) -> ReportData:
     files.add_source(source)
     runs = runs_of(records_of(files.frame("latency"), LatencyRow))
     tables = {table: files.frame(table) for table in _ORDERS}
-    if not runs:
+    evaluations = _newest_evaluations(records_of(files.frame("evaluation"), EvaluationRow))
+    if not runs and not evaluations:
         raise ReportError(
             f"{source} holds no measurement",
             hint="\n".join(files.notes) or "Measure first: hil bench, or pytest --board ID",
@@ -105,7 +108,15 @@ def gather(source: Path) -> ReportData:
         tables=tables,
         places=by_run,
         profiles=_newest_profiles(tables["layers"]),
+        evaluations=evaluations,
     )
+
+
+def _newest_evaluations(rows: Sequence[EvaluationRow]) -> tuple[EvaluationRow, ...]:
+    last = {}
+    for row in sorted(rows, key=lambda row: row.time_utc):
+        last[row.model, row.dtype, row.data, row.board, row.runtime] = row
+    return tuple(last[name] for name in sorted(last))
 
 
 def _newest_profiles(layers: DataFrame) -> dict[_Name, _Name]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -11,10 +11,11 @@ from harness.board.registry import Registry
 from harness.errors import ReportError
 from harness.files import write_atomic
 from harness.measure.runs import Run
-from harness.measure.tables import LatencyRow
+from harness.measure.tables import EvaluationRow, LatencyRow
 from harness.progress import Progress, no_progress
 from harness.report.data import ReportData, gather, label_of, latency_unit, median_of
 from harness.report.figure import FigureGroup
+from harness.report.figures.evaluation import HEADINGS, evaluation_cells, evaluation_figures
 from harness.report.figures.features import FeatureMapSection, feature_maps
 from harness.report.figures.latency import latency_figures
 from harness.report.figures.memory import memory_figures
@@ -82,6 +83,9 @@ class Page:
     training: tuple[FigureGroup, ...]
     trends: tuple[FigureGroup, ...]
     emulated: bool
+    evaluated: Grid | None = None
+    """Data sets that went through boards, and in `evaluations` their figures."""
+    evaluations: tuple[FigureGroup, ...] = ()
 
 
 def write_report(
@@ -112,8 +116,11 @@ def write_report(
     """
     data = gather(source)
     chosen = data.newest() if runs is None else data.of_runs(runs)
-    if not chosen:
+    # What was asked for are runs: data sets have runs of their own.
+    evaluations = data.evaluations if runs is None else ()
+    if not chosen and not evaluations:
         raise ReportError(f"{source} holds no measurement of this run")
+    data = replace(data, evaluations=evaluations)
     page = compose(data, chosen, now=now, artifacts=artifacts, registry=registry, progress=progress)
     _write(output, render(page))
     return page.notes
@@ -141,7 +148,13 @@ def compose(
         source=str(data.source),
         version=__version__,
         overall=overall(
-            [(label_of(i.subject), e.verdicts) for i, e in zip(chosen, entries, strict=True)]
+            [(label_of(i.subject), e.verdicts) for i, e in zip(chosen, entries, strict=True)],
+            differing=[
+                f"{row.model} {row.dtype} on {row.board}, {row.runtime}, of {row.data}"
+                for row in data.evaluations
+                if row.disagreements
+            ],
+            evaluated=len(data.evaluations),
         ),
         notes=data.notes,
         entries=tuple(entries),
@@ -154,6 +167,18 @@ def compose(
         training=training_figures([item.row for item in chosen], artifacts, name="t"),
         trends=_trends(data, chosen),
         emulated=any(item.row.emulated for item in chosen),
+        evaluated=_evaluated(data.evaluations),
+        evaluations=evaluation_figures(data.evaluations, name="d"),
+    )
+
+
+def _evaluated(rows: Sequence[EvaluationRow]) -> Grid | None:
+    if not rows:
+        return None
+    return Grid(
+        caption="The newest of each data set, board, runtime and model",
+        headings=HEADINGS,
+        rows=tuple(map(evaluation_cells, rows)),
     )
 
 
@@ -312,7 +337,7 @@ def _provenance(
         values = tuple(fact(item.row) for item in items)
         if len(set(values)) > 1:
             differing.append((name, *values))
-        elif values[0] != ABSENT:
+        elif values and values[0] != ABSENT:
             shared.append((name, values[0]))
     caption = "What differs between the measurements"
     return tuple(shared), _side_by_side(caption, items, differing) if differing else ()

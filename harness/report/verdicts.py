@@ -165,14 +165,23 @@ class Overall:
     points: tuple[str, ...]
 
 
-def overall(judged: Sequence[tuple[str, Verdicts]]) -> Overall:
-    """The verdict on all measurements, each given with its name."""
+def overall(
+    judged: Sequence[tuple[str, Verdicts]], *, differing: Sequence[str] = (), evaluated: int = 0
+) -> Overall:
+    """The verdict on all measurements, each given with its name.
+
+    Args:
+        differing: data sets of which a board gave other outputs than the host.
+        evaluated: data sets in all.
+    """
 
     def named(text: str, of: str, *moods: Mood) -> tuple[str, ...]:
         names = [name for name, verdicts in judged if getattr(verdicts, of).mood in moods]
         return (f"{text}: {'; '.join(names)}",) if names else ()
 
     wrong = named("Wrong outputs", "outputs", Mood.BAD)
+    if differing:
+        wrong += (f"Wrong outputs for samples of data sets: {'; '.join(differing)}",)
     slower = named("Slower than the baseline", "baseline", Mood.BAD)
     sick = named("Sessions lost", "sessions", Mood.BAD) + named("Clock off", "clock", Mood.BAD)
     doubts = (
@@ -201,4 +210,6 @@ def overall(judged: Sequence[tuple[str, Verdicts]]) -> Overall:
         else "none compared with a baseline"
     )
     measured = f"{counted(len(judged), 'measurement')}, {scope}."
+    if evaluated:
+        measured += f" {counted(evaluated, 'data set')} evaluated."
     return Overall(mood=mood, headline=headline, points=(*wrong, *slower, *sick, *doubts, measured))

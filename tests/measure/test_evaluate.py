@@ -69,12 +69,12 @@ def test_expected_values_have_errors_in_the_outputs_unit() -> None:
 
 
 def test_what_quantization_costs_is_told_by_sample() -> None:
-    right, wrong = [0.1, 0.1, 0.8], [0.8, 0.1, 0.1]
-    floats = np.array([wrong, [0.1, 0.8, 0.1], right, right], dtype=np.float32)
+    third = [0.1, 0.1, 0.8]
+    floats = np.array([third, [0.1, 0.8, 0.1], third, third], dtype=np.float32)
     against = judged(float_outputs=floats).against_float
     assert against.score.accuracy.value == 0.75
-    assert against.changed.tolist() == [1, 3] and against.lost.tolist() == [1, 3]
-    assert against.gained.tolist() == []
+    assert against.changed.tolist() == [0, 1, 3] and against.lost.tolist() == [1, 3]
+    assert against.gained.tolist() == [0]
     expected = Targets(expected=np.array([[0.1], [0.2], [0.3]], dtype=np.float32))
     board = np.array([[10], [23], [30]], dtype=np.int8)
     floats = np.array([[0.1], [0.2], [0.35]], dtype=np.float32)

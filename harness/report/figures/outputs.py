@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,11 +179,16 @@ def confusion_picture(
     Args:
         labels, predicted: (k,), indices into `names`.
     """
-    count = len(names)
-    matrix = np.zeros((count, count), dtype=int)
+    matrix = np.zeros((len(names), len(names)), dtype=int)
     np.add.at(matrix, (labels, predicted), 1)
+    return matrix_picture(matrix, names, name=name)
+
+
+def matrix_picture(matrix: NDArray[np.integer[Any]], names: Sequence[str], *, name: str) -> Picture:
+    """A confusion matrix: counts by true class (row) and class by the board (column)."""
+    count = len(names)
     right = int(matrix.trace())
-    figures = f"{right} of {labels.size} samples are classified rightly by the board"
+    figures = f"{right} of {int(matrix.sum())} samples are classified rightly by the board"
     apart = matrix - np.diag(np.diag(matrix))
     if apart.any():
         true, taken = divmod(int(apart.argmax()), count)
