@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from harness.board.registry import Board
-from harness.errors import RigError
+from harness.errors import MissingKernel, RigError
 from harness.files import write_atomic
 from harness.firmware import (
     aot,
@@ -227,6 +227,9 @@ class Builder:
         library = library_for(self._project, job.env, self._tflm)
         if self._check_support:
             refuse_unsupported(artifact, board, library.cannot)
+        missing = library.missing_kernels(tflm.distinct_operators(artifact))
+        if missing:
+            raise MissingKernel(where=job.where, operators=missing, library=str(library))
         refused = too_large(board, job.where, flash_bytes=len(artifact.content), ram_bytes=0)
         if refused:
             raise refused
@@ -278,8 +281,8 @@ class Builder:
     def _run_pio(self, job: Job, work: Path) -> None:
         environment = pio_environment(self._project, work, work / "model")
         if job.library and job.library.folder:
-            kernels = tuple(map(tflm.kernel_name, tflm.distinct_operators(job.artifact)))
-            override = write_override(job.env, job.library, kernels, work)
+            operators = tflm.distinct_operators(job.artifact)
+            override = write_override(job.env, job.library, operators, work)
             environment["HIL_PIO_CONFIG"] = str(override)
         flags = ["-D HIL_PROFILE"] if job.profile else []
         ini = (self._project.root / "platformio.ini").read_text()

@@ -1,7 +1,8 @@
 """Finds the TFLM library, in a folder or pinned in platformio.ini, and prepares it for PlatformIO.
 
 A folder holds either a library in PlatformIO's form (`library.json` or `library.properties`), or a
-source tree as upstream's `create_tflm_tree.py` exports it. For a tree a `library.json` is written.
+source tree: a checkout of upstream, or what its `create_tflm_tree.py` exports. For a tree a
+`library.json` is written.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import configparser
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,58 +19,29 @@ from typing import Any
 from harness import toml
 from harness.errors import RigError
 from harness.firmware.support import LSTM_STATE, PER_CHANNEL_DENSE
-from harness.firmware.tflm import resolver_method
+from harness.firmware.tflm_sources import (
+    DOWNLOADS,
+    KERNELS,
+    REQUIRED,
+    THIRD_PARTY,
+    includes,
+    is_optimized,
+    missing_kernels,
+    source_filter,
+    third_party,
+)
 from harness.project import Project
 
 LIBRARIES_FILE = Path(__file__).with_name("libraries.toml")
 EXPORT = "tensorflow/lite/micro/tools/project_generation/create_tflm_tree.py"
+FETCH = "make -f tensorflow/lite/micro/tools/make/Makefile third_party_downloads"
 
 _INTERPRETER = "tensorflow/lite/micro/micro_interpreter.h"
-_FLATBUFFERS = "third_party/flatbuffers/include/flatbuffers/flatbuffers.h"
-_KERNELS = "tensorflow/lite/micro/kernels"
+_DOWNLOADED = len(DOWNLOADS.split("/"))
 _MANIFESTS = ("library.json", "library.properties")
 _SUFFIXES = {".c", ".cc", ".cpp", ".h", ".S", *(Path(name).suffix for name in _MANIFESTS)}
-_INCLUDES = (
-    ".",
-    "third_party/flatbuffers/include",
-    "third_party/gemmlowp",
-    "third_party/kissfft",
-    "third_party/ruy",
-    "third_party/cmsis_nn",
-    "third_party/cmsis_nn/Include",
-    "third_party/cmsis/CMSIS/Core/Include",
-)
 _DEFINES = ("-DTF_LITE_STATIC_MEMORY",)
 _CMSIS_NN_DEFINES = ("-DCMSIS_NN", "-DARM_NN_ENABLE_F16=0", "-DARM_NN_ENABLE_F32=0")
-# TFLM's core. A checkout has programs, tests and other cores' files beside it. Log and time differ
-# by target: runtime/tflm_log.cpp has our log, and nothing here needs the time.
-_MICRO = "tensorflow/lite/micro"
-_FILTER = (
-    "+<tensorflow/lite/*.c*>",
-    "+<tensorflow/lite/c/>",
-    "+<tensorflow/lite/core/>",
-    "+<tensorflow/lite/kernels/>",
-    "+<tensorflow/lite/schema/>",
-    "+<tensorflow/compiler/mlir/lite/>",
-    f"+<{_MICRO}/*.c*>",
-    f"+<{_MICRO}/arena_allocator/>",
-    f"+<{_MICRO}/compression/>",
-    f"+<{_MICRO}/memory_planner/>",
-    f"+<{_MICRO}/tflite_bridge/>",
-    "-<tensorflow/**/*test*>",
-    "-<tensorflow/**/*mock*>",
-    "-<tensorflow/**/*fake*>",
-    f"-<{_MICRO}/debug_log.c*>",
-    f"-<{_MICRO}/micro_time.c*>",
-    f"-<{_MICRO}/system_setup.c*>",
-)
-_SIGNAL = ("signal/micro/kernels/*.cc", "signal/src/*.cc", "signal/src/kiss_fft_wrappers/*.cc")
-"""Kernels of the signal operators and what they compute with: all, or none."""
-_NO_KERNEL = re.compile(r"_test|_flexbuffers_generated_data|^test_|_testdata")
-_ALWAYS = ("kernel_util", "micro_tensor_utils")
-_KERNEL_HEADER = re.compile(r'#include "tensorflow/lite/micro/kernels/(\w+)\.h"')
-_CMSIS_NN = re.compile(r"^(?:[A-Za-z_][\w \*]*?\b)?(arm_\w+)\(|^const \w+ (\w+)\[", re.MULTILINE)
-"""What a source of CMSIS-NN defines: functions, and tables of constants."""
 _PIN = re.compile(r"(?:[\w.-]+/)?(?P<name>[\w.-]+)@(?P<version>[\w.+-]+)")
 
 
@@ -105,10 +78,12 @@ class Library:
             return ("-DARDUINO=10819", "-DARDUINO_EXCLUDE_CODE")
         if not self.wrapped or self.root is None:
             return ()
-        folders = (self.root / name for name in _INCLUDES)
-        includes = (f"-I{folder}" for folder in folders if folder.is_dir())
-        optimized = (self.root / _KERNELS / "cmsis_nn").is_dir()
-        return (*_DEFINES, *(_CMSIS_NN_DEFINES if optimized else ()), *includes)
+        folders = (f"-I{folder}" for folder in includes(self.root))
+        return (*_DEFINES, *(_CMSIS_NN_DEFINES if is_optimized(self.root) else ()), *folders)
+
+    def missing_kernels(self, operators: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of `operators` that a source tree lacks; of another library it is not known."""
+        return missing_kernels(self.root, operators) if self.wrapped and self.root else ()
 
 
 def pinned_library(ini: str, env: str, libraries: Path = LIBRARIES_FILE) -> Library:
@@ -204,10 +179,13 @@ def find_library(folder: Path, cache: Path) -> Library:
         )
     root = roots[0]
     wrapped = not any((folder / name).is_file() for name in _MANIFESTS)
-    if wrapped and not (root / _FLATBUFFERS).is_file():
+    lacking = [name for name in REQUIRED if wrapped and third_party(root, name) is None]
+    if lacking:
         raise RigError(
-            f"the TFLM sources in {folder} come without {_FLATBUFFERS}",
-            hint=f"In a checkout of tflite-micro run {EXPORT}: it makes a tree with all they need.",
+            f"the TFLM sources in {folder} come without {' and '.join(lacking)}, neither in "
+            f"third_party nor in {DOWNLOADS}",
+            hint=f"In a checkout of tflite-micro run {FETCH}, or {EXPORT}, which makes a tree with "
+            "all that they need.",
         )
     digest = _digest(folder, cache)
     name, version = ("tflite-micro tree", digest[:8]) if wrapped else _manifest(folder)
@@ -247,14 +225,14 @@ def _limits(root: Path) -> tuple[str, ...]:
     return tuple(
         limit
         for limit, pattern, word in wanted
-        for source in (root / _KERNELS).glob(pattern)
+        for source in (root / KERNELS).glob(pattern)
         if word not in source.read_text(errors="replace")
     )
 
 
 def _digest(folder: Path, cache: Path) -> str:
     """Digest of names and contents; files are read again only if a name, size or time changed."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix in _SUFFIXES)
+    paths = sorted(path for path in _files(folder) if path.suffix in _SUFFIXES)
     index = hashlib.sha256()
     for path in paths:
         stat = path.stat()
@@ -275,6 +253,17 @@ def _digest(folder: Path, cache: Path) -> str:
     return digest.hexdigest()
 
 
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below a folder, but of a checkout's downloads only those that TFLM includes.
+
+    They also hold compilers and emulators.
+    """
+    for path in folder.rglob("*"):
+        inner = path.relative_to(folder).as_posix()
+        if not inner.startswith(f"{DOWNLOADS}/") or inner.split("/")[_DOWNLOADED] in THIRD_PARTY:
+            yield path
+
+
 def _key(folder: Path) -> str:
     return hashlib.sha256(str(folder).encode()).hexdigest()[:8]
 
@@ -284,105 +273,11 @@ def work_name(env: str, library: Library | None) -> str:
     return f"{env}-{_key(library.folder)}" if library and library.folder else env
 
 
-def source_filter(root: Path, operators: tuple[str, ...]) -> list[str]:
-    """PlatformIO's srcFilter for a source tree: TFLM's core and the kernels of `operators`.
-
-    To compile all kernels would take five minutes. CMSIS-NN's kernel replaces the reference kernel
-    of the same name where the tree has it.
-    """
-    sources = {
-        path.stem: path
-        for folder in (root / _KERNELS, root / _KERNELS / "cmsis_nn")
-        for path in sorted(folder.glob("*.c*"))
-        if not _NO_KERNEL.search(path.stem)
-    }
-    texts = {stem: path.read_text(errors="replace") for stem, path in sources.items()}
-    registrations = _registrations(root, operators)
-    chosen = _kernel_closure(root / _KERNELS, texts, registrations)
-    files = [sources[stem] for stem in sorted(chosen)]
-    files += _cmsis_nn_closure(root, [texts[stem] for stem in sorted(chosen)])
-    files += _signal_sources(root, registrations)
-    return [*_FILTER, *(f"+<{path.relative_to(root).as_posix()}>" for path in files)]
-
-
-def _registrations(root: Path, operators: tuple[str, ...]) -> tuple[str, ...]:
-    """Names X of the functions Register_X that a tree's resolver calls for the operators."""
-    resolver = root / _MICRO / "micro_mutable_op_resolver.h"
-    text = resolver.read_text(errors="replace") if resolver.is_file() else ""
-    called = dict(_REGISTERED.findall(text))
-    return tuple(called.get(resolver_method(operator), operator) for operator in operators)
-
-
-_REGISTERED = re.compile(
-    r"TfLiteStatus (Add\w+)\((?:(?!TfLiteStatus).)*?\bRegister_(\w+)\(", re.DOTALL
-)
-"""A method of the resolver, and the registration in its default argument or its body."""
-
-
-def _registering(registrations: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(rf"\bRegister_(?:{'|'.join(registrations)})\(\)\s*{{")
-
-
-def _signal_sources(root: Path, registrations: tuple[str, ...]) -> list[Path]:
-    """The sources of all signal operators if the model uses one: they are few and short."""
-    paths = [path for pattern in _SIGNAL for path in sorted(root.glob(pattern))]
-    sources = [path for path in paths if not _NO_KERNEL.search(path.stem)]
-    registers = _registering(registrations)
-    used = any(registers.search(path.read_text(errors="replace")) for path in sources)
-    return sources if used else []
-
-
-def _kernel_closure(
-    folder: Path, texts: dict[str, str], registrations: tuple[str, ...]
-) -> set[str]:
-    """Stems of the sources that register the operators, and of those they include.
-
-    A header stands for the sources that begin with its name: `conv.h` for `conv` and `conv_common`.
-    """
-    registers = _registering(registrations)
-    left = [stem for stem, text in texts.items() if registers.search(text)]
-    left += [stem for stem in _ALWAYS if stem in texts]
-    chosen: set[str] = set()
-    while left:
-        stem = left.pop()
-        if stem in chosen:
-            continue
-        chosen.add(stem)
-        text = texts[stem]
-        header = folder / f"{stem}.h"
-        if header.is_file():
-            text += header.read_text(errors="replace")
-        for name in _KERNEL_HEADER.findall(text):
-            left += [other for other in texts if other == name or other.startswith(f"{name}_")]
-    return chosen
-
-
-def _cmsis_nn_closure(root: Path, texts: list[str]) -> list[Path]:
-    """The files of CMSIS-NN with what sources call or read, directly or through others."""
-    files = {
-        path: path.read_text(errors="replace")
-        for path in sorted((root / "third_party/cmsis_nn/Source").rglob("*.c"))
-    }
-    defined = {
-        function or table: path
-        for path, text in files.items()
-        for function, table in _CMSIS_NN.findall(text)
-    }
-    chosen: set[Path] = set()
-    left = list(texts)
-    while left:
-        named = set(re.findall(r"\b[A-Za-z_]\w+", left.pop())) & set(defined)
-        for path in {defined[name] for name in named} - chosen:
-            chosen.add(path)
-            left.append(files[path])
-    return sorted(chosen)
-
-
 def write_wrapper(library: Library, operators: tuple[str, ...], folder: Path) -> Path:
     """Write a manifest that makes a source tree a PlatformIO library.
 
     Args:
-        operators: as TFLM registers their kernels, which are compiled; others are not.
+        operators: their kernels are compiled, others are not.
 
     Returns:
         The folder that lib_deps should name; for a library with a manifest that library's own.

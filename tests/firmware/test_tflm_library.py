@@ -11,10 +11,10 @@ from harness.firmware.tflm_library import (
     find_library,
     is_bare,
     pinned_library,
-    source_filter,
     work_name,
     write_override,
 )
+from harness.firmware.tflm_sources import DOWNLOADS
 from harness.project import find_project
 
 KERNELS = "tensorflow/lite/micro/kernels"
@@ -27,18 +27,13 @@ SOURCES = {
     f"{KERNELS}/kernel_util.cc": "",
     f"{KERNELS}/add.cc": "TFLMRegistration Register_ADD() {",
 }
-CMSIS_NN = {
-    f"{KERNELS}/cmsis_nn/conv.cc": '#include "tensorflow/lite/micro/kernels/conv.h"\n'
-    "TFLMRegistration Register_CONV_2D() {\n  arm_convolve_s8(1);\n}\n"
-    "TFLMRegistration Register_CONV_2D_INT8() {\n",
-    "third_party/cmsis_nn/Source/C/arm_convolve_s8.c": "arm_status\n"
-    "arm_convolve_s8(int a) {\n  arm_nn_row(a);\n}\n",
-    "third_party/cmsis_nn/Source/N/rows.c": "int8_t *arm_nn_row(int a)\n{\n  half_table[a];\n}\n",
-    "third_party/cmsis_nn/Source/N/tables.c": "const uint16_t half_table[2] = {\n  0, 1};\n",
-    "third_party/cmsis_nn/Source/N/others.c": "const uint16_t other_table[1] = {\n  0};\n",
-    "third_party/cmsis_nn/Source/P/arm_avgpool_s8.c": "arm_status arm_avgpool_s8(int a) {}\n",
+INCLUDED = {
+    "flatbuffers/include/flatbuffers/flatbuffers.h": "",
+    "gemmlowp/fixedpoint/fixedpoint.h": "",
+    "ruy/ruy/profiler/instrumentation.h": "",
 }
-FLATBUFFERS = {"third_party/flatbuffers/include/flatbuffers/flatbuffers.h": ""}
+THIRD_PARTY = {f"third_party/{name}": text for name, text in INCLUDED.items()}
+DOWNLOADED = {f"{DOWNLOADS}/{name}": text for name, text in INCLUDED.items()}
 
 
 def made(folder: Path, *sources: dict[str, str]) -> Path:
@@ -49,7 +44,7 @@ def made(folder: Path, *sources: dict[str, str]) -> Path:
 
 
 def test_tree_is_named_by_its_contents_and_wrapped(tmp_path: Path) -> None:
-    tree = made(tmp_path / "tree", SOURCES, FLATBUFFERS)
+    tree = made(tmp_path / "tree", SOURCES, THIRD_PARTY)
     library = find_library(tree, tmp_path / "cache")
     assert library.name == "tflite-micro tree" and library.version == library.digest[:8]
     assert library.wrapped and library.root == tree and library.cannot == ()
@@ -84,7 +79,7 @@ def test_malformed_manifest_is_an_error_that_names_the_folder(tmp_path: Path, te
     "sources, missing",
     [
         ({}, "no TFLM library .*micro_interpreter.h"),
-        (SOURCES, "without third_party/flatbuffers/include"),
+        (SOURCES, "without flatbuffers and gemmlowp and ruy, neither in"),
     ],
 )
 def test_folder_without_a_library_says_what_was_looked_for(
@@ -97,7 +92,7 @@ def test_folder_without_a_library_says_what_was_looked_for(
 
 def test_kernels_that_never_mention_channels_cannot_do_per_channel_dense(tmp_path: Path) -> None:
     old = {**SOURCES, f"{KERNELS}/fully_connected_common.cc": "params.scale = scale;"}
-    library = find_library(made(tmp_path / "old", old, FLATBUFFERS), tmp_path / "cache")
+    library = find_library(made(tmp_path / "old", old, THIRD_PARTY), tmp_path / "cache")
     assert library.cannot == (PER_CHANNEL_DENSE,)
 
 
@@ -106,18 +101,38 @@ def test_an_lstm_that_is_never_handed_its_state_forgets_it(
     tmp_path: Path, text: str, lost: bool
 ) -> None:
     sources = {**SOURCES, f"{KERNELS}/cmsis_nn/unidirectional_sequence_lstm.cc": text}
-    library = find_library(made(tmp_path / "tree", sources, FLATBUFFERS), tmp_path / "cache")
+    library = find_library(made(tmp_path / "tree", sources, THIRD_PARTY), tmp_path / "cache")
     assert library.cannot == ((LSTM_STATE,) if lost else ())
 
 
 def test_digest_follows_contents_and_is_read_from_the_cache_while_they_stay(tmp_path: Path) -> None:
-    tree, cache = made(tmp_path / "tree", SOURCES, FLATBUFFERS), tmp_path / "cache"
+    tree, cache = made(tmp_path / "tree", SOURCES, THIRD_PARTY), tmp_path / "cache"
     first = find_library(tree, cache)
     (kept,) = cache.iterdir()
     written = kept.stat().st_mtime_ns
     assert find_library(tree, cache) == first and kept.stat().st_mtime_ns == written
     (tree / KERNELS / "add.cc").write_text("changed")
     assert find_library(tree, cache).digest != first.digest
+
+
+def test_a_checkout_with_its_downloads_is_a_library(tmp_path: Path) -> None:
+    rules = {"third_party/flatbuffers/BUILD.oss": ""}
+    tree = made(tmp_path / "checkout", SOURCES, rules, DOWNLOADED)
+    library = find_library(tree, tmp_path / "cache")
+    assert library.wrapped
+    assert f"-I{tree}/{DOWNLOADS}/flatbuffers/include" in library.build_flags(bare=True)
+    made(tree, {f"{DOWNLOADS}/gcc_embedded/include/stdio.h": "not TFLM's"})
+    assert find_library(tree, tmp_path / "cache").digest == library.digest
+    made(tree, {f"{DOWNLOADS}/ruy/ruy/profiler/instrumentation.h": "newer"})
+    assert find_library(tree, tmp_path / "cache").digest != library.digest
+
+
+def test_only_a_trees_kernels_are_known(tmp_path: Path) -> None:
+    tree = find_library(made(tmp_path / "tree", SOURCES, THIRD_PARTY), tmp_path / "cache")
+    assert tree.missing_kernels(("ADD", "SignalRfft", "CONV_2D")) == ("SignalRfft",)
+    manifest = {"library.json": '{"name": "tflm", "version": "3"}'}
+    library = find_library(made(tmp_path / "lib", SOURCES, manifest), tmp_path / "cache")
+    assert library.missing_kernels(("SignalRfft",)) == ()
 
 
 def test_pin_is_found_through_extends() -> None:
@@ -155,68 +170,8 @@ def test_wrong_libraries_file_is_refused_by_file_and_key(
         pinned_library("[env:a]\nlib_deps = some/Lib_X@1.2.3\n", "a", libraries)
 
 
-def kernels(tree: Path, *operators: str) -> list[str]:
-    """What the filter adds to TFLM's core, which it adds by patterns and whole folders."""
-    filters = source_filter(tree, operators)
-    return [
-        name[2:-1] for name in filters if name[0] == "+" and name[-2] != "/" and "*" not in name
-    ]
-
-
-def test_only_the_kernels_of_the_operators_are_compiled(tmp_path: Path) -> None:
-    tree = made(tmp_path, SOURCES)
-    assert kernels(tree, "CONV_2D") == [f"{KERNELS}/{n}.cc" for n in ("conv", "kernel_util")]
-
-
-def test_cmsis_nn_replaces_a_reference_kernel_and_brings_what_it_calls(tmp_path: Path) -> None:
-    tree = made(tmp_path, SOURCES, CMSIS_NN)
-    assert kernels(tree, "CONV_2D") == [
-        f"{KERNELS}/cmsis_nn/conv.cc",
-        f"{KERNELS}/conv_common.cc",
-        f"{KERNELS}/kernel_util.cc",
-        "third_party/cmsis_nn/Source/C/arm_convolve_s8.c",
-        "third_party/cmsis_nn/Source/N/rows.c",
-        # No function's name leads to a table.
-        "third_party/cmsis_nn/Source/N/tables.c",
-    ]
-
-
-def test_what_a_checkout_has_beside_the_core_is_not_compiled(tmp_path: Path) -> None:
-    tests = {f"{KERNELS}/conv_test.cc": "", f"{KERNELS}/conv_test_common.cc": ""}
-    tree = made(tmp_path, SOURCES, CMSIS_NN, tests)
-    assert not any("test" in path for path in kernels(tree, "CONV_2D"))
-    filters = source_filter(tree, ("CONV_2D",))
-    assert "+<tensorflow/>" not in filters and "+<tensorflow/lite/micro/>" not in filters
-
-
-SIGNAL = {
-    "tensorflow/lite/micro/micro_mutable_op_resolver.h": "  TfLiteStatus AddConv2D(\n"
-    "      const TFLMRegistration& registration = Register_CONV_2D()) {\n  }\n"
-    "  TfLiteStatus AddWindow() {\n"
-    '    return AddCustom("SignalWindow", tflite::tflm_signal::Register_WINDOW());\n  }\n',
-    "signal/micro/kernels/window.cc": "TFLMRegistration* Register_WINDOW() {",
-    "signal/micro/kernels/window_test.cc": "",
-    "signal/src/window.cc": "",
-    "signal/src/kiss_fft_wrappers/kiss_fft_int16.cc": "",
-    "third_party/kissfft/kiss_fft.h": "",
-}
-
-
-def test_signal_operators_are_compiled_where_a_model_uses_one(tmp_path: Path) -> None:
-    tree = made(tmp_path / "tree", SOURCES, FLATBUFFERS, SIGNAL)
-    signal = [path for path in kernels(tree, "SignalWindow") if path.startswith("signal/")]
-    assert signal == [
-        "signal/micro/kernels/window.cc",
-        "signal/src/window.cc",
-        "signal/src/kiss_fft_wrappers/kiss_fft_int16.cc",
-    ]
-    assert not any(path.startswith("signal/") for path in kernels(tree, "CONV_2D"))
-    flags = find_library(tree, tmp_path / "cache").build_flags(bare=True)
-    assert f"-I{tree}/third_party/kissfft" in flags
-
-
 def test_override_names_the_wrapper_of_a_tree_and_a_library_itself(tmp_path: Path) -> None:
-    tree = find_library(made(tmp_path / "tree", SOURCES, FLATBUFFERS), tmp_path / "cache")
+    tree = find_library(made(tmp_path / "tree", SOURCES, THIRD_PARTY), tmp_path / "cache")
     override = write_override("env-x", tree, ("ADD",), tmp_path / "building")
     assert override.read_text() == (
         f"[env:env-x]\nlib_deps = symlink://{tmp_path}/building/library\n"
@@ -236,7 +191,7 @@ def test_override_names_the_wrapper_of_a_tree_and_a_library_itself(tmp_path: Pat
 
 def test_each_library_folder_has_its_own_working_folder(tmp_path: Path) -> None:
     one, other = (
-        find_library(made(tmp_path / name, SOURCES, FLATBUFFERS), tmp_path / "cache")
+        find_library(made(tmp_path / name, SOURCES, THIRD_PARTY), tmp_path / "cache")
         for name in "ab"
     )
     assert len({work_name("env", None), work_name("env", one), work_name("env", other)}) == 3
