@@ -17,7 +17,7 @@ from harness.model.resolve import resolve_model
 from harness.project import find_project
 
 ROOT = Path(__file__).parents[2]
-MODEL = resolve_model("fashion_dnn", find_project().artifacts, "tflm")
+MODEL = resolve_model("fashion_dnn", find_project().artifacts)
 COUNT = 1500
 
 
