@@ -87,15 +87,20 @@ def test_hooks_surround_the_code_of_every_step(tmp_path: Path) -> None:
         ["MAX_POOL_2D", "RESHAPE"],
         ["FULLY_CONNECTED"],
         ["FULLY_CONNECTED"],
+        ["SOFTMAX"],
     ]
-    assert [step.output for step in steps] == [0, 1, 2, 3, 5, 6]
+    assert [step.output for step in steps] == [0, 1, 2, 3, 5, 6, 7]
     source = (tmp_path / "bknn_model.c").read_text()
     calls = source.split("hil_step_begin();\n")[1:]
-    assert len(calls) == len(steps)
+    assert len(calls) == len(steps) - 1
     for call in calls:
         assert call.count("bknn_model_") >= 1
         assert call.index(");") < call.index("hil_step_end();")
-    assert "GeneratedSteps kSteps = {places, values, 6}" in (tmp_path / "model_aot.cpp").read_text()
+    joined = (tmp_path / "model_aot.cpp").read_text()
+    assert "GeneratedSteps kSteps = {places, values, 7}" in joined
+    # Our own operator is called beside the generated code.
+    own = joined.partition("hil_step_begin();\n")[2].partition("hil_step_end();")[0]
+    assert own.strip().startswith("runtime::Softmax(") and own.count(";") == 1
 
 
 def test_code_not_to_be_profiled_has_no_hooks(tmp_path: Path) -> None:
