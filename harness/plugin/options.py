@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from harness import settings
 from harness.errors import WrongUse
 from harness.settings import Setting, Sources
-from harness.tolerance import Stated
+
+if TYPE_CHECKING:
+    from harness.tolerance import Stated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

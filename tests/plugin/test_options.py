@@ -93,4 +93,4 @@ def test_what_cannot_be_is_wrong_use(parsed, monkeypatch, arguments, variable, s
 def test_the_module_loads_the_table_and_nothing_else_of_the_harness() -> None:
     text = (Path(__file__).parents[2] / "harness" / "plugin" / "options.py").read_text()
     imported = [line.split()[1] for line in text.splitlines() if line.startswith("from harness")]
-    assert imported == ["harness", "harness.errors", "harness.settings", "harness.tolerance"]
+    assert imported == ["harness", "harness.errors", "harness.settings"]
