@@ -32,6 +32,7 @@ def inspect(options: argparse.Namespace) -> int:
         question = None
         if content is not None and tflm_version() is not None:
             question = stack.enter_context(Question(content))
+        from harness.firmware.aot_pass import load_generator
         from harness.firmware.look import as_json, as_page
         from harness.firmware.probe import ask_tflm
         from harness.firmware.verdict import Ability, verdicts
@@ -41,6 +42,7 @@ def inspect(options: argparse.Namespace) -> int:
         artifact = resolve_model(options.file, find_project().artifacts)
         facts = facts_of(artifact)
         boards = _boards(options)
+        load_generator()  # While TFLM is busy with the model.
         answer = question.answer() if question is not None else ask_tflm(artifact.content)
     found = verdicts(artifact, boards, answer=answer, limits_of=partial(_limits, options))
     print(as_json(facts, answer, found) if options.json else as_page(facts, answer, found))

@@ -163,6 +163,11 @@ def _refusal(graph: Graph, node: Node) -> str:
     return _importer_says(_body(graph, [node]))
 
 
+def load_generator() -> None:
+    """Import BakeNN, which takes 0.1 s, at a moment that suits the caller."""
+    import bakenn.frontends.tflite  # noqa: F401
+
+
 def _importer_says(body: Body) -> str:
     from bakenn.errors import BakeNNError  # 0.2 s: only where it compiles
     from bakenn.frontends.tflite import import_tflite
