@@ -143,6 +143,7 @@ class LiteRtInterpreter:
                 LITERT_WHEEL, needed_for="LiteRT on the host", install=f"pip install {LITERT_WHEEL}"
             ) from error
 
+        self._name = name
         kind = "AUTO" if default_delegates else "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
         version = importlib.metadata.version(LITERT_WHEEL)
         self.source = f"litert {version} {'xnnpack' if default_delegates else 'no delegates'}"
@@ -169,9 +170,19 @@ class LiteRtInterpreter:
         return self.run_all((sample,))[0]
 
     def run_all(self, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+        """The outputs for one sample.
+
+        Raises:
+            ModelError: a kernel refuses these inputs, as DIV does a divisor of 0.
+        """
         for index, tensor in zip(self._inputs, inputs, strict=True):
             self._interpreter.set_tensor(index, tensor)
-        self._interpreter.invoke()
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise ModelError(
+                f"LiteRT cannot run the model: {error}", where=Where(model=self._name)
+            ) from error
         return tuple(np.array(self._interpreter.get_tensor(index)) for index in self._outputs)
 
     def reset(self) -> None:

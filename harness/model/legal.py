@@ -171,14 +171,13 @@ class _Graph:
 
     def limit_of(self, use: _Use, spec: TensorSpec) -> Limits | None:
         """What a use says of a tensor; None if nothing."""
-        kind, whole = use.node.kind, not spec.quantized and spec.dtype != "float32"
+        kind = use.node.kind
         if (kind, use.position) in _LOOKS_UP:
             return self._within_table(use)
         if kind == "QUANTIZE" and spec.dtype == "float32":
             return _quantized(self.main.tensors[use.node.outputs[0]])
-        if kind in _DIVIDES and use.position == 1 and whole:
-            return Limits(low=1, high=INTEGERS)
-        return _above_0(spec) if kind in _OF_POSITIVES else None
+        positive = kind in _OF_POSITIVES or (kind in _DIVIDES and use.position == 1)
+        return _above_0(spec) if positive else None
 
     def _within_table(self, use: _Use) -> Limits:
         table = self.main.tensors[use.node.inputs[_LOOKS_UP[use.node.kind, use.position]]].shape

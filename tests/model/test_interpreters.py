@@ -136,3 +136,11 @@ def test_tflm_keeps_the_tensors_between_the_operators_where_asked() -> None:
         first, second, last = (interpreter.tensor(item.tensor) for item in read_operators(sine))
         assert first.shape == second.shape == (1, 16) and first.any() and second.any()
         np.testing.assert_array_equal(last, output)
+
+
+def test_inputs_that_a_kernel_of_litert_refuses_are_a_model_error() -> None:
+    model = inspect_model(ARTIFACTS.parents[1] / "tests" / "zoo" / "div-int8.tflite")
+    interpreter = LiteRtInterpreter(model.content, name=model.name, default_delegates=False)
+    zeros = [np.full(spec.shape, spec.zero_point, np.int8) for spec in model.inputs]
+    with pytest.raises(ModelError, match="LiteRT cannot run the model: .*zero_point.*div-int8"):
+        interpreter.run_all(zeros)

@@ -16,6 +16,7 @@ from harness.model.interpreters import TflmInterpreter
 from harness.model.legal import INTEGERS, Limits, input_limits, mild_values, random_inputs
 from harness.model.samples import Layout
 
+ZOO = Path(__file__).parents[1] / "zoo"
 TABLE = T(name="table", shape=(5, 3), values=np.arange(15, dtype=np.int8))
 
 
@@ -144,3 +145,13 @@ def test_a_root_of_a_negative_number_is_not_what_a_model_is_refused_for(tmp_path
     assert mild_values(made.content) == (6.0,)
     answer = ask_tflm(made.content)
     assert answer is not None and answer.refusal is None
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32", "float32"])
+def test_a_divisor_of_any_type_is_above_0(dtype: str, tmp_path: Path) -> None:
+    scaled = {"scale": 0.5, "zero_point": 5} if dtype == "int8" else {}
+    x, by, y = (T(name=name, dtype=dtype, **scaled) for name in ("x", "by", "y"))
+    operator = Op(kind="DIV", inputs=("x", "by"), outputs=("y",))
+    model = shaped.model(tmp_path, "div", [x, by, y], [operator], ["x", "by"], ["y"])
+    dividends, divisors = Layout(specs=model.inputs).columns(random_inputs(model, 256, seed=1))
+    assert (divisors > model.inputs[1].zero_point).all() and not (dividends > 5).all()
