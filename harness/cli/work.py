@@ -16,12 +16,11 @@ from harness.board.rigfile import RigFile, load_rig
 from harness.cli.command import errors_noted
 from harness.cli.settings import refuse_several, sources_of
 from harness.errors import ModelError
-from harness.firmware.verdict import refuse_unrunnable
 from harness.model.artifact import Artifact
 from harness.model.resolve import resolve_model
 from harness.progress import Progress
 from harness.project import Project, find_project
-from harness.rig.open import OpenBoard, RigOptions, open_board
+from harness.rig.open import OpenBoard, RigOptions, look_at, open_board
 from harness.settings import Sources
 
 
@@ -48,8 +47,7 @@ class Work:
         Raises:
             ModelError: it cannot run on the board with the runtime.
         """
-        if self.options.check_support:
-            refuse_unrunnable(self.artifact, self.board, self.runtime)
+        look_at(self.board, self.artifact, self.project, self.options)
 
     def hold(self) -> AbstractContextManager[None]:
         """The board's lock, for longer than it is open once."""

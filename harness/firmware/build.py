@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from harness.board.registry import Board
-from harness.errors import MissingKernel, RigError
+from harness.errors import MissingKernel, RigError, ToolMissing
 from harness.files import write_atomic
 from harness.firmware import (
     aot,
@@ -192,9 +192,7 @@ class Builder:
         if runtime not in board.env:
             raise RigError(f"board {board.id} has no PlatformIO environment for {runtime}")
         job = self._job(board, runtime, artifact)
-        identity = build_id(
-            self._project, board, runtime, artifact, job.library, job.arena, job.profile
-        )
+        identity = self._identity(job)
         found = self._kept.find(identity)
         if found is None:
             if job.library is None:
@@ -204,6 +202,20 @@ class Builder:
             with self._alone(work, job):
                 found = self._kept.find(identity) or self._build(job, identity, work)
         return self._load(found, identity, job)
+
+    def has_compiled(self, board: Board, artifact: Artifact) -> bool:
+        """Whether firmware for `aot` was built of this very model: then it can be built and run."""
+        job = Job(board=board, runtime="aot", artifact=artifact, profile=self._profile)
+        try:
+            return "aot" in board.env and self._kept.find(self._identity(job)) is not None
+        except ToolMissing:
+            return False  # Without a compiler; whoever builds says so.
+
+    def _identity(self, job: Job) -> str:
+        return build_id(
+            *(self._project, job.board, job.runtime, job.artifact),
+            *(job.library, job.arena, job.profile),
+        )
 
     @contextmanager
     def _alone(self, work: Path, job: Job) -> Iterator[None]:

@@ -23,7 +23,7 @@ from harness.model.interpreters import TflmInterpreter
 from harness.model.resolve import inspect_model, resolve_model
 from harness.project import Project, find_project
 from harness.rig.checks import affordable, checks_for, run_batch
-from harness.rig.open import RigOptions, open_board
+from harness.rig.open import RigOptions, look_at, open_board
 from harness.rig.qemu import QemuProcess
 
 PROJECT = find_project()
@@ -47,6 +47,20 @@ def emulator(sine):
     where = Where(board="qemu-m4", port="qemu", model=sine.name)
     with QemuProcess(REGISTRY["qemu-m4"].emulator, firmware.elf, where=where) as running:
         yield running
+
+
+def test_a_model_is_looked_at_unless_its_firmware_was_built_before(sine, monkeypatch, tmp_path):
+    looked = []
+    monkeypatch.setattr("harness.rig.open.refuse_unrunnable", lambda *asked: looked.append(asked))
+    board, virtual = REGISTRY["qemu-m4"], REGISTRY["virtual"]
+    Builder(PROJECT).build(board, "aot", sine)
+    look_at(board, sine, PROJECT, RigOptions())
+    assert looked == []
+    elsewhere = Project(root=PROJECT.root, state=tmp_path)
+    look_at(board, sine, elsewhere, RigOptions())
+    look_at(virtual, sine, PROJECT, RigOptions())
+    look_at(virtual, sine, PROJECT, RigOptions(check_support=False))
+    assert looked == [(sine, board, "aot"), (sine, virtual, "tflm")]
 
 
 def test_a_killed_emulator_is_one_error_naming_board_port_and_request(sine):
