@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import ModelError, Where
+from harness.model.tensor import DTYPES
 
 TYPES = {
-    **{0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 5: "string", 6: "bool"},
-    **{7: "int16", 8: "complex64", 9: "int8", 10: "float64", 12: "uint64", 15: "uint32"},
-    16: "uint16",
+    **DTYPES,
+    **{1: "float16", 5: "string", 8: "complex64", 10: "float64"},
+    **{12: "uint64", 15: "uint32", 16: "uint16"},
 }
 """TFLite's TensorType numbers, as NumPy names them."""
 

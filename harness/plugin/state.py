@@ -12,17 +12,11 @@ import pytest
 from harness.board.registry import Registry, load_registry
 from harness.board.rigfile import Quarantine, RigFile, load_rig
 from harness.errors import (
-    BoardRebooted,
-    BoardStatus,
     BuildFailed,
     HilError,
-    LinkTimeout,
     ModelError,
-    PortLost,
-    ProtocolError,
     StaleFirmware,
 )
-from harness.firmware.verdict import refuse_unrunnable
 from harness.measure.baseline import load_baselines
 from harness.measure.limits import Limit
 from harness.measure.runs import Baselines
@@ -33,15 +27,12 @@ from harness.plugin.options import Options, parse_options
 from harness.plugin.start import MODEL_NAME, RUNTIME, board_of, parameter
 from harness.progress import Progress, no_progress
 from harness.project import Project, find_project
-from harness.rig.open import OpenBoard, RigOptions
+from harness.rig.open import OpenBoard, RigOptions, look_at
+from harness.rig.recovery import LINK_ERRORS
 from harness.rig.sessions import Judging, judged_by
 
 Work = tuple[str | None, str | None]
 """Model and runtime of a test; a runtime of None is the board's own."""
-
-
-LINK_ERRORS = (LinkTimeout, PortLost, ProtocolError, BoardRebooted, BoardStatus)
-"""After these an open board may be brought back."""
 
 
 @dataclass(slots=True)
@@ -162,8 +153,7 @@ class RunState:
         try:
             runtime = board.runtime(work[1] or next(iter(self.options.runtimes), None))
             artifact = resolve_model(work[0], self.project.artifacts)
-            if not self.options.unchecked:
-                refuse_unrunnable(artifact, board, runtime)
+            look_at(board, artifact, self.project, self.options_for(board_id, runtime))
         except ModelError as error:
             self.broken.setdefault((board_id, work), Broken(error=error, reported=False))
 

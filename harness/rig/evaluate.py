@@ -13,12 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from harness.errors import (
-    BoardRebooted,
-    BoardStatus,
     HilError,
-    LinkTimeout,
-    PortLost,
-    ProtocolError,
     TensorError,
     ToolMissing,
 )
@@ -35,17 +30,16 @@ from harness.rig.evaluation_rows import (
     Took,
     evaluation_row,
     host_row,
-    new_run,
     save_disagreeing,
 )
 from harness.rig.journal import FOLDER, MOST_BYTES, Journal, open_journal
 from harness.rig.opened import OpenBoard
+from harness.rig.recovery import LINK_ERRORS
 from harness.rig.references import BlockSize, References, references_for
+from harness.rig.sessions import new_run
 
 FAILURES = 5
 """So many errors of the link in a row, without a single new output, end a run."""
-
-LINK_ERRORS = (LinkTimeout, PortLost, ProtocolError, BoardRebooted, BoardStatus)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

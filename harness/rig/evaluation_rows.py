@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -98,11 +97,6 @@ def host_row(
         retries=0,
         saved=None,
     )
-
-
-def new_run() -> str:
-    """Id of a run, 12 hex digits."""
-    return uuid.uuid4().hex[:12]
 
 
 def _row(

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.errors import BoardSilent, HilError, LinkTimeout, PortLost, ProtocolError
+from harness.errors import (
+    BoardRebooted,
+    BoardSilent,
+    BoardStatus,
+    HilError,
+    LinkTimeout,
+    PortLost,
+    ProtocolError,
+)
 from harness.link.dut import Dut
 from harness.link.link import Link, LinkOptions
 from harness.link.protocol import Op
@@ -22,6 +30,8 @@ ASKED, ANSWERS = "resync and HELLO", "it answers"
 _ONCE = LinkOptions(timeout_s=0.5, attempts=1, silent_attempts=1)
 SILENT = (LinkTimeout, PortLost, ProtocolError)
 """Errors of a board that does not answer as a board does."""
+LINK_ERRORS = (*SILENT, BoardRebooted, BoardStatus)
+"""After these an open board may be brought back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
