@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from harness.terminal import say
+from harness.terminal import say_from_handler
 
 GRACE_S = 2.0
 """How long a process group may take to end after SIGTERM."""
@@ -245,7 +245,7 @@ class GracefulShutdown:
 
 
 @contextmanager
-def defer_signals(what: str | None = None, say: Callable[[str], None] = say) -> Iterator[None]:
+def defer_signals(what: str | None = None) -> Iterator[None]:
     """Delay SIGINT, SIGTERM and SIGHUP until the block has ended.
 
     Ignored signals stay ignored. Does nothing outside the main thread, where Python delivers none.
@@ -262,7 +262,7 @@ def defer_signals(what: str | None = None, say: Callable[[str], None] = say) -> 
             raise KeyboardInterrupt
         pending.append(number)
         if what is not None:
-            say(f"interrupted: finishing {what} first; interrupt once more to kill it")
+            say_from_handler(f"interrupted: finishing {what} first; interrupt once more to kill it")
 
     heard = _handling(
         note,

@@ -31,6 +31,18 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def say_from_handler(text: str) -> None:
+    """As `say`, from a signal handler, which may have come in the middle of another line.
+
+    A buffered stream refuses a write within its own: the error would end what the signal is not to
+    interrupt.
+    """
+    try:
+        os.write(sys.stderr.fileno(), f"{text}\n".encode())
+    except (OSError, ValueError):  # Not a file, as where tests capture it.
+        say(text)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Control sequences before and after a line of text that may be overwritten."""

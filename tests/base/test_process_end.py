@@ -133,3 +133,34 @@ with ending:
         print(type(error).__name__)
 """
     assert said(code) == (0, ["done", "Terminated"], "")
+
+
+def test_a_signal_that_comes_while_a_line_is_written_still_waits_for_the_work():
+    code = """
+import io
+from harness.process import defer_signals
+
+class Raw(io.RawIOBase):
+    terminated = False
+    def writable(self): return True
+    def fileno(self): return 2
+    def write(self, data):
+        if not self.terminated:
+            self.terminated = True
+            terminate()
+        return os.write(2, data)
+
+sys.stderr = io.TextIOWrapper(io.BufferedWriter(Raw()))
+try:
+    with ending, defer_signals("the upload"):
+        print("a line", file=sys.stderr, flush=True)
+        print("uploaded")
+except KeyboardInterrupt as error:
+    print(type(error).__name__)
+"""
+    status, out, err = said(code)
+    assert (status, out) == (0, ["uploaded", "Terminated"])
+    assert err.splitlines() == [
+        "interrupted: finishing the upload first; interrupt once more to kill it",
+        "a line",
+    ]
