@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from harness.progress import Advance, Progress, State, Task, no_progress, state
-from harness.text import shortened
+from harness.text import printable
 
 DELAY_S = 2.0
 """Work shorter than this shows nothing."""
@@ -189,16 +189,10 @@ def line(now: State, columns: int, *, unicode: bool = True) -> str:
         None if now.share is None else 1.0,
         now.elapsed_s,
         ncols=columns,
-        prefix=_on_a_line(
+        prefix=printable(
             now.what, columns - (_TIME_COLUMNS if now.share is None else _BAR_COLUMNS)
         ),
         ascii=not unicode,
         bar_format=form,
     )
     return text
-
-
-def _on_a_line(what: str, columns: int) -> str:
-    """Text on one line, cut if it is too long; it is shown for a moment only."""
-    plain = "".join(char if char.isprintable() else "?" for char in what)
-    return shortened(plain, columns)

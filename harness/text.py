@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,51 @@ def listed(names: Sequence[str], most: int | None = None) -> str:
 def shortened(text: str, most: int) -> str:
     """Text of at most `most` characters; two dots stand for what was cut."""
     return text if len(text) <= most else f"{text[: max(0, most - 2)]}.."
+
+
+MOST_PRINTED = 120
+"""Characters of a text from outside that are shown where the caller does not say."""
+
+_CI_COMMAND = re.compile(
+    r"(?<!\w):(?=:[a-z])"
+    r"|:(?=:(?:error|warning|notice|debug|group|endgroup|echo|stop-commands|save-state|set-|add-"
+    r"|remove-|internal-))"
+    r"|#(?=#\w*\[)",
+    re.IGNORECASE,
+)
+"""The first character of what a CI runner takes as a command: `::error::` where a line begins,
+after spaces too, so that wrapping must not bring one there; `##[error]` and `##vso[` anywhere."""
+
+
+def printable(text: str, limit: int = MOST_PRINTED) -> str:
+    r"""Text from a board, a file or another program, as it may be printed on one line.
+
+    Control characters, line ends, direction marks, lone surrogates and all else that has no
+    picture of its own become escapes as Python writes them (`\x1b`, `\n`, `\u202e`), and so does
+    the first character of a command to a CI runner (`\x3a:error::`). Printing what is printable
+    already changes nothing.
+
+    Args:
+        limit: most characters of the answer; two dots stand for what was cut.
+    """
+    begin = text[: limit + 1] if limit > 0 else ""
+    escaped = "".join(char if char.isprintable() else _escaped(char) for char in begin)
+    escaped = _CI_COMMAND.sub(lambda found: _escaped(found[0]), escaped)
+    return shortened(escaped, limit)[: max(0, limit)]
+
+
+def printable_lines(text: str) -> str:
+    """As `printable`, uncut and for text of several lines: the ends of lines stay."""
+    return "\n".join(printable(line, len(line) * _MOST_ESCAPED) for line in text.split("\n"))
+
+
+_MOST_ESCAPED = len(r"\U0010ffff")
+
+
+def _escaped(char: str) -> str:
+    if char.isprintable():
+        return f"\\x{ord(char):02x}"
+    return char.encode("unicode_escape").decode("ascii")
 
 
 def wrapped(line: str, width: int = WIDTH) -> list[str]:

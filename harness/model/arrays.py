@@ -16,8 +16,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from harness.errors import TensorError
-from harness.model.targets import printable
-from harness.text import listed
+from harness.text import listed, printable
 
 MOST_ARRAYS = 64
 MOST_UNPACKED = 4 << 30

@@ -35,8 +35,9 @@ from harness.model.folders import (
 )
 from harness.model.inputs import MEANINGS, Numbers, converted, meaning_of, reals
 from harness.model.samples import Layout
-from harness.model.targets import TASKS, UNKNOWN, Targets, class_count, printable, targets_of
+from harness.model.targets import TASKS, UNKNOWN, Targets, class_count, targets_of
 from harness.model.tensor import TensorSpec
+from harness.text import printable
 
 X, Y = "x", "y"
 """Arrays of an `.npz` file: the samples, and the answers where they are known."""

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import TensorError
-from harness.model.targets import class_names, class_numbers, printable
+from harness.model.targets import class_names, class_numbers
 from harness.model.tensor import TensorSpec
-from harness.text import listed
+from harness.text import listed, printable
 
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 SOUNDS = (".wav",)

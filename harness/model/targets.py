@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from harness.errors import TensorError
 from harness.model.tensor import TensorSpec, dequantize
+from harness.text import printable
 
 CLASSES, VALUES = "classes", "values"
 """What answers can be: the number of a class, or the output itself."""
 
 TASKS = (CLASSES, VALUES)
 _STATE_IT = "Say which they are: --task classes or --task values."
-_SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -193,12 +193,6 @@ def class_names(numbers: dict[str, int], known: tuple[str, ...]) -> tuple[str, .
     by_number = {number: name for name, number in numbers.items()}
     count = 1 + max(by_number)
     return tuple(printable(by_number.get(number, str(number))) for number in range(count))
-
-
-def printable(text: str) -> str:
-    """Text of a file's or class's name as a terminal may show it, not too long."""
-    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-    return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 2]}.."
 
 
 def _refuse_not_finite(values: NDArray[Any], source: str) -> None:

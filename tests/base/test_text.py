@@ -1,7 +1,19 @@
 from datetime import datetime, timezone
 
+import pytest
+
 from harness.measure.tables import time_text
-from harness.text import WIDTH, counted, listed, shortened, table, wrapped
+from harness.text import (
+    MOST_PRINTED,
+    WIDTH,
+    counted,
+    listed,
+    printable,
+    printable_lines,
+    shortened,
+    table,
+    wrapped,
+)
 
 
 def test_table_aligns_the_first_column_left_and_the_others_right() -> None:
@@ -37,3 +49,46 @@ def test_a_text_is_cut_to_its_room_and_says_so() -> None:
 
 def test_a_time_is_written_as_the_csv_has_it() -> None:
     assert time_text(datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)) == "2026-01-02T03:04:05Z"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", ""),
+        ("Nano 33 BLE, größer", "Nano 33 BLE, größer"),
+        (r"C:\temp", r"C:\temp"),
+        ("\x1b[2J", r"\x1b[2J"),
+        ("a\r\nb\tc", r"a\r\nb\tc"),
+        ("\0\a\b\x7f", r"\x00\x07\x08\x7f"),
+        ("\x85\x9b31m", r"\x85\x9b31m"),
+        ("\u2028\u2029", r"\u2028\u2029"),
+        ("abc\u202edef\u2066", r"abc\u202edef\u2066"),
+        ("\ufeffa\u200bb\xad\ufffe", r"\ufeffa\u200bb\xad\ufffe"),
+        ("\ud800x\udfff", r"\ud800x\udfff"),
+        ("\U000e0041", r"\U000e0041"),
+        ("::error::x", r"\x3a:error::x"),
+        (" ::add-mask::x", r" \x3a:add-mask::x"),
+        ("a::Error file=b::x", r"a\x3a:Error file=b::x"),
+        ("\n::group::", r"\n\x3a:group::"),
+        ("tflite::MicroError", "tflite::MicroError"),
+        ("a ##[error]x ##vso[b]", r"a \x23#[error]x \x23#vso[b]"),
+        ("x" * MOST_PRINTED, "x" * MOST_PRINTED),
+        ("x" * 10**6, "x" * (MOST_PRINTED - 2) + ".."),
+    ],
+)
+def test_text_from_outside_is_shown_and_does_nothing(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert shown.isprintable() and printable(shown) == shown
+
+
+@pytest.mark.parametrize("limit", [-1, 0, 1, 2, 5, 9])
+@pytest.mark.parametrize("text", ["\x1b" * 9, "::error::", "abc", ""])
+def test_printable_text_is_no_longer_than_asked_for(text: str, limit: int) -> None:
+    shown = printable(text, limit)
+    assert len(shown) <= max(0, limit) and shown.isprintable()
+
+
+def test_only_the_ends_of_lines_stay_of_several_lines() -> None:
+    assert printable_lines("a\x1bb\n::error::c\r\n") == "a\\x1bb\n\\x3a:error::c\\r\n"
+    long = "\U000e0041" * 300
+    assert printable_lines(long) == r"\U000e0041" * 300

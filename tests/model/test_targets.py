@@ -7,7 +7,7 @@ import pytest
 from fakes.models import ONE, THREE
 
 from harness.errors import TensorError
-from harness.model.targets import Targets, class_numbers, printable, targets_of
+from harness.model.targets import Targets, class_numbers, targets_of
 
 
 def of(values: object, output=THREE, **how) -> Targets:  # type: ignore[no-untyped-def]
@@ -63,8 +63,3 @@ def test_text_names_classes() -> None:
     named = of(["no", "yes", "no", "unknown"])
     assert named.labels.tolist() == [0, 2, 0, 1]
     assert named.classes == ("no", "unknown", "yes")
-
-
-def test_names_are_fit_for_a_terminal() -> None:
-    assert "\x1b" not in printable("\x1b[2J\n;x") and "\n" not in printable("a\nb")
-    assert len(printable("x" * 1000)) == 60
