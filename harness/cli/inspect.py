@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from harness.cli.command import EXIT_USAGE, Command
 from harness.cli.settings import add_settings, sources_of
 from harness.firmware.probe import Question
-from harness.model.flatbuffer import MOST_BYTES
+from harness.model.subgraphs import MOST_BYTES
 from harness.model.wheels import tflm_version
 from harness.outcome import Outcome
 from harness.project import find_project

@@ -2,84 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.errors import ModelError, Where
-from harness.model.tensor import DTYPES
+from harness.model.flatbuffer import Malformed
+from harness.model.subgraphs import Node, Tensor, read_subgraphs
 
-TYPES = {
-    **DTYPES,
-    **{1: "float16", 5: "string", 8: "complex64", 10: "float64"},
-    **{12: "uint64", 15: "uint32", 16: "uint16"},
-}
-"""TFLite's TensorType numbers, as NumPy names them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tensor:
-    """A tensor of the file. `content` holds a constant's bytes; None for what is computed.
-
-    A `variable` keeps its value from one inference to the next.
-    """
-
-    index: int
-    shape: tuple[int, ...]
-    dtype: str
-    scales: tuple[float, ...]
-    zero_points: tuple[int, ...]
-    content: bytes | None
-    variable: bool
-
-    @property
-    def elements(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
-
-    @property
-    def size_bytes(self) -> int:
-        """Size in bytes."""
-        return self.elements * np.dtype(self.dtype).itemsize
-
-    @property
-    def scale(self) -> float:
-        """The first scale; 0 where there is none."""
-        return self.scales[0] if self.scales else 0.0
-
-    @property
-    def zero_point(self) -> int:
-        """The first zero point; 0 where there is none."""
-        return self.zero_points[0] if self.zero_points else 0
-
-    def values(self) -> NDArray[Any]:
-        """A constant's values, in its shape."""
-        return np.frombuffer(self.content or b"", dtype=self.dtype).reshape(self.shape)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
-    """An operator: `index` counts from 0 in the file, absent inputs are -1.
-
-    `options` is the schema's own object (`Conv2DOptionsT`), None where the file has none.
-    """
-
-    index: int
-    kind: str
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    options: Any
-    options_type: int
-
-    @property
-    def name(self) -> str:
-        """How messages call it."""
-        return f"operator {self.index} ({self.kind})"
+HINT = "Runtime tflm may run it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +31,24 @@ class Graph:
         """The error for an operator that `aot` cannot run."""
         return ModelError(f"runtime aot cannot run {node.name}: {why}", where=self.where, hint=hint)
 
+    def options(self, node: Node) -> Any:
+        """A node's options as the schema's own object (`Conv2DOptionsT`); None where it has none.
+
+        Raises:
+            ModelError: a part of them is not within the file.
+        """
+        if node.options is None:
+            return None
+        from ai_edge_litert import schema_py_generated as schema  # 0.1 s: only where it compiles
+        from flatbuffers.table import Table
+
+        table = Table(node.options.content, node.options.position)
+        try:
+            return schema.BuiltinOptionsCreator(node.options_type, table)
+        except (struct.error, LookupError, ValueError, TypeError, OverflowError) as error:
+            hint = "Is it a whole .tflite file?"
+            raise self.refused(node, "its options are damaged", hint) from error
+
     def computed(self, node: Node) -> tuple[int, ...]:
         """Indices of a node's inputs that are no constants, each once."""
         found = (
@@ -111,79 +63,32 @@ def read_graph(content: bytes, *, where: Where) -> Graph:
     Raises:
         ModelError: not a TFLite model.
     """
-    from ai_edge_litert import schema_py_generated as schema  # 0.1 s: only where it compiles
-
-    kinds = {code: key for key, code in vars(schema.BuiltinOperator).items() if key.isupper()}
     try:
-        model = schema.ModelT.InitFromPackedBuf(content, 0)
-        graph = model.subgraphs[0]
-        codes = [
-            kinds[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes
-        ]
-        tensors = tuple(
-            _tensor(index, tensor, model.buffers) for index, tensor in enumerate(graph.tensors)
-        )
-        nodes = [_node(i, item, codes) for i, item in enumerate(_listed(graph.operators))]
-        read = Graph(
-            where=where,
-            tensors=tensors,
-            nodes=tuple(nodes),
-            inputs=tuple(map(int, graph.inputs)),
-            outputs=tuple(map(int, graph.outputs)),
-            changes=_open_batch(graph.tensors),
-        )
-        for node in nodes:
-            _check_indices(node, len(tensors))
-    except (struct.error, LookupError, ValueError, AttributeError, TypeError) as error:
+        main = read_subgraphs(content)[0]
+    except Malformed as error:
         raise ModelError(
-            f"runtime aot cannot compile the model: the file cannot be read ({error!r})",
+            f"runtime aot cannot compile the model: the file {error}",
             where=where,
-            hint="Is it a whole .tflite file?",
+            hint=error.hint or "Is it a whole .tflite file?",
         ) from error
+    read = Graph(
+        where=where,
+        tensors=main.tensors,
+        nodes=main.nodes,
+        inputs=main.inputs,
+        outputs=main.outputs,
+        changes=_open_batch(main.tensors),
+    )
+    for node in read.nodes:
+        if not node.outputs:
+            raise read.refused(
+                node, "it has no output: it changes a state, and aot keeps none", HINT
+            )
     return _needed(read)
 
 
-def _listed(items: Any) -> list[Any]:
-    return [] if items is None else list(items)
-
-
-def _tensor(index: int, tensor: Any, buffers: Sequence[Any]) -> Tensor:
-    quantization = tensor.quantization
-    scales = _listed(quantization and quantization.scale)
-    zero_points = _listed(quantization and quantization.zeroPoint)
-    data = buffers[tensor.buffer].data
-    shape = tuple(map(int, _listed(tensor.shape)))
-    return Tensor(
-        index=index,
-        shape=shape,
-        dtype=TYPES.get(tensor.type, f"type {tensor.type}"),
-        scales=tuple(map(float, scales)),
-        zero_points=tuple(map(int, zero_points)),
-        content=None if data is None or len(data) == 0 else bytes(bytearray(data)),
-        variable=bool(tensor.isVariable),
-    )
-
-
-def _node(index: int, operator: Any, codes: Sequence[str]) -> Node:
-    return Node(
-        index=index,
-        kind=codes[operator.opcodeIndex],
-        inputs=tuple(map(int, _listed(operator.inputs))),
-        outputs=tuple(map(int, _listed(operator.outputs))),
-        options=operator.builtinOptions,
-        options_type=int(operator.builtinOptionsType),
-    )
-
-
-def _check_indices(node: Node, count: int) -> None:
-    wrong = [index for index in (*node.inputs, *node.outputs) if not -1 <= index < count]
-    if wrong or not node.outputs or -1 in node.outputs:
-        raise IndexError(f"{node.name} has no tensor {wrong or -1}")
-
-
-def _open_batch(tensors: Sequence[Any]) -> tuple[str, ...]:
-    signatures = [_listed(tensor.shapeSignature) for tensor in tensors]
-    if not any(size < 0 for signature in signatures for size in signature):
+def _open_batch(tensors: Sequence[Tensor]) -> tuple[str, ...]:
+    if not any(size < 0 for tensor in tensors for size in tensor.signature):
         return ()
     return ("The open batch of its shapes (-1 in shape_signature) is dropped: shapes are fixed.",)
 
@@ -249,7 +154,7 @@ class FileWriter:
         added = self._schema.TensorT()
         added.name = (name or f"t{tensor.index}").encode()
         added.shape = np.array(tensor.shape if shape is None else shape, np.int32)
-        added.type = next(code for code, dtype in TYPES.items() if dtype == tensor.dtype)
+        added.type = getattr(self._schema.TensorType, tensor.dtype.upper())
         added.buffer = 0
         if tensor.content is not None:
             buffer = self._schema.BufferT()
@@ -330,7 +235,7 @@ def one_operator(graph: Graph, node: Node, shapes: Mapping[int, tuple[int, ...]]
         node.kind,
         [added[index] for index in node.inputs],
         [added[index] for index in node.outputs],
-        options=node.options,
+        options=graph.options(node),
         options_type=node.options_type,
     )
     return writer.content(

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from harness.errors import ModelError
 from harness.firmware import aot_fixed
 from harness.firmware.aot_fixed import multiplier
-from harness.firmware.aot_graph import VIEWS, Graph, Node, Tensor, one_operator
+from harness.firmware.aot_graph import HINT, VIEWS, Graph, one_operator
 from harness.firmware.c_source import c_bytes
+from harness.model.subgraphs import Node, Tensor
 
 Array = NDArray[Any]
 
@@ -55,8 +56,6 @@ OF_ONE_VALUE = frozenset(
     }
 )
 """Element by element: with one 8-bit input, and constants of one value, they are a table."""
-
-HINT = "Runtime tflm may run it."
 
 
 def own_operator(graph: Graph, node: Node) -> Own:
@@ -170,7 +169,7 @@ def _softmax(graph: Graph, node: Node, computed: Sequence[Tensor]) -> Own | None
     source, target = computed[0], graph.tensors[node.outputs[0]]
     if source.dtype != "int8" or target.dtype not in ("int8", "int16") or not source.shape:
         return None
-    beta = float(node.options.beta)
+    beta = float(getattr(graph.options(node), "beta", 0))
     if not beta * source.scale * 2**26 > 1:
         raise graph.refused(
             node,
@@ -282,7 +281,7 @@ def _combination(graph: Graph, node: Node, computed: Sequence[Tensor]) -> Own | 
     """ADD, SUB or MUL of two int8 tensors, one of which may be repeated to fill the other."""
     pair = [graph.tensors[index] for index in node.inputs[:2]]
     target = graph.tensors[node.outputs[0]]
-    activation = int(node.options.fusedActivationFunction) if node.options else 0
+    activation = getattr(graph.options(node), "fusedActivationFunction", 0)
     whole = all(
         tensor.dtype == "int8"
         and tensor.scale > 0
@@ -322,7 +321,7 @@ def _combination(graph: Graph, node: Node, computed: Sequence[Tensor]) -> Own | 
         place = _place(tensor)
         if tensor.content is not None:
             place = f"kOperand{node.index}_{side}"
-            constants.append(f"const uint8_t {place}[] = {{{c_bytes(tensor.content)}}};")
+            constants.append(f"const uint8_t {place}[] = {{{c_bytes(bytes(tensor.content))}}};")
         operands.append(f"{{{place}, {tensor.elements}, {tensor.zero_point}, {scale.c_text}}}")
     result = f"{{{target.elements}, {target.zero_point}, {by.c_text}, {lowest}, {highest}}}"
     function = {"ADD": "Add", "SUB": "Subtract", "MUL": "Multiply"}[node.kind]
@@ -344,9 +343,10 @@ def _concatenation(graph: Graph, node: Node, computed: Sequence[Tensor]) -> Own 
     same = {(tensor.dtype, tensor.scale, tensor.zero_point) for tensor in (*parts, target)}
     if len(same) > 1 or any(tensor.content is not None for tensor in parts):
         return None
-    if getattr(node.options, "fusedActivationFunction", 0):
+    options = graph.options(node)
+    if getattr(options, "fusedActivationFunction", 0):
         return None
-    outer, _, _ = _around(target.shape, int(node.options.axis))
+    outer, _, _ = _around(target.shape, getattr(options, "axis", 0))
     calls, offset = [], 0
     stride = target.size_bytes // outer
     for part in parts:

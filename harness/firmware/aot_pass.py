@@ -7,7 +7,6 @@ operators. What was changed is said in sentences; what cannot be done is refused
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from harness.errors import NOWHERE, ModelError, Where
-from harness.firmware.aot_graph import VIEWS, FileWriter, Graph, Node, Tensor, read_graph
-from harness.firmware.aot_own import HINT, Own, own_operator
+from harness.firmware.aot_graph import HINT, VIEWS, FileWriter, Graph, read_graph
+from harness.firmware.aot_own import Own, own_operator
+from harness.model.subgraphs import Node, Tensor
 
 GENERATED = {
     **{"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "ADD": 2},
@@ -307,7 +307,7 @@ def _bias_scales(graph: Graph, node: Node) -> list[float]:
 
 
 def _options(graph: Graph, node: Node) -> Any:
-    options = copy.copy(node.options)
+    options = graph.options(node)
     if options is None:
         return None
     if node.kind == "FULLY_CONNECTED":

@@ -50,7 +50,7 @@ from harness.firmware.tflm_library import (
     write_override,
 )
 from harness.firmware.toolchain import arm_gcc_version, seed_scons
-from harness.model import graph
+from harness.model import flatbuffer, graph, subgraphs
 from harness.model.artifact import Artifact
 from harness.model.graph import Step
 from harness.progress import Progress, no_progress
@@ -129,7 +129,13 @@ def build_id(
     profile: bool = False,
 ) -> str:
     """Hash, 16 bytes in hex, of everything that goes into the firmware."""
-    generators = (c_source, graph, *((tflm,) if runtime == "tflm" else AOT_GENERATORS))
+    generators = (
+        c_source,
+        flatbuffer,
+        subgraphs,
+        graph,
+        *((tflm,) if runtime == "tflm" else AOT_GENERATORS),
+    )
     parts = (
         _tree_digest(project.firmware),
         (project.root / "platformio.ini").read_text(),

@@ -16,9 +16,9 @@ from harness.firmware.probe import ABORTS, NO_KERNEL, Answer, Refusal, ask_tflm
 from harness.firmware.support import doubt_of, refuse_unsupported, shortage
 from harness.firmware.tflm import distinct_operators
 from harness.model.artifact import Artifact
-from harness.model.flatbuffer import read_subgraphs
 from harness.model.graph import Graph, read_graph
 from harness.model.resolve import inspect_model
+from harness.model.subgraphs import read_subgraphs
 
 VIRTUAL = "virtual"
 """TFLM on the host, as the virtual board runs it."""

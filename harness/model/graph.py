@@ -8,15 +8,9 @@ from dataclasses import dataclass
 
 from harness.errors import ModelError, TensorError, Where
 from harness.model.artifact import Artifact
-from harness.model.flatbuffer import (
-    MOST_BYTES,
-    Malformed,
-    Node,
-    Subgraph,
-    Tensor,
-    read_subgraphs,
-)
+from harness.model.flatbuffer import Malformed
 from harness.model.state import stateful_operators
+from harness.model.subgraphs import MOST_BYTES, Node, Subgraph, Tensor, read_subgraphs
 from harness.model.tensor import TensorSpec
 
 LAYERS = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D")
@@ -234,7 +228,7 @@ def _macs(kind: str, output: Tensor | None, weights: tuple[int, ...]) -> int:
 def _per_channel_dense(graph: Subgraph, node: Node) -> bool:
     if node.kind != "FULLY_CONNECTED" or len(node.inputs) < 2 or node.inputs[1] < 0:
         return False
-    return graph.tensors[node.inputs[1]].scales > 1
+    return len(graph.tensors[node.inputs[1]].scales) > 1
 
 
 def _first_hybrid(graph: Subgraph) -> int | None:

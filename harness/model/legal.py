@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from harness.errors import ModelError, Where
 from harness.model.artifact import Artifact
-from harness.model.flatbuffer import Malformed, Node, Subgraph, Tensor, read_subgraphs
+from harness.model.flatbuffer import Malformed
 from harness.model.graph import read_graph
 from harness.model.samples import Layout, limits_of
+from harness.model.subgraphs import Node, Subgraph, Tensor, read_subgraphs
 from harness.model.tensor import TensorSpec
 
 INTEGERS = 1000
@@ -145,15 +146,14 @@ class _Graph:
             ModelError: it is no TFLite model.
         """
         try:
-            return cls(read_subgraphs(content)[0], content)
+            return cls(read_subgraphs(content)[0])
         except (Malformed, IndexError) as error:
             raise ModelError(
                 f"it is no TFLite model: it {error}", where=Where(model=name)
             ) from error
 
-    def __init__(self, main: Subgraph, content: bytes) -> None:
+    def __init__(self, main: Subgraph) -> None:
         self.main = main
-        self._content = content
 
     def uses(self, number: int) -> Iterator[_Use]:
         """Operators that read a tensor, also behind those that hand its values on."""
@@ -184,26 +184,15 @@ class _Graph:
         if use.node.kind == "GATHER_ND":
             size = min(table, default=1)
         elif use.node.kind == "GATHER":
-            size = table[_gather_axis(self._content, use.index)]
+            size = table[use.node.options.number(0) if use.node.options else 0]
         else:
             size = table[0]
         return Limits(low=0, high=max(0, size - 1))
 
 
-def _gather_axis(content: bytes, index: int) -> int:
-    import tflite  # 0.05 s: only where a model is looked into
-
-    table = tflite.Model.GetRootAs(content, 0).Subgraphs(0).Operators(index).BuiltinOptions()
-    if table is None:
-        return 0
-    options = tflite.GatherOptions()
-    options.Init(table.Bytes, table.Pos)
-    return int(options.Axis())
-
-
 def _quantized(tensor: Tensor) -> Limits | None:
     """The reals that a quantized tensor can hold."""
-    if tensor.scales != 1:
+    if len(tensor.scales) != 1:
         return None
     low, high = limits_of(tensor.dtype)
     ends = [tensor.scale * (end - tensor.zero_point) for end in (low, high)]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from harness.errors import ModelError, Where
 from harness.model.artifact import MANIFEST, Artifact, find_artifact, load_artifact
-from harness.model.flatbuffer import MOST_BYTES
 from harness.model.goldens import Bounds
 from harness.model.graph import read_graph
+from harness.model.subgraphs import MOST_BYTES
 from harness.project import find_project
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.model.flatbuffer import read_subgraphs
+from harness.model.subgraphs import read_subgraphs
 from models.quiet import import_tensorflow
 from models.zoo.direct import direct
 from models.zoo.flow import flow

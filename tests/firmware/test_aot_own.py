@@ -16,9 +16,10 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from harness.errors import ModelError
-from harness.firmware.aot_graph import FileWriter, Tensor
+from harness.firmware.aot_graph import FileWriter
 from harness.firmware.aot_own import Own
 from harness.firmware.aot_pass import prepare
+from harness.model.subgraphs import Tensor
 
 pytest.importorskip("tflite_micro", reason="no TFLM on this platform")
 

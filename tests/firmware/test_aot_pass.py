@@ -12,13 +12,14 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from harness.errors import ModelError, Where
-from harness.firmware.aot_graph import FileWriter, Tensor
+from harness.firmware.aot_graph import FileWriter
 from harness.firmware.aot_memory import lifetimes, place_tensors
 from harness.firmware.aot_pass import Body, Own, Prepared, prepare
 from harness.firmware.aot_proof import prove
 from harness.model.artifact import Artifact, load_artifact
 from harness.model.goldens import Bounds
 from harness.model.graph import read_graph
+from harness.model.subgraphs import Tensor
 
 ARTIFACTS = Path(__file__).parents[2] / "models" / "artifacts"
 CNN = load_artifact(ARTIFACTS / "fashion_cnn-8")
