@@ -4,7 +4,8 @@
     +-- RigError            the rig failed, so that nothing is known about the numbers
     |   +-- UnknownName     a board, model or runtime that is not declared
     |   +-- BoardNotFound   no port belongs to the board, or several could
-    |   +-- BoardBusy       another process holds the board's lock
+    |   +-- LockBusy        another process holds a lock
+    |   |   +-- BoardBusy   another process holds the board's lock
     |   +-- ToolMissing     a program or package is not installed
     |   +-- BuildFailed     PlatformIO, the compiler or the linker failed
     |   +-- StartFailed     the emulator or virtual board did not start
@@ -105,19 +106,36 @@ class BoardNotFound(RigError):
         self.several = several
 
 
-class BoardBusy(RigError):
-    """Another process holds the lock of the board or of `what`; `holder`: who, since when."""
+class LockBusy(RigError):
+    """Another process holds a lock; `holder`: who, since when. `what` begins the message."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        holder: str,
+        waited_s: float,
+        where: Where = NOWHERE,
+        hint: str = "Wait for it, or stop it.",
+    ) -> None:
+        super().__init__(f"{what} by {holder}; waited {waited_s:g} s", where=where, hint=hint)
+        self.holder = holder
+        self.waited_s = waited_s
+
+
+class BoardBusy(LockBusy):
+    """Another process holds the lock of the board or of `what`."""
 
     def __init__(
         self, *, where: Where, holder: str, waited_s: float, what: str = "board is in use"
     ) -> None:
         super().__init__(
-            f"{what} by {holder}; waited {waited_s:g} s",
+            what,
+            holder=holder,
+            waited_s=waited_s,
             where=where,
             hint="Wait for it, stop it, or allow more time with --hil-lock-timeout.",
         )
-        self.holder = holder
-        self.waited_s = waited_s
 
 
 class ToolMissing(RigError):

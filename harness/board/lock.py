@@ -1,25 +1,36 @@
-"""One lock per board id, and one for uploads; freed by the kernel when the holder dies."""
+"""One lock per board id, and one for uploads; freed by the kernel when the holder dies.
+
+All users of a machine share its boards, and so the folder of their locks. What another user may
+have put there is neither followed nor written to.
+"""
 
 from __future__ import annotations
 
-import getpass
-import json
 import os
+import re
 import shlex
-import sys
+import stat
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime, timezone
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from harness.errors import BoardBusy, RigError, Where
+from harness.errors import BoardBusy, LockBusy, RigError, Where
+from harness.locks import held, user_name
 from harness.progress import Progress, no_progress
+
+__all__ = ["hold", "hold_uploads", "lock_folder", "open_lock_folder", "user_name"]
 
 # Not a board id that TOML allows without quotes, so that nobody has a board of this name.
 _UPLOADS = "all uploads"
+_NAME = re.compile(r"[^/\\\0.][^/\\\0]{0,199}")
+_MOST_SHOWN = 80
+_OWN_FOLDER = (
+    "Or set HIL_LOCK_DIR to another folder. All who use a board must name the same one: in a "
+    "folder of your own the locks of other users are not seen."
+)
 
 
 def lock_folder() -> Path:
@@ -27,38 +38,49 @@ def lock_folder() -> Path:
     return Path(os.environ.get("HIL_LOCK_DIR") or Path(tempfile.gettempdir()) / "hil-locks")
 
 
-def _prepare(folder: Path) -> None:
-    if folder.is_dir():
+def open_lock_folder(folder: Path) -> int:
+    """Descriptor of the folder of locks, made if it is not there.
+
+    Raises:
+        RigError: it cannot be had, or other users could put files of theirs in the place of ours.
+    """
+    try:
+        handle = _opened(folder)
+    except OSError as error:
+        raise RigError(f"cannot lock in {folder}: {error.strerror}", hint=_OWN_FOLDER) from error
+    try:
+        _refuse_unsafe(folder, handle)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _opened(folder: Path) -> int:
+    with suppress(FileExistsError):
+        folder.mkdir(parents=True)
+        # Sticky: nobody may remove or rename what another user locks.
+        folder.chmod(0o1777)
+    link = folder.is_symlink()
+    if link and folder.lstat().st_uid not in (0, os.getuid()):
+        raise OSError(0, "it is a symbolic link of another user")
+    follow = 0 if link else os.O_NOFOLLOW
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | follow)
+
+
+def _refuse_unsafe(folder: Path, handle: int) -> None:
+    found = os.fstat(handle)
+    ours = found.st_uid == os.getuid()
+    if found.st_mode & stat.S_ISVTX:
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    # Without the sticky bit: in a sticky folder the kernel refuses other users' lock files.
-    folder.chmod(0o777)
-
-
-def user_name() -> str:
-    """Name of the user who runs this process; the user id where there is no name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
-
-
-def _describe_self() -> str:
-    record = {
-        "pid": os.getpid(),
-        "user": user_name(),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "since": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC"),
-    }
-    return json.dumps(record)
-
-
-def _describe_holder(path: Path) -> str:
-    try:
-        held = json.loads(path.read_text())
-        return f"{held['command']} (pid {held['pid']}, user {held['user']}) since {held['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "an unknown process"
+    if ours and found.st_mode & stat.S_IWOTH:  # As it was made before it had to be sticky.
+        os.fchmod(handle, stat.S_IMODE(found.st_mode) | stat.S_ISVTX)
+    elif found.st_mode & stat.S_IWOTH or not (ours or found.st_uid == 0):
+        raise RigError(
+            f"cannot lock in {folder}: it belongs to user {found.st_uid} and is not sticky, so "
+            "that others can remove what is locked there",
+            hint=f"Let its owner or root say: chmod 1777 {shlex.quote(str(folder))}\n{_OWN_FOLDER}",
+        )
 
 
 @contextmanager
@@ -80,7 +102,8 @@ def hold(
         BoardBusy: another process still held it after `timeout_s`; names that process.
     """
     where = Where(board=board_id)
-    with _locked(board_id, "board is in use", where, timeout_s, folder, progress, again=again):
+    lock = _locked(board_id, "board is in use", where, timeout_s, folder, progress)
+    with _in_one(_path(board_id, folder), lock) if again else lock:
         yield
 
 
@@ -104,32 +127,63 @@ def _locked(
     what: str,
     where: Where,
     timeout_s: float,
-    folder: Path | None,
+    place: Path | None,
     progress: Progress,
-    *,
-    again: bool = False,
 ) -> Iterator[None]:
-    place = folder or lock_folder()
-    holder = place / f"{name}.holder"
+    path = _path(name, place)
+    with ExitStack() as stack:
+        folder = open_lock_folder(path.parent)
+        stack.callback(os.close, folder)
+        lock = held(path, what, timeout_s=timeout_s, where=where, folder=folder, progress=progress)
+        try:
+            stack.enter_context(lock)
+        except LockBusy as error:
+            raise BoardBusy(
+                where=where, holder=error.holder, waited_s=timeout_s, what=what
+            ) from error
+        except OSError as error:
+            raise RigError(f"cannot lock {path}: {error.strerror}", where=where) from error
+        yield
+
+
+def _path(name: str, place: Path | None) -> Path:
+    if not _NAME.fullmatch(name):
+        raise RigError(f"{name[:_MOST_SHOWN]!r} cannot be the id of a board")
+    return (place or lock_folder()) / f"{name}.lock"
+
+
+@dataclass(slots=True)
+class _Hold:
+    """A lock that its thread has in so many blocks."""
+
+    lock: ExitStack
+    blocks: int = 0
+
+
+class _Holds(threading.local):
+    """Those of a thread, by the lock's path."""
+
+    def __init__(self) -> None:
+        self.by_path: dict[Path, _Hold] = {}
+
+
+_HOLDS = _Holds()
+
+
+@contextmanager
+def _in_one(path: Path, lock: AbstractContextManager[None]) -> Iterator[None]:
+    """The lock, unless this thread has it already; it is let go after the last such block."""
+    holds = _HOLDS.by_path
+    if path not in holds:
+        with ExitStack() as stack:
+            stack.enter_context(lock)
+            holds[path] = _Hold(stack.pop_all())
+    hold = holds[path]
+    hold.blocks += 1
     try:
-        _prepare(place)
-        # A singleton, by its path, counts how often its thread has acquired it.
-        lock = FileLock(place / f"{name}.lock", mode=0o666, is_singleton=again)
-        waiting = f"{where.board}: {what}, waiting up to {timeout_s:g} s"
-        with progress(f"{waiting} for {_describe_holder(holder)}"):
-            lock.acquire(timeout=timeout_s, poll_interval=0.05)
-    except Timeout as error:
-        raise BoardBusy(
-            where=where, holder=_describe_holder(holder), waited_s=timeout_s, what=what
-        ) from error
-    except OSError as error:
-        raise RigError(f"cannot lock in {place}: {error.strerror}", where=where) from error
-    try:
-        if lock.lock_counter == 1:
-            holder.unlink(missing_ok=True)
-            holder.write_text(_describe_self())
         yield
     finally:
-        if lock.lock_counter == 1:
-            holder.unlink(missing_ok=True)
-        lock.release()
+        hold.blocks -= 1
+        if not hold.blocks:
+            del holds[path]
+            hold.lock.close()

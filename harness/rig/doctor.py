@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import shutil
 import subprocess
 import sys
@@ -10,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.board.lock import lock_folder
-from harness.errors import HilError
+from harness.board.lock import lock_folder, open_lock_folder
+from harness.errors import HilError, RigError
 from harness.firmware.toolchain import ARM_GCC, INSTALL_EMULATOR, arm_gcc_version
 from harness.model.wheels import TFLM_WHEEL, tflm_version
 from harness.project import Project
@@ -102,6 +103,20 @@ def _writable(point: str, folder: Path) -> Finding:
         )
 
 
+def _locks() -> Finding:
+    folder = lock_folder()
+    try:
+        os.close(open_lock_folder(folder))
+    except RigError as error:
+        return Finding(point="lock folder", ok=False, detail=error.what, cure=error.hint)
+    return Finding(
+        point="lock folder",
+        ok=os.access(folder, os.W_OK | os.X_OK),
+        detail=str(folder),
+        cure=f"make {folder} writable for you",
+    )
+
+
 def examine(project: Project) -> list[Finding]:
     """Check every point. Changes nothing, but makes folders that are missing."""
     checks: tuple[Callable[[], Finding], ...] = (
@@ -116,6 +131,6 @@ def examine(project: Project) -> list[Finding]:
         _cpp_library,
         _qemu,
         lambda: _writable("state folder", project.state),
-        lambda: _writable("lock folder", lock_folder()),
+        _locks,
     )
     return [check() for check in checks]

@@ -116,14 +116,14 @@ def test_a_board_stays_locked_from_its_measurement_to_the_end_of_its_profile(mon
 
     monkeypatch.setattr(RigOptions, "hold", as_if_it_existed_once)
     monkeypatch.setenv("HIL_LOCK_DIR", str(tmp_path))
-    holder = tmp_path / "qemu-m4.holder"
+    held = tmp_path / "qemu-m4.lock"
     locked = []
     monkeypatch.setattr(
-        "harness.cli.board.append_profile", lambda *_, **__: locked.append(holder.exists())
+        "harness.cli.board.append_profile", lambda *_, **__: locked.append(held.read_text())
     )
     csv = ("--csv", str(tmp_path / "latency.csv"))
     assert main(["bench", "--board", "qemu-m4", "--samples", "3", "--profile", *csv]) == 0
-    assert locked == [True] and not holder.exists()
+    assert f'"pid": {os.getpid()},' in locked[0] and held.read_text() == ""
 
 
 def test_board_that_cannot_be_profiled_is_told_from_a_wrong_number(hil):
@@ -369,7 +369,7 @@ def test_termination_lets_go_of_lock_and_emulator(tmp_path):
         assert process.wait(20) == 128 + signal.SIGTERM
     assert not any(alive(pid) for pid in emulators)
     assert list((tmp_path / "t").iterdir()) == []
-    assert not (tmp_path / "locks" / "qemu-m4.holder").exists()
+    assert not any(lock.stat().st_size for lock in (tmp_path / "locks").iterdir())
 
 
 def test_build_prints_sections(hil):

@@ -77,13 +77,13 @@ def test_a_killed_emulator_is_one_error_naming_board_port_and_request(sine):
 
 
 def test_a_board_stays_locked_between_two_openings_where_its_lock_is_held(sine):
-    board, record = REGISTRY["virtual"], lock_folder() / "virtual.holder"
+    board, record = REGISTRY["virtual"], lock_folder() / "virtual.lock"
     with hold("virtual", timeout_s=60, again=True):
         for _ in range(2):
             with open_board(board, sine, PROJECT, RigOptions()):
                 pass
             assert str(os.getpid()) in record.read_text()
-    assert not record.exists()
+    assert record.read_text() == ""
 
 
 def test_a_dropped_connection_is_opened_again_and_counted(sine):
