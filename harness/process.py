@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
+from harness import supervise
 from harness.terminal import say_from_handler
 
 GRACE_S = 2.0
@@ -30,30 +31,56 @@ def run(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
     on_line: Callable[[str], None] | None = None,
+    locks: Sequence[int] = (),
 ) -> int:
     """Run a command, or a shell's command line, and return its exit status.
 
     It runs in a session of its own, which Ctrl-C does not reach, and without standard input. Before
-    this returns or raises, for whatever reason, all processes of its group have ended.
+    this returns or raises, for whatever reason, all processes of its group have ended. Where this
+    program is killed meanwhile they end as well: see harness.supervise.
 
     Args:
         log: file for its output; None: it goes where this program's own output goes.
         on_line: called with each line of the log while the command runs.
+        locks: descriptors of locks, which are held until nothing of the command runs any more.
 
     Raises:
         subprocess.TimeoutExpired: it took longer than `timeout_s`.
     """
     with ExitStack() as files:
         output = None if log is None else files.enter_context(log.open("wb"))
-        process = start(
-            command, stdout=output, stderr=output, environment=environment, folder=folder
-        )
+        theirs, ours = os.pipe()
+        files.callback(os.close, ours)
+        with _closing(theirs):
+            process = start(
+                _supervised(command, theirs),
+                stdout=output,
+                stderr=output,
+                environment=environment,
+                folder=folder,
+                inherited=(theirs, *locks),
+            )
+        try:
+            if log is None or on_line is None:
+                return process.wait(timeout_s)
+            return _follow(process, log, on_line, timeout_s)
+        finally:
+            end_group(process)
+
+
+@contextmanager
+def _closing(handle: int) -> Iterator[int]:
     try:
-        if log is None or on_line is None:
-            return process.wait(timeout_s)
-        return _follow(process, log, on_line, timeout_s)
+        yield handle
     finally:
-        end_group(process)
+        os.close(handle)
+
+
+def _supervised(command: Sequence[str] | str, lifeline: int) -> list[str]:
+    """The command as run by harness.supervise until the other end of `lifeline` is closed."""
+    words = ["/bin/sh", "-c", command] if isinstance(command, str) else command
+    supervisor = [sys.executable, "-I", "-S", supervise.__file__]
+    return [*supervisor, str(lifeline), str(GRACE_S), *words]
 
 
 def start(
@@ -64,8 +91,13 @@ def start(
     stderr: IO[bytes] | int | None = None,
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    inherited: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a command, or a shell's command line, in a session of its own; see `end_group`."""
+    """Start a command, or a shell's command line, in a session of its own; see `end_group`.
+
+    Args:
+        inherited: descriptors that stay open in it.
+    """
     process = None
     try:
         # A signal that is turned into an exception meanwhile would lose what was started.
@@ -80,6 +112,7 @@ def start(
                 stderr=stderr,
                 bufsize=0,
                 start_new_session=True,
+                pass_fds=inherited,
             )
     except BaseException:
         if process is not None:

@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from fakes.processes import alive, children_of
 
+from harness.locks import held
 from harness.process import LastWords, end_group, run, start
 
 
@@ -105,3 +107,36 @@ def test_a_command_is_out_of_the_terminals_reach():
     assert os.getsid(process.pid) == os.getpgid(process.pid) == process.pid
     end_group(process)
     assert process.returncode == -signal.SIGTERM
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from harness.locks import held
+from harness.process import run
+
+with held(Path("lock"), "in use") as lock:
+    run("(sleep 600 & echo $! >pid; wait)", None, locks=[lock])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_what_a_killed_program_has_started_ends_before_its_lock_is_free(
+    tmp_path, monkeypatch, number
+):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    with subprocess.Popen([sys.executable, "-c", KILLED], cwd=tmp_path) as process:
+        grandchild = pid_in(tmp_path / "pid")
+        process.send_signal(number)
+        assert process.wait(20) == -number
+    with held(tmp_path / "lock", "in use", timeout_s=20):
+        assert not alive(grandchild)
+
+
+def test_a_command_that_cannot_be_run_says_so_with_status_127(tmp_path):
+    assert run([str(tmp_path / "none")], tmp_path / "log") == 127
+    assert (tmp_path / "log").read_text().startswith(f"cannot run {tmp_path}/none: No such file")
+
+
+def test_a_command_ended_by_a_signal_has_that_status(tmp_path):
+    assert run("kill -SEGV $$", tmp_path / "log") == -signal.SIGSEGV
