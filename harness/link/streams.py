@@ -8,7 +8,6 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Protocol
 
 import serial
@@ -50,17 +49,14 @@ class SocketStream:
 
     Args:
         last_words: asked when the other end has closed, for what is known of the reason.
-        inward: another connected socket for what is written, if the other end takes it there.
     """
 
     def __init__(
         self,
         connection: socket.socket,
         last_words: Callable[[], str] = str,
-        inward: socket.socket | None = None,
     ) -> None:
         self._socket = connection
-        self._inward = inward or connection
         self._last_words = last_words
         self._socket.setblocking(True)
         self._poll = select.poll()
@@ -79,12 +75,11 @@ class SocketStream:
 
     def write(self, data: bytes) -> None:
         try:
-            self._inward.sendall(data)
+            self._socket.sendall(data)
         except OSError as error:
             raise StreamClosed(self._last_words() or str(error)) from error
 
     def close(self) -> None:
-        self._inward.close()
         self._socket.close()
 
 
@@ -164,29 +159,3 @@ def open_serial(port: str, *, where: Where, baud: int = 115200) -> SerialStream:
             where=replace(where, port=port),
             hint="Is it plugged in, is your user in its group, does another program hold it?",
         ) from error
-
-
-def connect_unix(
-    path: Path, *, last_words: Callable[[], str] = str, inward: Path | None = None
-) -> SocketStream:
-    """Connect to a unix socket; raises OSError while nobody listens.
-
-    Args:
-        inward: a second socket, for what is written.
-    """
-    connection = _connected(path)
-    try:
-        return SocketStream(connection, last_words, None if inward is None else _connected(inward))
-    except OSError:
-        connection.close()
-        raise
-
-
-def _connected(path: Path) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        connection.connect(str(path))
-    except OSError:
-        connection.close()
-        raise
-    return connection

@@ -1,75 +1,109 @@
-"""QEMU as a board: its UART is a unix socket, and its clock counts instructions."""
+"""QEMU as a board: its UART is a socket, and its clock counts instructions.
+
+The firmware in it is not trusted: no semihosting, by which it could open files and run commands on
+this machine, no network, and a sandbox around QEMU itself.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
+import socket
 import subprocess
-import tempfile
+import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from harness.board.registry import Emulator
 from harness.errors import RigError, StartFailed, ToolMissing, Where
-from harness.link.streams import SocketStream, connect_unix
-from harness.process import LastWords, end_group, start
+from harness.link.streams import SocketStream
+from harness.process import LastWords, end_group, run, start
+from harness.rig.mailbox import ADDRESSES, MEMORY_BYTES, Mailbox, MailboxStream
+from harness.rig.qmp import Qmp, QmpError
 
 QEMU = "qemu-system-arm"
 START_S = 10.0
 ANSWER_S = 5.0
 """Time limit of a QMP command; a stopped QEMU never answers."""
-_CONSOLE_MACHINES = ("mps2-",)
-"""Machines whose firmware also reads from QEMU's semihosting console."""
 
-_CONSOLE_WANTED = "loader,addr=0x3ffffc,data=0x434c4948,data-len=4"
-"""Tells that firmware to do so: see `firmware/src/port/mps2.cpp`."""
+SANDBOX = ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
+"""QEMU's own system call filter: no programs, no other user, no priorities."""
 
-_WAITING = "QEMU waiting for connection"
+_MAILBOX_WORD = "loader,addr=0x3ffffc,data={:#x},data-len=4"
+"""Tells the firmware where the mailbox is: see `firmware/src/port/mps2.cpp`."""
+
+_NO_NETWORK = "has no peer"
+"""A warning: the machine's network chip is connected to nothing, as it should be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wires:
+    """File descriptors that QEMU inherits: sockets for the UART and QMP, memory to share."""
+
+    uart: int
+    qmp: int
+    mailbox: int | None = None
+
+    @property
+    def all(self) -> tuple[int, ...]:
+        """Those that there are."""
+        return tuple(fd for fd in (self.uart, self.qmp, self.mailbox) if fd is not None)
 
 
 def qemu_command(
-    emulator: Emulator, elf: Path, folder: Path, qemu: str, *, counted: bool = True
+    emulator: Emulator,
+    elf: Path,
+    wires: Wires,
+    qemu: str,
+    *,
+    counted: bool = True,
+    sandbox: tuple[str, ...] = SANDBOX,
 ) -> list[str]:
-    """Command line that boots `elf` with its UART and QMP on sockets in `folder`.
+    """Command line that boots `elf` with its UART and QMP on inherited sockets.
 
-    `wait=on` holds the CPU until the UART is connected, so that no byte is lost at start. `mux=on`
-    puts a buffer of 32 bytes before the UART, which holds one: the guest then finds the next byte
-    without waiting for QEMU's main loop, and batches run three times as fast. A multiplexer also
-    looks for an escape character; no byte equals 0x100.
+    `mux=on` puts a buffer of 32 bytes before the UART, which holds one: the guest then finds the
+    next byte without waiting for QEMU's main loop, and batches run three times as fast. A
+    multiplexer also looks for an escape character; no byte equals 0x100. What the second UART says,
+    QEMU says: the words of the firmware's fault handlers, after which the watchdog ends it.
 
     Args:
+        wires: with a mailbox only for a machine of `ADDRESSES`.
         counted: count instructions, which makes latency exact. Without, code runs several times as
-            fast, and bytes for a board with a console (`has_console`) cross a thousand at a time:
-            each one for its UART takes an iteration of QEMU's main loop.
+            fast.
     """
     command = [
-        qemu,
-        *("-machine", emulator.machine),
+        *(qemu, "-nodefaults", *sandbox),
+        *("-machine", emulator.machine + (",memory-backend=mailbox" if wires.mailbox else "")),
         *("-kernel", str(elf)),
         *("-display", "none"),
-        *("-monitor", "none"),
         *("-audiodev", "none,id=none"),
-        *("-qmp", f"unix:{folder / 'qmp'},server=on,wait=off"),
+        *("-nic", "none"),
+        *("-action", "watchdog=poweroff"),
+        *("-chardev", f"socket,id=qmp,fd={wires.qmp}", "-mon", "chardev=qmp,mode=control"),
+        *("-chardev", f"socket,id=uart,fd={wires.uart},mux=on", "-serial", "chardev:uart"),
+        *("-chardev", "file,id=faults,path=/dev/fd/1", "-serial", "chardev:faults"),
+        *("-echr", "0x100"),
     ]
-    semihosting = "enable=on,target=native"
-    uart = f"socket,id=uart,path={folder / 'uart'},server=on,wait=on"
-    if has_console(emulator, counted=counted):
-        # First, so that it listens when the UART does.
-        console = f"socket,id=console,path={folder / 'console'},server=on,wait=off"
-        command += ["-chardev", console, "-device", _CONSOLE_WANTED]
-        semihosting += ",chardev=console"
-    elif counted:
+    if wires.mailbox is not None:
+        memory = f"memory-backend-file,id=mailbox,size={MEMORY_BYTES},share=on"
+        command += ["-object", f"{memory},mem-path=/dev/fd/{wires.mailbox}"]
+        command += ["-device", _MAILBOX_WORD.format(ADDRESSES[emulator.machine])]
+    if counted:
         command += ["-icount", f"shift={emulator.icount_shift}"]
-    command += ["-semihosting-config", semihosting]
-    command += ["-chardev", f"{uart},mux=on", "-serial", "chardev:uart", "-echr", "0x100"]
     return command
 
 
-def has_console(emulator: Emulator, *, counted: bool) -> bool:
-    """Whether bytes for the board go through the semihosting console instead of its UART."""
-    return not counted and emulator.machine.startswith(_CONSOLE_MACHINES)
+@cache
+def sandbox_of(qemu: str) -> tuple[str, ...]:
+    """SANDBOX, or nothing if this QEMU was built without it, as all are that are not for Linux."""
+    if not sys.platform.startswith("linux"):
+        return ()
+    return () if run([qemu, *SANDBOX, "-version"], Path(os.devnull)) else SANDBOX
 
 
 def dies_with_parent(command: list[str]) -> list[str]:
@@ -91,7 +125,7 @@ class QemuProcess:
 
     Raises on entry:
         ToolMissing: QEMU is not installed.
-        StartFailed: it ended, or did not open its UART, within START_S.
+        StartFailed: it ended, or did not run, within START_S.
     """
 
     def __init__(
@@ -112,10 +146,13 @@ class QemuProcess:
         self._answer_s = answer_s
         self._clock = clock
         self._sleep = sleep
-        self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._said: LastWords | None = None
+        self._mailbox: Mailbox | None = None
+        self._uart: socket.socket | None = None
+        self._qmp: Qmp | None = None
         self._stream: SocketStream | None = None
+        self._open = ExitStack()
 
     def __enter__(self) -> QemuProcess:
         qemu = shutil.which(QEMU)
@@ -124,15 +161,7 @@ class QemuProcess:
                 QEMU, needed_for="an emulated board", install=f"sudo apt-get install {QEMU}"
             )
         try:
-            # Not in the project: a unix socket's path must be shorter than 108 bytes.
-            self._folder = Path(tempfile.mkdtemp(prefix="hil-qemu-"))
-            command = qemu_command(
-                self._emulator, self._elf, self._folder, qemu, counted=self._counted
-            )
-            self._process = start(
-                dies_with_parent(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-            )
-            self._said = LastWords(self._process.stdout)
+            self._start(qemu)
             self._stream = self._connect()
         except BaseException:
             self.stop()
@@ -149,7 +178,7 @@ class QemuProcess:
         return self._stream
 
     def reopen(self) -> SocketStream:
-        """Connect to the UART again after the connection was lost.
+        """A new stream to the UART, after the one before was lost.
 
         Raises:
             StartFailed: QEMU has ended.
@@ -158,21 +187,12 @@ class QemuProcess:
         return self._stream
 
     def stop(self) -> None:
-        """End QEMU and remove its sockets. Idempotent."""
-        folder, self._folder = self._folder, None
-        if folder is None:
-            return
-        try:
-            if self._stream is not None:
-                self._stream.close()
-            if self._process is not None:
-                end_group(self._process)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        """End QEMU and close its sockets. Idempotent."""
+        self._open.close()
 
     def last_words(self) -> str:
         """Exit status, if it ended, and the last output of QEMU and the firmware's handlers."""
-        if self._process is None or self._said is None or self._folder is None:
+        if self._process is None or self._said is None:
             return "emulator not running"
         # The socket closes a moment before the process is gone.
         with suppress(subprocess.TimeoutExpired):
@@ -180,7 +200,7 @@ class QemuProcess:
         code = self._process.poll()
         state = "emulator still runs" if code is None else f"emulator ended with status {code}"
         lines = self._said.text(0.0 if code is None else 0.2).splitlines()
-        said = "\n".join(line for line in lines if _WAITING not in line).strip()
+        said = "\n".join(line for line in lines if _NO_NETWORK not in line).strip()
         return f"{state}; it said: {said}" if said else state
 
     def power_cycle(self) -> None:
@@ -197,45 +217,63 @@ class QemuProcess:
         Raises:
             RigError: QEMU refused it or does not answer within ANSWER_S.
         """
-        import asyncio  # with QMP's package 0.1 s: only where they run
-
-        from qemu.qmp import QMPClient, QMPError
-
-        assert self._folder is not None, "not started"
-        path = str(self._folder / "qmp")
-
-        async def talk() -> Any:
-            client = QMPClient("hil")
-            await client.connect(path)
-            try:
-                return await client.execute(command, arguments)
-            finally:
-                await client.disconnect()
-
+        assert self._qmp is not None, "not started"
         try:
-            return asyncio.run(asyncio.wait_for(talk(), self._answer_s))
-        except (QMPError, OSError, asyncio.TimeoutError) as error:
-            why = str(error) or f"no answer within {self._answer_s:g} s"
+            return self._qmp.run(command, arguments, timeout_s=self._answer_s)
+        except QmpError as error:
             raise RigError(
-                f"QEMU did not run {command}: {why}; {self.last_words()}", where=self._where
+                f"QEMU did not run {command}: {error}; {self.last_words()}", where=self._where
             ) from error
 
+    def _start(self, qemu: str) -> None:
+        with ExitStack() as theirs:
+            uart, qmp = (self._socket(theirs) for _ in range(2))
+            self._uart, self._qmp = uart[0], Qmp(qmp[0], self._clock)
+            if not self._counted and self._emulator.machine in ADDRESSES:
+                self._mailbox = Mailbox(self._clock, self._sleep)
+                self._open.callback(self._mailbox.close)
+            wires = Wires(
+                uart=uart[1].fileno(),
+                qmp=qmp[1].fileno(),
+                mailbox=self._mailbox.fd if self._mailbox else None,
+            )
+            command = qemu_command(
+                *(self._emulator, self._elf, wires, qemu),
+                counted=self._counted,
+                sandbox=sandbox_of(qemu),
+            )
+            self._process = start(
+                dies_with_parent(command),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                inherited=wires.all,
+            )
+            self._open.callback(end_group, self._process)
+        self._said = LastWords(self._process.stdout)
+
+    def _socket(self, theirs: ExitStack) -> tuple[socket.socket, socket.socket]:
+        """A connected pair: our end, and that for QEMU, which only it keeps open."""
+        ours, given = socket.socketpair()
+        self._open.enter_context(ours)
+        return ours, theirs.enter_context(given)
+
     def _connect(self) -> SocketStream:
-        assert self._process is not None and self._folder is not None
-        deadline = self._clock() + START_S
-        uart = self._folder / "uart"
-        console = has_console(self._emulator, counted=self._counted)
-        inward = self._folder / "console" if console else None
-        while self._clock() < deadline:
-            try:
-                return connect_unix(uart, last_words=self.last_words, inward=inward)
-            except OSError:
-                pass
+        assert self._process is not None and self._uart is not None and self._qmp is not None
+        try:
+            self._qmp.greet(START_S)
             if self._process.poll() is not None:
-                break
-            self._sleep(0.002)
-        raise StartFailed(
-            f"emulator did not open its serial port: {self.last_words()}",
-            where=self._where,
-            hint=f"Command: {' '.join(map(str, self._process.args))}",  # type: ignore[arg-type]
-        )
+                raise QmpError("it has ended")
+        except QmpError as error:
+            raise StartFailed(
+                f"emulator does not run ({error}): {self.last_words()}",
+                where=self._where,
+                hint=f"Command: {' '.join(map(str, self._process.args))}",  # type: ignore[arg-type]
+            ) from error
+        # A duplicate: whoever closes the stream does not close the only connection there is.
+        connection = self._uart.dup()
+        if self._mailbox is None:
+            stream = SocketStream(connection, self.last_words)
+        else:
+            stream = MailboxStream(connection, self.last_words, self._mailbox)
+        self._open.callback(stream.close)
+        return stream

@@ -52,7 +52,7 @@ def test_use_of_the_heap_ends_the_emulator_and_is_named(allocating, told, named)
             greeted += process.stream.read(10)
         assert greeted == b"m-ready\n"
         process.stream.write(told.encode())
-        said = f"status 70; it said: firmware fault: {named} called, but there is no heap; lr=0x"
+        said = f"status 0; it said: firmware fault: {named} called, but there is no heap; lr=0x"
         with pytest.raises(StreamClosed, match=said):
             while True:
                 process.stream.read(10)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import tty
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from fakes.described import hello
@@ -32,7 +31,7 @@ from harness.link.protocol import (
     parse_hello,
     parse_infer,
 )
-from harness.link.streams import StreamClosed, connect_unix, open_serial
+from harness.link.streams import StreamClosed, open_serial
 from harness.link.virtual import VirtualBoard
 from harness.model.tensor import TensorSpec
 
@@ -411,8 +410,3 @@ def test_port_is_held_for_one_opener(pty) -> None:
     with pytest.raises(StartFailed, match="does another program hold it"):
         open_serial(port, where=WHERE)
     stream.close()
-
-
-def test_socket_nobody_listens_on_is_an_os_error(tmp_path: Path) -> None:
-    with pytest.raises(OSError):
-        connect_unix(tmp_path / "absent")

@@ -1,6 +1,7 @@
 """MLPerf Tiny's commands over real streams: the emulated firmware and the virtual board."""
 
 import shutil
+import socket
 import subprocess
 import time
 from contextlib import closing
@@ -16,12 +17,12 @@ from harness.firmware.build import Builder
 from harness.link.dut import Dut
 from harness.link.faults import Faults
 from harness.link.link import Link
-from harness.link.streams import connect_unix
+from harness.link.streams import SocketStream
 from harness.model.interpreters import TflmInterpreter
 from harness.model.resolve import resolve_model
 from harness.model.tensor import dequantize
 from harness.project import find_project
-from harness.rig.qemu import QEMU, QemuProcess, dies_with_parent, qemu_command
+from harness.rig.qemu import QEMU, QemuProcess, Wires, dies_with_parent, qemu_command
 from harness.rig.virtual import VirtualProcess
 
 WHERE = Where(board="any")
@@ -110,31 +111,30 @@ def test_time_goes_on_through_two_turns_of_the_emulated_boards_ticks():
     assert seen.lap_error < 0.05
 
 
-def test_sleeping_board_sees_every_turn_of_its_ticks(sine, tmp_path):
+def test_sleeping_board_sees_every_turn_of_its_ticks(sine):
     """With sleep=off QEMU's clock leaps to the next timer whenever the CPU waits: years pass."""
     emulated = load_registry()["qemu-m4"]
     assert emulated.emulator is not None
     elf = Builder(find_project()).build(emulated, "aot", sine).elf
-    command = qemu_command(emulated.emulator, elf, tmp_path, shutil.which(QEMU) or QEMU)
+    (uart, for_uart), (qmp, for_qmp) = socket.socketpair(), socket.socketpair()
+    wires = Wires(uart=for_uart.fileno(), qmp=for_qmp.fileno())
+    command = qemu_command(emulated.emulator, elf, wires, shutil.which(QEMU) or QEMU)
     awake = [f"{word},sleep=off" if word.startswith("shift=") else word for word in command]
-    with subprocess.Popen(dies_with_parent(awake), stderr=subprocess.DEVNULL) as process:
+    with (
+        for_uart,
+        for_qmp,
+        qmp,
+        closing(SocketStream(uart)) as stream,
+        subprocess.Popen(
+            dies_with_parent(awake), stderr=subprocess.DEVNULL, pass_fds=wires.all
+        ) as process,
+    ):
         try:
-            with closing(connected(tmp_path / "uart")) as stream:
-                times = [leapt_us(stream) for _ in range(3)]
+            times = [leapt_us(stream) for _ in range(3)]
         finally:
             process.kill()
     turn_us = 2**32 / 25
     assert times[1] - times[0] > turn_us and times[2] - times[1] > turn_us
-
-
-def connected(path):
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            return connect_unix(path)
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
 
 
 def leapt_us(stream):

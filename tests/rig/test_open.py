@@ -144,7 +144,7 @@ def test_a_hard_fault_is_reported_with_its_registers(sine, tmp_path):
     spoilt = Project(root=tmp_path, state=tmp_path / "state")
     with (
         pytest.raises(
-            PortLost, match="ended with status 70; it said: firmware fault: HardFault"
+            PortLost, match="ended with status 0; it said: firmware fault: HardFault"
         ) as caught,
         open_board(REGISTRY["qemu-m4"], sine, spoilt, RigOptions()),
     ):

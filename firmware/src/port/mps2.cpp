@@ -2,7 +2,6 @@
 #include "port/port.h"
 
 #include "app.h"
-#include "port/mps2_semihost.h"
 #include "port/paint.h"
 
 extern "C" {
@@ -57,25 +56,32 @@ uint8_t ring[kRingSize];
 volatile uint32_t ring_head;
 volatile uint32_t ring_tail;
 
-// The harness puts this word at the end of code memory where outputs count and time does not. Bytes for the board then come
-// by the semihosting console, which QEMU fills with a thousand at a time; each for the UART takes an iteration of its main
-// loop. What the board sends goes through the UART as ever.
-volatile const uint32_t* const console_wanted = reinterpret_cast<volatile const uint32_t*>(0x003ffffc);
-constexpr uint32_t kConsoleWanted = 0x434c4948;  // "HILC"
-bool console;
-
-// Waits for a byte. QEMU stops filling a full console, and looks again whether there is room only when its main loop has
-// something to do: reading the UART's data is that.
-void ReadConsole() {
-  constexpr uint32_t kLookAgain = 256;  // A quarter of what the console holds.
-  asm volatile("cpsid i" ::: "memory");
-  ring[ring_head & (kRingSize - 1)] = semihost::ReadByte();
-  asm volatile("cpsie i\n isb" ::: "memory");
-  ring_head = ring_head + 1;
-  if (ring_head % kLookAgain == 0) static_cast<void>(uart->data);
-}
+// Where outputs count and time does not, the harness shares memory with the board and puts its address at the end of code
+// memory, else 0. Bytes for the board then come by that memory, and one for the UART wakes it: each of those takes an
+// iteration of QEMU's main loop. What the board sends goes through the UART as ever. Indices only grow, as the ring's.
+constexpr uint32_t kMailboxSize = 65536;
+struct Mailbox {
+  volatile uint32_t head;  // The harness's.
+  volatile uint32_t tail;  // The board's.
+  uint32_t unused[1022];
+  volatile uint8_t bytes[kMailboxSize];
+};
+Mailbox* const volatile* const mailbox_address = reinterpret_cast<Mailbox* const volatile*>(0x003ffffc);
+Mailbox* mailbox;
 
 inline void SyncBarrier() { asm volatile("dsb\n isb" ::: "memory"); }
+
+size_t ReadMailbox(uint8_t* dst, size_t capacity) {
+  const uint32_t head = mailbox->head;
+  uint32_t tail = mailbox->tail;
+  size_t size = 0;
+  while (tail != head && size < capacity) dst[size++] = mailbox->bytes[tail++ & (kMailboxSize - 1)];
+  mailbox->tail = tail;
+  return size;
+}
+
+// Nothing has come that was not read.
+bool Waits() { return mailbox != nullptr ? mailbox->head == mailbox->tail : ring_head == ring_tail; }
 
 }  // namespace
 
@@ -102,9 +108,8 @@ Status Setup() {
   timer->ctrl = kTimerEnable;
   wake_timer->reload = kWakeTicks;
   wake_timer->value = kWakeTicks;
-  console = *console_wanted == kConsoleWanted;
-  // A pending interrupt would keep the console's wait from sleeping, and without latency nobody needs a clock that wraps.
-  wake_timer->ctrl = console ? 0 : kTimerEnable | kTimerInterruptEnable;
+  wake_timer->ctrl = kTimerEnable | kTimerInterruptEnable;
+  mailbox = *mailbox_address;
   uart->bauddiv = 16;  // The least the hardware takes; QEMU moves bytes at its own pace.
   uart->ctrl = kTxEnable | kRxEnable | kRxInterruptEnable;
   // QEMU offers the next byte when one is read. Bytes that came before the enable wait in its multiplexer for that.
@@ -120,6 +125,7 @@ uint32_t Ticks() { return ~timer->value; }  // It counts down from all ones.
 uint32_t TicksPerSecond() { return kClockHz; }
 
 size_t Read(uint8_t* dst, size_t capacity) {
+  if (mailbox != nullptr) return ReadMailbox(dst, capacity);
   const uint32_t head = ring_head;
   uint32_t tail = ring_tail;
   size_t size = 0;
@@ -138,13 +144,9 @@ Status Write(const uint8_t* src, size_t size) {
 }
 
 void Sleep() {
-  if (console) {
-    ReadConsole();
-    return;
-  }
   // With interrupts masked WFI still wakes on a pending one, so none can slip in between the look and the sleep.
   asm volatile("cpsid i" ::: "memory");
-  if (ring_head == ring_tail) asm volatile("dsb\n wfi" ::: "memory");
+  if (Waits()) asm volatile("dsb\n wfi" ::: "memory");
   asm volatile("cpsie i\n isb" ::: "memory");
 }
 

@@ -1,3 +1,3 @@
 #pragma once
 
-[[noreturn]] void EndWithFault(const char* line);  // Says so through semihosting; QEMU then ends with status 70.
+[[noreturn]] void EndWithFault(const char* line);  // Says so through the second UART; QEMU then ends.
