@@ -233,7 +233,7 @@ def tidy(): yield; open(f"tidied-{__import__('os').getpid()}", "w").close()
     assert process.returncode == pytest.ExitCode.INTERRUPTED, said
     assert not [pid for pid in children if alive(pid)]
     assert len(list(several.path.glob("tidied-*"))) == len(boards), said
-    assert not any(lock.stat().st_size for lock in (several.path / "locks").iterdir())
+    assert not any(lock.stat().st_size for lock in (several.path / "locks").glob("*.lock"))
 
 
 def test_the_plugin_works_without_xdist(several):

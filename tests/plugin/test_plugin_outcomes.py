@@ -318,7 +318,7 @@ boards.append_profile = append_profile_if_locked
     result = run("--board", "qemu-m4", "--hil-profile", tests=MEASURED)
     assert result.ret == 0
     assert int((run.path / "profiled").read_text()) > 0
-    assert not any(lock.stat().st_size for lock in (run.path / "locks").iterdir())
+    assert not any(lock.stat().st_size for lock in (run.path / "locks").glob("*.lock"))
 
 
 def test_a_junit_file_that_cannot_be_completed_stays_as_pytest_wrote_it(run):

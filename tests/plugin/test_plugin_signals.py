@@ -32,4 +32,4 @@ def test_a_hangup_ends_a_run_in_order(run):
     done = run("--board", "virtual", tests=alone)
     assert done.ret == pytest.ExitCode.INTERRUPTED
     done.stdout.fnmatch_lines(["*terminated (SIGHUP)*"])
-    assert not any(lock.stat().st_size for lock in (run.path / "locks").iterdir())
+    assert not any(lock.stat().st_size for lock in (run.path / "locks").glob("*.lock"))
