@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.measure.apart import columns, differing, gap, tolerance_text, tolerances
 from harness.measure.compare import top1
-from harness.measure.intervals import Interval, mean_interval, root_mean_interval, wilson
+from harness.measure.intervals import ConfidenceInterval, mean_interval, root_mean_interval, wilson
 from harness.model.samples import Layout, to_reals
 from harness.model.targets import Targets, class_count
 from harness.model.tensor import TensorSpec, activate
@@ -30,12 +30,12 @@ class Score:
     the mean over its elements.
     """
 
-    accuracy: Interval | None = None
-    mae: Interval | None = None
-    rmse: Interval | None = None
+    accuracy: ConfidenceInterval | None = None
+    mae: ConfidenceInterval | None = None
+    rmse: ConfidenceInterval | None = None
 
     @property
-    def metrics(self) -> tuple[tuple[str, Interval], ...]:
+    def metrics(self) -> tuple[tuple[str, ConfidenceInterval], ...]:
         """What is known, by name."""
         pairs = (("accuracy", self.accuracy), ("mae", self.mae), ("rmse", self.rmse))
         return tuple((name, interval) for name, interval in pairs if interval is not None)
@@ -104,7 +104,7 @@ class Evaluation:
         return len(self.disagreeing) == 0
 
     @property
-    def accuracy(self) -> Interval:
+    def accuracy(self) -> ConfidenceInterval:
         """Share of right classes on the board.
 
         Raises:
@@ -113,7 +113,7 @@ class Evaluation:
         return _known(self.score.accuracy, "classes")
 
     @property
-    def mae(self) -> Interval:
+    def mae(self) -> ConfidenceInterval:
         """Mean absolute error on the board.
 
         Raises:
@@ -122,7 +122,7 @@ class Evaluation:
         return _known(self.score.mae, "expected values")
 
     @property
-    def rmse(self) -> Interval:
+    def rmse(self) -> ConfidenceInterval:
         """Root of the mean squared error on the board.
 
         Raises:
@@ -131,7 +131,7 @@ class Evaluation:
         return _known(self.score.rmse, "expected values")
 
 
-def _known(interval: Interval | None, what: str) -> Interval:
+def _known(interval: ConfidenceInterval | None, what: str) -> ConfidenceInterval:
     if interval is None:
         raise ValueError(f"the data set says no {what}")
     return interval

@@ -21,7 +21,7 @@ MOST_RESAMPLED = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
+class ConfidenceInterval:
     """A figure of `n` samples with its 95 % confidence interval, from `low` to `high`.
 
     Both ends are None where a single sample says nothing of the spread.
@@ -33,7 +33,7 @@ class Interval:
     n: int
 
 
-def wilson(right: int, n: int) -> Interval:
+def wilson(right: int, n: int) -> ConfidenceInterval:
     """The share of right answers, with Wilson's score interval.
 
     Wilson, E. B. (1927): Probable inference, the law of succession, and statistical inference.
@@ -49,30 +49,30 @@ def wilson(right: int, n: int) -> Interval:
     # Exact at the ends, where rounding would leave 1e-17 or 0.9999999.
     low = 0.0 if right == 0 else centre - half
     high = 1.0 if right == n else centre + half
-    return Interval(value=share, low=low, high=high, n=n)
+    return ConfidenceInterval(value=share, low=low, high=high, n=n)
 
 
-def mean_interval(values: NDArray[Any]) -> Interval:
+def mean_interval(values: NDArray[Any]) -> ConfidenceInterval:
     """The mean of a figure of each sample (n,), n at least 1."""
     return _interval(values, lambda means: means)
 
 
-def root_mean_interval(squares: NDArray[Any]) -> Interval:
+def root_mean_interval(squares: NDArray[Any]) -> ConfidenceInterval:
     """The square root of the mean of squares (n,), n at least 1."""
     return _interval(squares, np.sqrt)
 
 
-def _interval(values: NDArray[Any], of: Callable[[Any], Any]) -> Interval:
+def _interval(values: NDArray[Any], of: Callable[[Any], Any]) -> ConfidenceInterval:
     """`of` a mean: a seeded percentile bootstrap, or the normal distribution for many samples."""
     n, mean = len(values), float(values.mean())
     if n == 1:
-        return Interval(value=float(of(mean)), low=None, high=None, n=1)
+        return ConfidenceInterval(value=float(of(mean)), low=None, high=None, n=1)
     if n <= MOST_RESAMPLED:
         low, high = np.quantile(_resampled(values), (0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2))
     else:
         half = _Z * float(values.std(ddof=1)) / math.sqrt(n)
         low, high = max(0.0, mean - half), mean + half
-    return Interval(value=float(of(mean)), low=float(of(low)), high=float(of(high)), n=n)
+    return ConfidenceInterval(value=float(of(mean)), low=float(of(low)), high=float(of(high)), n=n)
 
 
 def _resampled(values: NDArray[Any]) -> NDArray[np.float64]:

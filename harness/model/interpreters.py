@@ -198,7 +198,7 @@ class LiteRtInterpreter:
         return self._interpreter
 
 
-class References:
+class HostInterpreters:
     """The host interpreters of one model, each created when it is first used."""
 
     def __init__(self, artifact: Artifact) -> None:

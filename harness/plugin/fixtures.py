@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from harness.measure.evaluate import Evaluation
     from harness.measure.tables import LatencyRow
     from harness.model.artifact import Artifact
-    from harness.model.interpreters import References
+    from harness.model.interpreters import HostInterpreters
     from harness.plugin.state import RunState
     from harness.rig.open import OpenBoard
 
@@ -142,7 +142,7 @@ def firmware(board: OpenBoard) -> Firmware:
 
 
 @pytest.fixture(scope="session")
-def reference(board: OpenBoard) -> References:
+def reference(board: OpenBoard) -> HostInterpreters:
     """The host's interpreters for the model."""
     return board.references
 

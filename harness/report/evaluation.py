@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.measure.evaluate import Confusion, Evaluation
-from harness.measure.intervals import Interval
+from harness.measure.intervals import ConfidenceInterval
 from harness.measure.tables import EvaluationRow
 from harness.text import WIDTH, counted, shortened, table, wrapped
 from harness.tolerance import EXACT
@@ -44,7 +44,7 @@ def _sentences(row: EvaluationRow, result: Evaluation) -> Iterator[str]:
     yield f"  took {row.seconds:.1f} s"
 
 
-def interval_text(name: str, interval: Interval) -> str:
+def interval_text(name: str, interval: ConfidenceInterval) -> str:
     """`90.41 % (95 % interval 89.82 to 90.97 %, n 10000)`."""
     percent = name == "accuracy"
 

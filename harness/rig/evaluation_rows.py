@@ -16,7 +16,7 @@ from harness.files import write_atomic
 from harness.measure.apart import columns
 from harness.measure.compare import Verdict
 from harness.measure.evaluate import Confusion, Evaluation
-from harness.measure.intervals import Interval
+from harness.measure.intervals import ConfidenceInterval
 from harness.measure.tables import EvaluationRow, time_text
 from harness.model.artifact import Artifact
 from harness.model.data import DataSet, X, Y
@@ -150,7 +150,7 @@ def _verdict(result: Evaluation) -> str | None:
     return Verdict.PASS.value if result.agrees else Verdict.MISMATCH.value
 
 
-def _value(interval: Interval | None) -> float | None:
+def _value(interval: ConfidenceInterval | None) -> float | None:
     return None if interval is None else interval.value
 
 

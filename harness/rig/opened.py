@@ -15,7 +15,7 @@ from harness.measure.compare import Comparison, compare
 from harness.model.artifact import Artifact
 from harness.model.data import DataSet
 from harness.model.goldens import Reading
-from harness.model.interpreters import Interpreter, References
+from harness.model.interpreters import HostInterpreters, Interpreter
 from harness.model.tensor import dequantize
 from harness.rig.checks import Checks, Compared, HostRun, checks_for, checks_of, run_batch
 from harness.rig.ready import Ready
@@ -55,7 +55,7 @@ class OpenBoard:
         self.data: DataSet | None = None
         self._ready = ready
         self.session = uuid.uuid4().hex[:12]
-        self.references = References(artifact)
+        self.references = HostInterpreters(artifact)
 
     @property
     def port(self) -> str:

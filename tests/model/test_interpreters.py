@@ -10,7 +10,7 @@ import pytest
 from harness.errors import ModelError, UnknownName
 from harness.model.artifact import load_artifact
 from harness.model.graph import read_operators
-from harness.model.interpreters import LiteRtInterpreter, References, TflmInterpreter
+from harness.model.interpreters import HostInterpreters, LiteRtInterpreter, TflmInterpreter
 from harness.model.resolve import inspect_model, resolve_model
 from harness.model.wheels import tflm_version
 from harness.rig.checks import run_batch
@@ -22,13 +22,13 @@ needs_tflm = pytest.mark.skipif(tflm_version() is None, reason="no tflite-micro 
 
 @needs_tflm
 def test_tflm_gives_the_stored_goldens() -> None:
-    run = run_batch(References(SINE).golden, SINE.goldens.inputs, SINE.inputs[0])
+    run = run_batch(HostInterpreters(SINE).golden, SINE.goldens.inputs, SINE.inputs[0])
     assert run.source == f"tflm {tflm_version()}"
     assert np.array_equal(run.outputs, SINE.goldens.outputs)
 
 
 def test_both_kinds_of_litert_are_near_the_goldens() -> None:
-    references = References(SINE)
+    references = HostInterpreters(SINE)
     for interpreter, kind in ((references.litert, "no delegates"), (references.xnnpack, "xnnpack")):
         run = run_batch(interpreter, SINE.goldens.inputs, SINE.inputs[0])
         apart = np.abs(run.outputs.astype(int) - SINE.goldens.outputs)

@@ -9,7 +9,12 @@ from fakes.stateful import SEVENS, ZERO_POINT, ZEROS, summing, summing_file, sum
 
 from harness.model.artifact import Artifact, load_artifact
 from harness.model.graph import read_graph
-from harness.model.interpreters import Interpreter, LiteRtInterpreter, References, TflmInterpreter
+from harness.model.interpreters import (
+    HostInterpreters,
+    Interpreter,
+    LiteRtInterpreter,
+    TflmInterpreter,
+)
 from harness.model.resolve import resolve_model
 from harness.model.state import stateful_operators
 from harness.rig.checks import run_batch
@@ -75,7 +80,7 @@ def described(content: bytes, folder: Path) -> Artifact:
 
 def test_batch_is_independent_samples_or_one_sequence(tmp_path: Path) -> None:
     artifact = described(summing(SEVENS), tmp_path)
-    golden = References(artifact).golden
+    golden = HostInterpreters(artifact).golden
     if golden is None:
         pytest.skip("no tflite-micro wheel here")
     spec = artifact.inputs[0]
