@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import WrongUse
+from harness.model.defined import ALL, Defined
 from harness.model.samples import Layout
 from harness.tolerance import EXACT, FLOATS, Stated, Tolerance
 
@@ -41,8 +42,13 @@ def tolerances(stated: Stated, layout: Layout) -> tuple[Tolerance, ...]:
     )
 
 
-def tolerance_text(given: tuple[Tolerance, ...], stated: Stated, layout: Layout) -> str:
-    """What tolerance outputs are judged by, and who stated it: `1 LSB, by --hil-tolerance`."""
+def tolerance_text(
+    given: tuple[Tolerance, ...], stated: Stated, layout: Layout, defined: Defined = ALL
+) -> str:
+    """What tolerance outputs are judged by, and who stated it: `1 LSB, by --hil-tolerance`.
+
+    With what of the outputs is not compared, as it is not defined.
+    """
     texts = [str(tolerance) for tolerance in given]
     same = len(set(texts)) == 1
     text = (
@@ -53,7 +59,8 @@ def tolerance_text(given: tuple[Tolerance, ...], stated: Stated, layout: Layout)
     widened = any(
         tolerance != usual(spec.dtype) for tolerance, spec in zip(given, layout.specs, strict=True)
     )
-    return f"{text}, by {stated.by}" if widened else text
+    text = f"{text}, by {stated.by}" if widened else text
+    return "; ".join(part for part in (text, str(defined)) if part)
 
 
 def usual(dtype: str) -> Tolerance:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import combinations
 from typing import Any
@@ -18,6 +18,7 @@ from harness.measure.apart import (
     tolerances,
 )
 from harness.measure.outputs import OutputResult, output_results, wrong_names
+from harness.model.defined import ALL, Defined
 from harness.model.goldens import Bounds, Reading
 from harness.model.samples import Layout
 from harness.model.tensor import TensorSpec, activate, dequantize
@@ -271,6 +272,10 @@ def attribute(
     return Culprit.KERNEL
 
 
+def _part(reading: Reading, defined: Defined) -> Reading:
+    return replace(reading, outputs=defined.of(reading.outputs))
+
+
 def compare(
     *,
     spec: TensorSpec | Layout,
@@ -286,6 +291,7 @@ def compare(
     bounds: Bounds | None = None,
     labels: NDArray[Any] | None = None,
     activation: str | None = None,
+    defined: Defined = ALL,
 ) -> Comparison:
     """Compare a board's outputs with the golden and everything else that is known.
 
@@ -299,6 +305,7 @@ def compare(
         float_outputs, truth, in_domain: as for `accuracy`.
         labels: classes (k,) of a classifier's samples.
         activation: applied to the outputs before they are judged as reals or classes.
+        defined: what of the outputs is compared.
 
     Raises:
         ValueError: readings of different shapes.
@@ -307,6 +314,10 @@ def compare(
     gives = spec if isinstance(spec, Layout) else Layout(specs=(spec,))
     stated = stated or Stated()
     allowed = tolerances(stated, gives)
+    board, golden = _part(board, defined), _part(golden, defined)
+    stored = _part(stored, defined) if stored else None
+    repeated = tuple(_part(reading, defined) for reading in repeated)
+    others = tuple(_part(reading, defined) for reading in others)
     to_golden = difference(board, golden, allowed)
     first = gives.specs[0]
     real = activate(dequantize(gives.columns(board.outputs)[0], first), activation)
@@ -330,7 +341,7 @@ def compare(
         broken_bounds=broken,
         differences=tuple(difference(a, b) for a, b in combinations(readings, 2)),
         outputs=output_results(board.outputs, golden.outputs, gives, allowed),
-        tolerance=tolerance_text(allowed, stated, gives),
+        tolerance=tolerance_text(allowed, stated, gives, defined),
         within=len(differing(board.outputs, golden.outputs)) - len(bad),
         verdict=verdict,
         culprit=attribute(

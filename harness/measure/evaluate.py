@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from harness.measure.apart import columns, differing, gap, tolerance_text, tolerances
 from harness.measure.compare import top1
 from harness.measure.intervals import ConfidenceInterval, mean_interval, root_mean_interval, wilson
+from harness.model.defined import ALL, Defined
 from harness.model.samples import Layout, to_reals
 from harness.model.targets import Targets, class_count
 from harness.model.tensor import TensorSpec, activate
@@ -147,6 +148,7 @@ def evaluate(
     activation: str | None,
     reference: str | None,
     stated: Stated = NOTHING_STATED,
+    defined: Defined = ALL,
 ) -> Evaluation:
     """Judge the outputs of a data set. Metrics are those of the first output.
 
@@ -157,12 +159,14 @@ def evaluate(
         activation: applied to dequantized outputs before they are judged.
         reference: name of the interpreter that gave `host`.
         stated: the tolerance that was asked for.
+        defined: what of the outputs is compared.
 
     Raises:
         ValueError: outputs of different numbers of samples.
         WrongUse: the tolerance names an output that the model does not have.
     """
     spec, allowed = layout.specs[0], tolerances(stated, layout)
+    board, host = defined.of(board), None if host is None else defined.of(host)
     ours = _Judged.of(columns(board)[0], spec, activation, targets)
     theirs = None if host is None else _Judged.of(columns(host)[0], spec, activation, targets)
     bad = np.empty(0, np.intp) if host is None else differing(board, host, allowed)
@@ -175,7 +179,7 @@ def evaluate(
         disagreeing=bad,
         other_class=0 if theirs is None else int((ours.classes != theirs.classes).sum()),
         max_abs_lsb=0.0 if host is None else largest_gap(board[bad], host[bad]),
-        tolerance=tolerance_text(allowed, stated, layout),
+        tolerance=tolerance_text(allowed, stated, layout, defined),
         against_float=None
         if float_outputs is None
         else _against(ours, float_outputs, targets, step=spec.scale),

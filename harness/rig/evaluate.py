@@ -250,6 +250,7 @@ def _judged(
         activation=opened.artifact.activation,
         reference=references.source,
         stated=opened.stated,
+        defined=opened.defined,
     )
 
 

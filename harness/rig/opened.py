@@ -14,6 +14,7 @@ from harness.measure.apart import differing, tolerances
 from harness.measure.compare import Comparison, compare
 from harness.model.artifact import Artifact
 from harness.model.data import DataSet
+from harness.model.defined import Defined, defined_outputs
 from harness.model.goldens import Reading
 from harness.model.interpreters import HostInterpreters, Interpreter
 from harness.model.tensor import dequantize
@@ -135,7 +136,8 @@ class OpenBoard:
         repeated: tuple[Reading, ...] = ()
         others: tuple[Reading, ...] = ()
         allowed = tolerances(self.stated, self.dut.gives)
-        if len(differing(answered.outputs, judge.outputs, allowed)):
+        defined = self.defined
+        if len(differing(defined.of(answered.outputs), defined.of(judge.outputs), allowed)):
             repeated = (
                 Reading(source="staged", outputs=self.dut.infer_staged(checks.inputs).samples),
                 Reading(source="repeated", outputs=self.dut.infer(checks.inputs).samples),
@@ -163,9 +165,15 @@ class OpenBoard:
             bounds=self.artifact.bounds,
             labels=checks.labels,
             activation=self.artifact.activation,
+            defined=self.defined,
         )
         result = replace(result, inputs=checks.source)
         return Compared(result=result, board=answered, golden=judge, float_outputs=float_outputs)
+
+    @cached_property
+    def defined(self) -> Defined:
+        """What of the model's outputs is defined: nothing else is compared."""
+        return defined_outputs(self.artifact.content, self.dut.gives)
 
     @property
     def host_p50_us(self) -> float | None:

@@ -197,7 +197,8 @@ def _first_wrong(opened: OpenBoard, reference: TflmInterpreter) -> NDArray[Any]:
     inputs, takes, gives = opened.checks.inputs, opened.dut.takes, opened.dut.gives
     right = run_batch(reference, inputs, takes, gives).outputs
     allowed = tolerances(opened.stated, gives)
-    wrong = differing(opened.dut.infer(inputs).samples, right, allowed)
+    defined, answered = opened.defined, opened.dut.infer(inputs).samples
+    wrong = differing(defined.of(answered), defined.of(right), allowed)
     first = int(wrong[0]) if len(wrong) else 0
     return inputs[first : first + 1]
 
