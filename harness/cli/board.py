@@ -18,7 +18,7 @@ from harness.cli.profile import show_profile
 from harness.cli.report import report_to
 from harness.cli.settings import add_settings, refuse_several, sources_of
 from harness.cli.work import Work, one_work, runnable, works
-from harness.errors import TensorError
+from harness.errors import TensorError, WrongUse
 from harness.firmware.build import Builder
 from harness.firmware.elf import has_symbols, memory_parts
 from harness.firmware.memory import memory_table_rows
@@ -199,6 +199,11 @@ def _outcome(row: LatencyRow) -> Outcome:
 def profile(options: argparse.Namespace) -> int:
     """Show where an inference on a board spends its time, operator by operator."""
     work = one_work(options)
+    if work.board.attachment == "virtual":
+        raise WrongUse(
+            "the virtual board cannot be profiled: TFLM's Python package runs whole models only",
+            hint="Take an emulated board: hil profile --board qemu-m4",
+        )
     say(f"{work}: build to be profiled, start, {options.n} invokes")
     with work.open(profile=True) as opened:
         _say_what_it_took(opened)

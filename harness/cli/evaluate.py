@@ -7,10 +7,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from harness import settings
+from harness.board.registry import load_registry
 from harness.cli.command import Command, errors_noted, worst_status
 from harness.cli.settings import add_settings, sources_of
-from harness.cli.work import Work, works
+from harness.cli.work import Work, runnable, works
 from harness.errors import WrongUse
+from harness.firmware.verdict import VIRTUAL, refuse_unrunnable
 from harness.model.artifact import Artifact
 from harness.model.data import DataOptions, open_data, parse_data
 from harness.model.folders import COLOURS
@@ -45,11 +47,12 @@ def evaluate(options: argparse.Namespace) -> int:
         for name in sources[settings.MODEL]:
             with errors_noted(statuses):
                 artifact = resolve_model(name, find_project().artifacts)
+                refuse_unrunnable(artifact, load_registry()[VIRTUAL], "tflm")
                 data = open_data(path, artifact, how)
                 say(f"{HOST}, {artifact.name}: {plan.count(data)} samples of {data.source}")
                 done = evaluate_host(artifact, data, plan, options.progress)
                 statuses.append(_shown(done, artifact))
-    for work in _works(sources, options):
+    for work in runnable(_works(sources, options), statuses):
         with errors_noted(statuses):
             statuses.append(_evaluate(work, path, how, plan))
     return worst_status(statuses)

@@ -13,6 +13,7 @@ from harness.cli.command import Command
 from harness.errors import ModelError, RigError
 from harness.firmware.arena import plan_arena
 from harness.firmware.support import shortage
+from harness.firmware.verdict import VIRTUAL, refuse_unrunnable
 from harness.model.artifact import list_models
 from harness.model.features import save_pictures
 from harness.model.resolve import resolve_model
@@ -65,6 +66,7 @@ def _untrained(project: Project) -> list[str]:
 def layers(options: argparse.Namespace) -> int:
     """Write what the convolutions of a model make of one golden input as pictures."""
     artifact = resolve_model(options.name, find_project().artifacts)
+    refuse_unrunnable(artifact, load_registry()[VIRTUAL], "tflm")
     for path in save_pictures(artifact, options.sample, options.output):
         print(path)
     return 0

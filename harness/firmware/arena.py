@@ -83,7 +83,7 @@ def _lstm_sums_bytes(operator: Operator) -> int:
     """For the sums of an LSTM, whose output has its units as the last dimension."""
     if operator.kind != "UNIDIRECTIONAL_SEQUENCE_LSTM":
         return 0
-    return LSTM_SUMS * (LSTM_SUM_BYTES * operator.shape[-1] + _ALIGNMENT_BYTES)
+    return LSTM_SUMS * (LSTM_SUM_BYTES * (operator.shape or (1,))[-1] + _ALIGNMENT_BYTES)
 
 
 _ALIGNMENT_BYTES = 16

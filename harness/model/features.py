@@ -13,7 +13,8 @@ from harness.errors import ModelError, Where
 from harness.model.artifact import Artifact
 from harness.model.interpreters import LiteRtInterpreter, tensor_spec
 from harness.model.png import LEAST_SIDE, grid, picture, png
-from harness.model.tensor import dequantize
+from harness.model.samples import Layout
+from harness.model.tensor import DTYPES, dequantize
 
 MAP_OPERATORS = frozenset(
     {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "MAX_POOL_2D", "AVERAGE_POOL_2D"}
@@ -56,21 +57,23 @@ def _run(artifact: Artifact, sample: NDArray[Any]) -> LiteRtInterpreter:
     interpreter = LiteRtInterpreter(
         artifact.content, name=artifact.name, default_delegates=False, keep_tensors=True
     )
-    interpreter.run(sample.reshape(artifact.inputs[0].shape))
+    interpreter.run_all(Layout(specs=artifact.inputs).tensors(np.asarray(sample)[np.newaxis], 0))
     return interpreter
 
 
 def _outputs(interpreter: LiteRtInterpreter) -> tuple[Layer, ...]:
     inside = interpreter.details
-    specs = {item["index"]: tensor_spec(item) for item in inside.get_tensor_details()}
+    details = {item["index"]: item for item in inside.get_tensor_details()}
     return tuple(
         Layer(
             number=number,
             operator=node["op_name"],
-            values=dequantize(inside.get_tensor(index)[0], specs[index]),
+            values=dequantize(inside.get_tensor(index)[0], tensor_spec(details[index])),
         )
         for number, node in enumerate(inside._get_ops_details())
         for index in node["outputs"][:1]
+        if np.dtype(details[index]["dtype"]).name in DTYPES.values()
+        and len(details[index]["shape"])
     )
 
 
@@ -84,7 +87,11 @@ def layer_maps(artifact: Artifact, number: int) -> LayerMaps:
     where = Where(model=artifact.name)
     goldens = artifact.goldens
     if goldens is None:
-        raise ModelError("the file has no golden inputs to show", where=where)
+        raise ModelError(
+            "the file has no golden inputs to show",
+            where=where,
+            hint="Models of recipes have them: hil models lists them.",
+        )
     if not 0 <= number < len(goldens.inputs):
         raise ModelError(
             f"there is no sample {number}: goldens are 0 to {len(goldens.inputs) - 1}",
@@ -92,9 +99,10 @@ def layer_maps(artifact: Artifact, number: int) -> LayerMaps:
         )
     interpreter = _run(artifact, goldens.inputs[number])
     shown = (layer for layer in _outputs(interpreter) if layer.operator in MAP_OPERATORS)
+    first = Layout(specs=artifact.inputs).columns(goldens.inputs)[0]
     return LayerMaps(
         source=interpreter.source,
-        sample=_image(dequantize(goldens.inputs[number], artifact.inputs[0])),
+        sample=_image(dequantize(first[number], artifact.inputs[0])),
         label=_label(artifact, number),
         layers=tuple(layer for layer in shown if layer.is_picture),
     )

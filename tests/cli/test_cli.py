@@ -31,6 +31,7 @@ from harness.progress import no_progress
 from harness.rig.open import RigOptions
 
 ROOT = Path(__file__).parents[2]
+ZOO = ROOT / "tests" / "zoo"
 
 
 @pytest.fixture
@@ -403,6 +404,9 @@ def test_layers_are_written_as_pictures_where_asked(hil, tmp_path):
     [
         (("layers", "sine"), "no layer of this model has feature maps"),
         (("layers", "filters", "--sample", "256"), "no sample 256: goldens are 0 to 255"),
+        (("layers", str(ZOO / "custom-float32.tflite")), "operator 0 (NobodysOperator)"),
+        (("layers", str(ZOO / "conv-2d-int8.tflite")), "no golden inputs to show"),
+        (("profile", "--board", "virtual"), "the virtual board cannot be profiled"),
         (("build", "--model", "sine_float32"), "operator 0 (FULLY_CONNECTED)"),
     ],
 )

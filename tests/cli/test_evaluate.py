@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from fakes.rewritten import rewritten
 
+from harness.cli import main
 from harness.model.resolve import resolve_model
 from harness.project import find_project
 
@@ -174,3 +177,19 @@ def test_wrong_use_is_one_error_and_status_2(
     status, out, err = done(tmp_path, state, "--board", "virtual", *arguments)
     assert (status, out) == (2, "")
     assert said in err and "Traceback" not in err
+
+
+def test_a_model_that_aborts_tflm_is_refused_before_it_runs_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def change(schema: Any, model: Any) -> None:
+        logits = model.subgraphs[0].tensors[model.subgraphs[0].operators[0].inputs[0]]
+        logits.quantization.scale = [1e-9]
+
+    monkeypatch.chdir(tmp_path)
+    Path("bad.tflite").write_bytes(
+        rewritten((ROOT / "tests" / "zoo" / "softmax-int8.tflite").read_bytes(), change)
+    )
+    np.save("x.npy", np.zeros((2, 4), np.float32))
+    assert main(["evaluate", "bad.tflite", "--board", "host", "--data", "x.npy"]) == 2
+    assert "TFLM aborts" in capsys.readouterr().err
