@@ -80,7 +80,7 @@ FLASH_CHOICES = ("auto", "always", "never")
 
 LIST = Kind(parse=_items, wanted="a name, or several with commas")
 POSITIVE = Kind(parse=_positive, wanted="a positive number")
-BYTES = Kind(parse=lambda text: _positive(text) if text else None, wanted="a positive number")
+COUNT = Kind(parse=lambda text: _positive(text) if text else None, wanted="a positive number")
 SECONDS = Kind(parse=_seconds, wanted="seconds, 0 or more")
 TRUTH = Kind(parse=_truth, wanted="true or false")
 TOLERANCES = Kind(parse=_tolerances, wanted="1lsb, 4ulp, 1e-6 or exact, or OUTPUT=1lsb")
@@ -174,8 +174,8 @@ TOLERANCE = Setting(
     commands=("bench", "evaluate"),
 )
 SAMPLES = Setting(
-    "samples", POSITIVE, "timed invokes in each session",
-    metavar="N", default="1000", commands=_BENCH,
+    "samples", COUNT, "timed invokes in each session",
+    metavar="N", absent="1000, or fewer that take 20 s", commands=_BENCH,
 )
 SESSIONS = Setting(
     "sessions", POSITIVE,
@@ -229,7 +229,7 @@ TFLM = Setting(
     metavar="DIR", absent="the pin in `platformio.ini`", commands=("doctor", "inspect", *_BUILD),
 )
 ARENA = Setting(
-    "arena", BYTES, "capacity of the tflm arena",
+    "arena", COUNT, "capacity of the tflm arena",
     metavar="BYTES", absent="planned from the model", commands=_BUILD,
 )
 UNCHECKED = Setting(

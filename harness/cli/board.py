@@ -27,6 +27,7 @@ from harness.link.dut import Inference
 from harness.link.faults import Faults, parse_faults
 from harness.measure.baseline import load_baselines
 from harness.measure.gate import LatencyVerdict
+from harness.measure.latency import MOST_INVOKES
 from harness.measure.tables import LatencyRow
 from harness.model.resolve import resolve_model
 from harness.model.samples import Layout, to_reals
@@ -164,13 +165,17 @@ def _plan(sources: Sources) -> Plan:
 
 
 def _measure(work: Work, plan: Plan) -> LatencyRow:
-    say(f"{work}: build, start, compare, {plan.sessions} x {plan.samples} timed invokes")
+    say(f"{work}: build, start, compare, {plan.sessions} x {_count(plan)} timed invokes")
     with work.open() as opened:
         _say_what_it_took(opened)
         row = measure_board(opened, plan).run
         if row.verdict != "pass":
             say(str(opened.comparison()))
     return row
+
+
+def _count(plan: Plan) -> str:
+    return f"up to {MOST_INVOKES}" if plan.samples is None else str(plan.samples)
 
 
 def _append_profile(work: Work, row: LatencyRow, csv: Path) -> None:

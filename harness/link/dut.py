@@ -64,6 +64,9 @@ BATCH_ATTEMPTS = 4
 """A batch that comes through damaged this often is cut: the smaller frame has better chances."""
 
 MAX_WARMUP = 50
+MAX_WARMUP_S = 5.0
+"""By the board's counter, of slow models whose invokes do not agree."""
+
 _LAP = re.compile(r"m-lap-us-(\d+)")
 _PATIENCE = 10
 """A request may take this many times what the invokes before it took."""
@@ -327,13 +330,19 @@ class Dut:
         return self._inference(outputs, ticks, before)
 
     def measure(
-        self, sample: Batch, n: int, *, cold: bool = False, keep_state: bool = False
+        self,
+        sample: Batch,
+        n: int | Callable[[int], int],
+        *,
+        cold: bool = False,
+        keep_state: bool = False,
     ) -> Measurement:
         """Warm up on one input until two consecutive invokes agree, then time n invokes.
 
         Nothing is sent while the board runs. Raw ticks: subtract the read cost with `timer`.
 
         Args:
+            n: how many, or what says so, given the raw ticks of the last invoke of the warm-up.
             cold: the board was just reset: its first invoke is kept, apart from the warm-up.
             keep_state: the invokes go on from one another's state, as in a stream, instead of
                 having it reset before each. The reset is not timed.
@@ -344,7 +353,8 @@ class Dut:
         self._write(raw)
         sent_s = self._clock() - start
         cold_ticks = int(self._run(raw, 1)[1][0]) if cold else None
-        warmup = self._warm_up(raw)
+        warmup, last = self._warm_up(raw)
+        total = n if isinstance(n, int) else n(last)
         parts: list[NDArray[np.uint32]] = []
         checksums: list[int] = []
 
@@ -353,7 +363,7 @@ class Dut:
             checksums.append(checksum)
             parts.append(took)
 
-        self._in_batches("timing", n, self._max_run, once)
+        self._in_batches("timing", total, self._max_run, once)
         start = self._clock()
         self._read(checksums[-1])
         link_us = (sent_s + self._clock() - start) * 1e6
@@ -606,11 +616,11 @@ class Dut:
             raise ProtocolError("output read back fails its checksum", where=self.link.where)
         return raw
 
-    def _warm_up(self, raw: bytes) -> int:
-        previous = int(self._run(raw, 1)[1][0])
-        for runs in range(2, MAX_WARMUP + 1):
-            current = int(self._run(raw, 1)[1][0])
-            if agree(previous, current):
-                return runs
-            previous = current
-        return MAX_WARMUP
+    def _warm_up(self, raw: bytes) -> tuple[int, int]:
+        """How many invokes it took, and the ticks of the last."""
+        took = [int(self._run(raw, 1)[1][0]) for _ in range(2)]
+        while not agree(*took[-2:]):
+            if len(took) == MAX_WARMUP or sum(took) > MAX_WARMUP_S * self.hello.tick_hz:
+                break
+            took.append(int(self._run(raw, 1)[1][0]))
+        return len(took), took[-1]

@@ -8,6 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 P99_LEAST_SAMPLES = 100
+MOST_INVOKES = 1000
+MEASURED_S = 20.0
+"""Timed invokes of a session, and seconds that they may take, where nobody asks for a number."""
+
+ASKED, DEFAULT, SHORTENED = "asked", "default", f"default, shortened to {MEASURED_S:g} s"
+"""`n_rule` of the CSV: how the number of timed invokes was chosen."""
+
+EMULATED_PER_S = 500e6
+"""Instructions that QEMU executes in a second; its own time says nothing of how long it takes."""
+
+_FEWER_INVOKES = (500, 200, 100, 50, 20, 10)
 WARM_AGREEMENT = 0.01
 """Warm-up ends when two consecutive invokes agree within this fraction of the larger."""
 
@@ -101,6 +112,16 @@ def summarize(
         p99_us=float(p99) if samples_us.size >= P99_LEAST_SAMPLES else None,
         max_us=float(samples_us.max()),
     )
+
+
+def affordable_invokes(invoke_s: float) -> int:
+    """How many invokes to time where nobody says: MOST_INVOKES, or fewer that take MEASURED_S.
+
+    Of a few round numbers, so that runs of one model are of equally many; 10 however long they
+    take.
+    """
+    counts = (MOST_INVOKES, *_FEWER_INVOKES)
+    return next((n for n in counts if n * invoke_s <= MEASURED_S), counts[-1])
 
 
 def agree(first_ticks: int, second_ticks: int) -> bool:

@@ -107,6 +107,7 @@ class LatencyRow:
     wrong_outputs: str | None = None
     check_inputs: str | None = None
     state: str | None = None
+    n_rule: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ class Options:
     models: tuple[str, ...]
     runtimes: tuple[str, ...]
     tolerance: Stated
-    samples: int
+    samples: int | None
     sessions: int
     csv: Path
     missing: str

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.measure.compare import Verdict
+from harness.measure.latency import P99_LEAST_SAMPLES, SHORTENED
 from harness.measure.tables import GOLDEN_INPUTS, LatencyRow
 from harness.model.artifact import DEFAULT_DTYPE
 from harness.text import WIDTH, TableEntry, duration, grouped_table, wrapped
@@ -89,6 +90,10 @@ def _notes_of(row: LatencyRow) -> Iterator[str]:
     if row.tolerance not in (None, str(EXACT)):
         worst = "" if row.max_ulp is None else f", at most {row.max_ulp} ulp off"
         yield f"{name}: tolerance {row.tolerance}; {row.within_tolerance} differ within it{worst}"
+    if row.n_rule == SHORTENED and row.n:
+        count = row.n // (row.sessions or 1)
+        p99 = "" if row.n >= P99_LEAST_SAMPLES else f", p99 needs {P99_LEAST_SAMPLES}"
+        yield f"{name}: {count} timed invokes ({SHORTENED}{p99}): --samples N for more"
     if row.check_inputs not in (None, GOLDEN_INPUTS):
         yield f"{name}: inputs {row.check_inputs}"
     if row.baseline_verdict in _EXPLAINED:

@@ -100,14 +100,15 @@ def affordable(
 def checks_for(artifact: Artifact) -> Checks:
     """The stored golden inputs; for a file without goldens, random inputs of a fixed seed.
 
-    Of a slow model with large inputs only the first goldens, as many as are `affordable`.
+    Of a slow model with large inputs only as many as are `affordable`.
     """
     if artifact.goldens is not None:
         stored = len(artifact.goldens.inputs)
         count = affordable(artifact, stored, budget_s=COMPARED_S, least=LEAST_COMPARED)
         goldens = artifact.goldens.first(count)
         return Checks(inputs=goldens.inputs, goldens=goldens, source=GOLDEN_INPUTS)
-    drawn = random_inputs(artifact, FOREIGN_SAMPLES, FOREIGN_SEED)
+    count = affordable(artifact, FOREIGN_SAMPLES, budget_s=COMPARED_S, least=LEAST_COMPARED)
+    drawn = random_inputs(artifact, count, FOREIGN_SEED)
     return Checks(inputs=drawn, goldens=None, source=RANDOM_INPUTS)
 
 

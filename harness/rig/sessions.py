@@ -11,7 +11,10 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from harness.errors import BoardRebooted, SlowerThanBaseline, Where
 from harness.link.dut import Dut
@@ -19,6 +22,14 @@ from harness.measure.baseline import judge_row
 from harness.measure.clock import ClockStamp, clock_rate
 from harness.measure.csvfile import append, beside
 from harness.measure.gate import LatencyVerdict
+from harness.measure.latency import (
+    ASKED,
+    DEFAULT,
+    EMULATED_PER_S,
+    MOST_INVOKES,
+    SHORTENED,
+    affordable_invokes,
+)
 from harness.measure.runs import Baselines
 from harness.measure.tables import LatencyRow
 from harness.model.samples import Batch
@@ -54,12 +65,13 @@ def new_run() -> str:
 class Plan:
     """What to measure and where to write it.
 
-    `samples` are timed invokes in each of `sessions`. `csv` is latency.csv; the other tables are
+    `samples` are timed invokes in each of `sessions`; None for as many as `affordable_invokes`
+    says, by the first session's warm-up. `csv` is latency.csv; the other tables are
     beside it. `judge` compares the row of a whole run, given with those of its sessions, with a
     baseline and returns it completed.
     """
 
-    samples: int
+    samples: int | None
     csv: Path
     commit: str | None = None
     sessions: int = 1
@@ -127,7 +139,8 @@ def measure_session(
             opened.reset()
             began = "reset"
         stamps = [] if opened.declared.emulated else _stamps(dut)
-        measured = dut.measure(sample, plan.samples, cold=began == "reset")
+        count = plan.samples or partial(_affordable, opened)
+        measured = dut.measure(sample, count, cold=began == "reset")
         memory = dut.memory()
         if not opened.declared.emulated:
             stamps += _stamps(dut)
@@ -146,6 +159,16 @@ def measure_session(
         clock=clock_rate(stamps),
         memory=memory,
     )
+
+
+def _affordable(opened: OpenBoard, ticks: int) -> int:
+    """How many invokes like this one to time; of an emulated board by its instructions."""
+    timer, took = opened.dut.timer, np.array([ticks], np.uint32)
+    emulator = opened.declared.emulator
+    if emulator is None:
+        return affordable_invokes(float(timer.us(took)[0]) / 1e6)
+    instructions = int(timer.instructions(took, emulator.icount_shift)[0])
+    return affordable_invokes(instructions / EMULATED_PER_S)
 
 
 def _stamps(dut: Dut) -> list[ClockStamp]:
@@ -185,18 +208,22 @@ def measure_board(opened: OpenBoard, plan: Plan, sample: Batch | None = None) ->
         BoardRebooted: in every session.
     """
     chosen = opened.checks.inputs[:1] if sample is None else sample
-    run = new_run()
+    run, asked = new_run(), plan.samples is not None
     sessions: list[Session] = []
     rows: list[LatencyRow] = []
 
     def blank() -> LatencyRow:
-        return blank_row(opened, run=run, commit=plan.commit, now=plan.now())
+        row = blank_row(opened, run=run, commit=plan.commit, now=plan.now())
+        shortened = plan.samples is not None and plan.samples < MOST_INVOKES
+        return replace(row, n_rule=ASKED if asked else SHORTENED if shortened else DEFAULT)
 
     # Compared before, so that sessions take equally long and the time left is right.
     opened.comparison()
     with opened.dut.progress(f"{opened.declared.id}: session", plan.sessions) as advance:
         for number in range(1, plan.sessions + 1):
             session = measure_session(opened, chosen, number, plan, last=number == plan.sessions)
+            if session.measured is not None:
+                plan = replace(plan, samples=len(session.measured.ticks))
             rows.append(session_row(opened, session, blank()))
             append(beside(plan.csv, "samples"), sample_rows(opened, session, run))
             append(plan.csv, rows[-1:])

@@ -7,6 +7,7 @@ from harness import Verdict
 from harness.errors import BoardStatus
 from harness.link.protocol import Op
 from harness.measure.apart import differing, tolerances
+from harness.measure.latency import MOST_INVOKES
 from harness.model.legal import Limits, input_limits
 from harness.model.samples import limits_of
 from harness.model.tensor import activate
@@ -149,7 +150,8 @@ def two_samples(dut, model) -> list[np.ndarray]:
 
 
 def test_latency_is_measured_and_recorded(latency, rig, board):
-    asked = affordable(board.artifact, rig.options.samples, least=20, sent=False)
+    most = rig.options.samples or MOST_INVOKES
+    asked = affordable(board.artifact, most, least=20, sent=False)
     row = latency(n=asked)
     assert (row.n, row.sessions) == (asked * rig.options.sessions, rig.options.sessions)
     assert row.link_us > 0

@@ -45,7 +45,7 @@ def test_settings_are_looked_for_on_command_line_in_ini_file_and_environment_in_
     assert said(given, ini, environment)[SAMPLES] == 1
     assert said({"samples": None}, ini, environment)[SAMPLES] == 2
     assert said({}, {"hil_samples": ""}, environment)[SAMPLES] == 3
-    assert said({}, {}, {"HIL_SAMPLES": ""})[SAMPLES] == 1000
+    assert said({}, {}, {"HIL_SAMPLES": ""})[SAMPLES] is None
 
 
 @pytest.mark.parametrize(

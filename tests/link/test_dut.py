@@ -150,6 +150,18 @@ def test_warm_up_of_a_board_that_never_settles_ends_all_the_same() -> None:
     assert greeted(wire).measure(samples(1), 3).warmup == MAX_WARMUP
 
 
+def test_warm_up_of_a_slow_board_that_never_settles_ends_after_some_seconds() -> None:
+    wire = Wire(hello(), durations=tuple(10**6 * (1 + index % 2) for index in range(100)))
+    assert greeted(wire).measure(samples(1), 3).warmup == 4  # 1 + 2 + 1 + 2 s
+
+
+def test_how_many_invokes_are_timed_can_follow_from_the_last_of_the_warm_up() -> None:
+    asked: list[int] = []
+    wire = Wire(hello(), durations=(1000, 500, 300, 299, 100))
+    measured = greeted(wire).measure(samples(1), lambda ticks: asked.append(ticks) or 6)
+    assert (asked, measured.ticks.tolist()) == ([299], [100] * 6)
+
+
 def test_reals_go_in_and_come_out_in_the_models_unit() -> None:
     outputs = greeted(Wire(hello())).infer_real(np.array([[1.0, -2.0]]))
     # q = 3, -3; negated -3, 3; real = 0.5 (q - 1)

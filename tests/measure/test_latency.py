@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from harness.measure.latency import Timer, agree, summarize
+from harness.measure.latency import Timer, affordable_invokes, agree, summarize
 
 
 def summary(*samples: float):
@@ -89,3 +89,14 @@ def test_instructions_leave_out_those_that_read_the_counter() -> None:
 )
 def test_board_is_warm_when_two_invokes_agree_within_a_hundredth(first, second, warm) -> None:
     assert agree(first, second) is warm
+
+
+@pytest.mark.parametrize(
+    "invoke_s, count",
+    [
+        (0.0, 1000), (0.02, 1000), (0.021, 500), (0.04, 500), (0.2, 100),
+        (0.951, 20), (2.0, 10), (2.1, 10), (600.0, 10),
+    ],
+)  # fmt: skip
+def test_invokes_that_nobody_counted_take_20_s_or_are_ten(invoke_s: float, count: int) -> None:
+    assert affordable_invokes(invoke_s) == count

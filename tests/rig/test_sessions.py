@@ -10,12 +10,13 @@ import pytest
 from harness.board.registry import load_registry
 from harness.errors import BoardRebooted
 from harness.measure.frames import read_rows
+from harness.measure.latency import DEFAULT, MOST_INVOKES, SHORTENED, Timer
 from harness.measure.tables import RUN, SESSION, LatencyRow, MemoryRow, OutputRow, SampleRow
 from harness.model.resolve import resolve_model
 from harness.project import find_project
 from harness.report.summary import summary
 from harness.rig.open import RigOptions, open_board
-from harness.rig.sessions import Plan, measure_board
+from harness.rig.sessions import Plan, _affordable, measure_board
 
 PROJECT = find_project()
 REGISTRY = load_registry()
@@ -203,3 +204,44 @@ def test_accuracy_and_link_time_reach_the_row(plan):
     assert all(row.link_us > 0 for row in rows)
     assert "virtual, tflm, mnist_dnn: accuracy 0.9" in summary(rows, Path("latency.csv"))
     assert "accuracy" not in summary(rows[1:], Path("latency.csv"))
+
+
+class Opened:
+    """A board as far as the number of timed invokes depends on it."""
+
+    def __init__(self, board_id: str, tick_hz: int) -> None:
+        self.declared = REGISTRY[board_id]
+        self.dut = self
+        self.timer = Timer(hz=tick_hz)
+
+
+@pytest.mark.parametrize(
+    "opened, ticks, count",
+    [
+        (Opened("virtual", 10**9), 951 * 10**6, 20),
+        (Opened("nano33ble", 10**6), 20_000, 1000),
+        (Opened("nano33ble", 10**6), 600_000, 20),
+        # 3.2 ticks of 40 ns for each instruction; ad01, kws and resnet of MLPerf Tiny with tflm.
+        (Opened("qemu-m4", 25 * 10**6), int(0.6e6 * 3.2), 1000),
+        (Opened("qemu-m4", 25 * 10**6), int(22.1e6 * 3.2), 200),
+        (Opened("qemu-m4", 25 * 10**6), int(79.6e6 * 3.2), 100),
+    ],
+)
+def test_slow_models_are_timed_less_often_emulated_ones_by_their_instructions(opened, ticks, count):
+    assert _affordable(opened, ticks) == count
+
+
+def test_the_first_session_says_how_many_invokes_all_of_a_run_are_timed(plan):
+    recorded = measured(
+        "virtual", replace(plan, samples=None, sessions=2), port="virtual:?slow=20000"
+    )
+    rows, whole = latency_rows(plan), recorded.run
+    assert whole.n == 2 * rows[0].n == 2 * rows[1].n
+    assert {row.n_rule for row in rows} == {SHORTENED if rows[0].n < MOST_INVOKES else DEFAULT}
+    said = " ".join(summary([replace(whole, n=40, n_rule=SHORTENED)], plan.csv).split())
+    assert "20 timed invokes (default, shortened to 20 s, p99 needs 100): --samples N" in said
+
+
+def test_a_number_of_invokes_that_was_asked_for_is_obeyed(plan):
+    whole = measured("virtual", replace(plan, samples=3), port="virtual:?slow=20000").run
+    assert (whole.n, whole.n_rule) == (3, "asked")
