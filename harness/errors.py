@@ -15,6 +15,7 @@
     |   +-- LinkTimeout     no valid reply in time
     |   +-- BoardSilent     no reply after every remedy was tried
     |   +-- ProtocolError   a frame or field that the protocol does not allow
+    |   |   +-- BoardTalks  bytes that nobody asked for, without end or without any frame
     |   +-- BoardStatus     an ERROR frame from the firmware
     |   +-- BoardRebooted   the board rebooted within a session
     |   +-- StaleFirmware   the board runs different firmware than the one just built
@@ -37,6 +38,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from harness.text import printable, printable_lines
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
@@ -48,7 +51,11 @@ class Where:
 
     def __str__(self) -> str:
         pairs = (("board", self.board), ("port", self.port), ("model", self.model))
-        return ", ".join(f"{name} {value}" for name, value in pairs if value)
+        return ", ".join(f"{name} {printable(value, _MOST_NAME)}" for name, value in pairs if value)
+
+
+_MOST_NAME = 200
+"""Characters of a port or a model's name in an error; a path may take some."""
 
 
 NOWHERE = Where()
@@ -57,10 +64,15 @@ NOWHERE = Where()
 class HilError(Exception):
     """Root of the tree: `what` happened, `where`, and in `hint` what to do about it.
 
+    What they quote of boards, files and other programs may be printed: control characters are
+    escaped. Text of several lines keeps its lines; what is quoted within a line is made `printable`
+    where it is put in.
+
     `link_log` holds the frames on the link up to the error, if it came while a board was opened.
     """
 
     def __init__(self, what: str, *, where: Where = NOWHERE, hint: str = "") -> None:
+        what = printable_lines(what)
         super().__init__(what)
         self.what = what
         self.where = where
@@ -70,7 +82,7 @@ class HilError(Exception):
     def __str__(self) -> str:
         place = str(self.where)
         text = f"{self.what} ({place})." if place else f"{self.what}."
-        return f"{text}\n{self.hint}" if self.hint else text
+        return f"{text}\n{printable_lines(self.hint)}" if self.hint else text
 
 
 @contextmanager
@@ -219,11 +231,10 @@ class LinkTimeout(BoardError):
         burst_bytes: int = 0,
     ) -> None:
         tries = f" in {attempts} attempts" if attempts > 1 else ""
-        got = f"{len(received)} bytes: {received[:24].hex(' ')}" if received else "nothing"
         super().__init__(
             f"no reply to {in_flight} within {timeout_s:g} s{tries}",
             where=where,
-            hint=f"Received {got}. {_cause_of_silence(greeted, burst_bytes)}",
+            hint=f"Received {_received(received)}. {_cause_of_silence(greeted, burst_bytes)}",
         )
         self.in_flight = in_flight
         self.timeout_s = timeout_s
@@ -231,6 +242,27 @@ class LinkTimeout(BoardError):
         self.received = received
         self.greeted = greeted
         self.burst_bytes = burst_bytes
+
+
+def _received(data: bytes) -> str:
+    """The first bytes that came, as text if that is what they are."""
+    if not data:
+        return "nothing"
+    return f"{len(data)} bytes: {said_by(data) if _is_text(data) else data[:24].hex(' ')}"
+
+
+def said_by(data: bytes) -> str:
+    """The first of some bytes as text in quotes, on one line."""
+    return f'"{printable(data[:MOST_SAID].decode("utf-8", "backslashreplace"), MOST_SAID)}"'
+
+
+MOST_SAID = 100
+"""Characters of what a board sent that an error shows."""
+
+
+def _is_text(data: bytes) -> bool:
+    head = data[:MOST_SAID]
+    return 4 * sum(byte in b"\t\r\n" or 0x20 <= byte < 0x7F for byte in head) >= 3 * len(head)
 
 
 class BoardSilent(BoardError):
@@ -248,6 +280,30 @@ class BoardSilent(BoardError):
 
 class ProtocolError(BoardError):
     """A frame or field that the protocol does not allow."""
+
+
+class BoardTalks(ProtocolError):
+    """The board sends what nobody asked for, without end or without any frame in it.
+
+    `count` bytes came in `seconds`; `received` holds some of them.
+    """
+
+    def __init__(
+        self, *, where: Where, in_flight: str, count: int, seconds: float, received: bytes
+    ) -> None:
+        board = f" --board {where.board}" if where.board else ""
+        super().__init__(
+            f"the board talks without being asked: {count} bytes in {seconds:.3g} s during "
+            f"{in_flight}, and no answer",
+            where=where,
+            hint=f"It says {said_by(received)}.\nLikely it runs another sketch, prints a boot log "
+            "(does it reset again and again?), or has another baud rate. Put this firmware on it: "
+            f"hil flash{board}",
+        )
+        self.in_flight = in_flight
+        self.count = count
+        self.seconds = seconds
+        self.received = received
 
 
 class BoardStatus(BoardError):

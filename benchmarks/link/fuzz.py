@@ -144,7 +144,7 @@ def decoders(count: int) -> None:
             elif decode == 4:
                 parse_step_values(b"\2\0" + raw, first=0)
             elif decode == 5:
-                parse_step_output(raw)
+                parse_step_output(raw, offset=0)
             elif decode == 6:
                 cut = rng.randrange(len(raw) + 1)
                 splitter = FrameSplitter()

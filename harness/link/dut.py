@@ -67,9 +67,15 @@ MAX_WARMUP = 50
 MAX_WARMUP_S = 5.0
 """By the board's counter, of slow models whose invokes do not agree."""
 
-_LAP = re.compile(r"m-lap-us-(\d+)")
+_LAP = re.compile(r"m-lap-us-([0-9]{1,20})")
 _PATIENCE = 10
 """A request may take this many times what the invokes before it took."""
+
+MOST_COMPUTE_S = 600.0
+"""No request may take longer: a board that answers ever later would be waited for ever longer."""
+
+_CLOCK_ATTEMPTS = 3
+"""A board that leaves so many questions for its time unanswered, one after another, has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -152,6 +158,7 @@ class Dut:
         self._names: tuple[Sequence[str], Sequence[str]] = ((), ())
         self._invoke_s = 0.0
         self._batch = 0
+        self._clock_silences = 0
         self._state = BoardState(link)
         self.progress: Progress = no_progress
         """Told of inference on many samples and of timed invokes."""
@@ -209,11 +216,14 @@ class Dut:
             BoardStatus: the board answers, but its setup failed.
             ModelRefused: the same, because of its model.
             ProtocolError: it speaks another version, or its HELLO is malformed.
+            BoardTalks: it sends without being asked.
         """
+        self._clock_silences = 0
         self.link.resync()
         hello = self.link.request(Op.HELLO, bytes((VERSION,)), options=options)
         with located(self.link.where):
             self._hello = parse_hello(hello)
+        self.link.expect_payload(self._hello.max_payload)
         if self._hello.status in OF_THE_MODEL:
             raise ModelRefused(
                 where=self.link.where,
@@ -378,16 +388,23 @@ class Dut:
         )
 
     def read_clock(self) -> ClockStamp | None:
-        """The board's time since it was started; None if the answer came through damaged."""
+        """The board's time since it was started; None if the answer came through damaged.
+
+        A board that does not answer at all is not asked for ever.
+        """
+        if self._clock_silences == _CLOCK_ATTEMPTS:
+            return None
         before_s = self._clock()
         try:
             lines = self.link.ask_command("timestamp")
         except LinkTimeout:
+            self._clock_silences += 1
             return None
         after_s = self._clock()
         match = _LAP.fullmatch(lines[-1]) if lines else None
         if match is None:
             return None
+        self._clock_silences = 0
         return ClockStamp(before_s=before_s, after_s=after_s, board_us=int(match[1]))
 
     def memory(self) -> BoardMemory | None:
@@ -439,10 +456,11 @@ class Dut:
         while len(got) < size:
             body = profile_body(What.OUTPUT, step, crc, len(got))
             with located(self.link.where):
-                size, piece = parse_step_output(self._timed(Op.PROFILE, body, 1))
-                if not piece:
-                    raise ProtocolError(f"PROFILE brought nothing of step {step}'s output")
-            got += piece
+                reply = self._timed(Op.PROFILE, body, 1)
+                said, piece = parse_step_output(reply, offset=len(got))
+                if got and said != size:
+                    raise ProtocolError(f"step {step}'s output is {size} bytes, then {said}")
+            got, size = got + piece, said
         if zlib.crc32(got) != checksum:
             raise ProtocolError(f"step {step}'s output fails its checksum", where=self.link.where)
         return got
@@ -546,7 +564,7 @@ class Dut:
             self._batch = min(most, self._batch + 1 + self._batch // 16)
 
     def _timed(self, op: Op, body: bytes, invokes: int) -> bytes:
-        compute_s = _PATIENCE * invokes * self._invoke_s or 10.0
+        compute_s = min(_PATIENCE * invokes * self._invoke_s or 10.0, MOST_COMPUTE_S)
         start = self._clock()
         retried = self.link.stats.retries
         options = self.link.options
@@ -586,6 +604,8 @@ class Dut:
             reply = self._timed(Op.PROFILE, profile_body(what, got, zlib.crc32(raw)), 1)
             with located(self.link.where):
                 part = parse_step_values(reply, first=got)
+                if got and part.steps != steps:
+                    raise ProtocolError(f"PROFILE says {steps} steps, then {part.steps}")
             parts.append(part.values)
             got, steps = got + len(part.values), part.steps
         return replace(part, values=np.concatenate(parts))

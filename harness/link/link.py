@@ -6,11 +6,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from harness.errors import (
     BoardRebooted,
     BoardStatus,
+    BoardTalks,
     HilError,
     LinkTimeout,
     ModelRefused,
@@ -21,6 +22,7 @@ from harness.errors import (
     located,
 )
 from harness.link.protocol import (
+    MAX_PAYLOAD,
     OF_THE_MODEL,
     REPLY,
     FrameSplitter,
@@ -29,12 +31,24 @@ from harness.link.protocol import (
     Status,
     decode_frame,
     encode_frame,
+    frame_bytes,
     op_name,
     parse_error,
 )
 from harness.link.streams import CHUNK, ByteStream, StreamClosed
+from harness.text import printable
 
 _NOT_UNDERSTOOD = (Status.BAD_FRAME, Status.FRAME_TOO_LONG)
+
+DRAIN_S = 2.0
+"""A line that brings bytes for longer, though nothing was asked, has a board that talks. A boot log
+or the rest of a long frame is over by then."""
+
+UNASKED_BYTES = 1 << 14
+"""What may come beside the replies to a request: a boot log, the rest of a line."""
+
+MOST_TEXT = 1 << 20
+"""The longest answer in text: `db print` and `results` of a large model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +109,22 @@ class LinkLog:
         ]
 
 
+@dataclass(slots=True)
+class _Received:
+    """What came since a request: the last bytes, their count, whether any could be of a frame."""
+
+    start: float
+    last: bytearray = field(default_factory=bytearray)
+    count: int = 0
+    framed: bool = False
+
+    def add(self, data: bytes) -> None:
+        self.count += len(data)
+        self.framed = self.framed or b"\0" in data
+        self.last += data
+        del self.last[:-CHUNK]
+
+
 class Link:
     """Stop and wait over a byte stream: one request outstanding, numbered, repeated until answered.
 
@@ -126,6 +156,11 @@ class Link:
         self._splitter = FrameSplitter()
         self._seq = 0
         self._greeted = False
+        self._most_payload = MAX_PAYLOAD
+
+    def expect_payload(self, most: int) -> None:
+        """The largest payload of replies from now on, but for HELLO's: what HELLO announced."""
+        self._most_payload = most
 
     def close(self) -> None:
         """Close the stream. Idempotent."""
@@ -150,22 +185,28 @@ class Link:
             ModelRefused: the same, because of its model.
             BoardRebooted: the board has forgotten the session.
             LinkTimeout: no valid reply in any attempt.
+            BoardTalks: more bytes came than replies can have, or none of them is a frame's.
             PortLost: the stream closed.
         """
         self._seq = self._seq % 255 + 1
         self._count(requests=1)
         frame = encode_frame(Message(seq=self._seq, op=op, body=body))
-        received = bytearray()
         patience = options or self.options
+        self._splitter.most = frame_bytes(MAX_PAYLOAD if op is Op.HELLO else self._most_payload)
+        received = _Received(self._clock())
+        end = received.start + _longest_wait(patience, compute_s)
         attempt = 0
-        while attempt < (patience.attempts if received else patience.silent_attempts):
+        # A board that sends no delimiter at all sends no damaged replies either.
+        while attempt < (patience.attempts if received.framed else patience.silent_attempts):
             if attempt:
                 self._count(retries=1)
                 self.log.add(self._clock(), f"retry {attempt}")
             try:
                 # The extra 00 closes a frame whose own end was lost; an idle board ignores it.
                 self._write(b"\0" + frame if attempt else frame, op)
-                reply = self._await(op, patience.timeout_s + compute_s, received)
+                deadline = min(end, self._clock() + patience.timeout_s + compute_s)
+                most = UNASKED_BYTES + 2 * (attempt + 1) * self._splitter.most
+                reply = self._await(op, deadline, received, most)
             except PortLost as error:
                 if attempt >= patience.silent_attempts:
                     raise
@@ -176,51 +217,78 @@ class Link:
                 with located(self.where):
                     return self._checked(op, reply)
             attempt += 1
+            if self._clock() >= end:
+                break
+        if received.count and not (received.framed or self._greeted):
+            raise self._talks(op_name(op), received)
         raise LinkTimeout(
             where=self.where,
             in_flight=op_name(op),
             timeout_s=patience.timeout_s + compute_s,
             attempts=attempt,
-            received=bytes(received),
+            received=bytes(received.last),
             greeted=self._greeted and op is not Op.HELLO,
-            burst_bytes=max(len(frame), len(received) // attempt),
+            burst_bytes=max(len(frame), received.count // attempt),
+        )
+
+    def _talks(self, in_flight: str, received: _Received) -> BoardTalks:
+        return BoardTalks(
+            where=self.where,
+            in_flight=in_flight,
+            count=received.count,
+            seconds=self._clock() - received.start,
+            received=bytes(received.last),
         )
 
     def resync(self, quiet_s: float = 0.02) -> bytes:
-        """End an unfinished frame on either side; drop unread bytes and return them."""
+        """End an unfinished frame on either side; drop unread bytes and return the last of them.
+
+        Raises:
+            BoardTalks: bytes came for DRAIN_S, without a pause of `quiet_s`.
+        """
         self._write(b"\0", None)
-        dropped = self._splitter.reset()
+        dropped = _Received(self._clock())
+        dropped.add(self._splitter.reset())
         while data := self._read(quiet_s, None):
-            dropped += data
-        return dropped
+            dropped.add(data)
+            if self._clock() - dropped.start > DRAIN_S:
+                raise self._talks("resync", dropped)
+        return bytes(dropped.last)
 
     def ask_text(self, line: str, *, timeout_s: float | None = None) -> str:
         """Send one line of the human dialect and return the answer without its LF.
 
         Raises:
             LinkTimeout: no whole line came back in time.
+            BoardTalks: more came than an answer can have.
         """
         answer = self._ask(f"line {line!r}", line + "\n", b"\n", timeout_s)
-        return answer.partition(b"\n")[0].decode("utf-8", "replace").strip("\r\0")
+        return _text(answer.partition(b"\n")[0])
 
     def ask_command(self, command: str, *, timeout_s: float | None = None) -> list[str]:
         """Send one command of the MLPerf dialect and return the lines before `m-ready`.
 
         Raises:
             LinkTimeout: `m-ready` did not come in time.
+            BoardTalks: more came than an answer can have.
         """
         answer = self._ask(f"command {command!r}", command + "%", b"m-ready\n", timeout_s)
-        return answer.partition(b"m-ready")[0].decode("utf-8", "replace").strip("\0").splitlines()
+        return [_text(line) for line in answer.partition(b"m-ready")[0].strip(b"\0").splitlines()]
 
     def _ask(self, what: str, text: str, end: bytes, timeout_s: float | None) -> bytes:
         self._write(text.encode(), None)
         patience = self.options.timeout_s if timeout_s is None else timeout_s
-        deadline = self._clock() + patience
+        start = self._clock()
         answer = bytearray()
-        while (left := deadline - self._clock()) > 0:
-            answer += self._read(left, None)
-            if end in answer:
+        while (left := start + patience - self._clock()) > 0:
+            data = self._read(left, None)
+            answer += data
+            if end in answer[-len(data) - len(end) :]:
                 return bytes(answer)
+            if len(answer) > MOST_TEXT:
+                talk = _Received(start)
+                talk.add(bytes(answer))
+                raise self._talks(what, talk)
         raise LinkTimeout(
             where=self.where,
             in_flight=what,
@@ -281,13 +349,17 @@ class Link:
             hint="Was the board unplugged, reset or crashed, or its emulator killed?",
         )
 
-    def _await(self, op: Op, timeout_s: float, received: bytearray) -> Message | None:
-        """The reply to the outstanding request, or None when it must be sent again."""
-        deadline = self._clock() + timeout_s
+    def _await(self, op: Op, deadline: float, received: _Received, most: int) -> Message | None:
+        """The reply to the outstanding request, or None when it must be sent again.
+
+        Args:
+            most: bytes that the replies to all attempts can have, each twice, and some beside.
+        """
         while (left := deadline - self._clock()) > 0:
             data = self._read(left, op)
-            received += data
-            del received[:-CHUNK]
+            received.add(data)
+            if received.count > most:
+                raise self._talks(op_name(op), received)
             spoilt = False
             for piece in self._splitter.feed(data):
                 try:
@@ -338,6 +410,16 @@ class Link:
             detail=error.detail,
             field=error.field,
         )
+
+
+def _longest_wait(patience: LinkOptions, compute_s: float) -> float:
+    """Seconds for all attempts: bytes that trickle in get no more computing time than silence."""
+    more = max(0, patience.attempts - patience.silent_attempts)
+    return patience.silent_attempts * (patience.timeout_s + compute_s) + more * patience.timeout_s
+
+
+def _text(line: bytes) -> str:
+    return printable(line.decode("utf-8", "backslashreplace").strip("\r\0"), MOST_TEXT)
 
 
 @contextmanager

@@ -18,11 +18,15 @@ from numpy.typing import NDArray
 
 from harness.errors import ProtocolError, TensorError
 from harness.model.tensor import DTYPE_NUMBERS, DTYPES, TensorSpec
+from harness.text import printable
 
 VERSION = 1
 REPLY = 0x80
 MIN_PAYLOAD = 256
 MAX_STR = 255
+MOST_TENSOR_BYTES = 1 << 28
+"""Of all inputs or outputs together; far more than a board can have."""
+
 SILENCE_S = 0.1
 """A board drops an unfinished frame after this long without a byte."""
 
@@ -197,10 +201,24 @@ def decode_frame(stuffed: bytes) -> Message:
     return Message(seq=payload[0], op=payload[1], body=payload[2:])
 
 
-class FrameSplitter:
-    """Cuts a stream at its `00` bytes. Bytes before the first one are text and are dropped."""
+def frame_bytes(payload: int) -> int:
+    """Most bytes between the delimiters of a frame with this payload: CRC and stuffing included."""
+    raw = payload + 4
+    return raw + raw // 254 + 1
 
-    def __init__(self) -> None:
+
+MAX_PAYLOAD = 0xFFFF
+"""The longest that HELLO can announce, and so the bound of HELLO itself."""
+
+
+class FrameSplitter:
+    """Cuts a stream at its `00` bytes. Bytes before the first one are text and are dropped.
+
+    `most` bounds the bytes of a frame that are kept: a longer one comes out cut, and fails its CRC.
+    """
+
+    def __init__(self, most: int = frame_bytes(MAX_PAYLOAD)) -> None:
+        self.most = most
         self._inside = False
         self._part = bytearray()
 
@@ -208,13 +226,17 @@ class FrameSplitter:
         """Yield the stuffed bytes between delimiters, empty ones left out."""
         pieces = data.split(b"\0")
         if self._inside:
-            self._part += pieces[0]
+            self._keep(pieces[0])
         if len(pieces) == 1:
             return
         complete = [bytes(self._part), *pieces[1:-1]]
         self._inside = True
-        self._part = bytearray(pieces[-1])
+        self._part.clear()
+        self._keep(pieces[-1])
         yield from (piece for piece in complete if piece)
+
+    def _keep(self, piece: bytes) -> None:
+        self._part += piece[: max(0, self.most + 1 - len(self._part))]
 
     def reset(self) -> bytes:
         """Forget an unfinished frame and return what it held."""
@@ -245,12 +267,15 @@ class Body:
         return layout.unpack(self.take(layout.size))[0]
 
     def text(self) -> str:
-        """A `str`: length byte and UTF-8."""
+        """A `str`: length byte and UTF-8. Printable from here on: errors, CSV and JUnit take it.
+
+        The lines of a text, as TFLM logs them, become one.
+        """
         raw = self.take(self.number("B"))
         try:
-            return raw.decode()
+            return printable(" ".join(raw.decode().splitlines()), MAX_STR)
         except UnicodeDecodeError as error:
-            raise ProtocolError(f"string {raw!r} is not UTF-8") from error
+            raise ProtocolError(f"string {raw[:40]!r} is not UTF-8") from error
 
     def end(self) -> None:
         """Raise unless everything was read."""
@@ -329,6 +354,9 @@ def parse_hello(raw: bytes) -> Hello:
     outputs = tuple(_take_spec(body) for _ in range(body.number("B")))
     model, note = body.text(), body.text()
     body.end()
+    for specs in (inputs, outputs):
+        if sum(spec.size_bytes for spec in specs) > MOST_TENSOR_BYTES:
+            raise ProtocolError("HELLO describes tensors that are too large for any board")
     if max_payload < MIN_PAYLOAD:
         raise ProtocolError(f"HELLO announces frames of {max_payload} bytes, least {MIN_PAYLOAD}")
     if status == Status.OK and not (tick_hz and inputs and outputs):
@@ -477,6 +505,11 @@ class StepValues:
     values: NDArray[np.uint32]
 
 
+LEAST_VALUES, LEAST_PIECE = 32, 128
+"""What the smallest frame carries of a step's values and bytes. Frames are filled: a board that
+sends less would be asked for ever."""
+
+
 def profile_body(what: What, step: int, input_crc: int, offset: int | None = None) -> bytes:
     """Body of a PROFILE request; `offset` is for What.OUTPUT."""
     body = struct.pack("<BHI", what, step, input_crc)
@@ -487,7 +520,7 @@ def parse_step_values(raw: bytes, *, first: int) -> StepValues:
     """The values of the steps from `first` on, at least one."""
     body = Body(raw)
     steps, whole, empty, pitch, count = (body.number(code) for code in "HIIIH")
-    if not 1 <= count <= steps - first:
+    if not min(steps - first, LEAST_VALUES) <= count <= steps - first or count == 0:
         raise ProtocolError(f"PROFILE brought {count} values from step {first} of {steps}")
     values = _take_ticks(body, count)
     body.end()
@@ -496,11 +529,18 @@ def parse_step_values(raw: bytes, *, first: int) -> StepValues:
     )
 
 
-def parse_step_output(raw: bytes) -> tuple[int, bytes]:
-    """Size of a step's whole output, and a piece of it."""
+def parse_step_output(raw: bytes, *, offset: int) -> tuple[int, bytes]:
+    """Size of a step's whole output, and the piece of it from `offset` on."""
     body = Body(raw)
     size = int(body.number("I"))
-    return size, body.take(len(raw) - 4)
+    piece = body.take(len(raw) - 4)
+    if not min(size - offset, LEAST_PIECE) <= len(piece) <= size - offset or not piece:
+        raise ProtocolError(
+            f"PROFILE brought {len(piece)} bytes from {offset} on of a step's {size}"
+        )
+    if size > MOST_TENSOR_BYTES:
+        raise ProtocolError(f"PROFILE says that a step writes {size} bytes")
+    return size, piece
 
 
 def op_name(op: int) -> str:

@@ -21,6 +21,7 @@ from harness.link.protocol import (
     decode_frame,
     encode_frame,
     error_body,
+    frame_bytes,
     hello_body,
     infer_body,
     max_infer_count,
@@ -36,6 +37,7 @@ from harness.link.protocol import (
     run_body,
 )
 from harness.model.tensor import DTYPES, TensorSpec
+from harness.text import printable
 
 # Deterministic, and not timed: a loaded machine is no reason to fail.
 settings.register_profile("exact", derandomize=True, deadline=None, database=None)
@@ -150,13 +152,15 @@ def test_any_chunking_of_a_stream_gives_the_same_frames(sent, sizes, data) -> No
 
 specs = st.builds(
     TensorSpec,
-    shape=st.lists(st.integers(1, 2**32 - 1), max_size=5).map(tuple),
+    shape=st.lists(st.integers(1, 20), max_size=5).map(tuple),
     dtype=st.sampled_from(sorted(DTYPES.values())),
     scale=st.floats(0, 2.0**100, width=32),
     zero_point=st.integers(-(2**31), 2**31 - 1),
 )
 numbers = st.integers(0, 2**32 - 1)
-words = st.text(st.characters(codec="utf-8"), max_size=60)
+words = st.text(st.characters(codec="utf-8"), max_size=60).filter(
+    lambda text: printable(text) == text
+)
 hellos = st.builds(
     Hello,
     status=st.sampled_from(Status),
@@ -182,6 +186,42 @@ hellos = st.builds(
 @given(hellos)
 def test_every_hello_comes_back_from_its_body(hello: Hello) -> None:
     assert parse_hello(hello_body(hello)) == hello
+
+
+def test_what_a_board_says_of_itself_is_printable() -> None:
+    evil = "\x1b[2Jgood\r\n::error::bad\0\u202e"
+    names = ("board", "board_uid", "runtime", "runtime_version", "kernels", "model", "note")
+    said = parse_hello(hello_body(replace(HELLO, **dict.fromkeys(names, evil))))
+    for name in names:
+        assert getattr(said, name) == r"\x1b[2Jgood \x3a:error::bad\x00\u202e"
+    about = ErrorReply(status=Status.BAD_VALUE, op=Op.WRITE, detail=0, field="a\nb")
+    assert parse_error(error_body(about)).field == "a b"
+
+
+def test_tensors_that_fit_no_board_are_refused() -> None:
+    huge = TensorSpec(shape=(1 << 20, 1 << 20), dtype="int8", scale=1.0)
+    with pytest.raises(ProtocolError, match="too large for any board"):
+        parse_hello(hello_body(replace(HELLO, outputs=(huge,))))
+
+
+def test_a_frame_without_end_is_not_kept() -> None:
+    splitter = FrameSplitter(most=300)
+    assert not list(splitter.feed(b"\0"))
+    for _ in range(100):
+        assert not list(splitter.feed(b"x" * 1000))
+    (cut,) = splitter.feed(b"x\0")
+    assert len(cut) == 301
+    with pytest.raises(ProtocolError):
+        decode_frame(cut)
+    assert [decode_frame(piece) for piece in splitter.feed(encode_frame(Message(seq=1, op=1)))]
+
+
+@pytest.mark.parametrize("size", [0, 1, 252, 253, 254, 507, 508, 509, 1016, 4096])
+def test_the_longest_frame_is_known(size: int) -> None:
+    message = Message(seq=1, op=2, body=b"x" * max(0, size - 2))
+    stuffed = len(encode_frame(message)) - 2
+    # COBS by Cheshire and Baker: one byte more, and one for each 254 without a zero.
+    assert stuffed <= frame_bytes(max(2, size)) <= stuffed + 1
 
 
 def test_hello_lies_on_the_wire_as_the_document_says() -> None:
