@@ -269,13 +269,16 @@ class BoardSilent(BoardError):
     """The board does not answer after every remedy; `steps` says what was tried, and the result."""
 
     def __init__(self, *, where: Where, steps: tuple[str, ...]) -> None:
-        tried = "\n".join(f"  {step}" for step in steps)
         super().__init__(
             "board does not answer after all remedies were tried",
             where=where,
-            hint=f"Tried, in this order:\n{tried}\nCheck its cable, hub and power supply.",
+            hint=f"{_tried(steps)}\nCheck its cable, hub and power supply.",
         )
         self.steps = steps
+
+
+def _tried(steps: tuple[str, ...]) -> str:
+    return "\n".join(["Tried, in this order:", *(f"  {step}" for step in steps)])
 
 
 class ProtocolError(BoardError):
@@ -285,7 +288,8 @@ class ProtocolError(BoardError):
 class BoardTalks(ProtocolError):
     """The board sends what nobody asked for, without end or without any frame in it.
 
-    `count` bytes came in `seconds`; `received` holds some of them.
+    `count` bytes came in `seconds`; `received` holds some of them. `steps` says what was tried to
+    have it answer, if anything was.
     """
 
     def __init__(
@@ -304,10 +308,19 @@ class BoardTalks(ProtocolError):
         self.count = count
         self.seconds = seconds
         self.received = received
+        self.steps: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{text}\n{printable_lines(_tried(self.steps))}" if self.steps else text
 
 
 class BoardStatus(BoardError):
-    """The firmware refused a request with an ERROR frame; `note` is its own explanation."""
+    """The firmware refused a request with an ERROR frame; `note` is its own explanation.
+
+    `of_request` says that the request was at fault, or asked for what this firmware cannot do: then
+    board and link are well.
+    """
 
     def __init__(
         self, *, where: Where, op: str, status: str, detail: int, field: str, note: str = ""
@@ -320,6 +333,11 @@ class BoardStatus(BoardError):
         self.detail = detail
         self.field = field
         self.note = note
+        self.of_request = op != "setup" and status in _OF_THE_REQUEST
+
+
+_OF_THE_REQUEST = ("unknown_op", "bad_size", "bad_value", "unsupported", "bad_version")
+"""Statuses, as harness.link.protocol names them, that are about what was asked for."""
 
 
 class BoardRebooted(BoardError):

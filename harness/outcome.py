@@ -7,6 +7,7 @@ from enum import Enum
 
 from harness.errors import (
     BoardError,
+    BoardStatus,
     BuildFailed,
     ModelError,
     RigError,
@@ -63,9 +64,10 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
 def of_error(error: BaseException, *, on_board: bool) -> Outcome:
     """The outcome that an exception from a test, a fixture or a command means.
 
-    A failed build or an unknown name is no sick rig: the sources or the command are wrong, and
-    nobody should wave that through. A model that an interpreter refuses says nothing of the rig. An
-    assertion is about numbers where the test uses a board.
+    A failed build, an unknown name or a request that the board refuses for what it asks is no sick
+    rig: the sources, the command or the test are wrong, and nobody should wave that through. A
+    model that an interpreter refuses says nothing of the rig. An assertion is about numbers where
+    the test uses a board.
     """
     if isinstance(error, TooSlow | SlowerThanBaseline):
         return Outcome.SLOW
@@ -74,6 +76,8 @@ def of_error(error: BaseException, *, on_board: bool) -> Outcome:
     if isinstance(error, ModelError):
         return Outcome.UNRUNNABLE
     if isinstance(error, BuildFailed | UnknownName):
+        return Outcome.FAILED
+    if isinstance(error, BoardStatus) and error.of_request:
         return Outcome.FAILED
     if isinstance(error, RigError | BoardError):
         return Outcome.SICK

@@ -139,6 +139,40 @@ def check_identity(
             raise StaleFirmware(where=where, field=field, expected=expected, actual=actual)
 
 
+def check_tensors(
+    hello: Hello,
+    *,
+    where: Where,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+) -> None:
+    """Raise StaleFirmware unless HELLO's tensors are the model's, in all but their names."""
+    for kind, said, wanted in (
+        ("input", hello.inputs, inputs),
+        ("output", hello.outputs, outputs),
+    ):
+        if len(said) != len(wanted):
+            raise StaleFirmware(
+                where=where,
+                field=f"number of {kind}s",
+                expected=str(len(wanted)),
+                actual=str(len(said)),
+            )
+        for number, (actual, expected) in enumerate(zip(said, wanted, strict=True), 1):
+            if not actual.same_layout(expected):
+                raise StaleFirmware(
+                    where=where,
+                    field=f"{kind} {number}",
+                    expected=_described(expected),
+                    actual=_described(actual),
+                )
+
+
+def _described(spec: TensorSpec) -> str:
+    shape = "x".join(map(str, spec.shape)) or "scalar"
+    return f"[{shape} {spec.dtype}, scale {spec.scale:.8g}, zero point {spec.zero_point}]"
+
+
 class Dut:
     """The board's own API: what it says of itself, and inference on it.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import BoardSilent, HilError, ModelError, ToolMissing
+from harness.errors import BoardSilent, BoardTalks, HilError, ModelError, ToolMissing
 from harness.link.protocol import Capability
 from harness.model.artifact import Artifact
 from harness.model.data import DataSet, open_data, parse_data
@@ -87,7 +87,7 @@ def _brought_back(board: OpenBoard | None, error: HilError) -> tuple[bool, tuple
         return True, ("opened again",)
     try:
         return True, tuple(map(str, board.recover_in_run(error)))
-    except BoardSilent as silent:
+    except (BoardSilent, BoardTalks) as silent:
         return False, silent.steps
     except HilError as other:
         return False, (other.what,)

@@ -12,6 +12,7 @@ import pytest
 from harness.board.registry import Registry, load_registry
 from harness.board.rigfile import Quarantine, RigFile, load_rig
 from harness.errors import (
+    BoardStatus,
     BuildFailed,
     HilError,
     ModelError,
@@ -28,7 +29,7 @@ from harness.plugin.start import MODEL_NAME, RUNTIME, board_of, parameter
 from harness.progress import Progress, no_progress
 from harness.project import Project, find_project
 from harness.rig.open import OpenBoard, RigOptions, look_at
-from harness.rig.recovery import LINK_ERRORS
+from harness.rig.recovery import lost
 from harness.rig.sessions import Judging, judged_by
 
 Work = tuple[str | None, str | None]
@@ -133,8 +134,10 @@ class RunState:
         board_id = board_of(item)
         assert board_id is not None, "a test on a board"
         broken = Broken(error=error, reported=self.quarantine_of(item) is None)
-        lost = self.opened is not None and isinstance(error, LINK_ERRORS)
-        if lost and board_id not in self.recovered:
+        opened = self.opened is not None
+        if opened and isinstance(error, BoardStatus) and error.of_request:
+            return  # An answer: the test asked for what this board does not do.
+        if opened and lost(error) and board_id not in self.recovered:
             self.to_recover.setdefault(board_id, broken)
             return
         of_work = isinstance(error, BuildFailed | StaleFirmware | ModelError)

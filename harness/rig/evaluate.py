@@ -34,7 +34,7 @@ from harness.rig.evaluation_rows import (
 )
 from harness.rig.journal import FOLDER, MOST_BYTES, Journal, open_journal
 from harness.rig.opened import OpenBoard
-from harness.rig.recovery import LINK_ERRORS
+from harness.rig.recovery import lost
 from harness.rig.references import BlockSize, References, references_for
 from harness.rig.sessions import new_run
 
@@ -200,7 +200,9 @@ def _run_on_board(
             try:
                 with size.adapted():
                     outputs = opened.dut.infer(batch).samples
-            except LINK_ERRORS as error:
+            except HilError as error:
+                if not lost(error):
+                    raise
                 failures += 1
                 size.shrink()
                 _bring_back(opened, error, failures, journal.done, count, plan)

@@ -152,7 +152,13 @@ def open_board(
         board=board,
         artifact=artifact,
         firmware=firmware,
-        expected=Expected(model_sha256=artifact.sha256, build_id=build_id, runtime=runtime),
+        expected=Expected(
+            model_sha256=artifact.sha256,
+            build_id=build_id,
+            runtime=runtime,
+            inputs=tuple(artifact.inputs),
+            outputs=tuple(artifact.outputs),
+        ),
         where=Where(board=board.id, model=artifact.name),
         options=options,
     )

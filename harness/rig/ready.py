@@ -5,23 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.errors import HilError, LinkTimeout, ModelRefused, ProtocolError, Where
-from harness.link.dut import Dut, check_identity
+from harness.link.dut import Dut, check_identity, check_tensors
 from harness.link.link import LinkOptions, attach_link_log
-from harness.link.protocol import Hello
+from harness.link.protocol import Hello, Status
+from harness.model.tensor import TensorSpec
 from harness.rig.flash import FlashReport
 from harness.rig.recovery import Attempt, Remedy, recover
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """The model, build and runtime that HELLO must name."""
+    """The model, build and runtime that HELLO must name, and the model's tensors."""
 
     model_sha256: str
     build_id: str
     runtime: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
 
     def check(self, hello: Hello, where: Where) -> None:
-        """Raise StaleFirmware if HELLO names another model, build or runtime."""
+        """Raise StaleFirmware if HELLO names another model, build or runtime, or other tensors."""
         check_identity(
             hello,
             where=where,
@@ -29,6 +32,8 @@ class Expected:
             build_id=self.build_id,
             runtime=self.runtime,
         )
+        if hello.status is Status.OK:  # Else it need not know any.
+            check_tensors(hello, where=where, inputs=self.inputs, outputs=self.outputs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from harness.errors import (
     BoardRebooted,
     BoardSilent,
     BoardStatus,
+    BoardTalks,
     HilError,
     LinkTimeout,
     PortLost,
@@ -30,8 +31,6 @@ ASKED, ANSWERS = "resync and HELLO", "it answers"
 _ONCE = LinkOptions(timeout_s=0.5, attempts=1, silent_attempts=1)
 SILENT = (LinkTimeout, PortLost, ProtocolError)
 """Errors of a board that does not answer as a board does."""
-LINK_ERRORS = (*SILENT, BoardRebooted, BoardStatus)
-"""After these an open board may be brought back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +52,16 @@ class Remedy:
     act: Callable[[Link], None]
 
 
+def lost(error: BaseException) -> bool:
+    """Whether an open board may be brought back after an error.
+
+    One that refuses a request for what it asks has answered: there is nothing to bring back.
+    """
+    if isinstance(error, BoardStatus):
+        return not error.of_request
+    return isinstance(error, (*SILENT, BoardRebooted))
+
+
 def recover(dut: Dut, error: HilError, remedies: Sequence[Remedy]) -> tuple[Attempt, ...]:
     """Recover a board that did not answer: each remedy in turn, until it answers HELLO.
 
@@ -64,6 +73,7 @@ def recover(dut: Dut, error: HilError, remedies: Sequence[Remedy]) -> tuple[Atte
 
     Raises:
         BoardSilent: nothing helped.
+        BoardTalks: nothing helped, and the last thing it did was to send without being asked.
         BoardStatus, ModelRefused: it answers again, but its setup failed.
     """
     steps = [Attempt(action=ASKED, result=error.what)]
@@ -81,7 +91,11 @@ def recover(dut: Dut, error: HilError, remedies: Sequence[Remedy]) -> tuple[Atte
             last = failure
             continue
         return (*steps, Attempt(action=remedy.name, result=ANSWERS))
-    raise BoardSilent(where=dut.link.where, steps=tuple(map(str, steps))) from last
+    tried = tuple(map(str, steps))
+    if isinstance(last, BoardTalks):
+        last.steps = tried
+        raise last
+    raise BoardSilent(where=dut.link.where, steps=tried) from last
 
 
 def reopen(link: Link) -> None:

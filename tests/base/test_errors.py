@@ -11,6 +11,7 @@ from harness.errors import (
     BoardBusy,
     BoardRebooted,
     BoardStatus,
+    BoardTalks,
     BuildFailed,
     HilError,
     LinkTimeout,
@@ -82,6 +83,22 @@ TEXTS = {
         "Is the firmware current, and the board not reset or unplugged?",
     ),
     "protocol": (ProtocolError("bad frame", where=WHERE), f"bad frame {PLACE}."),
+    "talk": (
+        BoardTalks(
+            where=WHERE, in_flight="HELLO", count=1200, seconds=2.004, received=b"t=\x1b21\r\n" * 99
+        ),
+        "the board talks without being asked: 1200 bytes in 2 s during HELLO, and no answer "
+        f'{PLACE}.\nIt says "'
+        + (r"t=\x1b21\r\n" * 99)[:98]
+        + '..".\nLikely it runs another sketch, prints a boot log (does it reset again and again?)'
+        ", or has another baud rate. Put this firmware on it: hil flash --board nano33ble",
+    ),
+    "text": (
+        timeout(b"Guru Meditation Error\r\n", greeted=True, burst_bytes=20),
+        f"no reply to INFER within 2 s {PLACE}.\nReceived 23 bytes: "
+        r'"Guru Meditation Error\r\n". HELLO was answered before: '
+        "was the board reset or unplugged since, or did it hang?",
+    ),
     "status": (
         BoardStatus(where=WHERE, op="WRITE", status="bad_value", detail=4, field="offset"),
         f"board refused WRITE: bad_value, field offset, detail 4 {PLACE}.",
@@ -121,6 +138,22 @@ TEXTS = {
 def test_text_says_what_happened_where_and_what_to_do(name: str) -> None:
     error, text = TEXTS[name]
     assert str(error) == text
+
+
+def test_what_was_tried_with_a_board_that_talks_stands_at_the_end() -> None:
+    error = BoardTalks(where=WHERE, in_flight="HELLO", count=9, seconds=2, received=b"hello")
+    error.steps = ("open the port again: no", "RESET request: no")
+    assert str(error).endswith(
+        "\nTried, in this order:\n  open the port again: no\n  RESET request: no"
+    )
+
+
+def test_no_control_character_leaves_an_error() -> None:
+    evil = "a\x1b[2J\r\n::error::b"
+    error = ProtocolError(evil, where=Where(board=evil, port=evil, model=evil), hint=evil)
+    for text in (str(error), error.what):
+        assert not set(text) & {"\x1b", "\r"} and "\n::" not in text
+    assert r"(board a\x1b[2J\r\n\x3a:error::b, port" in str(error)
 
 
 def test_unknown_name_lists_the_known_in_order() -> None:

@@ -4,6 +4,8 @@ import pytest
 
 from harness.errors import (
     BoardRebooted,
+    BoardStatus,
+    BoardTalks,
     BuildFailed,
     ModelError,
     ModelRefused,
@@ -17,6 +19,10 @@ from harness.errors import (
 from harness.outcome import Outcome, of_error, worst
 
 WHERE = Where(board="a")
+
+
+def refused(op: str, status: str) -> BoardStatus:
+    return BoardStatus(where=WHERE, op=op, status=status, detail=0, field="")
 
 
 def test_exit_statuses_are_none_of_pytests_own_but_failure_and_a_run_that_was_none() -> None:
@@ -45,6 +51,15 @@ def test_exit_statuses_are_none_of_pytests_own_but_failure_and_a_run_that_was_no
             Outcome.SLOW,
         ),
         (StaleFirmware(where=WHERE, field="build id", expected="a", actual="b"), Outcome.STALE),
+        (refused("RUN", "bad_input"), Outcome.SICK),
+        (refused("setup", "timer_stuck"), Outcome.SICK),
+        (refused("setup", "unsupported"), Outcome.SICK),
+        (refused("RUN", "bad_value"), Outcome.FAILED),
+        (refused("PROFILE", "unsupported"), Outcome.FAILED),
+        (
+            BoardTalks(where=WHERE, in_flight="HELLO", count=9, seconds=2, received=b"hello"),
+            Outcome.SICK,
+        ),
         (StartFailed("no", where=WHERE), Outcome.SICK),
         (BoardRebooted(where=WHERE, in_flight="RUN"), Outcome.SICK),
     ],

@@ -1,6 +1,7 @@
 """The conversation with a board, over a virtual board in memory."""
 
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from harness.errors import (
     TensorError,
     Where,
 )
-from harness.link.dut import MAX_WARMUP, Dut, check_identity
+from harness.link.dut import MAX_WARMUP, Dut, check_identity, check_tensors
 from harness.link.faults import Faults, Noise
 from harness.link.link import Link, LinkOptions
 from harness.link.protocol import OF_THE_MODEL, BoardMemory, Capability, Hello, Status
@@ -288,6 +289,32 @@ def test_firmware_that_is_not_what_was_built_is_refused(field: str, changes: dic
     said = f"different firmware than the one just built: {field} is .*board memory"
     with pytest.raises(StaleFirmware, match=said):
         check_identity(hello(**changes), **expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"scale": 0.75},
+            "0.75, zero point 1], expected [1x2 int8, scale 0.5, zero point 1]",
+        ),
+        (
+            {"zero_point": -3},
+            "scale 0.5, zero point -3], expected [1x2 int8, scale 0.5, zero point 1]",
+        ),
+        ({"shape": (2, 1)}, "input 1 is [2x1 int8"),
+        ({"dtype": "uint8"}, "input 1 is [1x2 uint8"),
+    ],
+)
+def test_tensors_that_are_not_the_models_are_refused_and_both_are_shown(changes, said) -> None:
+    good = hello()
+    wanted = {"where": WHERE, "inputs": good.inputs, "outputs": good.outputs}
+    check_tensors(good, **wanted)
+    with pytest.raises(StaleFirmware) as caught:
+        check_tensors(replace(good, inputs=(replace(good.inputs[0], **changes),)), **wanted)
+    assert said in str(caught.value)
+    with pytest.raises(StaleFirmware, match="number of outputs is 0, expected 1"):
+        check_tensors(replace(good, outputs=()), **wanted)
 
 
 class BenchWire:
