@@ -7,6 +7,8 @@ import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from harness.cli.profile import show_profile
 from harness.cli.report import report_to
 from harness.cli.settings import add_settings, refuse_several, sources_of
 from harness.cli.work import Work, one_work, runnable, works
-from harness.errors import TensorError, WrongUse
+from harness.errors import HilError, TensorError, WrongUse
 from harness.firmware.build import Builder
 from harness.firmware.elf import has_symbols, memory_parts
 from harness.firmware.memory import memory_table_rows
@@ -36,6 +38,7 @@ from harness.project import find_project, git_commit
 from harness.report.summary import summary
 from harness.rig.open import OpenBoard
 from harness.rig.profiling import DEFAULT_RUNS, append_profile
+from harness.rig.recovery import Attempt
 from harness.rig.sessions import Judging, Plan, judged_by, measure_board
 from harness.rig.virtual import BOARD_ID, serve
 from harness.settings import Sources
@@ -168,7 +171,7 @@ def _measure(work: Work, plan: Plan) -> LatencyRow:
     say(f"{work}: build, start, compare, {plan.sessions} x {_count(plan)} timed invokes")
     with work.open() as opened:
         _say_what_it_took(opened)
-        row = measure_board(opened, plan).run
+        row = measure_board(opened, replace(plan, recovered=partial(_say_recovered, opened))).run
         if row.verdict != "pass":
             say(str(opened.comparison()))
     return row
@@ -176,6 +179,10 @@ def _measure(work: Work, plan: Plan) -> LatencyRow:
 
 def _count(plan: Plan) -> str:
     return f"up to {MOST_INVOKES}" if plan.samples is None else str(plan.samples)
+
+
+def _say_recovered(opened: OpenBoard, error: HilError, steps: tuple[Attempt, ...]) -> None:
+    say(f"{opened.declared.id}: recovered after {error.what}: {'; '.join(map(str, steps))}")
 
 
 def _append_profile(work: Work, row: LatencyRow, csv: Path) -> None:

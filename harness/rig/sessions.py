@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from harness.errors import BoardRebooted, SlowerThanBaseline, Where
+from harness.errors import BoardRebooted, HilError, SlowerThanBaseline, Where
 from harness.link.dut import Dut
 from harness.measure.baseline import judge_row
 from harness.measure.clock import ClockStamp, clock_rate
@@ -34,6 +35,7 @@ from harness.measure.runs import Baselines
 from harness.measure.tables import LatencyRow
 from harness.model.samples import Batch
 from harness.rig.opened import OpenBoard
+from harness.rig.recovery import Attempt, lost
 from harness.rig.rows import (
     Session,
     blank_row,
@@ -43,6 +45,8 @@ from harness.rig.rows import (
     sample_rows,
     session_row,
 )
+
+T = TypeVar("T")
 
 STAMPS = 5
 """Readings of the board's clock at each end of a session; the quickest ones count most."""
@@ -68,7 +72,8 @@ class Plan:
     `samples` are timed invokes in each of `sessions`; None for as many as `affordable_invokes`
     says, by the first session's warm-up. `csv` is latency.csv; the other tables are
     beside it. `judge` compares the row of a whole run, given with those of its sessions, with a
-    baseline and returns it completed.
+    baseline and returns it completed. `recovered` is told what brought a board back after an error
+    of the link, and then what was lost is measured again, once in a run; None: nothing is.
     """
 
     samples: int | None
@@ -76,6 +81,7 @@ class Plan:
     commit: str | None = None
     sessions: int = 1
     judge: Judging | None = None
+    recovered: Callable[[HilError, tuple[Attempt, ...]], None] | None = None
     now: Callable[[], datetime] = field(default=lambda: datetime.now(timezone.utc))
     sleep: Callable[[float], None] = time.sleep
 
@@ -187,6 +193,24 @@ def _look_longer(
         stamps += _stamps(dut)
 
 
+class _OnceMore:
+    """Does something with a board; after the first error of the link, once more."""
+
+    def __init__(self, opened: OpenBoard, plan: Plan) -> None:
+        self._opened = opened
+        self._tell = plan.recovered
+
+    def __call__(self, act: Callable[[], T]) -> T:
+        try:
+            return act()
+        except HilError as error:
+            tell, self._tell = self._tell, None
+            if tell is None or not lost(error):
+                raise
+            tell(error, self._opened.recover_in_run(error))
+        return act()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
     """The rows of latency.csv that a measurement appended."""
@@ -217,11 +241,13 @@ def measure_board(opened: OpenBoard, plan: Plan, sample: Batch | None = None) ->
         shortened = plan.samples is not None and plan.samples < MOST_INVOKES
         return replace(row, n_rule=ASKED if asked else SHORTENED if shortened else DEFAULT)
 
+    again = _OnceMore(opened, plan)
     # Compared before, so that sessions take equally long and the time left is right.
-    opened.comparison()
+    again(opened.comparison)
     with opened.dut.progress(f"{opened.declared.id}: session", plan.sessions) as advance:
         for number in range(1, plan.sessions + 1):
-            session = measure_session(opened, chosen, number, plan, last=number == plan.sessions)
+            last = number == plan.sessions
+            session = again(partial(measure_session, opened, chosen, number, plan, last=last))
             if session.measured is not None:
                 plan = replace(plan, samples=len(session.measured.ticks))
             rows.append(session_row(opened, session, blank()))
