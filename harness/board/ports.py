@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -14,6 +15,8 @@ from serial.tools import list_ports
 from harness.board.registry import Board
 from harness.board.rigfile import Plugged
 from harness.errors import BoardNotFound, Where
+from harness.names import is_serial_number
+from harness.text import printable
 
 LINKS = Path("/dev/serial")
 POLL_S = 0.25
@@ -26,7 +29,7 @@ class SerialPort:
     """A port that is there now.
 
     `usb` is VID:PID in lower-case hex. `links` are its names under /dev/serial: by-id follows the
-    device, by-path the socket it is plugged into.
+    device, by-path the socket it is plugged into. What the device says of itself is printable.
     """
 
     path: str
@@ -57,8 +60,8 @@ def list_serial_ports(links: Path = LINKS) -> Listing:
         SerialPort(
             path=port.device,
             usb=None if port.vid is None else f"{port.vid:04x}:{port.pid:04x}",
-            serial_number=port.serial_number or None,
-            description="" if port.description in (None, "n/a") else port.description,
+            serial_number=printable(port.serial_number or "") or None,
+            description="" if port.description in (None, "n/a") else printable(port.description),
             links=tuple(named.get(str(Path(port.device).resolve()), ())),
         )
         for port in sorted(list_ports.comports())
@@ -164,13 +167,21 @@ def _claimed(port: SerialPort, neighbours: tuple[Plugged, ...]) -> bool:
 def rig_lines(board_id: str, kind: str, port: SerialPort, listing: Listing) -> str:
     """Lines to paste into a rig file, which say that a board is at this port.
 
-    They name the serial number, or the port if it has none or shares it with others.
+    They name the serial number, or the port if it has none, shares it with others, or has one that
+    no rig file takes.
     """
     lines = [f"[boards.{board_id}]"] + ([f'kind = "{kind}"'] if kind != board_id else [])
-    if sum(same_serial(port.serial_number, other.serial_number) for other in listing) == 1:
-        return "\n".join([*lines, f'serial_number = "{port.serial_number}"'])
+    number = port.serial_number or ""
+    if is_serial_number(number) and _sharing(number, listing) == 1:
+        return "\n".join([*lines, f'serial_number = "{number}"'])
     links = sorted(port.links, key=lambda link: "/by-path/" not in link)
-    return "\n".join([*lines, f'port = "{next(iter(links), port.path)}"'])
+    place = json.dumps(next(iter(links), port.path), ensure_ascii=False)  # TOML's escapes too.
+    return "\n".join([*lines, f"port = {place}"])
+
+
+def _sharing(number: str, listing: Listing) -> int:
+    """How many ports have a serial number."""
+    return sum(same_serial(number, port.serial_number) for port in listing)
 
 
 def _how_to_choose(board: Board, likely: Listing, listing: Listing) -> str:

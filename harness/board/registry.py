@@ -10,11 +10,18 @@ from typing import Any
 
 from harness import toml
 from harness.errors import RigError, UnknownName
+from harness.names import NAME_RULE, is_name
+from harness.text import printable
 
 ATTACHMENTS = ("serial", "url", "emulator", "virtual")
 RUNTIMES = ("tflm", "aot")
 BOARDS_FILE = Path(__file__).with_name("boards.toml")
 _USB = re.compile("[0-9a-f]{4}:[0-9a-f]{4}")
+
+
+def _check_name(what: str, name: str) -> None:
+    if not is_name(name):
+        raise RigError(f"{what} {printable(name)!r} must be {NAME_RULE}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +32,7 @@ class Emulator:
     icount_shift: int
 
     def __post_init__(self) -> None:
+        _check_name("machine", self.machine)
         if not 0 <= self.icount_shift <= 10:
             raise RigError(f"icount_shift must be 0 to 10, QEMU's range, not {self.icount_shift}")
 
@@ -67,6 +75,8 @@ class Board:
     clock_tolerance_ppm: float = 200.0
 
     def __post_init__(self) -> None:
+        for what, name in (("id", self.id), *(("env", name) for name in self.env.values())):
+            _check_name(what, name)
         if self.attachment not in ATTACHMENTS:
             known = ", ".join(ATTACHMENTS)
             raise RigError(f"attachment {self.attachment!r} is none of {known}")

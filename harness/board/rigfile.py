@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
@@ -14,9 +13,9 @@ from typing import Any
 from harness import toml
 from harness.board.registry import Registry
 from harness.errors import RigError
+from harness.names import NAME_RULE, SERIAL_RULE, is_name, is_serial_number
+from harness.text import printable
 from harness.tolerance import Stated, parse_tolerance
-
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +42,10 @@ class Plugged:
     """A board on this rig.
 
     `kind` is its id in boards.toml. It is found by its USB `serial_number`, or is always at `port`
-    (a path or pyserial URL). `power_cycle` is a command line that turns its power off and on again.
-    `budget_us` limits the median latency of models, by the model's name; `tolerance` says how far
-    their outputs may be from the golden's, as `--hil-tolerance` does.
+    (a path or pyserial URL). `power_cycle` is a shell's command line that turns its power off and
+    on again, run as it stands: nothing is put into it. `budget_us` limits the latency of models,
+    by the model's name; `tolerance` says how far their outputs may be from the golden's, as
+    `--hil-tolerance` does.
     """
 
     id: str
@@ -58,10 +58,15 @@ class Plugged:
     tolerance: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not _ID.fullmatch(self.id):  # It names a lock file, and is said to --board.
-            raise RigError("a board's name may have letters, digits, '.', '_' and '-'")
+        if not is_name(self.id):  # It names a lock file, and is said to --board.
+            raise RigError(f"a board's name must be {NAME_RULE}")
         if "" in (self.serial_number, self.port, self.power_cycle):
             raise RigError("serial_number, port and power_cycle must not be empty: leave them out")
+        if self.serial_number is not None and not is_serial_number(self.serial_number):
+            raise RigError(
+                f"serial_number {printable(self.serial_number, 40)!r} must be {SERIAL_RULE}: "
+                "a board with another one is named by its port"
+            )
         if self.serial_number is not None and self.port is not None:
             raise RigError("give serial_number or port, not both: they could name two boards")
         toml.check_above_0(**{f"budget_us.{model}": us for model, us in self.budget_us.items()})

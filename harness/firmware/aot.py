@@ -33,9 +33,10 @@ from harness.firmware.aot_steps import (
     observed_source,
     step_places,
 )
-from harness.firmware.c_source import c_bytes, c_specs, c_string
+from harness.firmware.c_source import c_bytes, c_comment, c_specs, c_string
 from harness.model.artifact import Artifact
 from harness.model.graph import Step, read_graph
+from harness.text import printable
 
 AOT_VERSION = f"bakenn {importlib.metadata.version('bakenn')}"
 LISTING = "bakenn_sources.cmake"
@@ -83,8 +84,8 @@ extern const AotModel kAotModel = {{
     {{outputs, sizeof outputs / sizeof outputs[0]}},
     {{{sha256}}},
     {{{build_id}}},
-    "{version}",
-    "{kernels}",
+    {version},
+    {kernels},
     {model_name},
 }};
 {steps}
@@ -313,8 +314,8 @@ def _source(
     listed = "\n".join(place for code in codes for place in code.places)
     own = [part for part in prepared.parts if isinstance(part, Own)]
     return _TEMPLATE.format(
-        name=artifact.name,
-        model_name=c_string(artifact.name),
+        name=c_comment(artifact.name),
+        model_name=c_string(printable(artifact.name)),
         headers="\n".join(f'#include "{item.prefix}.h"' for item in compiled),
         include='#include "runtime/steps.h"\n' if steps else "",
         arena_bytes=places.shared_bytes + max((item.arena_bytes for item in compiled), default=0),
@@ -326,7 +327,7 @@ def _source(
         outputs=c_specs(artifact.outputs),
         sha256=c_bytes(bytes.fromhex(artifact.sha256)),
         build_id=c_bytes(bytes.fromhex(build_id)),
-        version=AOT_VERSION,
-        kernels=kernel_names(*(item.manifest for item in compiled)),
+        version=c_string(AOT_VERSION),
+        kernels=c_string(kernel_names(*(item.manifest for item in compiled))),
         steps=_STEPS.format(places=listed, count=len(steps)) if steps else "",
     )

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import json
+from string import ascii_letters, digits
 
 from harness.model.tensor import DTYPE_NUMBERS, TensorSpec
+from harness.text import shortened
+
+MOST_COMMENT = 80
+"""Characters of a name in a comment."""
+
+_PLAIN = frozenset(ascii_letters + digits + " .,:()+-_")
 
 
 def c_bytes(raw: bytes) -> str:
@@ -13,8 +19,19 @@ def c_bytes(raw: bytes) -> str:
 
 
 def c_string(text: str) -> str:
-    """A string literal."""
-    return json.dumps(text)
+    """A string literal of the text's UTF-8 bytes, whatever the text holds."""
+    return '"' + "".join(_quoted(byte) for byte in text.encode("utf-8", "replace")) + '"'
+
+
+def _quoted(byte: int) -> str:
+    """Three octal digits, which no digit after them can prolong; a ? could begin a trigraph."""
+    char = chr(byte)
+    return char if " " <= char <= "~" and char not in '"\\?' else f"\\{byte:03o}"
+
+
+def c_comment(text: str) -> str:
+    """Text for a comment, which it can neither end nor continue on the next line."""
+    return "".join(char if char in _PLAIN else "_" for char in shortened(text, MOST_COMMENT))
 
 
 def c_spec(spec: TensorSpec) -> str:

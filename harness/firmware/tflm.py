@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 from harness.errors import ModelError, Where
-from harness.firmware.c_source import c_bytes, c_specs, c_string
+from harness.firmware.c_source import c_bytes, c_comment, c_specs, c_string
 from harness.model.artifact import Artifact
 from harness.model.graph import Graph, Step, one_step_each, read_graph
+from harness.text import printable
 
 MODEL_SOURCE = "model_tflm.cpp"
 OPERATORS_SOURCE = "operators_tflm.cpp"
@@ -213,8 +214,9 @@ def distinct_operators(artifact: Artifact) -> tuple[str, ...]:
     operators = tuple(dict.fromkeys((*artifact.operators, *everywhere)))
     where = Where(model=artifact.name)
     for operator in operators:
-        builtin = hasattr(tflite.BuiltinOperator, operator) and operator != "CUSTOM"
-        if not builtin and operator not in _CUSTOM:
+        builtin = operator.isupper() and operator != "CUSTOM"
+        known = builtin and hasattr(tflite.BuiltinOperator, operator)
+        if not known and operator not in _CUSTOM:
             raise ModelError(
                 f"operator {operator} is custom: TFLM has no kernel for it", where=where
             )
@@ -286,7 +288,7 @@ def generate_tflm(
     several = len(artifact.outputs) > 1
     steps = one_step_each(len(artifact.operators)) if profile else ()
     model = _MODEL.format(
-        name=artifact.name,
+        name=c_comment(artifact.name),
         flatbuffer=_lines(artifact.content),
         arena_bytes=arena_bytes,
         input_bytes=sum(spec.size_bytes for spec in artifact.inputs),
@@ -298,7 +300,7 @@ def generate_tflm(
         sha256=c_bytes(bytes.fromhex(artifact.sha256)),
         build_id=c_bytes(bytes.fromhex(build_id)),
         version=c_string(version),
-        model_name=c_string(artifact.name),
+        model_name=c_string(printable(artifact.name)),
         stateful="true" if graph.stateful else "false",
         variables_bytes=_VARIABLES_BYTES * (graph.variables + 1) if graph.variables else 0,
         include='#include "runtime/steps.h"\n' if profile else "",

@@ -15,13 +15,15 @@ from typing import Protocol
 from harness.board.ports import Bench, Listing, SerialPort, again, in_bootloader
 from harness.board.registry import Board
 from harness.board.rigfile import Deadlines
-from harness.errors import FlashFailed, Where
+from harness.errors import FlashFailed, RigError, Where
 from harness.firmware.build import Firmware
 from harness.firmware.failure import first_errors
 from harness.firmware.platformio import pio_environment
 from harness.firmware.toolchain import seed_scons
+from harness.names import PORT_RULE, SERIAL_RULE, is_port, is_serial_number
 from harness.process import run
 from harness.project import Project
+from harness.text import printable
 
 RETRIES = 1
 SETTLE_S = 0.4
@@ -78,7 +80,17 @@ class Uploader(Protocol):
 def upload_command(
     board: Board, runtime: str, project: Project, port: str, config: Path
 ) -> list[str]:
-    """PlatformIO's command line that uploads the firmware in the build folder, building nothing."""
+    """PlatformIO's command line that uploads the firmware in the build folder, building nothing.
+
+    Raises:
+        RigError: the port has characters that mean something to the shell of PlatformIO's tools.
+    """
+    if not is_port(port):
+        raise RigError(
+            f"the port {printable(port)!r} cannot be given to an uploader",
+            where=Where(board=board.id),
+            hint=f"It must be {PORT_RULE}. Name the port by another link to it.",
+        )
     return [
         *(sys.executable, "-m", "platformio", "run"),
         *("-d", str(project.root)),
@@ -94,8 +106,19 @@ def upload_command(
 def upload_config(board: Board, runtime: str, serial_number: str | None) -> str:
     """An .ini file that makes the environment install and compile nothing during an upload.
 
-    The board's `upload_flags` are left out where its serial number is not known.
+    The board's `upload_flags` are left out where its serial number is not known. They reach the
+    shell of PlatformIO's tools, and a serial number is what a device says of itself.
+
+    Raises:
+        RigError: the serial number has characters that mean something there.
     """
+    if serial_number and board.upload_flags and not is_serial_number(serial_number):
+        raise RigError(
+            f"the serial number {printable(serial_number, 40)!r} cannot be given to an uploader: "
+            f"it must be {SERIAL_RULE}",
+            where=Where(board=board.id),
+            hint="Old firmware of ST-Link probes makes such numbers: update the probe's.",
+        )
     flags = [flag.format(serial_number=serial_number) for flag in board.upload_flags]
     lines = [
         f"[env:{board.env[runtime]}]",

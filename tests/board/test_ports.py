@@ -9,6 +9,7 @@ import pytest
 from fakes.bench import NANO
 from serial.tools import list_ports_common
 
+from harness import toml
 from harness.board.ports import (
     Bench,
     SerialPort,
@@ -120,6 +121,14 @@ def test_rig_lines_tie_a_board_to_what_is_unique() -> None:
     both = (sold_alike, replace(sold_alike, path="/dev/ttyUSB1", links=()))
     assert "by-path" in rig_lines("esp32", "esp32", sold_alike, both)
     assert rig_lines("x", "x", UART, (UART,)).endswith('port = "/dev/ttyS0"')
+
+
+def test_rig_lines_take_nothing_that_a_device_says_for_toml() -> None:
+    garbled = replace(NAMELESS, serial_number='1" \npower_cycle = "reboot')
+    assert rig_lines("x", "x", garbled, (garbled,)) == rig_lines("x", "x", NAMELESS, ())
+    escaped = replace(NAMELESS, links=(r"/dev/serial/by-id/usb-a\x22b",))
+    lines = toml.parse(rig_lines("x", "x", escaped, ()), "lines")
+    assert lines["boards"]["x"]["port"] == escaped.links[0]
 
 
 def test_changes_and_kinds() -> None:

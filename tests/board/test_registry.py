@@ -79,12 +79,24 @@ QEMU = {"machine": "m", "icount_shift": 7}
             "b.runtimes entry 2 must be a printable string, not the integer 1",
         ),
         ({"usb": ["2341:805A"]}, "USB id '2341:805A' is not VID:PID in lower-case hex"),
+        ({"env": {"tflm": "x -t upload"}}, "env 'x -t upload' must be letters"),
+        (
+            {"attachment": "emulator", "emulator": {**QEMU, "machine": "m,usb=on"}},
+            "machine 'm,usb=on' must be letters",
+        ),
         ({"env": {"tflm": []}}, "b.env.tflm must be a printable string, not an array of 0"),
     ],
 )
 def test_wrong_table_is_refused_and_names_the_board(change, named: str) -> None:
     with pytest.raises(RigError, match=named):
         parse_board("b", {**TABLE, **change})
+
+
+@pytest.mark.parametrize("name", ["../b", "-b", ".b", "a/b", "a b", "b;", "", "b" * 101])
+def test_board_id_that_is_a_path_or_an_option_is_refused(name: str) -> None:
+    with pytest.raises(RigError, match="id .* must be letters") as refused:
+        parse_board(name, TABLE)
+    assert str(refused.value).isprintable()
 
 
 @pytest.mark.parametrize("key", ["description", "attachment", "mcu", "clock_hz", "runtimes"])

@@ -112,7 +112,10 @@ def test_quarantine_covers_tests_by_pattern_and_board(registry: Registry) -> Non
         ("[boards.qemu-m4.budget_us]\nsine = -1", "budget_us.sine must be above 0, not -1"),
         ("[boards.qemu-m4.budget_us]\nsine = nan", "budget_us.sine must be a number"),
         ('[boards.qemu-m4]\nport = ""', "boards.qemu-m4: .*port .*must not be empty"),
-        ('[boards."../x"]\nkind = "qemu-m4"', "a board's name may have letters"),
+        ('[boards."../x"]\nkind = "qemu-m4"', "a board's name must be letters"),
+        ("[boards.-left]\nkind = 'qemu-m4'", "a board's name must be letters"),
+        ("[boards.virtual]\nserial_number = '0A1B; reboot'", "'0A1B; reboot' must be letters"),
+        ("[boards.virtual]\nserial_number = '-f'", "serial_number '-f' must be letters"),
         (
             '[[quarantine]]\nboard = "virtual"\nreason = "r"\nsince = 2026-01-01T10:00:00',
             "quarantine entry 1: since must be a date, not the date-time 2026-01-01 10:00:00",

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
-from harness.firmware.c_source import c_bytes, c_spec, c_string
+from harness.firmware.c_source import c_bytes, c_comment, c_spec, c_string
 from harness.model.tensor import TensorSpec
 
 
@@ -31,4 +34,30 @@ def test_spec_becomes_an_initializer_that_keeps_every_bit(spec: TensorSpec, text
 
 
 def test_strings_are_quoted_as_c_takes_them() -> None:
-    assert c_string('a "b" \\\\ c') == r'"a \"b\" \\\\ c"'
+    assert c_string("sine_int8 2.0, [x]") == '"sine_int8 2.0, [x]"'
+    assert c_string('"\\\n7?é') == r'"\042\134\0127\077\303\251"'
+
+
+HOSTILE = (
+    '"; } // */ \\\n#include "/etc/passwd"\n??/\n'
+    + "".join(map(chr, range(1, 128)))
+    + "é\u2028\ud800"
+)
+
+
+def test_a_compiler_reads_any_text_in_strings_and_comments_as_it_was(tmp_path: Path) -> None:
+    source, program = tmp_path / "text.c", tmp_path / "text"
+    source.write_text(
+        f"// {c_comment(HOSTILE)}\n/* {c_comment(HOSTILE)} */\n"
+        f"#include <stdio.h>\nint main(void) {{ fputs({c_string(HOSTILE)}, stdout); return 0; }}\n"
+    )
+    command = ["g++", "-x", "c", "-std=c99", "-trigraphs", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run([*command, str(source), "-o", str(program)], check=True)
+    said = subprocess.run([str(program)], capture_output=True, check=True).stdout
+    assert said == HOSTILE.encode("utf-8", "replace")
+
+
+def test_a_comment_is_one_short_line_of_plain_characters() -> None:
+    assert c_comment("sine_int8-2.0 (a+b), c:d") == "sine_int8-2.0 (a+b), c:d"
+    assert c_comment("*/ \\\n?\x1bé") == "__ _____"
+    assert len(c_comment("x" * 1000)) == 80

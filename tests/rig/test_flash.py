@@ -16,7 +16,7 @@ from fakes.bench import NANO
 from fakes.processes import alive, children_of
 
 from harness.board.ports import SerialPort
-from harness.errors import FlashFailed
+from harness.errors import FlashFailed, RigError
 from harness.firmware.build import Firmware
 from harness.project import Project, find_project
 from harness.rig.flash import PlatformioUploader, upload_command, upload_config
@@ -153,6 +153,33 @@ def test_upload_flags_need_a_serial_number():
     board = replace(NANO, upload_flags=("-c", "adapter serial {serial_number}"))
     assert upload_config(board, "tflm", "066D").endswith("  -c\n  adapter serial 066D\n")
     assert upload_config(board, "tflm", None).endswith("upload_flags =\n")
+
+
+@pytest.mark.parametrize(
+    "number", ["0A; reboot", "$(reboot)", "a b", "-f", "x\n[env:nano]", "${x}"]
+)
+def test_serial_number_that_a_shell_would_read_is_refused(number):
+    board = replace(NANO, upload_flags=("-c", "adapter serial {serial_number}"))
+    with pytest.raises(RigError, match="cannot be given to an uploader.*board nano") as refused:
+        upload_config(board, "tflm", number)
+    assert str(refused.value).replace("\n", "").isprintable()
+    assert "upload_flags =\n" in upload_config(NANO, "tflm", number)
+
+
+@pytest.mark.parametrize(
+    "number", ["066DFF555", "0001", "DF60BCA003", "a0:b1:c2", "E660-1", "A_1.2"]
+)
+def test_serial_numbers_of_real_boards_reach_the_uploader(number):
+    board = replace(NANO, upload_flags=("-c", "adapter serial {serial_number}"))
+    assert f"adapter serial {number}\n" in upload_config(board, "tflm", number)
+
+
+@pytest.mark.parametrize(
+    "port", ["/dev/ttyACM0;reboot", "-x", "/dev/tty $(x)", "/dev/tty`x`", "a'b"]
+)
+def test_port_that_a_shell_would_read_is_refused(port):
+    with pytest.raises(RigError, match="cannot be given to an uploader"):
+        upload_command(NANO, "tflm", find_project(), port, Path("own.ini"))
 
 
 INTERRUPTED = """
