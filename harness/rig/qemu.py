@@ -6,7 +6,6 @@ this machine, no network, and a sandbox around QEMU itself.
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
@@ -22,7 +21,7 @@ from typing import Any
 from harness.board.registry import Emulator
 from harness.errors import RigError, StartFailed, ToolMissing, Where
 from harness.link.streams import SocketStream
-from harness.process import LastWords, end_group, run, start
+from harness.process import LastWords, end_group, start
 from harness.rig.mailbox import ADDRESSES, MEMORY_BYTES, Mailbox, MailboxStream
 from harness.rig.qmp import Qmp, QmpError
 
@@ -103,7 +102,12 @@ def sandbox_of(qemu: str) -> tuple[str, ...]:
     """SANDBOX, or nothing if this QEMU was built without it, as all are that are not for Linux."""
     if not sys.platform.startswith("linux"):
         return ()
-    return () if run([qemu, *SANDBOX, "-version"], Path(os.devnull)) else SANDBOX
+    command = [qemu, *SANDBOX, "-version"]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=START_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return SANDBOX
+    return () if done.returncode else SANDBOX
 
 
 def dies_with_parent(command: list[str]) -> list[str]:
