@@ -31,6 +31,7 @@ from harness.firmware.tflm_sources import (
     third_party,
 )
 from harness.project import Project
+from harness.text import printable
 
 LIBRARIES_FILE = Path(__file__).with_name("libraries.toml")
 EXPORT = "tensorflow/lite/micro/tools/project_generation/create_tflm_tree.py"
@@ -161,6 +162,10 @@ def library_for(project: Project, env: str, folder: Path | None) -> Library:
     return pinned_library((project.root / "platformio.ini").read_text(), env)
 
 
+# To SCons, the shell that it calls or an ini file.
+_NO_PATH = re.compile(r"""[^ -~\w]|[$`"';&|<>!#%\\*?{}]""")
+
+
 def find_library(folder: Path, cache: Path) -> Library:
     """The TFLM library in a folder.
 
@@ -168,8 +173,14 @@ def find_library(folder: Path, cache: Path) -> Library:
         cache: folder for digests, so that unchanged sources are not read again.
 
     Raises:
-        RigError: there is none, or it is incomplete; the text says which file is missing.
+        RigError: there is none, or it is incomplete (the text says which file is missing), or its
+            path has characters that mean something to PlatformIO or a shell.
     """
+    if _NO_PATH.search(str(folder)):
+        raise RigError(
+            f"the TFLM folder {printable(str(folder))!r} cannot be given to PlatformIO",
+            hint="It would read characters of its path as code: name it by a plain link to it.",
+        )
     roots = [root for root in (folder, folder / "src") if (root / _INTERPRETER).is_file()]
     if not roots:
         raise RigError(

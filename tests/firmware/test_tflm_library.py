@@ -189,6 +189,16 @@ def test_override_names_the_wrapper_of_a_tree_and_a_library_itself(tmp_path: Pat
     )
 
 
+@pytest.mark.parametrize(
+    "name", ["a$(x)", "a;b", "a'b", 'a"b', "a`b", "a\nlib_deps =", "${x}", "a&b"]
+)
+def test_folder_whose_path_is_code_to_platformio_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(RigError, match="cannot be given to PlatformIO.*\n.*plain link") as refused:
+        find_library(tmp_path / name, tmp_path)
+    assert len(str(refused.value).splitlines()) == 2
+
+
 def test_each_library_folder_has_its_own_working_folder(tmp_path: Path) -> None:
     one, other = (
         find_library(made(tmp_path / name, SOURCES, THIRD_PARTY), tmp_path / "cache")

@@ -30,6 +30,7 @@ from harness.measure.tables import LatencyRow
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 NIGHT = ROOT / ".ci" / "night"
+ONLY_NIGHTLY = ROOT / ".ci" / "only_nightly"
 GUIDES = (*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md")
 RIG = """
 [boards.left]
@@ -75,6 +76,55 @@ def commands(program: str) -> list[str]:
 
 def options(command: str) -> list[str]:
     return re.findall(r"(?<=\s)--[a-z][a-z-]*", command)
+
+
+def test_pull_requests_run_on_hosted_runners_with_nothing_but_reading() -> None:
+    for workflow in WORKFLOWS:
+        content = read(workflow)
+        started_by = content["on"]
+        assert content["permissions"] == {"contents": "read"}
+        assert "pull_request_target" not in started_by
+        for job in content["jobs"].values():
+            if "self-hosted" in job["runs-on"]:
+                assert set(started_by) == {"schedule", "workflow_dispatch"}
+    checkouts = [s for path in WORKFLOWS for s in steps(path) if "checkout@" in s.get("uses", "")]
+    assert len(checkouts) == 4
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+NIGHTLY = {
+    "GITHUB_EVENT_NAME": "schedule",
+    "GITHUB_REPOSITORY": "me/mine",
+    "GITHUB_WORKFLOW_REF": "me/mine/.github/workflows/nightly.yml@refs/heads/main",
+}
+
+
+@pytest.mark.parametrize(
+    "change, status",
+    [
+        ({}, 0),
+        ({"GITHUB_EVENT_NAME": "workflow_dispatch"}, 0),
+        ({"GITHUB_EVENT_NAME": "pull_request"}, 1),
+        ({"GITHUB_EVENT_NAME": ""}, 1),
+        ({"GITHUB_WORKFLOW_REF": "me/mine/.github/workflows/own.yml@refs/heads/main"}, 1),
+        ({"GITHUB_WORKFLOW_REF": "me/mine/.github/workflows/nightly.yml@refs/pull/5/merge"}, 1),
+        ({"GITHUB_REPOSITORY": "you/mine"}, 1),
+    ],
+)
+def test_a_rigs_runner_can_refuse_all_but_the_nightly_of_main(
+    change: Mapping[str, str], status: int
+) -> None:
+    done = subprocess.run(
+        [ONLY_NIGHTLY], env={**os.environ, **NIGHTLY, **change}, capture_output=True
+    )
+    assert done.returncode == status and (b"takes nightly.yml" in done.stderr) is bool(status)
+
+
+@pytest.mark.parametrize("board", ["../x", "-x", "a/b", "a b", ".x", "", "a;b"])
+def test_a_night_makes_no_folder_for_what_is_no_board(board: str, tmp_path: Path) -> None:
+    done = subprocess.run([NIGHT, board], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 4 and "is no board" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
