@@ -152,6 +152,18 @@ def test_a_hard_fault_is_reported_with_its_registers(sine, tmp_path):
     assert "bfar=0x90000000" in str(caught.value) and "board qemu-m4" in str(caught.value)
 
 
+def test_outputs_are_the_same_where_time_does_not_count(sine):
+    """Bytes for the board then go by shared memory, here more than one turn of it."""
+    checks = checks_for(sine)
+    turns = 70_000 // len(checks.inputs)
+    with open_board(REGISTRY["qemu-m4"], sine, PROJECT, RigOptions(timed=False)) as opened:
+        outputs = opened.dut.infer(np.tile(checks.inputs, (turns, 1))).outputs
+        opened.dut.reset()
+        again = opened.dut.infer(checks.inputs).outputs
+    np.testing.assert_array_equal(outputs, np.tile(again, (turns, 1)))
+    np.testing.assert_array_equal(again, sine.goldens.outputs)
+
+
 def test_instruction_counts_are_equal_over_starts(sine):
     counts = set()
     for _ in range(3):
