@@ -6,19 +6,13 @@ import hashlib
 import importlib.metadata
 import inspect
 import json
-import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from harness.board.registry import Board
-from harness.errors import MissingKernel, RigError, ToolMissing
-from harness.files import write_atomic
+from harness.errors import MissingKernel, RigError, ToolMissing, Where
 from harness.firmware import (
     aot,
     aot_fixed,
@@ -37,7 +31,7 @@ from harness.firmware.arena import ArenaPlan, plan_arena
 from harness.firmware.elf import elf_sections, memory_by_owner
 from harness.firmware.failure import explain_failure, too_large
 from harness.firmware.fetch import refuse_unfetchable
-from harness.firmware.kept import INDEX, MOST, KeptBuilds
+from harness.firmware.kept import ELF, MOST, KeptBuilds, contains_id, notes_of
 from harness.firmware.memory import MemoryByOwner, Section, flash_bytes, ram_bytes
 from harness.firmware.platformio import Job, pio_environment, run_build, sync
 from harness.firmware.steps import steps_of, steps_text
@@ -50,6 +44,7 @@ from harness.firmware.tflm_library import (
     write_override,
 )
 from harness.firmware.toolchain import arm_gcc_version, seed_scons
+from harness.firmware.workfolder import WorkFolder
 from harness.model import flatbuffer, graph, subgraphs
 from harness.model.artifact import Artifact
 from harness.model.graph import Step
@@ -57,9 +52,6 @@ from harness.progress import Progress, no_progress
 from harness.project import Project
 from harness.terminal import say
 from harness.text import counted
-
-SILENT_WAIT_S = 2.0
-"""Waiting for another build longer than this is said."""
 
 AOT_GENERATORS = (aot, aot_fixed, aot_graph, aot_kernels, aot_memory, aot_own, aot_pass, aot_steps)
 """Modules that decide which code is generated for `aot`."""
@@ -69,7 +61,7 @@ PROVENANCE = "provenance.json"
 STEPS = "steps.json"
 # What upload tools read, as far as a platform makes it.
 UPLOADED = (
-    *("firmware.elf", "firmware.bin", "firmware.hex", "firmware.uf2"),
+    *(ELF, "firmware.bin", "firmware.hex", "firmware.uf2"),
     *("bootloader.bin", "partitions.bin"),
 )
 
@@ -203,11 +195,18 @@ class Builder:
         if found is None:
             if job.library is None:
                 prepare(artifact.content, where=job.where)
-            work = self._project.state / "build" / job.work_name
-            work.mkdir(parents=True, exist_ok=True)
-            with self._alone(work, job):
-                found = self._kept.find(identity) or self._build(job, identity, work)
+            found = self._built(job, identity)
         return self._load(found, identity, job)
+
+    def _built(self, job: Job, identity: str) -> Path:
+        work = WorkFolder(self._project.state / "build" / job.work_name, job.env)
+        try:
+            with work.alone(where=Where(board=job.board.id), progress=self._progress) as lock:
+                return self._kept.find(identity) or self._build(job, identity, work, lock)
+        except OSError as error:
+            raise RigError(
+                f"cannot build in {work.folder}: {error.strerror or error}", where=job.where
+            ) from error
 
     def has_compiled(self, board: Board, artifact: Artifact) -> bool:
         """Whether firmware for `aot` was built of this very model: then it can be built and run."""
@@ -222,21 +221,6 @@ class Builder:
             *(self._project, job.board, job.runtime, job.artifact),
             *(job.library, job.arena, job.profile),
         )
-
-    @contextmanager
-    def _alone(self, work: Path, job: Job) -> Iterator[None]:
-        lock = FileLock(work / "lock")
-        try:
-            lock.acquire(timeout=SILENT_WAIT_S)
-        except Timeout:
-            waiting = f"{job.board.id}: waiting for another process that builds in {work}"
-            say(waiting)
-            with self._progress(waiting):
-                lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
 
     def _job(self, board: Board, runtime: str, artifact: Artifact) -> Job:
         job = Job(board=board, runtime=runtime, artifact=artifact, profile=self._profile)
@@ -258,10 +242,10 @@ class Builder:
         return replace(job, library=library, arena=arena)
 
     def _load(self, kept: Path, identity: str, job: Job) -> Firmware:
-        sections = json.loads((kept / INDEX).read_text())
+        sections = notes_of(kept)
         provenance = json.loads((kept / PROVENANCE).read_text())
         return Firmware(
-            elf=kept / "firmware.elf",
+            elf=kept / ELF,
             build_id=identity,
             runtime=job.runtime,
             sections=tuple(Section(**section) for section in sections),
@@ -272,35 +256,41 @@ class Builder:
             steps=steps_of((kept / STEPS).read_text()) if job.profile else (),
         )
 
-    def _build(self, job: Job, identity: str, work: Path) -> Path:
-        with tempfile.TemporaryDirectory(dir=work, prefix="model-") as fresh:
+    def _build(self, job: Job, identity: str, work: WorkFolder, lock: int) -> Path:
+        with tempfile.TemporaryDirectory(dir=work.folder, prefix="model-") as fresh:
             steps = generate(job, identity, Path(fresh))
-            sync(Path(fresh), work / "model")
-        self._run_pio(job, work)
-        elf = work / "pio" / "build" / job.env / "firmware.elf"
+            sync(Path(fresh), work.folder / "model")
+        elf = work.built / ELF
+        self._run_pio(job, work, lock)
+        if not contains_id(elf.read_bytes(), identity):
+            say(f"{job.board.id}: {work.built} holds parts of another build, all is compiled anew")
+            work.clear()
+            self._run_pio(job, work, lock)
+            if not contains_id(elf.read_bytes(), identity):
+                raise RigError(f"{elf} is not the firmware that was to be built", where=job.where)
         sections = elf_sections(elf)
         refused = too_large(
             job.board, job.where, flash_bytes=flash_bytes(sections), ram_bytes=ram_bytes(sections)
         )
         if refused:
             raise refused
-        kept = self._kept.place(identity)
-        kept.mkdir(parents=True, exist_ok=True)
-        for name in (*UPLOADED, PROVENANCE):
-            if elf.with_name(name).is_file():
-                shutil.copy2(elf.with_name(name), kept / name)
-        (kept / STEPS).write_text(steps_text(steps))
-        listed = json.dumps([asdict(section) for section in sections], indent=1)
-        write_atomic(kept / INDEX, listed.encode())
+        made = (elf.with_name(name) for name in (*UPLOADED, PROVENANCE))
+        files = {path.name: path.read_bytes() for path in made if path.is_file()}
+        kept = self._kept.keep(
+            identity,
+            {**files, STEPS: steps_text(steps).encode()},
+            [asdict(section) for section in sections],
+        )
         if removed := self._kept.prune():
             say(f"removed {counted(removed, 'old build')} from {kept.parent}, which keeps {MOST}")
         return kept
 
-    def _run_pio(self, job: Job, work: Path) -> None:
-        environment = pio_environment(self._project, work, work / "model")
+    def _run_pio(self, job: Job, work: WorkFolder, lock: int) -> None:
+        folder = work.folder
+        environment = pio_environment(self._project, folder, folder / "model")
         if job.library and job.library.folder:
             operators = tflm.distinct_operators(job.artifact)
-            override = write_override(job.env, job.library, operators, work)
+            override = write_override(job.env, job.library, operators, folder)
             environment["HIL_PIO_CONFIG"] = str(override)
         flags = ["-D HIL_PROFILE"] if job.profile else []
         ini = (self._project.root / "platformio.ini").read_text()
@@ -309,17 +299,21 @@ class Builder:
         if flags:
             environment["PLATFORMIO_BUILD_FLAGS"] = " ".join(flags)
         core_dir = Path(environment["PLATFORMIO_CORE_DIR"])
-        refuse_unfetchable(job, ini, core_dir, work)
+        refuse_unfetchable(job, ini, core_dir, folder)
         seed_scons(core_dir)
         command = [sys.executable, "-m", "platformio", "run", "-e", job.env]
-        log = work / "build.log"
+        log = folder / "build.log"
+        work.begin()
         status, said = run_build(
             [*command, "-d", str(self._project.root)],
             log,
             environment=environment,
             progress=self._progress,
             what=f"{job.board.id}: building",
+            lock=lock,
         )
+        if status >= 0:
+            work.end()
         if status:
             raise explain_failure(said, job, str(log))
 

@@ -9,6 +9,7 @@ import re
 import struct
 import sys
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -64,7 +65,7 @@ def memory_parts(elf: Path) -> tuple[Part, ...]:
     kept = elf.with_name("memory.json")
     stat = elf.stat()
     key = f"{_rules()} {stat.st_size} {stat.st_mtime_ns}"
-    if kept.is_file():
+    with suppress(OSError, ValueError, KeyError, TypeError):  # Absent or damaged: found anew.
         known = json.loads(kept.read_text())
         if known["key"] == key:
             return tuple(Part(**part) for part in known["parts"])

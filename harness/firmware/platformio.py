@@ -7,9 +7,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import TimeoutExpired
 
 from harness.board.registry import Board
-from harness.errors import Where
+from harness.errors import RigError, Where
+from harness.files import write_atomic
 from harness.firmware.arena import ArenaPlan
 from harness.firmware.tflm_library import Library, work_name
 from harness.model.artifact import Artifact
@@ -19,6 +21,9 @@ from harness.project import Project
 
 _STEP = re.compile(r"(Compiling|Archiving|Indexing|Linking|Building|Checking) ")
 """How PlatformIO begins the line of each thing that it makes."""
+
+MOST_S = 3600.0
+"""No build takes so long, not even one that fetches all that it needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -83,11 +88,18 @@ def run_build(
     environment: Mapping[str, str],
     progress: Progress,
     what: str,
+    lock: int,
 ) -> tuple[int, str]:
     """Run a build; return its exit status and its output, which `log` keeps.
 
     PlatformIO does not say beforehand how many steps a build takes. The progress assumes as many
     as the longest build took that succeeded in this folder; that count lies beside the log.
+
+    Args:
+        lock: descriptor of the folder's lock, held until no compiler runs any more.
+
+    Raises:
+        RigError: it took longer than MOST_S.
     """
     counted = log.with_suffix(".steps")
     longest = _read_count(counted)
@@ -100,9 +112,21 @@ def run_build(
             advance(1)
 
     with progress(what, longest) as advance:
-        status = run(command, log, environment=environment, on_line=count)
+        try:
+            status = run(
+                command,
+                log,
+                environment=environment,
+                on_line=count,
+                timeout_s=MOST_S,
+                locks=[lock],
+            )
+        except TimeoutExpired as error:
+            raise RigError(
+                f"{what} took longer than {MOST_S:g} s", hint=f"Full log: {log}"
+            ) from error
     if status == 0 and steps > (longest or 0):
-        counted.write_text(f"{steps}\n")
+        write_atomic(counted, f"{steps}\n".encode())
     return status, log.read_text(errors="replace")
 
 

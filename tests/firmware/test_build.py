@@ -1,12 +1,12 @@
 """Builds with the real PlatformIO and compiler, in a state folder shared with the board tests."""
 
+import os
 import shutil
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from harness.board.registry import load_registry
 from harness.errors import BuildFailed, MissingKernel, ModelError, TooLarge, ToolMissing
@@ -15,6 +15,7 @@ from harness.firmware.elf import elf_sections
 from harness.firmware.failure import explain_failure, first_errors
 from harness.firmware.platformio import Job
 from harness.firmware.tflm_library import Library
+from harness.firmware.workfolder import WorkFolder
 from harness.model.resolve import resolve_model
 from harness.project import Project, find_project
 
@@ -96,27 +97,24 @@ def test_a_compile_error_is_shown_with_its_line_and_the_log(project, sine, tmp_p
     assert "missing_name" in Path(caught.value.log).read_text()
 
 
-def test_waiting_for_another_build_is_said(project, sine, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("harness.firmware.build.SILENT_WAIT_S", 0.0)
+def test_waiting_for_another_build_is_said_and_by_whom(project, sine, tmp_path):
     copy = copied(project, tmp_path)
-    work = copy.state / "build" / "qemu-m4-aot"
-    work.mkdir(parents=True)
     missing = copy.firmware / "src" / "main.cpp"
     missing.write_text("\nint broken = missing_name;\n")
-    other = FileLock(work / "lock", is_singleton=False)
+    other, told = ExitStack(), []
 
     @contextmanager
     def released(what, total=None):
-        if "waiting" in what:
-            other.release()
+        told.append(what)
+        other.close()
         yield lambda count: None
 
-    other.acquire()
+    other.enter_context(WorkFolder(copy.state / "build" / "qemu-m4-aot", "qemu-m4-aot").alone())
     with pytest.raises(BuildFailed, match="missing_name"):
         Builder(copy, progress=released).build(QEMU_M4, "aot", sine)
-    assert (
-        f"qemu-m4: waiting for another process that builds in {work}\n" in capsys.readouterr().err
-    )
+    work = copy.state / "build" / "qemu-m4-aot"
+    assert told[0].startswith(f"qemu-m4: firmware is being built in {work}, waiting up to 3600 s")
+    assert f"(pid {os.getpid()}, " in told[0]
 
 
 JOB = Job(
