@@ -11,7 +11,8 @@ import subprocess
 from functools import lru_cache
 from pathlib import Path
 
-from harness.errors import ToolMissing
+from harness.errors import RigError, ToolMissing
+from harness.locks import held
 
 ARM_GCC = "arm-none-eabi-gcc"
 EMULATOR_PACKAGES = (
@@ -56,18 +57,27 @@ def seed_scons(core_dir: Path) -> Path:
 
     Raises:
         ToolMissing: the Python package is not installed.
+        RigError: the folder cannot be written, or another process fills it for minutes.
     """
     version = importlib.metadata.version("scons")
     folder = core_dir / "packages" / _SCONS
-    if (folder / ".piopm").is_file():
-        found = json.loads((folder / ".piopm").read_text())
-        if found["version"] == scons_package_version(version):
-            return folder
-        shutil.rmtree(folder)
+    if _version_in(folder) == scons_package_version(version):
+        return folder
+    try:
+        core_dir.mkdir(parents=True, exist_ok=True)
+        with held(core_dir / "hil.lock", f"{core_dir} is being filled"):
+            # Another process may have done it meanwhile.
+            if _version_in(folder) != scons_package_version(version):
+                _seed(folder, version, core_dir / f".{_SCONS}.part")
+    except OSError as error:
+        raise RigError(f"cannot install SCons in {core_dir}: {error.strerror or error}") from error
+    return folder
+
+
+def _seed(folder: Path, version: str, making: Path) -> None:
     spec = importlib.util.find_spec("SCons")
     if spec is None or spec.origin is None:
         raise ToolMissing("SCons", needed_for="PlatformIO", install="pip install scons")
-    making = folder.with_name(f"{_SCONS}.{os.getpid()}.part")
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
     shutil.copytree(
@@ -93,5 +103,14 @@ def seed_scons(core_dir: Path) -> Path:
         },
     }
     (making / ".piopm").write_text(json.dumps(owned))
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(exist_ok=True)
     making.rename(folder)
-    return folder
+
+
+def _version_in(folder: Path) -> str | None:
+    """Version of an installed package; None if there is none, or it is not whole."""
+    try:
+        return str(json.loads((folder / ".piopm").read_text())["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
