@@ -14,7 +14,8 @@ from harness.cli.work import Work, runnable, works
 from harness.errors import WrongUse
 from harness.firmware.verdict import VIRTUAL, refuse_unrunnable
 from harness.model.artifact import Artifact
-from harness.model.data import DataOptions, open_data, parse_data
+from harness.model.data import open_data
+from harness.model.dataset import DataOptions, parse_data
 from harness.model.folders import COLOURS
 from harness.model.inputs import MEANINGS
 from harness.model.resolve import resolve_model

@@ -1,4 +1,4 @@
-"""Arrays in `.npy`, `.npz` and `.csv` files, mapped from disk rather than read into memory."""
+"""Arrays in `.npy`, `.npz` and `.csv` files, read from disk piece by piece as they are needed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import math
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +16,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from harness.errors import TensorError
+from harness.model.stored import Stored, stored_in
 from harness.text import listed, printable
 
 MOST_ARRAYS = 64
@@ -27,16 +28,19 @@ _CHUNK = 1 << 20
 _ROWS = 1024
 _SHOWN = 8
 _KINDS = "biufUS"
+_ZIP = b"PK"
 _LOCAL_HEADER = 30
+_NO_ARRAY = (ValueError, TypeError, SyntaxError, OverflowError, EOFError, MemoryError)
+"""What NumPy raises on a header that is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Table:
     """Arrays of one file by name, each with one row for each sample or of another length."""
 
-    arrays: dict[str, NDArray[Any]]
+    arrays: dict[str, Stored]
 
-    def named(self, name: str, source: str) -> NDArray[Any]:
+    def named(self, name: str, source: str) -> Stored:
         """An array of the file.
 
         Raises:
@@ -48,31 +52,38 @@ class Table:
         return self.arrays[name]
 
 
-def read_npy(path: Path) -> NDArray[Any]:
-    """Map the array of a `.npy` file.
+def read_npy(path: Path) -> Stored:
+    """The array of a `.npy` file.
 
     Raises:
         TensorError: it cannot be read, is cut short, or holds anything but numbers or text.
     """
     source = printable(path.name)
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, OverflowError, MemoryError) as error:
+        with path.open("rb") as file:
+            if file.read(len(_ZIP)) == _ZIP:
+                raise TensorError(f"{source} is an archive of arrays: name it .npz")
+            file.seek(0)
+            shape, fortran, dtype = _header(file)
+            at, size = file.tell(), _checked(shape, dtype, source)
+            held = file.seek(0, 2) - at
+            if held < size:
+                raise TensorError(f"{source} is no array file: {held} bytes instead of {size}")
+            return stored_in(path, shape, dtype, offset=at, fortran=fortran)
+    except OSError as error:
+        raise TensorError(f"cannot read {source}: {error.strerror or error}") from error
+    except _NO_ARRAY as error:
         raise TensorError(f"{source} is no array file: {_first(error)}") from error
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise TensorError(f"{source} is an archive of arrays: name it .npz")
-    return _checked(array, source)
 
 
 def read_npz(path: Path) -> Table:
-    """Map the arrays of an `.npz` file; compressed ones are unpacked to a temporary file.
+    """The arrays of an `.npz` file; compressed ones are unpacked to a temporary file.
 
     Raises:
         TensorError: the file or one of its arrays cannot be read, or is too large to unpack.
     """
     source = printable(path.name)
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, Stored] = {}
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -83,7 +94,7 @@ def read_npz(path: Path) -> Table:
                 where = f"{source}, array {printable(name)!r}"
                 if name in arrays:
                     raise TensorError(f"{where} is there twice")
-                arrays[name] = _checked(_member(path, archive, member, where), where)
+                arrays[name] = _member(path, archive, member, where)
     except OSError as error:
         raise TensorError(f"cannot read {source}: {error.strerror or error}") from error
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
@@ -91,27 +102,19 @@ def read_npz(path: Path) -> Table:
     return Table(arrays=arrays)
 
 
-def _member(
-    path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str
-) -> NDArray[Any]:
+def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) -> Stored:
     try:
         with archive.open(member) as file:
             shape, fortran, dtype = _header(file)
-            at = file.tell()
-            size = math.prod(shape) * dtype.itemsize
-            if dtype.hasobject or dtype.kind not in _KINDS:
-                raise TensorError(f"{where} holds {dtype}, neither numbers nor text")
+            at, size = file.tell(), _checked(shape, dtype, where)
             if size != member.file_size - at:
                 raise TensorError(f"{where} has {member.file_size - at} bytes instead of {size}")
-            if size == 0:
-                return np.empty(shape, dtype)
-            order: Any = "F" if fortran else "C"
             if member.compress_type == zipfile.ZIP_STORED:
                 offset = _data_offset(path, member) + at
-                return np.memmap(path, dtype, "r", offset=offset, shape=shape, order=order)
+                return stored_in(path, shape, dtype, offset=offset, fortran=fortran)
             with _unpacked(file, size, where) as unpacked:
-                return np.memmap(unpacked, dtype, "r+", shape=shape, order=order)
-    except (ValueError, TypeError, SyntaxError, OverflowError) as error:
+                return stored_in(unpacked.fileno(), shape, dtype, fortran=fortran)
+    except _NO_ARRAY as error:
         raise TensorError(f"{where} is no array: {_first(error)}") from error
 
 
@@ -153,31 +156,33 @@ def _unpacked(file: IO[bytes], size: int, where: str) -> Any:
     return unpacked
 
 
-def _checked(array: NDArray[Any], where: str) -> NDArray[Any]:
-    if array.dtype.hasobject or array.dtype.kind not in _KINDS:
-        raise TensorError(f"{where} holds {array.dtype}, neither numbers nor text")
-    if array.ndim == 0:
+def _checked(shape: tuple[int, ...], dtype: np.dtype[Any], where: str) -> int:
+    """Bytes of an array that a data set can hold."""
+    if dtype.hasobject or dtype.kind not in _KINDS:
+        raise TensorError(f"{where} holds {dtype}, neither numbers nor text")
+    if not shape:
         raise TensorError(f"{where} holds a single value, not one row for each sample")
-    return array
+    return math.prod(shape) * dtype.itemsize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Columns:
-    """A CSV file: `numbers` (n, columns) in a temporary file; `answers` (n,) are a column's text.
+    """A CSV file: `numbers` (n, columns) in a temporary file; `texts` are other columns (n,).
 
     `whole` says that no cell has a point or an exponent.
     """
 
-    numbers: NDArray[np.float64]
-    answers: NDArray[np.str_] | None
+    numbers: Stored
+    texts: dict[str, NDArray[np.str_]]
     whole: bool
 
 
-def read_csv(path: Path, labels: str | None) -> Columns:
+def read_csv(path: Path, named: Sequence[str], maybe: Callable[[str], bool]) -> Columns:
     """Read a CSV file with a header.
 
     Args:
-        labels: heading of the column with the answers; None where there is none.
+        named: headings of columns that hold text, such as the answers.
+        maybe: of another heading, whether its column is one of these too.
 
     Raises:
         TensorError: a line with too few or too many cells, or a cell that is no number; names it.
@@ -185,42 +190,58 @@ def read_csv(path: Path, labels: str | None) -> Columns:
     source = printable(path.name)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return _columns(csv.reader(file, strict=True), source, labels)
+            lines = csv.reader(file, strict=True)
+            header = _heading(lines, source)
+            texts = _places(header, named, maybe, source)
+            return _columns(lines, source, len(header), texts)
     except OSError as error:
         raise TensorError(f"cannot read {source}: {error.strerror}") from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise TensorError(f"{source} is no CSV file: {_first(error)}") from error
 
 
-def _columns(lines: Iterator[list[str]], source: str, labels: str | None) -> Columns:
+def _heading(lines: Iterator[list[str]], source: str) -> list[str]:
     header = [heading.strip() for heading in next(lines, [])]
     if not header or len(header) > MOST_COLUMNS:
         raise TensorError(f"{source} has no header of 1 to {MOST_COLUMNS} columns")
     if all(_is_number(heading) for heading in header):
         raise TensorError(f"{source} has no header: its first line holds numbers")
-    if labels is not None and labels not in header:
-        names = listed([printable(heading) for heading in header], _SHOWN)
-        raise TensorError(f"{source} has no column {printable(labels)!r}; it has: {names}")
-    place = None if labels is None else header.index(labels)
-    width = len(header) - (place is not None)
-    answers: list[str] = []
-    whole = True
+    return header
+
+
+def _places(
+    header: list[str], named: Sequence[str], maybe: Callable[[str], bool], source: str
+) -> dict[str, int]:
+    """Where the columns of text are."""
+    for name in named:
+        if name not in header:
+            names = listed([printable(heading) for heading in header], _SHOWN)
+            raise TensorError(f"{source} has no column {printable(name)!r}; it has: {names}")
+    found = [name for name in header if name in named or maybe(name)]
+    if len(found) > MOST_ARRAYS or len(set(found)) < len(found):
+        raise TensorError(f"{source}: columns of answers and ids have names of their own")
+    return {name: header.index(name) for name in found}
+
+
+def _columns(lines: Iterator[list[str]], source: str, cells: int, texts: dict[str, int]) -> Columns:
+    width, whole = cells - len(texts), True
+    held: dict[str, list[str]] = {name: [] for name in texts}
+    places = sorted(texts.items(), key=lambda item: -item[1])
     with tempfile.TemporaryFile(prefix="hil-data-") as unpacked:
         for number, block in _blocks(lines):
-            cells = [_cells(row, number + at, len(header), source) for at, row in enumerate(block)]
-            if place is not None:
-                answers += [row.pop(place).strip() for row in cells]
-            values = _numbers(cells, number, source)
+            rows = [_cells(row, number + at, cells, source) for at, row in enumerate(block)]
+            for name, place in places:
+                held[name] += [row.pop(place).strip() for row in rows]
+            values = _numbers(rows, number, source)
             whole = whole and values.dtype.kind == "i"
             unpacked.write(values.astype(np.float64).tobytes())
         count = unpacked.tell() // (8 * width) if width else 0
         unpacked.flush()
         if count == 0:
             raise TensorError(f"{source} holds no samples")
-        mapped = np.memmap(unpacked, np.float64, "r+", shape=(count, width))
-    return Columns(
-        numbers=mapped, answers=None if place is None else np.array(answers), whole=whole
-    )
+        numbers = stored_in(unpacked.fileno(), (count, width), np.dtype(np.float64))
+    arrays = {name: np.array(column) for name, column in held.items()}
+    return Columns(numbers=numbers, texts=arrays, whole=whole)
 
 
 def _blocks(lines: Iterator[list[str]]) -> Iterator[tuple[int, list[list[str]]]]:

@@ -1,155 +1,61 @@
-"""A user's data set: samples read from disk as they are needed, and what is known of the answers.
+"""Opening a user's data set for a model: an `.npz` or `.npy` file, or a CSV with a header.
 
-An `.npz` or `.npy` file, a CSV with a header, or a folder with one folder of images or WAV files
-for each class.
+Folders of images and sounds are opened by `folder_data`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import TensorError
+from harness.model.answers import answered, output_of
 from harness.model.arrays import Table, read_csv, read_npy, read_npz
 from harness.model.artifact import Artifact
-from harness.model.folders import (
-    COLOURS,
-    Feature,
-    Folder,
-    featured,
-    load_feature,
-    read_folder,
-    read_image,
-    read_pixels,
-    read_sound,
-    source_of,
+from harness.model.dataset import (
+    SEQUENCE,
+    DataOptions,
+    DataSet,
+    X,
+    Y,
+    digest_of_files,
+    numbers_of,
+    sample_shape,
+    stated,
 )
-from harness.model.inputs import MEANINGS, Numbers, converted, meaning_of, reals
+from harness.model.folder_data import of_folder
+from harness.model.inputs import meaning_of
 from harness.model.samples import Layout
-from harness.model.targets import TASKS, UNKNOWN, Targets, class_count, targets_of
+from harness.model.stored import Stored
+from harness.model.streams import (
+    Streams,
+    cut,
+    one_stream,
+    streams_of,
+    streams_of_counts,
+    windows,
+)
 from harness.model.tensor import TensorSpec
 from harness.text import printable
 
-X, Y = "x", "y"
-"""Arrays of an `.npz` file: the samples, and the answers where they are known."""
-
-_BLOCK_BYTES = 1 << 24
-_CHUNK = 1 << 20
-_DECIDING = ("LOGISTIC",)
-
-Rows = Callable[[int, int], tuple[NDArray[Any], ...]]
-"""Samples of this slice as the file has them: for each input one row of numbers per sample."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataOptions:
-    """How a data set is to be read, as far as it does not say so itself.
-
-    `inputs` is one of MEANINGS, `task` one of TASKS. `labels` names the column of a CSV file or the
-    array of an `.npz` file with the answers, or a file of its own. `resize` and `colour` make
-    images fit; `feature` is `module:function`.
-    """
-
-    inputs: str | None = None
-    labels: str | None = None
-    task: str | None = None
-    resize: bool = False
-    colour: str | None = None
-    feature: str | None = None
-
-
-def parse_data(text: str) -> tuple[Path, DataOptions]:
-    """The path of a data set, and how to read it, from `set.csv?labels=y&inputs=real`.
-
-    `resize` stands alone or is 1. A path that exists is taken as it is, whatever is in its name.
-
-    Raises:
-        TensorError: an option that there is none, or a value that it cannot have.
-    """
-    name, mark, query = text.rpartition("?")
-    if not mark or Path(text).exists():
-        return Path(text), DataOptions()
-    given = dict(parse_qsl(query, keep_blank_values=True))
-    known = {item.name for item in fields(DataOptions)}
-    unknown = sorted(set(given) - known)
-    for option, choices in (("inputs", MEANINGS), ("task", TASKS), ("colour", COLOURS)):
-        if given.get(option, choices[0]) not in choices:
-            raise TensorError(f"{option} of a data set is one of {', '.join(choices)}")
-    if unknown:
-        raise TensorError(
-            f"a data set has no option {printable(unknown[0])!r}; known: {', '.join(sorted(known))}"
-        )
-    resize = given.pop("resize", "0") not in ("0", "false")
-    texts: dict[str, Any] = {option: value or None for option, value in given.items()}
-    return Path(name), DataOptions(resize=resize, **texts)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class DataSet:
-    """`count` samples for one model. `digest` is a SHA-256 over all that the inputs depend on.
+class _Held:
+    """What a file holds: samples of each input, answers by output, ids of sequences.
 
-    `meanings` says for each input what its numbers were taken for. Safe to be read by several
-    threads.
+    `whole`: floating-point numbers stand for whole ones.
     """
 
-    source: str
-    digest: str
-    count: int
-    layout: Layout
-    meanings: tuple[str, ...]
-    targets: Targets
-    rows: Rows
-    name: Callable[[int], str]
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def meaning(self) -> str:
-        """What the numbers were taken for; of several inputs that differ, one after the other."""
-        return ", ".join(dict.fromkeys(self.meanings))
-
-    def inputs(self, start: int, stop: int) -> NDArray[Any]:
-        """Samples (k, ...) of a slice as the model takes them: see `Layout`.
-
-        Raises:
-            TensorError: one cannot be read, or holds NaN; names it.
-        """
-        given = zip(self._read(start, stop), self.layout.specs, self.meanings, strict=True)
-        return self.layout.pack([converted(rows, spec, meaning) for rows, spec, meaning in given])
-
-    def picked(self, indices: Sequence[int]) -> NDArray[Any]:
-        """Samples of these places, as `inputs` gives them."""
-        return np.concatenate([self.inputs(index, index + 1) for index in indices])
-
-    def reals(self, start: int, stop: int) -> NDArray[np.float32]:
-        """The first input of the same samples in the model's own unit; quantized by nobody.
-
-        Raises:
-            TensorError: as `inputs`.
-        """
-        spec, rows = self.layout.specs[0], self._read(start, stop)[0]
-        values = reals(rows, spec, self.meanings[0])
-        return values.reshape(stop - start, *sample_shape(spec))
-
-    def _read(self, start: int, stop: int) -> tuple[NDArray[Any], ...]:
-        with self.lock:
-            read = self.rows(start, stop)
-        for rows in read:
-            _refuse_not_finite(rows, start, self.name)
-        return read
-
-
-def sample_shape(spec: TensorSpec) -> tuple[int, ...]:
-    """A tensor's shape without a batch axis of 1; a sample of a larger batch is the whole batch."""
-    return spec.shape[1:] if spec.shape and spec.shape[0] == 1 else spec.shape
+    samples: list[Stored]
+    answers: Mapping[int, NDArray[Any]]
+    ids: NDArray[Any] | None = None
+    whole: bool = False
 
 
 def open_data(path: Path, artifact: Artifact, options: DataOptions | None = None) -> DataSet:
@@ -166,7 +72,7 @@ def open_data(path: Path, artifact: Artifact, options: DataOptions | None = None
             hint="Give an .npz file with one array for each, by its name.",
         )
     if path.is_dir():
-        return _of_folder(path, artifact, options)
+        return of_folder(path, artifact, options)
     if not path.is_file():
         raise TensorError(
             f"there is no data set {printable(path.name)} in {printable(str(path.parent))}"
@@ -178,21 +84,34 @@ def open_data(path: Path, artifact: Artifact, options: DataOptions | None = None
             hint="A data set is an .npz, .npy or .csv file, or a folder with one folder of images "
             "or .wav files for each class.",
         )
-    return kinds[path.suffix.lower()](path, artifact, options)
+    held = kinds[path.suffix.lower()](path, artifact, options)
+    return _of_arrays(path, held, artifact, options)
 
 
-def _of_npz(path: Path, artifact: Artifact, options: DataOptions) -> DataSet:
+def _of_npz(path: Path, artifact: Artifact, options: DataOptions) -> _Held:
     source, table = printable(path.name), read_npz(path)
-    if options.labels in table.arrays:
-        answers: NDArray[Any] | None = table.arrays[str(options.labels)]
-    elif options.labels is not None:
-        answers = _answers_file(options.labels, source)
-    else:
-        answers = table.arrays.get(Y)
-    return _of_arrays(path, _samples(table, artifact, source), answers, artifact, options)
+    inputs, outputs = Layout(specs=artifact.inputs), Layout(specs=artifact.outputs)
+    answers = {}
+    for name, array in table.arrays.items():
+        at = output_of(name, outputs, source)
+        if at is not None and inputs.position(name) is None:
+            answers[at] = array.whole()
+    if options.labels is not None:
+        answers[0] = _named(table, options.labels, "labels", source)
+    ids = None
+    if options.sequence is not None:
+        ids = _named(table, options.sequence, SEQUENCE, source)
+    elif SEQUENCE in table.arrays and inputs.position(SEQUENCE) is None:
+        ids = table.arrays[SEQUENCE].whole()
+    return _Held(samples=_samples(table, artifact, source), answers=answers, ids=ids)
 
 
-def _samples(table: Table, artifact: Artifact, source: str) -> list[NDArray[Any]]:
+def _named(table: Table, name: str, option: str, source: str) -> NDArray[Any]:
+    """An array of the file, or one of a file of its own."""
+    return table.arrays[name].whole() if name in table.arrays else _own_file(name, option, source)
+
+
+def _samples(table: Table, artifact: Artifact, source: str) -> list[Stored]:
     """The array of each input: by its name or position; of a model with one also `x`."""
     layout = Layout(specs=artifact.inputs)
     found = {layout.position(name): array for name, array in table.arrays.items()}
@@ -208,29 +127,42 @@ def _samples(table: Table, artifact: Artifact, source: str) -> list[NDArray[Any]
     return [found[at] for at in range(len(layout.specs))]
 
 
-def _of_npy(path: Path, artifact: Artifact, options: DataOptions) -> DataSet:
-    answers = None
+def _of_npy(path: Path, artifact: Artifact, options: DataOptions) -> _Held:
+    source = printable(path.name)
+    answers, ids = {}, None
     if options.labels is not None:
-        answers = _answers_file(options.labels, printable(path.name))
-    return _of_arrays(path, [read_npy(path)], answers, artifact, options)
+        answers[0] = _own_file(options.labels, "labels", source)
+    if options.sequence is not None:
+        ids = _own_file(options.sequence, SEQUENCE, source)
+    return _Held(samples=[read_npy(path)], answers=answers, ids=ids)
 
 
-def _answers_file(labels: str, source: str) -> NDArray[Any]:
-    if labels.endswith(".npy"):
-        return read_npy(Path(labels))
+def _own_file(name: str, option: str, source: str) -> NDArray[Any]:
+    if name.endswith(".npy"):
+        return read_npy(Path(name)).whole()
     raise TensorError(
-        f"{source} has no array {printable(labels)!r}",
-        hint="--labels names an array of an .npz file, a column of a .csv file, or a .npy file.",
+        f"{source} has no array {printable(name)!r}",
+        hint=f"--{option} names an array of an .npz file, a column of a .csv file, or a .npy file.",
     )
 
 
-def _of_csv(path: Path, artifact: Artifact, options: DataOptions) -> DataSet:
-    columns = read_csv(path, options.labels)
-    answers: NDArray[Any] | None = columns.answers
-    if answers is not None:
-        answers = _numbers_if_all(answers)
-    samples = [columns.numbers]
-    return _of_arrays(path, samples, answers, artifact, options, whole=columns.whole)
+def _of_csv(path: Path, artifact: Artifact, options: DataOptions) -> _Held:
+    source, outputs = printable(path.name), Layout(specs=artifact.outputs)
+    ids_name = options.sequence or SEQUENCE
+
+    def maybe(name: str) -> bool:
+        # A column `y` may be an input: answers of the first output are named by --labels.
+        return name == ids_name or (name != Y and output_of(name, outputs, source) is not None)
+
+    named = [name for name in (options.labels, options.sequence) if name is not None]
+    columns = read_csv(path, named, maybe)
+    answers = {}
+    for name, texts in columns.texts.items():
+        at = 0 if name == options.labels else output_of(name, outputs, source)
+        if name != ids_name and at is not None:
+            answers[at] = _numbers_if_all(texts)
+    ids = columns.texts.get(ids_name)
+    return _Held(samples=[columns.numbers], answers=answers, ids=ids, whole=columns.whole)
 
 
 def _numbers_if_all(texts: NDArray[Any]) -> NDArray[Any]:
@@ -241,198 +173,115 @@ def _numbers_if_all(texts: NDArray[Any]) -> NDArray[Any]:
     return numbers
 
 
-def _of_arrays(
-    path: Path,
-    samples: Sequence[NDArray[Any]],
-    answers: NDArray[Any] | None,
-    artifact: Artifact,
-    options: DataOptions,
-    *,
-    whole: bool = False,
-) -> DataSet:
-    """A data set of arrays with one row for each sample, one for each input.
-
-    Args:
-        whole: floating-point numbers stand for whole ones.
-    """
+def _of_arrays(path: Path, held: _Held, artifact: Artifact, options: DataOptions) -> DataSet:
+    """A data set of arrays with one row for each sample or frame, one for each input."""
     source, layout = printable(path.name), Layout(specs=artifact.inputs)
+    samples, streams = _streams(held, artifact, options, source)
+    what = "sample" if streams is None or streams.length == 1 else "frame"
 
-    def name(index: int) -> str:
-        return f"sample {index} of {source}"
+    def row_name(index: int) -> str:
+        return f"{what} {index} of {source}"
 
-    flats, meanings = [], []
+    meanings = []
     for array, spec in zip(samples, layout.specs, strict=True):
-        flat = _flat(array, spec, source)
-        numbers = _numbers_of(flat, name, whole=whole)
+        numbers = numbers_of(array.flat, len(array), row_name, whole=held.whole)
         meanings.append(meaning_of(numbers, spec, source=source, stated=options.inputs))
-        flats.append(flat)
-    counts = sorted({len(flat) for flat in flats})
-    if len(counts) > 1:
-        raise TensorError(f"{source} has inputs with different numbers of samples: {counts}")
 
     def rows(start: int, stop: int) -> tuple[NDArray[Any], ...]:
-        return tuple(np.ascontiguousarray(flat[start:stop]) for flat in flats)
+        if options.stride is not None and streams is not None:
+            return (windows(samples[0].flat, streams, start, stop),)
+        return tuple(array.flat(start, stop) for array in samples)
 
+    count = len(samples[0]) if streams is None else streams.samples
+    answers, streams = answered(held.answers, count, artifact, options, source, streams)
     return DataSet(
         source=source,
-        digest=_digest_of_files([path, *_label_file(options)], path.parent, _stated(options)),
-        count=counts[0],
+        digest=digest_of_files([path, *_other_files(options)], path.parent, stated(options)),
+        count=count,
         layout=layout,
         meanings=tuple(meanings),
-        targets=_targets(answers, counts[0], artifact, options, source),
+        answers=answers,
         rows=rows,
-        name=name,
+        name=lambda index: f"sample {index} of {source}",
+        streams=streams,
     )
 
 
-def _flat(samples: NDArray[Any], spec: TensorSpec, source: str) -> NDArray[Any]:
-    if samples.dtype.kind not in "biuf":
-        raise TensorError(f"{source} holds {samples.dtype}, no numbers")
-    _refuse_other_shape(samples.shape, spec, source)
-    return samples.reshape(len(samples), -1)
+def _streams(
+    held: _Held, artifact: Artifact, options: DataOptions, source: str
+) -> tuple[list[Stored], Streams | None]:
+    """The rows of each input, and the sequences that they form."""
+    for array in held.samples:
+        if array.dtype.kind not in "biuf":
+            raise TensorError(f"{source} holds {array.dtype}, no numbers")
+        if len(array) == 0:
+            raise TensorError(f"{source} holds no samples")
+    if options.stride is not None:
+        return _frames(held, artifact, options.stride, source)
+    for array, spec in zip(held.samples, artifact.inputs, strict=True):
+        _refuse_other_shape(array.shape, spec, source)
+    counts = sorted({len(array) for array in held.samples})
+    if len(counts) > 1:
+        raise TensorError(f"{source} has inputs with different numbers of samples: {counts}")
+    return held.samples, _by_ids(held.ids, counts[0], "samples", source)
 
 
-def _label_file(options: DataOptions) -> list[Path]:
-    labels = options.labels
-    return [Path(labels)] if labels and labels.endswith(".npy") and Path(labels).is_file() else []
+def _by_ids(ids: NDArray[Any] | None, count: int, what: str, source: str) -> Streams | None:
+    if ids is None:
+        return None
+    if len(ids) != count:
+        raise TensorError(f"{source} has {count} {what} and {len(ids)} ids of sequences")
+    return streams_of(ids, source)
 
 
-def _refuse_other_shape(shape: tuple[int, ...], spec: TensorSpec, source: str) -> None:
+def _frames(
+    held: _Held, artifact: Artifact, stride: int, source: str
+) -> tuple[list[Stored], Streams]:
+    """Streams that samples are cut out of: the rows are frames, or each row is a stream."""
+    if len(held.samples) != 1:
+        raise TensorError(f"{source}: windows are cut for models with one input")
+    spec, frames = artifact.inputs[0], held.samples[0]
+    length = spec.elements // max(1, math.prod(frames.shape[1:]))
+    if length and length * math.prod(frames.shape[1:]) == spec.elements:
+        streams = _by_ids(held.ids, len(frames), "frames", source) or one_stream(
+            len(frames), source
+        )
+    else:
+        streams, frames = _rows_as_streams(held, spec, source)
+        length = spec.elements // math.prod(frames.shape[1:])
+    return [frames], cut(streams, length=length, stride=stride, source=source)
+
+
+def _rows_as_streams(held: _Held, spec: TensorSpec, source: str) -> tuple[Streams, Stored]:
+    rows = held.samples[0]
+    frame = math.prod(rows.shape[2:])
+    if len(rows.shape) < 2 or frame == 0 or spec.elements % frame:
+        raise TensorError(
+            f"{source} has shape {rows.shape}, of which no windows of {sample_shape(spec)} can be "
+            "cut",
+            hint="Streams are frames along the first axis; or one stream in each row, frames along "
+            "the second. The model's input is a whole number of frames.",
+        )
+    if held.ids is not None and len(held.ids) != len(rows):
+        raise TensorError(f"{source} has {len(rows)} streams and {len(held.ids)} ids of sequences")
+    names = map(str, range(len(rows)) if held.ids is None else held.ids)
+    counts = [rows.shape[1]] * len(rows)
+    return streams_of_counts(counts, tuple(map(printable, names))), rows.merged(source)
+
+
+def _other_files(options: DataOptions) -> list[Path]:
+    named = (options.labels, options.sequence)
+    return [Path(name) for name in named if name and name.endswith(".npy") and Path(name).is_file()]
+
+
+def _refuse_other_shape(shape: Sequence[int], spec: TensorSpec, source: str) -> None:
     """Accept (n, ...) with the input's shape, axes of 1 left out or not, or n flat rows."""
-    if shape[0] == 0:
-        raise TensorError(f"{source} holds no samples")
     wanted = tuple(size for size in sample_shape(spec) if size != 1)
     got = tuple(size for size in shape[1:] if size != 1)
     if got not in (wanted, (spec.elements,)) and not (spec.elements == 1 and got == ()):
         raise TensorError(
-            f"{source} has shape {shape}: {shape[0]} samples of {shape[1:]}, while the model takes "
-            f"{sample_shape(spec)}",
-            hint="The first axis counts the samples.",
+            f"{source} has shape {tuple(shape)}: {shape[0]} samples of {tuple(shape[1:])}, while "
+            f"the model takes {sample_shape(spec)}",
+            hint="The first axis counts the samples. Of streams that are longer than the model's "
+            "input windows are cut with --stride FRAMES.",
         )
-
-
-def _blocks(flat: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
-    step = max(1, _BLOCK_BYTES // max(1, flat.shape[1] * flat.itemsize))
-    for start in range(0, len(flat), step):
-        yield start, flat[start : start + step]
-
-
-def _numbers_of(flat: NDArray[Any], name: Callable[[int], str], *, whole: bool) -> Numbers:
-    low, high, all_whole = np.inf, -np.inf, flat.dtype.kind != "f"
-    rounded = not all_whole
-    for start, block in _blocks(flat):
-        _refuse_not_finite(block, start, name)
-        low, high = min(low, float(block.min())), max(high, float(block.max()))
-        rounded = rounded and bool((block == np.rint(block)).all())
-    dtype = np.dtype(np.int64) if whole else flat.dtype.newbyteorder("=")
-    return Numbers(dtype=dtype, low=low, high=high, whole=all_whole or rounded)
-
-
-def _refuse_not_finite(rows: NDArray[Any], start: int, name: Callable[[int], str]) -> None:
-    if rows.dtype.kind != "f":
-        return
-    good = np.isfinite(rows).all(axis=1)
-    if not good.all():
-        raise TensorError(f"{name(start + int(np.argmin(good)))} holds NaN or an infinite number")
-
-
-def _targets(
-    answers: NDArray[Any] | None, count: int, artifact: Artifact, options: DataOptions, source: str
-) -> Targets:
-    if answers is None:
-        if options.task is not None:
-            raise TensorError(f"{source} has no answers that could be {options.task}")
-        return UNKNOWN
-    if len(answers) != count:
-        raise TensorError(f"{source} has {count} samples and {len(answers)} answers")
-    return targets_of(
-        answers,
-        artifact.outputs[0],
-        source=source,
-        classes=artifact.labels,
-        task=options.task,
-        decides=_decides(artifact),
-    )
-
-
-def _decides(artifact: Artifact) -> bool:
-    """Whether a single output is a probability."""
-    last = artifact.operators[-1:] in tuple((name,) for name in _DECIDING)
-    return artifact.activation == "sigmoid" or last or bool(artifact.labels)
-
-
-def _of_folder(path: Path, artifact: Artifact, options: DataOptions) -> DataSet:
-    spec, source = artifact.inputs[0], printable(path.name)
-    if options.labels is not None or options.task is not None:
-        raise TensorError(f"{source}: the folders are the classes; nothing else can be stated")
-    most = class_count(artifact.outputs[0])
-    folder = read_folder(path, known=artifact.labels, most=most)
-    feature = load_feature(options.feature) if options.feature else None
-    if folder.sounds and feature is None:
-        raise TensorError(
-            f"{source} holds sounds; what makes the model's input of them must be stated",
-            hint="Name a function of (samples, rate): --feature MODULE:FUNCTION",
-        )
-    one = _decoder(folder, spec, options, feature)
-
-    def rows(start: int, stop: int) -> tuple[NDArray[Any], ...]:
-        return (np.stack([one(index) for index in range(start, stop)]),)
-
-    first = one(0)
-    numbers = _numbers_of(first[np.newaxis], folder.name, whole=False)
-    if feature is None:
-        numbers = Numbers(dtype=np.dtype(np.uint8), low=0, high=255, whole=True)
-    stated = _stated(options) + (source_of(feature) if feature else b"")
-    paths = [folder.path(index) for index in range(len(folder.files))]
-    return DataSet(
-        source=source,
-        digest=_digest_of_files(paths, path, stated),
-        count=len(folder.files),
-        layout=Layout(specs=artifact.inputs),
-        meanings=(meaning_of(numbers, spec, source=source, stated=options.inputs),),
-        targets=Targets(labels=folder.labels, classes=folder.classes),
-        rows=rows,
-        name=folder.name,
-    )
-
-
-def _decoder(
-    folder: Folder, spec: TensorSpec, options: DataOptions, feature: Feature | None
-) -> Callable[[int], NDArray[Any]]:
-    """What makes one flat row of numbers of a file."""
-
-    def sound(index: int) -> NDArray[Any]:
-        assert feature is not None, "refused before"
-        name = folder.name(index)
-        return np.asarray(
-            featured(feature, read_sound(folder.path(index), name), name, spec.elements)
-        )
-
-    def image(index: int) -> NDArray[Any]:
-        name, path = folder.name(index), folder.path(index)
-        if feature is not None:
-            pixels = read_pixels(path, name, options.colour)
-            return np.asarray(featured(feature, (pixels,), name, spec.elements))
-        fitting = read_image(path, name, spec, resize=options.resize, colour=options.colour)
-        return fitting.reshape(-1)
-
-    return sound if folder.sounds else image
-
-
-def _stated(options: DataOptions) -> bytes:
-    return repr(options).encode()
-
-
-def _digest_of_files(paths: list[Path], root: Path, stated: bytes) -> str:
-    """SHA-256 over names and contents of files, and over how they are to be read."""
-    whole = hashlib.sha256(stated)
-    for path in paths:
-        content = hashlib.sha256()
-        try:
-            with path.open("rb") as file:
-                while chunk := file.read(_CHUNK):
-                    content.update(chunk)
-        except OSError as error:
-            raise TensorError(f"cannot read {printable(path.name)}: {error.strerror}") from error
-        whole.update(os.fsencode(os.path.relpath(path, root)) + b"\0" + content.digest())
-    return whole.hexdigest()

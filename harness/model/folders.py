@@ -253,11 +253,11 @@ def source_of(feature: Feature) -> bytes:
         return b""
 
 
-def featured(feature: Feature, arguments: tuple[Any, ...], name: str, elements: int) -> Any:
-    """What a user's function makes of a file: `elements` numbers, as a flat array.
+def featured(feature: Feature, arguments: tuple[Any, ...], name: str) -> NDArray[Any]:
+    """What a user's function makes of a file.
 
     Raises:
-        TensorError: it raised, or returned another number of numbers.
+        TensorError: it raised, or returned anything but numbers.
     """
     try:
         made = np.asarray(feature(*arguments))
@@ -266,6 +266,15 @@ def featured(feature: Feature, arguments: tuple[Any, ...], name: str, elements: 
         raise TensorError(f"the feature step failed on {name}: {what}") from error
     if made.dtype.kind not in "biuf":
         raise TensorError(f"the feature step made {made.dtype} of {name}, no numbers")
+    return made
+
+
+def one_sample(made: NDArray[Any], name: str, elements: int) -> NDArray[Any]:
+    """The numbers (elements,) of what a feature step made.
+
+    Raises:
+        TensorError: it made another number of them.
+    """
     if made.size != elements:
         raise TensorError(
             f"the feature step made {made.size} numbers of {name}, shape {made.shape}; the model "

@@ -13,7 +13,8 @@ import pytest
 from harness.errors import BoardSilent, BoardTalks, HilError, ModelError, ToolMissing
 from harness.link.protocol import Capability
 from harness.model.artifact import Artifact
-from harness.model.data import DataSet, open_data, parse_data
+from harness.model.data import open_data
+from harness.model.dataset import DataSet, parse_data
 from harness.plugin.counts import Recovery
 from harness.plugin.start import board_of
 from harness.plugin.state import RunState, first_line

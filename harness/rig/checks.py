@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from harness.measure.compare import Comparison
 from harness.measure.tables import GOLDEN_INPUTS
 from harness.model.artifact import Artifact
-from harness.model.data import DataSet, sample_shape
+from harness.model.dataset import DataSet, sample_shape
 from harness.model.goldens import Goldens, Reading
 from harness.model.interpreters import Interpreter
 from harness.model.legal import random_inputs

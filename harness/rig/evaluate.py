@@ -21,7 +21,7 @@ from harness.measure.csvfile import append, beside
 from harness.measure.evaluate import Evaluation, evaluate
 from harness.measure.tables import EvaluationRow
 from harness.model.artifact import Artifact
-from harness.model.data import DataSet
+from harness.model.dataset import DataSet
 from harness.model.samples import Layout
 from harness.model.wheels import TFLM_INSTALL
 from harness.progress import Progress, no_progress

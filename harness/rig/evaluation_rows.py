@@ -19,7 +19,7 @@ from harness.measure.evaluate import Confusion, Evaluation
 from harness.measure.intervals import ConfidenceInterval
 from harness.measure.tables import EvaluationRow, time_text
 from harness.model.artifact import Artifact
-from harness.model.data import DataSet, X, Y
+from harness.model.dataset import DataSet, X, Y
 from harness.rig.opened import OpenBoard
 
 HOST = "host"

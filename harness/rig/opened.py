@@ -13,7 +13,7 @@ from harness.firmware.build import Firmware
 from harness.measure.apart import differing, tolerances
 from harness.measure.compare import Comparison, compare
 from harness.model.artifact import Artifact
-from harness.model.data import DataSet
+from harness.model.dataset import DataSet
 from harness.model.defined import Defined, defined_outputs
 from harness.model.goldens import Reading
 from harness.model.interpreters import HostInterpreters, Interpreter

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from harness.errors import TensorError
 from harness.model.artifact import Artifact
-from harness.model.data import DataSet
+from harness.model.dataset import DataSet
 from harness.model.interpreters import (
     Interpreter,
     LiteRtInterpreter,

@@ -14,7 +14,8 @@ from PIL import Image
 
 from harness.errors import TensorError
 from harness.model import arrays
-from harness.model.data import DataOptions, DataSet, open_data, parse_data
+from harness.model.data import open_data
+from harness.model.dataset import DataOptions, DataSet, parse_data
 from harness.model.tensor import TensorSpec
 
 X = np.arange(5 * 4, dtype=np.uint8).reshape(5, 2, 2) * 12
