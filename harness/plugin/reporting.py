@@ -8,9 +8,7 @@ import sys
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import datetime, timezone
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,17 +22,16 @@ from harness.errors import (
     ReportError,
     RigError,
 )
-from harness.files import write_atomic
 from harness.measure.csvfile import beside
 from harness.measure.frames import read_rows
 from harness.measure.profile import profile_from, profile_table
 from harness.measure.tables import LayerRow
 from harness.outcome import Outcome, of_error, worst
 from harness.plugin.counts import BoardCounts, Note
-from harness.plugin.junit import LINK_LOG, OUTCOME, annotate
+from harness.plugin.ending import Ending, report_at_end
+from harness.plugin.junit import LINK_LOG, OUTCOME, JUnitFile
 from harness.plugin.start import board_of
 from harness.plugin.state import RunState, first_line, property_of, set_property
-from harness.process import GracefulShutdown
 from harness.report.summary import summary
 from harness.rig.opened import OpenBoard
 from harness.terminal import BELOW_THE_LINE, TerminalProgress, say, wants_progress
@@ -63,11 +60,13 @@ def note_of(report: object) -> Note | None:
 class Reporting:
     """The hooks through which a run with board tests speaks."""
 
-    def __init__(self, rig: RunState) -> None:
+    def __init__(self, rig: RunState, junit: JUnitFile) -> None:
         self._rig = rig
-        self._ending = GracefulShutdown()
+        self._junit = junit
+        self._ending = Ending()
         self._workers: list[Any] = []
-        self._said: tuple[str, ...] = ()
+        self._session: pytest.Session | None = None
+        self._interrupted = self._reported = False
         self._terminal = ExitStack()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -118,33 +117,39 @@ class Reporting:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self._rig.counts.failed_elsewhere |= report.failed
 
-    @pytest.hookimpl(wrapper=True)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        try:
+            return (yield)
+        finally:
+            self._ending.hold()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
-        worker = hasattr(session.config, "workerinput")
-        if self._rig.options.report is not None and not worker:
-            try:
-                self._said = self._report_of(session.exitstatus, self._rig.options.report)
-            except ReportError as error:
-                # Whoever asked for it reads it in the morning: without it the run is no success.
-                self._said = (f"no report: {error}",)
-                self._rig.counts.failed_elsewhere = True
-                if session.exitstatus == pytest.ExitCode.OK:
-                    session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        """Outermost: JUnit (`JUnitFile`) and summary come first, the report last."""
+        self._ending.hold()
+        self._session = session
+        # Of a model that cannot run the exit status is the same.
+        self._interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
         outcome = self._rig.counts.outcome
+        worker = hasattr(session.config, "workerinput")
         if session.exitstatus == pytest.ExitCode.TESTS_FAILED and outcome.gates and not worker:
             session.exitstatus = outcome.exit_status
         yield
-        xml = session.config.getoption("xmlpath", None)
-        if xml and not worker:
-            self._annotate(Path(os.path.expandvars(xml)).expanduser().resolve(), session)
+        if not worker and not self._reported:
+            # No summary was shown, as with `-p no:terminal`.
+            for line in self._last_words(session):
+                say(line)
 
-    def _annotate(self, path: Path, session: pytest.Session) -> None:
-        """Complete pytest's JUnit file; where that fails it stays as it is."""
-        try:
-            if path.is_file():  # And no pipe.
-                write_atomic(path, annotate(path.read_bytes(), self._properties(session)))
-        except Exception as error:
-            say(f"hil: {path} stays as pytest wrote it, without outcomes of boards: {error}")
+    def _last_words(self, session: pytest.Session) -> list[str]:
+        """Draw the report, and say of files what is not as it was asked for."""
+        self._reported = True
+        status = session.exitstatus
+        lines = [f"no JUnit file: {self._junit.lost}"] if self._junit.lost else []
+        lines += report_at_end(self._rig, self._ending, session, interrupted=self._interrupted)
+        if session.exitstatus != status:
+            self._junit.restate(session)
+        return lines
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         counts = self._rig.counts
@@ -155,16 +160,17 @@ class Reporting:
             rows = sorted(counts.rows, key=lambda row: order.index(row.board))
             terminalreporter.write_line(summary(rows, self._rig.options.csv))
             self._show_layers(terminalreporter)
-        for line in self._said:
-            terminalreporter.write_line(line)
         if counts.boards:
             terminalreporter.write_sep("=", "hil boards")
             for board in counts.boards:
                 for line in board.lines():
                     terminalreporter.write_line(line, **_colour(board))
-            status = f"{counts.outcome.value}: exit status {counts.outcome.exit_status}"
-            if counts.outcome.gates:
-                terminalreporter.write_line(status, red=True)
+        assert self._session is not None, "summaries are shown when a session finishes"
+        for line in self._last_words(self._session):
+            terminalreporter.write_line(line)
+        status = f"{counts.outcome.value}: exit status {counts.outcome.exit_status}"
+        if counts.boards and counts.outcome.gates:
+            terminalreporter.write_line(status, red=True)
 
     def _show_layers(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The profiles of this run, which whichever process made them has appended."""
@@ -172,7 +178,11 @@ class Reporting:
         if not self._rig.options.profile or not path.is_file():
             return
         runs = {row.run for row in self._rig.counts.rows}
-        rows = [row for row in read_rows(path, LayerRow).rows if row.run in runs]
+        try:
+            rows = [row for row in read_rows(path, LayerRow).rows if row.run in runs]
+        except ReportError as error:
+            terminalreporter.write_line(f"no layers: {error}")
+            return
         if not rows:
             return
         terminalreporter.write_sep("=", "hil layers")
@@ -181,36 +191,6 @@ class Reporting:
             first = layers[0]
             terminalreporter.write_line(f"{first.board}, {first.runtime}, {first.model}")
             terminalreporter.write_line(profile_table(profile_from(layers)))
-
-    def _report_of(self, exitstatus: int, path: Path) -> tuple[str, ...]:
-        if exitstatus == pytest.ExitCode.INTERRUPTED:
-            # Who cancels a run waits for few seconds only.
-            csv = self._rig.options.csv
-            return (f"no report: interrupted. One can be made: hil report {csv}",)
-        return self._write_report(path)
-
-    def _write_report(self, path: Path) -> tuple[str, ...]:
-        """The page of this run; returns what is to be said of it.
-
-        Raises:
-            ReportError: it cannot be made.
-        """
-        from harness.report.page import write_report  # jinja2 and matplotlib: 0.5 s
-
-        rig = self._rig
-        runs = {row.run for row in rig.counts.rows if row.run is not None}
-        if not runs:
-            return ("no report: nothing was measured",)
-        notes = write_report(
-            rig.options.csv,
-            path,
-            now=datetime.now(timezone.utc),
-            artifacts=rig.project.artifact_roots,
-            registry=rig.registry,
-            runs=runs,
-            progress=rig.progress,
-        )
-        return (*notes, f"report: {path}")
 
     def pytest_configure(self, config: pytest.Config) -> None:
         self._ending.install()
@@ -324,14 +304,6 @@ class Reporting:
             set_property(item, OUTCOME, so_far.value)
         if note.outcome is Outcome.QUARANTINED:
             set_property(item, "hil_quarantine", note.reason)
-
-    def _properties(self, session: pytest.Session) -> dict[str, str]:
-        counts = self._rig.counts
-        return {
-            OUTCOME: counts.outcome.value,
-            "hil_exit_status": str(int(session.exitstatus)),
-            **{f"hil_board_{board.board}": board.counted() for board in counts.boards},
-        }
 
 
 def _identity(opened: OpenBoard) -> dict[str, object]:

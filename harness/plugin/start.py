@@ -87,11 +87,14 @@ def reporting_of(session: pytest.Session) -> Reporting:
     found: Reporting | None = manager.get_plugin(REPORTING)
     if found is None:
         from harness.plugin.boards import BoardTests
+        from harness.plugin.junit import JUnitFile
         from harness.plugin.reporting import Reporting
 
         state = state_of(session.config)
         state.counts.failed_elsewhere = session.testsfailed > 0
-        found = Reporting(state)
+        junit = JUnitFile(state.counts)
+        found = Reporting(state, junit)
+        manager.register(junit, "harness.plugin.junit")
         manager.register(BoardTests(state), "harness.plugin.boards")
         manager.register(found, REPORTING)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -112,8 +113,32 @@ def write_report(
         What was left out, one line each; the page says it too.
 
     Raises:
-        ReportError: nothing to report, or `output` cannot be written.
+        ReportError: nothing to report, `output` cannot be written, or anything else went wrong.
     """
+    try:
+        # Whoever has warnings as errors means his own code.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _written(source, output, now, artifacts, registry, runs, progress)
+    except ReportError:
+        raise
+    except Exception as error:
+        # A page is drawn of whatever files hold: no fault in that may cost the run's results.
+        raise ReportError(
+            f"the report of {source} cannot be made: {type(error).__name__}: {error}",
+            hint="This is a fault of the harness: please report it, with the CSV files.",
+        ) from error
+
+
+def _written(
+    source: Path,
+    output: Path,
+    now: datetime,
+    artifacts: Sequence[Path],
+    registry: Registry,
+    runs: Collection[str] | None,
+    progress: Progress,
+) -> tuple[str, ...]:
     data = gather(source)
     chosen = data.newest() if runs is None else data.of_runs(runs)
     # What was asked for are runs: data sets have runs of their own.

@@ -71,12 +71,13 @@ _STYLE: dict[str, Any] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """One style for all figures, whatever the user's matplotlibrc says."""
+    """One style for all figures, whatever the user's matplotlibrc and warning filters say."""
     import matplotlib
 
     with matplotlib.rc_context(), warnings.catch_warnings():
-        # The reader's browser brings the fonts: a glyph that DejaVu lacks is no loss.
-        warnings.filterwarnings("ignore", message=".*[Gg]lyph.*", category=UserWarning)
+        # Nobody who reads a page can act on them. The browser brings the fonts, so that a glyph
+        # that DejaVu lacks is no loss.
+        warnings.simplefilter("ignore")
         matplotlib.rcdefaults()
         settings: Any = matplotlib.rcParams
         settings.update(_STYLE)
