@@ -27,6 +27,7 @@
     |   +-- ModelRefused    the interpreter on a board does not load or invoke the model
     +-- WrongUse            a setting that cannot be, or settings that exclude each other
     +-- ReportError         a CSV, baseline or report cannot be read or made
+    +-- NotKept             what was measured cannot be written; it is known all the same
     +-- TensorError         a tensor's shape, dtype, scale or values do not fit
 
 An error carries its facts as attributes; the text is built from them.
@@ -485,6 +486,10 @@ class WrongUse(HilError):
 
 class ReportError(HilError):
     """A CSV, a baseline or a report cannot be read or made."""
+
+
+class NotKept(HilError):
+    """What was measured cannot be written, as on a full disk. The figures are known and shown."""
 
 
 class TensorError(HilError):

@@ -1,10 +1,13 @@
-"""Writing files atomically."""
+"""Writing files: atomically, and never over what is being read."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+
+from harness.errors import WrongUse
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -24,3 +27,27 @@ def write_atomic(path: Path, content: bytes) -> None:
         with suppress(OSError):
             part.unlink()
         raise
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two names are of one file, also by way of links; neither has to exist."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return os.path.realpath(one) == os.path.realpath(other)
+
+
+def refuse_overwriting(output: Path | None, option: str, inputs: Iterable[Path]) -> None:
+    """Raise WrongUse if a file that is to be written is one of those to be read or appended to.
+
+    Args:
+        option: that named the output.
+    """
+    for path in inputs:
+        if output is not None and same_file(output, path):
+            named = "" if output == path else f", which is {path}"
+            raise WrongUse(
+                f"{option} {output}{named}: that file is read or appended to, it is not to be "
+                "overwritten",
+                hint="Nothing was changed. Name another file.",
+            )

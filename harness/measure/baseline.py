@@ -15,9 +15,10 @@ from filelock import FileLock
 
 from harness.errors import ReportError
 from harness.files import write_atomic
-from harness.measure.csvfile import cells_of, columns, free_name, header_of, lines_of, read_lines
-from harness.measure.frames import frame_of, records_of
+from harness.measure.csvfile import cells_of, columns, free_name, header_of, lines_of
+from harness.measure.frames import frame_of_block, records_of
 from harness.measure.gate import Judgement, LatencyVerdict, judge
+from harness.measure.lines import blocks_of, open_source
 from harness.measure.runs import Baselines, Key, Run, identity, load_runs, newest
 from harness.measure.tables import RUN, LatencyRow
 from harness.text import listed
@@ -175,9 +176,9 @@ def save(path: Path, runs: Sequence[Run], *, replace_old: bool) -> Saved:
         if damaged:
             aside = shutil.copyfile(path, free_name(path))
             notes += (f"{path} as it was is kept as {aside}",)
-        header = header_of(content.partition("\n")[0])
+        header = header_of(content.partition(b"\n")[0].decode())
         fresh = [cells_of(row, header) for run in runs for row in _rows(run)]
-        write_atomic(path, content.encode() + lines_of(fresh))
+        write_atomic(path, content + lines_of(fresh))
     return Saved(replaced=taken, notes=notes)
 
 
@@ -187,17 +188,22 @@ def _rows(run: Run) -> tuple[LatencyRow, ...]:
     return (*run.good, *own)
 
 
-def _without(path: Path, gone: Collection[tuple[str, ...]]) -> tuple[str, bool]:
-    """A file's whole lines but those of certain runs, in all our columns; and if it is damaged."""
+def _without(path: Path, gone: Collection[tuple[str, ...]]) -> tuple[bytes, bool]:
+    """A file's whole lines but those of certain runs, in all our columns; and if it is damaged.
+
+    Lines that are left out of what is read for their numbers are whole all the same.
+    """
     if not path.exists():
-        return lines_of([columns(LatencyRow)]).decode(), False
-    lines = read_lines(path, LatencyRow)
-    frame, _ = frame_of([lines], LatencyRow)
-    rows = zip(frame.index, records_of(frame, LatencyRow), strict=True)
-    left_out = {number for (_, number), row in rows if identity(row) in gone}
-    new = [name for name in columns(LatencyRow) if name not in lines.header]
-    header = lines_of([[*lines.header, *new]]).decode()
-    kept = (line for number, line in lines.whole.items() if number not in left_out)
-    return header + "".join(f"{line}{',' * len(new)}\n" for line in kept), bool(
-        lines.bad or lines.torn
-    )
+        return lines_of([columns(LatencyRow)]), False
+    source = open_source(path, LatencyRow)
+    new = [name for name in columns(LatencyRow) if name not in source.header]
+    content = [lines_of([[*source.header, *new]])]
+    damaged = False
+    for block in blocks_of(source):
+        frame = frame_of_block(block, source.header, LatencyRow)
+        rows = zip(frame.index, records_of(frame, LatencyRow), strict=True)
+        left_out = {number for number, row in rows if identity(row) in gone}
+        lines = zip(block.numbers.tolist(), block.text.split(b"\n")[:-1], strict=True)
+        content += [line + b"," * len(new) + b"\n" for at, line in lines if at not in left_out]
+        damaged |= bool(block.bad)
+    return b"".join(content), damaged

@@ -6,25 +6,28 @@ bool, or one of these or None; None is an empty cell.
 
 from __future__ import annotations
 
+import codecs
 import csv
+import errno
 import io
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from filelock import FileLock
 
-from harness.errors import ReportError
-from harness.text import listed
+from harness.errors import NotKept
 
 # A spreadsheet takes a cell that starts so for a formula; an apostrophe in front says text.
 _FORMULA = re.compile(r"'*[=+\-@]")
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
 MOST_LETTERS = 100_000
 """Of a line: a longer one is none of ours, and `csv` refuses a cell that is not much longer."""
+MOST_BYTES = 4 * MOST_LETTERS
+"""Of a line in UTF-8."""
 
 
 def columns(kind: type[Any]) -> tuple[str, ...]:
@@ -55,65 +58,12 @@ def text_of(content: str) -> str:
     return content[1:] if content.startswith("'") and _FORMULA.match(content) else content
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lines:
-    """The lines of a CSV file by their numbers, each of as many cells as its `header`.
-
-    `bad` says what is wrong with each other line; `torn` is whether the last one has no end.
-    """
-
-    path: Path
-    header: tuple[str, ...]
-    whole: dict[int, str]
-    bad: dict[int, str]
-    torn: bool
-
-
 def header_of(line: str) -> tuple[str, ...]:
     """Column names of a file, by its first line."""
-    return tuple(next(csv.reader([line[:MOST_LETTERS].replace("\0", _REPLACED)])))
-
-
-def read_lines(path: Path, kind: type[Any]) -> Lines:
-    """A file of records as text. Every line is a row, so an unclosed quote costs one row only.
-
-    Raises:
-        ReportError: no such file, or it has not even the columns that every version had.
-    """
     try:
-        # A torn character is part of a torn line.
-        text = path.read_text(encoding="utf-8", errors="replace").replace("\0", _REPLACED)
-    except OSError as error:
-        raise ReportError(f"cannot read {path}: {error.strerror}") from error
-    content, _, torn = text.rpartition("\n")
-    first, *lines = content.rstrip("\n").split("\n")
-    header = header_of(first)
-    required = (item.name for item in fields(kind) if item.default is MISSING)
-    if lacking := [name for name in required if name not in header]:
-        raise ReportError(
-            f"{path} has no rows of {kind.__name__}: it is without {listed(lacking, 5)}",
-            hint="Is it a CSV of the harness, and whole?",
-        )
-    whole, bad = dict(enumerate(lines, 2)), {}
-    for number, line in whole.items():
-        if '"' in line or line.count(",") != len(header) - 1 or len(line) > MOST_LETTERS:
-            try:
-                whole[number] = _tidy(line, len(header))
-            except ValueError as error:
-                bad[number] = str(error)
-    for number in bad:
-        del whole[number]
-    return Lines(path=path, header=header, whole=whole, bad=bad, torn=bool(torn))
-
-
-def _tidy(line: str, width: int) -> str:
-    """A line of so many cells, with quotes around whole cells only; else ValueError says why."""
-    if len(line) > MOST_LETTERS:
-        raise ValueError(f"has more than {MOST_LETTERS} characters")
-    cells = next(csv.reader([line]))
-    if len(cells) != width:
-        raise ValueError(f"has {len(cells)} of {width} cells")
-    return lines_of([cells]).decode().rstrip("\n")
+        return tuple(next(csv.reader([line[:MOST_LETTERS].replace("\0", _REPLACED)])))
+    except csv.Error:
+        return ()
 
 
 def lines_of(rows: Iterable[Sequence[str]]) -> bytes:
@@ -133,19 +83,19 @@ def content_of(rows: Sequence[Any], kind: type[Any]) -> bytes:
     return lines_of([columns(kind), *(cells_of(row, columns(kind)) for row in rows)])
 
 
+def begin_of(path: Path) -> str:
+    """The first line of a file, or what begins it."""
+    with path.open("rb") as file:
+        first = file.readline(MOST_BYTES)
+    return first.removeprefix(codecs.BOM_UTF8).decode(errors="replace").rstrip("\r\n")
+
+
 def free_name(path: Path) -> Path:
     """The first of `latency.1.csv`, `latency.2.csv`... that no file has."""
     number = 1
-    while (free := path.with_suffix(f".{number}{path.suffix}")).exists():
+    while os.path.lexists(free := path.with_suffix(f".{number}{path.suffix}")):
         number += 1
     return free
-
-
-def _cut_torn_line(path: Path) -> None:
-    """Drop a last line without its newline: what a power cut left of a row nobody was told of."""
-    content = path.read_bytes()
-    if content and not content.endswith(b"\n"):
-        os.truncate(path, content.rfind(b"\n") + 1)
 
 
 def append(path: Path, rows: Sequence[Any]) -> None:
@@ -153,26 +103,92 @@ def append(path: Path, rows: Sequence[Any]) -> None:
 
     Every call is one write to a file opened for appending, followed by fsync, under a lock
     file beside it. A file with other columns is set aside under a numbered name, never overwritten.
+    Of a file of these columns only the begin of a row is cut from its end; a last row that lacks
+    its line end only gets it.
+
+    Raises:
+        NotKept: it cannot be written, as on a full disk. The file is as it was.
     """
     if not rows:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            _append(path, rows)
+    except OSError as error:
+        raise not_kept(path, error) from error
+
+
+def not_kept(path: Path, error: OSError) -> NotKept:
+    """What to say where a file cannot be written."""
+    return NotKept(
+        f"cannot write {path}: {error.strerror or error}",
+        hint="What was measured is shown, and is in no file. Make room, or take another folder.",
+    )
+
+
+def _append(path: Path, rows: Sequence[Any]) -> None:
     names = columns(type(rows[0]))
-    header, content = lines_of([names]), lines_of(cells_of(row, names) for row in rows)
-    with FileLock(f"{path}.lock"):
-        if path.exists():
-            _cut_torn_line(path)
-            with path.open("rb") as existing:
-                first = existing.readline()
-            if first and first.rstrip(b"\r\n") != header.rstrip(b"\n"):
-                path.rename(free_name(path))
-        fresh = not path.exists() or path.stat().st_size == 0
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    fresh = _make_ready(path, lines_of([names]))
+    content = lines_of(cells_of(row, names) for row in rows)
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        before = os.fstat(handle).st_size
         try:
-            _write_all(handle, header + content if fresh else content)
+            _write_all(handle, lines_of([names]) + content if fresh else content)
             os.fsync(handle)
-        finally:
-            os.close(handle)
+        except BaseException:
+            # Nobody is told of these rows, so that none of them may stay, whole or torn.
+            os.ftruncate(handle, before)
+            raise
+    finally:
+        os.close(handle)
+
+
+def _make_ready(path: Path, header: bytes) -> bool:
+    """Make a file end with a whole line of this header's; whether the header is to be written.
+
+    Reads its two ends only: files of samples grow large.
+    """
+    if not path.exists():
+        return True
+    if not path.is_file():
+        raise OSError(errno.EISDIR if path.is_dir() else errno.EINVAL, "it is no file", str(path))
+    with path.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        first = file.read(len(header) + len(codecs.BOM_UTF8) + 1)
+        first = first.removeprefix(codecs.BOM_UTF8)
+        if b"\n" not in first and size < len(header) and header.startswith(first):
+            file.truncate(0)
+            return True
+        if first.split(b"\n")[0].rstrip(b"\r") == header.rstrip(b"\n"):
+            _end_line(file, size, width=header.count(b",") + 1)
+            return False
+    path.rename(free_name(path))
+    return True
+
+
+def _end_line(file: IO[bytes], size: int, width: int) -> None:
+    """Cut the begin of a row from the end of a file; a whole row gets its line end."""
+    begin = max(0, size - MOST_BYTES)
+    file.seek(begin)
+    before, newline, last = file.read().rpartition(b"\n")
+    if not last:
+        return
+    if newline and _cell_count(last) < width:
+        # What a power cut left of a row that nobody was told of.
+        file.truncate(begin + len(before) + 1)
+    else:
+        file.seek(size)
+        file.write(b"\n")
+
+
+def _cell_count(line: bytes) -> int:
+    try:
+        return len(next(csv.reader([line.decode(errors="replace").replace("\0", _REPLACED)])))
+    except (csv.Error, StopIteration):
+        return 0
 
 
 def _write_all(handle: int, content: bytes) -> None:

@@ -148,12 +148,12 @@ TRICKY = ["=1+1", "+1", "-1", "@SUM(A1)", "'=1", "''@x", "'quoted'", "a,b", 'say
 @pytest.mark.parametrize("text", TRICKY)
 def test_text_comes_back_as_it_was_and_is_no_formula(tmp_path: Path, text: str) -> None:
     path = tmp_path / "latency.csv"
-    append(path, [described.row(mcu=text, p50_us=-1.5)])
+    append(path, [described.row(mcu=text, clock_ppm=-1.5)])
     with path.open(newline="") as file:
         (found,) = csv.DictReader(file)
     assert not found["mcu"].startswith(("=", "+", "-", "@"))
-    assert found["p50_us"] == "-1.5"
-    assert read_rows(path, LatencyRow).rows == (described.row(mcu=text, p50_us=-1.5),)
+    assert found["clock_ppm"] == "-1.5"
+    assert read_rows(path, LatencyRow).rows == (described.row(mcu=text, clock_ppm=-1.5),)
 
 
 def test_what_cannot_be_printed_tears_no_row(tmp_path: Path) -> None:
@@ -208,10 +208,10 @@ def test_lines_that_cannot_be_read_are_named_and_counted(tmp_path: Path) -> None
     lines[3] = lines[3].replace(",1,false,", ",one,false,")
     path.write_text("\n".join(lines))
     loaded = read_rows(path, LatencyRow)
-    assert [item.session for item in loaded.rows] == ["a"]
+    assert [item.session for item in loaded.rows] == ["a", "d"]
     assert loaded.notes == (
-        f"{path}: 3 lines are left out: line 3 has 1 of {len(COLUMNS)} cells, line 4 (clock_hz: "
-        "invalid literal for int() with base 10: 'one'), the last line is torn",
+        f"{path}: 2 lines are left out: line 3 has 1 of {len(COLUMNS)} cells, line 4 (clock_hz: "
+        "invalid literal for int() with base 10: 'one')",
     )
 
 

@@ -130,11 +130,11 @@ def test_the_example_of_the_guide_runs(
 
 
 TEXT = st.text(st.characters(exclude_categories=["C", "Z"]) | st.sampled_from(" ',=\""), max_size=9)
-WHOLE = st.integers(-(2**63), 2**63 - 1)
+WHOLE = st.integers(0, 2**63 - 1)
 
 
 def rows_of(kind: Any) -> Any:
-    plain = {"str": TEXT, "int": WHOLE, "bool": st.booleans(), "float": st.floats(-1, 1)}
+    plain = {"str": TEXT, "int": WHOLE, "bool": st.booleans(), "float": st.floats(0, 1)}
     drawn = {}
     for item in fields(kind):
         name, _, optional = str(item.type).partition(" ")
@@ -196,9 +196,59 @@ def test_bytes_that_are_no_text_are_refused_or_left_out(tmp_path: Path, content:
     assert len(caught) == 2 and frame["run"].tolist() == [SAMPLE.run]
 
 
-def test_nul_bytes_are_replaced_as_anything_that_cannot_be_printed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "change, why",
+    [
+        ((b",NA,", b",N\0A,"), "line 2 has a NUL byte"),
+        ((b",NA,", b",N\xe4,"), "line 2 is no UTF-8 text: byte 0xe4"),
+        ((b",NA,", b",N\rA,"), "line 2 is no line of a CSV: "),
+        ((b",NA,", b',"N' + b"A" * 140_000), "line 2 has more than 100000 characters"),
+        ((b",64,1,", b",64,nan,"), "line 2 (us: nan is no finite number)"),
+        ((b",64,1,", b",64,inf,"), "line 2 (us: inf is no finite number)"),
+        ((b",64,1,", b",64,1e300,"), "line 2 (us: 1e300 is above what can be)"),
+        ((b",64,1,", b",64,-4294964.0,"), "line 2 (us: -4294964.0 is below what can be)"),
+        ((b",64,1,", b",-64,1,"), "line 2 (ticks: -64 is below 0)"),
+        ((b",64,1,", b",6_4,1,"), "line 2 (ticks: '6_4' is no number)"),
+    ],
+)
+def test_a_row_that_cannot_be_costs_itself_only(
+    tmp_path: Path, change: tuple[bytes, bytes], why: str
+) -> None:
     path = tmp_path / "samples.csv"
     append(path, [SAMPLE])
-    path.write_bytes(path.read_bytes().replace(b",NA,", b",N\0A,"))
-    (row,) = read_rows(path, SampleRow).rows
-    assert row.board == "N\N{REPLACEMENT CHARACTER}A"
+    header, row = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join([header, row.replace(*change), row, b""]))
+    loaded = read_rows(path, SampleRow)
+    assert loaded.rows == (SAMPLE,)
+    (note,) = loaded.notes
+    assert note.startswith(f"{path}: 1 line is left out: {why}") and len(note) < 500
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_a_file_that_another_program_saved_is_read_or_refused(
+    tmp_path: Path, encoding: str
+) -> None:
+    path = tmp_path / "samples.csv"
+    append(path, [SAMPLE])
+    text = path.read_text().rstrip("\n")
+    path.write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    if encoding == "utf-8-sig":
+        assert read_rows(path, SampleRow) == Loaded(rows=(SAMPLE,))
+    else:
+        with pytest.raises(ReportError, match=r"UTF-16|has no rows of SampleRow"):
+            read_rows(path, SampleRow)
+
+
+def test_blocks_of_a_file_make_up_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "samples.csv"
+    rows = [replace(SAMPLE, index=index, us=float(index)) for index in range(50)]
+    append(path, rows)
+    path.write_text(path.read_text().replace(",7,64,7,", ",7,x,7,") + "torn")
+    for size in (1, 90, 1000):
+        monkeypatch.setattr("harness.measure.lines.BLOCK_BYTES", size)
+        loaded = read_rows(path, SampleRow)
+        assert loaded.rows == tuple(row for row in rows if row.index != 7)
+        assert "2 lines are left out: line 9 (ticks: " in loaded.notes[0]
+        assert loaded.notes[0].endswith(", the last line is torn")

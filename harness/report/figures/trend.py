@@ -134,7 +134,8 @@ def _draw_intervals(drawn: Axes, points: Sequence[TrendPoint]) -> None:
         drawn.plot(whens, (base[:, None] * ratios).ravel(), color=colour, linewidth=1)
 
 
-def _trend_axes(drawn: Axes, points: Sequence[TrendPoint], unit: str) -> None:
+def date_locator() -> Any:
+    """matplotlib's locator of dates, which picks 3 to 6 ticks for whatever span."""
     from matplotlib import dates
 
     untyped: Any = dates
@@ -143,6 +144,14 @@ def _trend_axes(drawn: Axes, points: Sequence[TrendPoint], unit: str) -> None:
     # for six ticks of its largest interval, too short for three of the next unit.
     for unit_name, whole in (("MONTHLY", 12), ("HOURLY", 24), ("MINUTELY", 60), ("SECONDLY", 60)):
         locator.intervald[getattr(untyped, unit_name)].append(whole)
+    return locator
+
+
+def _trend_axes(drawn: Axes, points: Sequence[TrendPoint], unit: str) -> None:
+    from matplotlib import dates
+
+    untyped: Any = dates
+    locator = date_locator()
     drawn.xaxis.set_major_locator(locator)
     drawn.xaxis.set_major_formatter(untyped.ConciseDateFormatter(locator))
     # On the right stands the date that all tick labels share.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from datetime import datetime, timedelta, timezone
 from xml.etree import ElementTree
 
@@ -26,7 +27,7 @@ from harness.report.figures.outputs import (
     curve_pictures,
 )
 from harness.report.figures.training import training_pictures
-from harness.report.figures.trend import TrendPoint, trend_picture
+from harness.report.figures.trend import TrendPoint, date_locator, trend_picture
 from harness.text import figure_text, size_text
 
 NOW = datetime(2026, 11, 21, tzinfo=timezone.utc)
@@ -269,6 +270,15 @@ def test_trend_has_dates_whatever_time_it_spans(seconds: int) -> None:
     ]
     dated = [text for text in texts(trend(*points)) if re.search(r"\d\d|[A-Z][a-z]{2}$", text)]
     assert 2 <= len(dated) <= 12
+
+
+@pytest.mark.parametrize("seconds", [*range(130, 181, 7), *range(8_400, 9_700, 260)])
+def test_ticks_are_found_without_a_warning_at_any_time_of_the_day(seconds: int) -> None:
+    for begin in (NOW + timedelta(seconds=1_237 * step) for step in range(20)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            ticks = date_locator().tick_values(begin, begin + timedelta(seconds=seconds))
+        assert 2 <= len(ticks) <= 9
 
 
 def test_trend_of_many_runs_has_a_piece_of_line_for_each_interval() -> None:
