@@ -187,9 +187,20 @@ class Tables:
         self.notes += notes
         twice = frame.duplicated().to_numpy()
         if count := int(twice.sum()):
-            of = "" if table == "latency" else f" of {table}"
-            self.notes.append(f"{counted(count, 'row')}{of} found twice, counted once")
+            self.note_twice(table, count)
         return frame[~twice].reset_index(drop=True)
+
+    def frames(self, table: str) -> Iterator[DataFrame]:
+        """The rows of the files that hold a table, a block each; a row may be there twice."""
+        for source in self.files[table]:
+            faults = Faults()
+            yield from frames_of(source, TABLES[table], faults)
+            self.notes += notes_of(source, TABLES[table], faults)
+
+    def note_twice(self, table: str, count: int) -> None:
+        """Say how many rows were there before."""
+        of = "" if table == "latency" else f" of {table}"
+        self.notes.append(f"{counted(count, 'row')}{of} found twice, counted once")
 
 
 def table_in(path: Path) -> str | None:

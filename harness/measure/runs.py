@@ -11,13 +11,13 @@ from harness.errors import ReportError
 from harness.measure.csvfile import columns
 from harness.measure.frames import Tables, records_of
 from harness.measure.gate import LEAST_DELTA, SHARED_LEAST_DELTA, Sessions
+from harness.measure.samples import Samples
 from harness.measure.tables import (
     RUN,
     LatencyRow,
     LayerRow,
     MemoryRow,
     OutputRow,
-    SampleRow,
     moment,
 )
 from harness.text import listed
@@ -60,7 +60,7 @@ class Run:
 
     row: LatencyRow
     sessions: tuple[LatencyRow, ...]
-    samples: tuple[SampleRow, ...] = ()
+    samples: Samples | None = None
     outputs: tuple[OutputRow, ...] = ()
     layers: tuple[LayerRow, ...] = ()
     memory: tuple[MemoryRow, ...] = ()

@@ -14,7 +14,15 @@ from harness.files import write_atomic
 from harness.measure.runs import Run
 from harness.measure.tables import EvaluationRow, LatencyRow
 from harness.progress import Progress, no_progress
-from harness.report.data import ReportData, gather, label_of, latency_unit, median_of
+from harness.report.data import (
+    ReportData,
+    gather,
+    label_of,
+    latency_unit,
+    median_of,
+    newest_of,
+    those_of,
+)
 from harness.report.figure import FigureGroup
 from harness.report.figures.evaluation import HEADINGS, evaluation_cells, evaluation_figures
 from harness.report.figures.features import FeatureMapSection, feature_maps
@@ -139,7 +147,7 @@ def _written(
     runs: Collection[str] | None,
     progress: Progress,
 ) -> tuple[str, ...]:
-    data = gather(source)
+    data = gather(source, newest_of if runs is None else lambda found: those_of(found, runs))
     chosen = data.newest() if runs is None else data.of_runs(runs)
     # What was asked for are runs: data sets have runs of their own.
     evaluations = data.evaluations if runs is None else ()

@@ -10,6 +10,7 @@ import numpy as np
 from fakes import described
 
 from harness.measure.csvfile import append, beside
+from harness.measure.samples import Samples, Spread
 from harness.measure.tables import RUN, LatencyRow, LayerRow, MemoryRow, OutputRow, SampleRow
 from harness.model.resolve import resolve_model
 from harness.project import find_project
@@ -188,6 +189,22 @@ def sample_rows(rows: list[LatencyRow], invokes: int = INVOKES) -> list[SampleRo
                 )
             )
     return made
+
+
+def samples_of(rows: list[SampleRow]) -> Samples:
+    """Rows of one run as their distributions."""
+    numbers = sorted({row.session_number for row in rows})
+    held = {number: [row for row in rows if row.session_number == number] for number in numbers}
+    exact = all(row.instructions is not None for row in rows)
+    return Samples(
+        us={number: Spread.of(np.array([row.us for row in held[number]])) for number in numbers},
+        instructions={
+            number: Spread.of(np.array([row.instructions for row in held[number]]))
+            for number in numbers
+        }
+        if exact
+        else None,
+    )
 
 
 def output_rows(row: LatencyRow, *, wrong: int = 0) -> list[OutputRow]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.measure.runs import Run
-from harness.measure.tables import SampleRow
+from harness.measure.samples import Spread, merged
 from harness.report.data import COUNT, TIME
 from harness.report.figure import FigureGroup, Picture
 from harness.report.figures.canvas import FAINT, INK, _legend, _line, axes, style, svg
@@ -36,18 +35,21 @@ class Shown:
     beyond: int
 
 
-def shown_range(samples: NDArray[np.float64]) -> Shown:
+def shown_range(samples: Spread) -> Shown:
     """Axis limits that keep a few stragglers from squeezing everything else."""
-    low, body, high = (float(value) for value in np.percentile(samples, [0, BODY_PERCENT, 100]))
+    low, body, high = (samples.percentile(percent) for percent in (0, BODY_PERCENT, 100))
     limit = low + SQUEEZED * (body - low)
     if high > limit > low:
-        return Shown(low=low, high=limit, beyond=int(np.count_nonzero(samples > limit)))
+        return Shown(low=low, high=limit, beyond=int(samples.counts[samples.values > limit].sum()))
     return Shown(low=low, high=high, beyond=0)
 
 
-def bin_edges(samples: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Edges that never split a step of the board's timer; at most `MOST_BINS` bins."""
-    values = np.unique(samples)
+def bin_edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Edges that never split a step of the board's timer; at most `MOST_BINS` bins.
+
+    Args:
+        values: that occurred, (k,), each once and ascending.
+    """
     span = float(values[-1] - values[0])
     step = float(np.diff(values).min()) if len(values) > 1 else 1.0
     steps = round(span / step) + 1
@@ -61,18 +63,18 @@ def bin_edges(samples: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def latency_pictures(
-    sessions: Mapping[int, NDArray[np.float64]], *, unit: str, name: str
+    sessions: Mapping[int, Spread], *, unit: str, name: str
 ) -> tuple[Picture, ...]:
     """Histogram and empirical distribution, sessions told apart.
 
     Args:
-        sessions: samples (n,) of each session by its number, in `unit`.
+        sessions: samples of each session by its number, in `unit`.
     """
-    everything = np.concatenate(list(sessions.values()))
+    everything = merged(sessions.values())
     limits = shown_range(everything)
     tail = (
         f" {limits.beyond} of {everything.size} invokes took longer than the axis shows, "
-        f"up to {everything.max():.4g} {unit}."
+        f"up to {everything.values[-1]:.4g} {unit}."
         if limits.beyond
         else ""
     )
@@ -83,14 +85,14 @@ def latency_pictures(
 
 
 def _histogram(
-    sessions: Mapping[int, NDArray[np.float64]], limits: Shown, *, unit: str, name: str, tail: str
+    sessions: Mapping[int, Spread], limits: Shown, *, unit: str, name: str, tail: str
 ) -> Picture:
-    everything = np.concatenate(list(sessions.values()))
-    edges = bin_edges(everything[everything <= limits.high])
+    everything = merged(sessions.values())
+    edges = bin_edges(everything.values[everything.values <= limits.high])
     with style():
         drawn = axes()
         for order, (number, samples) in enumerate(sessions.items()):
-            counts, _ = np.histogram(samples, edges)
+            counts, _ = np.histogram(samples.values, edges, weights=samples.counts)
             look = _line(order)
             drawn.stairs(counts, edges, label=f"session {number}", linewidth=1.3, **look)
             drawn.stairs(counts, edges, fill=True, color=look["color"], alpha=0.12)
@@ -102,8 +104,8 @@ def _histogram(
             drawn,
             name=name,
             label=f"Histogram of the latency of {counted(everything.size, 'invoke')} in "
-            f"{counted(len(sessions), 'session')}, from {everything.min():.4g} to "
-            f"{everything.max():.4g} {unit}, median {np.median(everything):.4g} {unit}.",
+            f"{counted(len(sessions), 'session')}, from {everything.values[0]:.4g} to "
+            f"{everything.values[-1]:.4g} {unit}, median {everything.percentile(50):.4g} {unit}.",
         )
     each = f"each of {len(sessions)} sessions" if len(sessions) > 1 else "the one session"
     caption = f"How often each latency occurred in {each}.{tail}"
@@ -111,9 +113,9 @@ def _histogram(
 
 
 def _distribution(
-    sessions: Mapping[int, NDArray[np.float64]], limits: Shown, *, unit: str, name: str, tail: str
+    sessions: Mapping[int, Spread], limits: Shown, *, unit: str, name: str, tail: str
 ) -> Picture:
-    everything = np.concatenate(list(sessions.values()))
+    everything = merged(sessions.values())
     with style():
         drawn = axes()
         for order, (number, samples) in enumerate(sessions.items()):
@@ -140,19 +142,18 @@ def _distribution(
             drawn,
             name=name,
             label=f"Empirical distribution of the same latencies: half are at most "
-            f"{np.median(everything):.4g} {unit}, 95 of 100 at most "
-            f"{np.percentile(everything, 95):.4g} {unit}.",
+            f"{everything.percentile(50):.4g} {unit}, 95 of 100 at most "
+            f"{everything.percentile(95):.4g} {unit}.",
         )
     caption = f"Share of invokes that took at most so long.{tail}"
     return Picture(title="Empirical distribution", caption=caption, svg=picture)
 
 
 def empirical(
-    samples: NDArray[np.float64], points: int = 240
+    samples: Spread, points: int = 240
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Values and the share of samples at most so large, at no more than `points` of them."""
-    values, counts = np.unique(samples, return_counts=True)
-    share = np.cumsum(counts) / samples.size
+    values, share = samples.values, np.cumsum(samples.counts) / samples.size
     if len(values) > points:
         # Evenly in share, so that steep and flat parts are drawn alike; the ends always.
         kept = np.unique(np.searchsorted(share, np.linspace(share[0], 1, points)))
@@ -165,17 +166,16 @@ def latency_figures(item: Run, *, name: str) -> FigureGroup | None:
     title = "Latency"
     if not item.samples:
         return None
-    exact = all(row.instructions is not None for row in item.samples)
-    unit = COUNT if exact else TIME
-    sessions = _sessions(item.samples, exact=exact)
-    everything = np.concatenate(list(sessions.values()))
-    if np.ptp(everything) == 0:
+    exact = item.samples.instructions
+    sessions, unit = (item.samples.us, TIME) if exact is None else (exact, COUNT)
+    everything = merged(sessions.values())
+    if len(everything.values) == 1:
         return FigureGroup(title=title, says=(_constant(everything, len(sessions), unit),))
     return FigureGroup(title=title, pictures=latency_pictures(sessions, unit=unit, name=name))
 
 
-def _constant(samples: NDArray[np.float64], sessions: int, unit: str) -> str:
-    took = f"{figure_text(float(samples[0]))} {unit}"
+def _constant(samples: Spread, sessions: int, unit: str) -> str:
+    took = f"{figure_text(float(samples.values[0]))} {unit}"
     if samples.size == 1:
         return f"One invoke was timed and took {took}: there is no distribution to draw."
     within = "one session" if sessions == 1 else f"{sessions} sessions"
@@ -183,11 +183,3 @@ def _constant(samples: NDArray[np.float64], sessions: int, unit: str) -> str:
         f"Every one of {samples.size:,} timed invokes in {within} took exactly {took}: there is no "
         "distribution to draw."
     )
-
-
-def _sessions(rows: Sequence[SampleRow], *, exact: bool) -> dict[int, NDArray[np.float64]]:
-    values: defaultdict[int, list[float]] = defaultdict(list)
-    for row in rows:
-        cost = row.instructions if exact and row.instructions is not None else row.us
-        values[row.session_number].append(cost)
-    return {number: np.array(held, dtype=np.float64) for number, held in values.items()}

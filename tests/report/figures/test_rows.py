@@ -31,7 +31,7 @@ def measured(night: int = 1, *, emulated: bool = False) -> Run:
     return Run(
         row=rows[-1],
         sessions=tuple(rows[:-1]),
-        samples=tuple(nights.sample_rows(rows)),
+        samples=nights.samples_of(nights.sample_rows(rows)),
         outputs=tuple(nights.output_rows(rows[-1])),
         layers=tuple(nights.layer_rows(rows[-1])),
     )
@@ -64,8 +64,8 @@ def test_one_single_count_is_said_and_not_drawn() -> None:
 
 
 def test_one_single_invoke_is_said_too() -> None:
-    item = measured()
-    exhibit = latency_figures(replace(item, samples=item.samples[:1]), name="m1")
+    one = nights.samples_of(nights.sample_rows(nights.real_board(1))[:1])
+    exhibit = latency_figures(replace(measured(), samples=one), name="m1")
     assert exhibit is not None and exhibit.says[0].startswith("One invoke was timed and took ")
 
 
