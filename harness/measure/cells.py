@@ -92,6 +92,9 @@ def _parser(name: str, kind: type[Any]) -> Callable[[str], Any]:
 _DTYPES = {str: "string", bool: "boolean", int: "Int64", float: "float64"}
 
 
+_PLAIN: dict[str, type[Any]] = {"Int64": np.int64, "float64": np.float64}
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """How to read a column; `default` is its cell in files without it, None if all have it."""
@@ -100,6 +103,20 @@ class Column:
     dtype: str
     optional: bool
     default: str | None
+
+    @property
+    def plain(self) -> type[Any] | None:
+        """NumPy's type of a column of numbers, where no row may be without."""
+        return None if self.optional else _PLAIN.get(self.dtype)
+
+    def checked(self, numbers: Any) -> Any:
+        """Numbers (n,) of the `plain` type as this column; ValueError if one cannot be."""
+        import pandas as pd
+
+        for extreme in (numbers.min(), numbers.max()) if len(numbers) else ():
+            # What holds for the least and the most holds for all between.
+            self.parse(str(extreme))
+        return numbers if self.dtype == "float64" else pd.array(numbers, dtype=self.dtype)
 
     def value(self, content: str) -> Any:
         """The value of a cell; ValueError says what is wrong with it."""
