@@ -6,6 +6,8 @@ this machine, no network, and a sandbox around QEMU itself.
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -110,13 +112,20 @@ def sandbox_of(qemu: str) -> tuple[str, ...]:
     return () if done.returncode else SANDBOX
 
 
+_STILL_CHILD = 'test "$PPID" = "$0" && exec "$@"'
+
+
 def dies_with_parent(command: list[str]) -> list[str]:
     """The command run by `setpriv --pdeathsig`, where that exists (Linux).
 
-    The kernel then ends the emulator when the harness is killed, even by `kill -9`.
+    The kernel then ends the emulator when the harness is killed, even by `kill -9`. It is not
+    started where the harness was killed before the kernel was asked for that.
     """
     setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL", *command] if setpriv else command
+    if setpriv is None:
+        return command
+    shell = ["/bin/sh", "-c", _STILL_CHILD, str(os.getpid())]
+    return [setpriv, "--pdeathsig", "KILL", *shell, *command]
 
 
 class QemuProcess:
@@ -271,7 +280,7 @@ class QemuProcess:
             raise StartFailed(
                 f"emulator does not run ({error}): {self.last_words()}",
                 where=self._where,
-                hint=f"Command: {' '.join(map(str, self._process.args))}",  # type: ignore[arg-type]
+                hint=f"Command: {shlex.join(self._process.args)}",  # type: ignore[arg-type]
             ) from error
         # A duplicate: whoever closes the stream does not close the only connection there is.
         connection = self._uart.dup()
