@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import ModelError, Where
+from harness.model.consistent import check_consistent
 from harness.model.flatbuffer import Malformed
 from harness.model.subgraphs import Node, Tensor, read_subgraphs
 
@@ -64,13 +65,15 @@ def read_graph(content: bytes, *, where: Where) -> Graph:
         ModelError: not a TFLite model.
     """
     try:
-        main = read_subgraphs(content)[0]
+        subgraphs = read_subgraphs(content)
+        check_consistent(subgraphs)
     except Malformed as error:
         raise ModelError(
             f"runtime aot cannot compile the model: the file {error}",
             where=where,
             hint=error.hint or "Is it a whole .tflite file?",
         ) from error
+    main = subgraphs[0]
     read = Graph(
         where=where,
         tensors=main.tensors,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -138,18 +139,29 @@ def _table(graph: Graph, node: Node, computed: Sequence[Tensor]) -> Own | None:
 
 
 def _tflm(content: bytes, values: Array, graph: Graph, node: Node) -> Array:
-    from harness.model.interpreters import TflmInterpreter
-
     try:
-        table: Array = TflmInterpreter(content, name=node.name, arena_bytes=64 * 1024).run(values)
+        return _answered(content, values.dtype.str, values.shape, values.tobytes())
     except ModelError as error:
         raise graph.refused(node, "TFLM on the host refuses it", HINT) from error
+
+
+@lru_cache(maxsize=64)
+def _answered(content: bytes, dtype: str, shape: tuple[int, ...], values: bytes) -> Array:
+    from harness.firmware import host  # 0.02 s: only where there is such an operator
+
+    interpreter = host.tflm(content, name="one operator", arena_bytes=64 * 1024)
+    try:
+        table = interpreter.run(np.frombuffer(values, dtype).reshape(shape))
+    finally:
+        interpreter.close()
+    table.flags.writeable = False
     return table
 
 
 def _quantize(graph: Graph, node: Node, computed: Sequence[Tensor]) -> Own | None:
     source, target = computed[0], graph.tensors[node.outputs[0]]
-    if source.dtype != "float32" or target.dtype != "int8" or target.scale <= 0:
+    fits = source.elements == target.elements and target.scale > 0
+    if source.dtype != "float32" or target.dtype != "int8" or not fits:
         return None
     scale = np.float32(target.scale)
 
@@ -167,7 +179,8 @@ def _quantize(graph: Graph, node: Node, computed: Sequence[Tensor]) -> Own | Non
 
 def _softmax(graph: Graph, node: Node, computed: Sequence[Tensor]) -> Own | None:
     source, target = computed[0], graph.tensors[node.outputs[0]]
-    if source.dtype != "int8" or target.dtype not in ("int8", "int16") or not source.shape:
+    fits = source.shape and 0 < source.elements == target.elements
+    if source.dtype != "int8" or target.dtype not in ("int8", "int16") or not fits:
         return None
     beta = float(getattr(graph.options(node), "beta", 0))
     if not beta * source.scale * 2**26 > 1:
@@ -209,6 +222,8 @@ def _arg_extreme(graph: Graph, node: Node, computed: Sequence[Tensor]) -> Own | 
         return None
     smallest = node.kind == "ARG_MIN"
     outer, along, inner = _around(source.shape, number)
+    if along < 1 or target.elements != outer * inner:
+        return None
     find = np.argmin if smallest else np.argmax
     extreme = (
         f"{{{outer}, {along}, {inner}, runtime::{types[source.dtype]}, "
@@ -229,12 +244,19 @@ def _mean(graph: Graph, node: Node, computed: Sequence[Tensor]) -> Own | None:
     if source.dtype != "int8" or target.dtype != "int8" or axes.content is None:
         return None
     rank = len(source.shape)
-    numbers = sorted({int(item) % rank for item in axes.values().reshape(-1)})
+    given = [int(item) for item in axes.values().reshape(-1)]
+    if not all(-rank <= item < rank for item in given):
+        return None
+    numbers = sorted({item % rank for item in given})
     if not numbers or numbers != list(range(numbers[0], numbers[-1] + 1)):
         return None
     outer = math.prod(source.shape[: numbers[0]])
     along = math.prod(source.shape[numbers[0] : numbers[-1] + 1])
     inner = math.prod(source.shape[numbers[-1] + 1 :])
+    if not (source.scale > 0 and target.scale > 0 and along > 0):
+        return None
+    if target.elements != outer * inner:
+        return None
     by = multiplier(source.scale / target.scale)
     if node.kind == "MEAN":
         by = _divided(by, along)
@@ -279,7 +301,9 @@ def _activation_range(target: Tensor, activation: int) -> tuple[int, int]:
 
 def _combination(graph: Graph, node: Node, computed: Sequence[Tensor]) -> Own | None:
     """ADD, SUB or MUL of two int8 tensors, one of which may be repeated to fill the other."""
-    pair = [graph.tensors[index] for index in node.inputs[:2]]
+    if len(node.inputs) != 2 or min(node.inputs) < 0:
+        return None
+    pair = [graph.tensors[index] for index in node.inputs]
     target = graph.tensors[node.outputs[0]]
     activation = getattr(graph.options(node), "fusedActivationFunction", 0)
     whole = all(
@@ -289,7 +313,8 @@ def _combination(graph: Graph, node: Node, computed: Sequence[Tensor]) -> Own | 
         == _stripped(tensor.shape)
         for tensor in (*pair, target)
     )
-    if len(node.inputs) != 2 or not whole or activation not in (0, 1, 2, 3):
+    fits = target.elements == max(tensor.elements for tensor in pair)
+    if not whole or not fits or activation not in (0, 1, 2, 3):
         return None
     left, right = pair
     if node.kind == "MUL":
@@ -339,6 +364,8 @@ def _stripped(shape: Sequence[int]) -> tuple[int, ...]:
 
 def _concatenation(graph: Graph, node: Node, computed: Sequence[Tensor]) -> Own | None:
     target = graph.tensors[node.outputs[0]]
+    if min(node.inputs) < 0:
+        return None
     parts = [graph.tensors[index] for index in node.inputs]
     same = {(tensor.dtype, tensor.scale, tensor.zero_point) for tensor in (*parts, target)}
     if len(same) > 1 or any(tensor.content is not None for tensor in parts):
@@ -346,7 +373,14 @@ def _concatenation(graph: Graph, node: Node, computed: Sequence[Tensor]) -> Own 
     options = graph.options(node)
     if getattr(options, "fusedActivationFunction", 0):
         return None
-    outer, _, _ = _around(target.shape, getattr(options, "axis", 0))
+    axis = getattr(options, "axis", 0)
+    if not -len(target.shape) <= axis < len(target.shape) or target.elements == 0:
+        return None
+    outer, _, _ = _around(target.shape, axis)
+    if any(part.size_bytes % outer for part in parts):
+        return None
+    if sum(part.size_bytes for part in parts) != target.size_bytes:
+        return None
     calls, offset = [], 0
     stride = target.size_bytes // outer
     for part in parts:

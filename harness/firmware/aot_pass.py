@@ -8,7 +8,9 @@ operators. What was changed is said in sentences; what cannot be done is refused
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -95,18 +97,35 @@ def prepare(content: bytes, *, where: Where = NOWHERE) -> Prepared:
     """
     graph = read_graph(content, where=where)
     _check_ends(graph)
-    reasons = [_refusal(graph, node) for node in graph.nodes]
+    reasons = []
+    for node in graph.nodes:
+        with _only_our_errors(graph, node):
+            reasons.append(_refusal(graph, node))
     parts: list[Part] = []
     position = 0
     while position < len(graph.nodes):
-        end = _longest(graph, reasons, position)
-        if end > position:
-            parts.append(_body(graph, graph.nodes[position:end]))
-        else:
-            end = position + 1
-            parts.append(_own_or_refused(graph, graph.nodes[position], reasons[position]))
+        with _only_our_errors(graph, graph.nodes[position]):
+            end = _longest(graph, reasons, position)
+            if end > position:
+                parts.append(_body(graph, graph.nodes[position:end]))
+            else:
+                end = position + 1
+                parts.append(_own_or_refused(graph, graph.nodes[position], reasons[position]))
         position = end
     return Prepared(graph=graph, parts=tuple(parts), changes=graph.changes + _changes(graph, parts))
+
+
+@contextmanager
+def _only_our_errors(graph: Graph, node: Node) -> Iterator[None]:
+    """Whatever numbers a hostile file makes us or the generator compute with."""
+    try:
+        yield
+    except (
+        *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError),
+        *(TypeError, ValueError, struct.error),
+    ) as error:
+        why = "its shapes, options or scales contradict each other"
+        raise graph.refused(node, why, "Convert the model again. " + HINT) from error
 
 
 def _check_ends(graph: Graph) -> None:

@@ -6,62 +6,25 @@ hostile file may make it abort, crash or hang; then that is the answer.
 
 from __future__ import annotations
 
-import os
 import re
-import select
 import signal
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
-from typing import IO
 
+from harness.firmware.host import MOST_S, SERVERS, Ended, Ending, Server
+from harness.firmware.served import TFLM
 from harness.model.legal import mild_values
 from harness.model.wheels import host_arena_bytes, tflm_version
-from harness.process import end_group, start
 
-PROBE_S = 60.0
+PROBE_S = MOST_S
 """Until an answer: an image network takes TFLM's reference kernels some seconds."""
 
-MOST_SAID = 64 * 1024
-"""Bytes of the process's output that are kept."""
+_MORE_S = 10.0
+"""Beyond that, until its process is ended from outside; the wheel is loaded meanwhile."""
 
 MOST_SENTENCE = 300
-
-_CHILD = """\
-import resource, sys
-for name, most in (("CORE", 0), ("FSIZE", 1 << 24), ("CPU", 60), ("AS", 4 << 30)):
-    limit = getattr(resource, "RLIMIT_" + name)
-    _, hard = resource.getrlimit(limit)
-    if hard == resource.RLIM_INFINITY or hard > most:
-        resource.setrlimit(limit, (most, hard))
-from tflite_micro import runtime
-import numpy
-def each(act):
-    index = 0
-    while True:
-        try:
-            act(index)
-        except IndexError:
-            return
-        index += 1
-values = [float(value) for value in sys.argv[2:]]
-def fill(index):
-    given = interpreter.get_input_details(index)
-    value = values[index] if index < len(values) else 0
-    interpreter.set_input(numpy.full(given["shape"], value, given["dtype"]), index)
-interpreter = runtime.Interpreter.from_bytes(sys.stdin.buffer.read(), arena_size=int(sys.argv[1]))
-each(fill)
-interpreter.invoke()
-each(interpreter.get_output)
-interpreter.print_allocations()
-print("ran")
-"""
 
 _NODE = re.compile(r"Node (?P<kind>.+) \(number (?P<number>\d+)\) failed to (?:prepare|invoke)")
 _UNKNOWN = re.compile(r"Failed to get registration from op code (?P<kind>\S+)")
@@ -124,88 +87,70 @@ class Question:
     """A process that tries a model, begun on entry so that the caller can do other work meanwhile.
 
     Args:
-        child: Python source of the process.
+        child: Python source of the process; for tests.
         most_s: seconds until it is given up.
     """
 
-    def __init__(self, content: bytes, *, child: str = _CHILD, most_s: float = PROBE_S) -> None:
+    def __init__(
+        self, content: bytes, *, child: str | None = None, most_s: float = PROBE_S
+    ) -> None:
         self._content = content
         self._child = child
         self._most_s = most_s
-        self._stack = ExitStack()
+        self._patience_s = most_s + (_MORE_S if child is None else 0.0)
+        self._ended: Ending | None = None
 
     def __enter__(self) -> Question:
-        with ExitStack() as stack:
-            given, said = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
-            given.write(self._content)
-            given.seek(0)
-            self._said: IO[bytes] = said
-            arguments = (host_arena_bytes(self._content), *mild_values(self._content))
-            command = [sys.executable, "-c", self._child, *map(str, arguments)]
-            self._process = start(
-                command,
-                stdin=given.fileno(),
-                stdout=subprocess.PIPE,
-                stderr=said,
-                # A thread of NumPy for each core would only take its time to start.
-                environment={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-            )
-            stack.callback(end_group, self._process)
-            assert self._process.stdout is not None
-            stack.enter_context(self._process.stdout)
-            self._stack = stack.pop_all()
+        self._server = Server(TFLM, child=self._child) if self._child else SERVERS[TFLM].take()
+        header = {
+            "what": "ask",
+            "arena_bytes": host_arena_bytes(self._content),
+            "values": mild_values(self._content),
+            "most_s": self._most_s,
+        }
+        try:
+            self._server.send(header, self._content, most_s=self._patience_s)
+        except Ended as ended:
+            self._ended = ended.ending
+        except BaseException:
+            self._server.close()
+            raise
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self._child or kind is not None or self._ended is not None:
+            self._server.close()
+        else:
+            SERVERS[TFLM].give_back(self._server)
 
     def answer(self) -> Answer:
-        """Wait for the process to end, `most_s` at most, and tell what it said."""
-        output, ended = self._output()
-        status = self._process.wait(1.0) if ended else None
-        said = _read_ends(self._said).decode(errors="replace")
-        if status == 0 and output.endswith(b"ran\n"):
+        """Wait for the process's answer or its end, `most_s` at most, and tell what it said."""
+        ran = False
+        try:
+            if self._ended is None:
+                ran = "ran" in self._server.receive(most_s=self._patience_s)[0]
+        except Ended as ended:
+            self._ended = ended.ending
+        said = self._server.said() if self._ended is None else self._ended.said
+        if ran:
             return Answer(refusal=None, allocations=parse_allocations(said))
-        how = _ending(status, self._most_s)
+        how = "" if self._ended is None else _ending(self._ended, self._most_s)
         return Answer(refusal=parse_refusal(said, how))
 
-    def _output(self) -> tuple[bytes, bool]:
-        """What it printed, and whether it has ended: then its output is closed."""
-        pipe = self._process.stdout
-        assert pipe is not None
-        deadline, text = time.monotonic() + self._most_s, b""
-        while (left_s := deadline - time.monotonic()) > 0 and len(text) < MOST_SAID:
-            if select.select([pipe], [], [], left_s)[0]:
-                data = pipe.read(4096)
-                text += data
-                if not data:
-                    return text, True
-        return text, False
 
-
-def _read_ends(file: IO[bytes]) -> bytes:
-    """A file that its writer may have filled: the start and the end of it."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    if size <= 2 * MOST_SAID:
-        return file.read()
-    start_of_it = file.read(MOST_SAID)
-    file.seek(-MOST_SAID, os.SEEK_END)
-    return start_of_it + b"\n" + file.read()
-
-
-def _ending(status: int | None, most_s: float) -> str:
+def _ending(ending: Ending, most_s: float) -> str:
     """How the process ended, in a few words; empty where it did so in order."""
-    if status is None or -status == signal.SIGXCPU:
+    if ending.hung:
         return f"TFLM does not end within {most_s:g} s"
-    if -status == signal.SIGABRT:
+    if ending.signal is signal.SIGABRT:
         return ABORTS
-    if status < 0:
-        return f"TFLM crashes ({signal.Signals(-status).name})"
+    if ending.signal is not None:
+        return f"TFLite Micro on the host {CRASHES} ({ending.signal.name}) on this model"
     return ""
 
 
 ABORTS = "TFLM aborts"
+CRASHES = "crashes"
 NO_KERNEL = "TFLM has no kernel for it"
 
 

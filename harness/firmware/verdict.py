@@ -12,13 +12,14 @@ from harness.board.registry import RUNTIMES, Board
 from harness.errors import ModelError, Where
 from harness.firmware.aot_pass import prepare
 from harness.firmware.arena import plan_arena
-from harness.firmware.probe import ABORTS, NO_KERNEL, Answer, Refusal, ask_tflm
+from harness.firmware.probe import ABORTS, CRASHES, NO_KERNEL, Answer, Refusal, ask_tflm
 from harness.firmware.support import doubt_of, refuse_unsupported, shortage
 from harness.firmware.tflm import distinct_operators
 from harness.model.artifact import Artifact
 from harness.model.graph import Graph, read_graph
 from harness.model.resolve import inspect_model
 from harness.model.subgraphs import read_subgraphs
+from harness.project import find_project
 
 VIRTUAL = "virtual"
 """TFLM on the host, as the virtual board runs it."""
@@ -214,6 +215,7 @@ _CURES = (
     (NO_KERNEL, "Convert the model without this operator, or replace it by others."),
     (ABORTS, "Convert the model again, with data that represent every input."),
     ("does not end", "Use a smaller model."),
+    (CRASHES, "The file is damaged, or made to crash it. Convert the model again."),
 )
 """What to do, by words in what TFLM said."""
 
@@ -256,14 +258,19 @@ def _refuse_too_large(
             )
 
 
+def _of_this_project(artifact: Artifact) -> bool:
+    """Whether it is a recipe's model, which TFLM has run when its goldens were made here."""
+    folder = find_project().artifacts.resolve()
+    return artifact.goldens is not None and folder in artifact.path.resolve().parents
+
+
 def refuse_unrunnable(artifact: Artifact, board: Board, runtime: str) -> None:
     """Look at a model before anything is built, started or locked for a board.
 
     Raises:
         ModelError: the runtime cannot run it; the text says why and what to do.
     """
-    # A recipe's model was run by TFLM when its goldens were made.
-    answer = ask_tflm(artifact.content) if artifact.goldens is None else None
+    answer = None if _of_this_project(artifact) else ask_tflm(artifact.content)
     found = verdict(artifact, runtime, board, answer=answer)
     if found.ability is Ability.CANNOT:
         raise found.error(Where(board=board.id, model=artifact.name))

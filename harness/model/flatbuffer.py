@@ -10,6 +10,10 @@ MOST_TEXT = 200
 """Characters of a string that are read."""
 
 
+MOST_FIELDS = 200
+"""Fields of a table: the schema's largest has some 20."""
+
+
 class Malformed(Exception):
     """The bytes are no `.tflite` file, or one that contradicts itself; `hint` says what to do."""
 
@@ -62,7 +66,20 @@ class Table:
     @classmethod
     def root(cls, content: bytes) -> Table:
         """The first table of a file."""
-        return cls(content, _follow(content, 0))
+        return cls(content, _follow(content, 0)).checked()
+
+    def checked(self) -> Table:
+        """The same, after the places of all its fields, known or not, were checked."""
+        fields = self.position - _number(self.content, self.position, "i")
+        known, size = (_number(self.content, fields + at, "H") for at in (0, 2))
+        _check(self.content, self.position, max(4, size))
+        count = (limited(known, 2 * MOST_FIELDS + 4, "bytes of a table of fields") - 4) // 2
+        if count < 0:
+            raise Malformed("is cut off or damaged: a table of fields is too short")
+        _check(self.content, fields, known)
+        if max(struct.unpack_from(f"<{count}H", self.content, fields + 4), default=0) >= size > 0:
+            raise Malformed("is cut off or damaged: a field lies outside of its table")
+        return self
 
     def _place(self, field: int) -> int:
         """Where a field's value is; 0 if it is absent."""
@@ -80,7 +97,7 @@ class Table:
     def table(self, field: int) -> Table | None:
         """A field that is a table, or a union's."""
         place = self._place(field)
-        return Table(self.content, _follow(self.content, place)) if place else None
+        return Table(self.content, _follow(self.content, place)).checked() if place else None
 
     def count(self, field: int) -> int:
         """Number of entries of a field that is a vector."""
@@ -106,7 +123,9 @@ class Table:
         start, count = self._vector(field)
         limited(count, most, what)
         places = range(start, start + 4 * count, 4)
-        return tuple(Table(self.content, _follow(self.content, place)) for place in places)
+        return tuple(
+            Table(self.content, _follow(self.content, place)).checked() for place in places
+        )
 
     def raw(self, field: int) -> memoryview:
         """A field that is a vector of bytes: no copy of them."""

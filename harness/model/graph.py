@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from harness.errors import ModelError, TensorError, Where
 from harness.model.artifact import Artifact
+from harness.model.consistent import check_consistent
 from harness.model.flatbuffer import Malformed
 from harness.model.state import stateful_operators
 from harness.model.subgraphs import MOST_BYTES, Node, Subgraph, Tensor, read_subgraphs
@@ -101,13 +102,16 @@ def read_graph(content: bytes, *, name: str, file: str = "the file") -> Graph:
         file: what errors call the file.
 
     Raises:
-        ModelError: the file is not a TFLite model, is damaged, or takes or gives what no board can
-            be sent: no tensor at all, sizes left open, or a type such as strings.
+        ModelError: the file is not a TFLite model, is damaged, contradicts itself (see
+            `consistent`), or takes or gives what no board can be sent: no tensor at all, sizes left
+            open, or a type such as strings.
     """
     where = Where(model=name)
     try:
         subgraphs = read_subgraphs(content)
-        return _graph(subgraphs)
+        graph = _graph(subgraphs)
+        check_consistent(subgraphs)
+        return graph
     except Malformed as error:
         raise ModelError(f"{file} {error}", where=where, hint=error.hint) from error
     except TensorError as error:

@@ -1,18 +1,21 @@
-"""Host interpreters: TFLM (the golden), LiteRT with and without its default delegates."""
+"""Host interpreters: TFLM (the golden), LiteRT with and without its default delegates.
+
+They run in this process, which a hostile file can crash: `models/` runs what it made itself with
+them, and the rig has `harness.firmware.host`, which gives each model a process of its own.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
 import math
 from collections.abc import Sequence
-from functools import cache, cached_property
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import ModelError, ToolMissing, Where
-from harness.model.artifact import Artifact
 from harness.model.graph import read_graph
 from harness.model.tensor import TensorSpec
 from harness.model.wheels import LITERT_WHEEL, TFLM_INSTALL, host_arena_bytes, tflm_version
@@ -196,42 +199,6 @@ class LiteRtInterpreter:
     def details(self) -> Any:
         """The LiteRT interpreter itself, for inspection."""
         return self._interpreter
-
-
-class HostInterpreters:
-    """The host interpreters of one model, each created when it is first used."""
-
-    def __init__(self, artifact: Artifact) -> None:
-        self.artifact = artifact
-
-    @cached_property
-    def golden(self) -> Interpreter | None:
-        """TFLM; None without the wheel: then stored goldens are the reference."""
-        if tflm_version() is None:
-            return None
-        return TflmInterpreter(self.artifact.content, name=self.artifact.name)
-
-    @cached_property
-    def float32(self) -> Interpreter | None:
-        """LiteRT on the model's float32 file; None if there is no such file."""
-        path = self.artifact.float_path
-        if path is None or not path.is_file():
-            return None
-        return LiteRtInterpreter(path.read_bytes(), name=path.stem, default_delegates=False)
-
-    @cached_property
-    def litert(self) -> Interpreter:
-        """LiteRT without delegates: a second reference."""
-        return LiteRtInterpreter(
-            self.artifact.content, name=self.artifact.name, default_delegates=False
-        )
-
-    @cached_property
-    def xnnpack(self) -> Interpreter:
-        """LiteRT with XNNPACK, as on a phone."""
-        return LiteRtInterpreter(
-            self.artifact.content, name=self.artifact.name, default_delegates=True
-        )
 
 
 def tensor_spec(detail: dict[str, Any]) -> TensorSpec:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import PathFinder
@@ -102,8 +102,8 @@ class Node:
     """An operator: TFLite's name or, of a custom one, the name that the file gives it.
 
     `index` counts from 0. `inputs` and `outputs` are indices of tensors; -1 is an optional input
-    that is absent. `options` is the table of the kind that `options_type` says, None where the
-    file has none.
+    that is absent. `intermediates` are tensors of an LSTM's inside. `options` is the table of the
+    kind that `options_type` says, None where the file has none.
     """
 
     index: int
@@ -113,6 +113,7 @@ class Node:
     outputs: tuple[int, ...]
     options: Table | None
     options_type: int
+    intermediates: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -180,6 +181,10 @@ def names(enumeration: str) -> Mapping[int, str]:
     return {code: name for name, code in members.items() if isinstance(code, int)}
 
 
+_VECTOR_OPTIONS = {"RESHAPE": 17, "SQUEEZE": 30}
+"""Types of options that hold a vector of sizes, which kernels read."""
+
+
 class _File:
     """The tables of one file. Fields are numbered as in the schema, from 0."""
 
@@ -194,7 +199,26 @@ class _File:
         self._kinds = [_kind(code) for code in codes]
         # Weights that are stored sparse or compressed have fewer bytes than elements.
         metadata = model.tables(6, MOST_ENTRIES, "metadata entries")
+        self._check_plan(metadata)
         self._compressed = any(entry.text(0) == "COMPRESSION_METADATA" for entry in metadata)
+
+    def _check_plan(self, metadata: Sequence[Table]) -> None:
+        """A plan of the arena in the file, which TFLM follows: an offset for each tensor."""
+        for entry in metadata:
+            if entry.text(0) != "OfflineMemoryAllocation":
+                continue
+            number = entry.number(1, "I")
+            content = self._buffers[number] if number < len(self._buffers) else None
+            numbers = np.frombuffer(bytes(content or b"")[: len(content or b"") & ~3], "<i4")
+            graphs = self._model.tables(2, MOST_SUBGRAPHS, "subgraphs")
+            tensors = sum(graph.count(0) for graph in graphs)
+            offsets = numbers[3:]
+            if len(numbers) < 3 or numbers[2] != len(offsets) or len(offsets) != tensors:
+                raise Malformed(
+                    f"has a plan of its memory that is not one of its {tensors} tensors"
+                )
+            if len(offsets) and not -1 <= offsets.min() <= offsets.max() <= MOST_BYTES:
+                raise Malformed("has a plan of memory with offsets that cannot be")
 
     def subgraphs(self) -> tuple[Subgraph, ...]:
         tables = self._model.tables(2, MOST_SUBGRAPHS, "subgraphs")
@@ -231,20 +255,30 @@ class _File:
         if code >= len(self._kinds):
             raise Malformed(f"has an operator {index} of no kind")
         kind, custom = self._kinds[code]
+        for field in (5, 7):  # Options of a custom operator, and which inputs are variables
+            node.raw(field)
+        options, options_type = node.table(4), node.number(3, "B")
+        if options is not None and options_type == _VECTOR_OPTIONS.get(kind):
+            self._take("links", len(options.numbers(0, "i", MOST_RANK, f"sizes of {kind}")))
         return Node(
             index=index,
             kind=kind,
             custom=custom,
             inputs=self._links(node, 1, "inputs"),
             outputs=self._links(node, 2, "outputs"),
-            options=node.table(4),
-            options_type=node.number(3, "B"),
+            intermediates=self._links(node, 8, "intermediates"),
+            options=options,
+            options_type=options_type,
         )
 
     def _tensor(self, tensor: Table, index: int) -> Tensor:
         buffer = tensor.number(2, "I")
-        # Some converters let tensors without values point beyond the list.
-        content = self._buffers[buffer] if buffer < len(self._buffers) else None
+        if buffer >= len(self._buffers) > 0:
+            raise Malformed(
+                f"has the values of tensor {index} in buffer {buffer}, and it has "
+                f"{len(self._buffers)}"
+            )
+        content = self._buffers[buffer] if self._buffers else None
         scales, zero_points = self._quantization(tensor.table(4), index)
         dtype = names("TensorType").get(tensor.number(1, "b"), f"type {tensor.number(1, 'b')}")
         made = Tensor(
@@ -297,7 +331,7 @@ def _kind(code: Table) -> tuple[str, bool]:
 
 
 def _check_constant(tensor: Tensor) -> None:
-    if tensor.dtype in _BITS and tensor.constant_bytes < tensor.size_bytes:
+    if tensor.dtype in _BITS and tensor.constant_bytes != tensor.size_bytes:
         raise Malformed(
             f"has {tensor.constant_bytes} bytes of values for tensor {tensor.index} "
             f"({tensor.name!r}), whose shape and type need {tensor.size_bytes}"
@@ -312,6 +346,7 @@ def _check_links(graph: Subgraph) -> None:
         ("its outputs name", 0, graph.outputs),
         *((f"operator {i} ({n.kind}) takes", -1, n.inputs) for i, n in enumerate(graph.nodes)),
         *((f"operator {i} ({n.kind}) makes", 0, n.outputs) for i, n in enumerate(graph.nodes)),
+        *((f"operator {i} ({n.kind}) has", -1, n.intermediates) for i, n in enumerate(graph.nodes)),
     ):
         for link in links:
             if not least <= link <= last:

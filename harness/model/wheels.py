@@ -22,6 +22,14 @@ def tflm_version() -> str | None:
         return None
 
 
+def litert_version() -> str | None:
+    """Version of the LiteRT wheel, or None where it is not installed."""
+    try:
+        return importlib.metadata.version(LITERT_WHEEL)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def host_arena_bytes(content: bytes) -> int:
     """Size of an arena on the host that no model in a file of this size needs."""
     return 10 * len(content) + ARENA_HEADROOM

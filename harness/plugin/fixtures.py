@@ -25,11 +25,11 @@ from harness.plugin.start import (
 
 if TYPE_CHECKING:
     from harness.firmware.build import Firmware
+    from harness.firmware.host import HostInterpreters
     from harness.link.dut import Dut
     from harness.measure.evaluate import Evaluation
     from harness.measure.tables import LatencyRow
     from harness.model.artifact import Artifact
-    from harness.model.interpreters import HostInterpreters
     from harness.plugin.state import RunState
     from harness.rig.open import OpenBoard
 

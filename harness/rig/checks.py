@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.firmware.host import HostInterpreter
 from harness.measure.compare import Comparison
 from harness.measure.tables import GOLDEN_INPUTS
 from harness.model.artifact import Artifact
@@ -161,20 +162,36 @@ def run_batch(
             before every sample.
     """
     layout = spec if isinstance(spec, Layout) else Layout(specs=(spec,))
+    samples = [layout.tensors(batch, index) for index in range(len(batch))]
+    if isinstance(interpreter, HostInterpreter):
+        runs = interpreter.run_samples(samples, keep_state=keep_state)
+    else:
+        runs = _run_samples(interpreter, samples, clock, keep_state=keep_state)
     answers, times = [], []
-    for index in range(len(batch)):
-        if index == 0 or not keep_state:
-            interpreter.reset()
-        tensors = layout.tensors(batch, index)
-        start = clock()
-        answer = interpreter.run_all(tensors) if outputs else (interpreter.run(*tensors),)
-        times.append(clock() - start)
+    for answer, seconds in runs:
+        times.append(seconds)
         answers.append(outputs.sample(answer) if outputs else _without_batch(answer[0]))
     return HostRun(
         source=interpreter.source,
         outputs=np.concatenate(answers),
         latency_us=np.array(times) * 1e6,
     )
+
+
+def _run_samples(
+    interpreter: Interpreter,
+    samples: Sequence[Sequence[NDArray[Any]]],
+    clock: Callable[[], float],
+    *,
+    keep_state: bool,
+) -> Iterator[tuple[tuple[NDArray[Any], ...], float]]:
+    """Outputs of each sample, and the seconds that its invoke took."""
+    for index, tensors in enumerate(samples):
+        if index == 0 or not keep_state:
+            interpreter.reset()
+        start = clock()
+        answer = interpreter.run_all(tensors)
+        yield answer, clock() - start
 
 
 def _without_batch(output: NDArray[Any]) -> NDArray[Any]:

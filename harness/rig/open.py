@@ -171,7 +171,7 @@ def open_board(
         with attach_link_log(ready.dut.link):
             _refuse_lost_state(wanted, ready.dut)
             first = ready.dut.infer(checks_for(artifact).inputs[:1])
-        yield OpenBoard(
+        opened = OpenBoard(
             declared=board,
             artifact=artifact,
             runtime=runtime,
@@ -180,6 +180,8 @@ def open_board(
             cold_ticks=int(first.ticks[0]) if ready.fresh else None,
             stated=options.tolerance_for(artifact),
         )
+        with closing(opened.references):
+            yield opened
 
 
 def _refuse_lost_state(wanted: _Wanted, dut: Dut) -> None:

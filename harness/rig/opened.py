@@ -10,13 +10,14 @@ from functools import cached_property
 from harness.board.registry import Board
 from harness.errors import HilError, ModelError, PortLost, ToolMissing, Where
 from harness.firmware.build import Firmware
+from harness.firmware.host import HostInterpreters
 from harness.measure.apart import differing, tolerances
 from harness.measure.compare import Comparison, compare
 from harness.model.artifact import Artifact
 from harness.model.dataset import DataSet
 from harness.model.defined import Defined, defined_outputs
 from harness.model.goldens import Reading
-from harness.model.interpreters import HostInterpreters, Interpreter
+from harness.model.interpreters import Interpreter
 from harness.model.tensor import dequantize
 from harness.rig.checks import Checks, Compared, HostRun, checks_for, checks_of, run_batch
 from harness.rig.ready import Ready

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from harness.board.registry import Board
 from harness.errors import ModelError, Where
+from harness.firmware import host
 from harness.measure.apart import beyond, differing, tolerances, usual
 from harness.measure.csvfile import append, beside
 from harness.measure.first_difference import FirstDifference, difference_at
@@ -21,7 +22,6 @@ from harness.measure.profile import Profile, profile_of, shape_text, step_name
 from harness.measure.tables import LayerRow, time_text
 from harness.model.artifact import Artifact
 from harness.model.graph import Operator, Step, read_operators
-from harness.model.interpreters import LiteRtInterpreter, TflmInterpreter
 from harness.model.samples import Batch
 from harness.model.tensor import DTYPES
 from harness.project import Project
@@ -142,7 +142,7 @@ def first_difference(
         ModelError: the golden has other operators than the board's model.
     """
     model = golden or opened.artifact
-    reference = TflmInterpreter(model.content, name=model.name, keep_tensors=True)
+    reference = host.tflm(model.content, name=model.name, keep_tensors=True)
     operators = _same_operators(opened.artifact, model)
     takes = opened.dut.takes
     chosen = _first_wrong(opened, reference) if sample is None else takes.pack(sample)
@@ -192,7 +192,7 @@ def _same_operators(built: Artifact, golden: Artifact) -> Sequence[Operator]:
     return operators
 
 
-def _first_wrong(opened: OpenBoard, reference: TflmInterpreter) -> NDArray[Any]:
+def _first_wrong(opened: OpenBoard, reference: host.HostInterpreter) -> NDArray[Any]:
     """The first check input whose output on the board is not the reference's, else the first."""
     inputs, takes, gives = opened.checks.inputs, opened.dut.takes, opened.dut.gives
     right = run_batch(reference, inputs, takes, gives).outputs
@@ -206,8 +206,8 @@ def _first_wrong(opened: OpenBoard, reference: TflmInterpreter) -> NDArray[Any]:
 def _litert_tensor(
     model: Artifact, tensors: Sequence[NDArray[Any]], operator: Operator
 ) -> NDArray[Any]:
-    interpreter = LiteRtInterpreter(
-        model.content, name=model.name, default_delegates=False, keep_tensors=True
-    )
+    interpreter = host.litert(model.content, name=model.name, keep_tensors=True)
     interpreter.run_all(tensors)
-    return np.array(interpreter.details.get_tensor(operator.tensor))
+    tensor = interpreter.tensor(operator.tensor)
+    interpreter.close()
+    return tensor

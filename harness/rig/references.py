@@ -15,14 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import TensorError
+from harness.firmware import host
 from harness.model.artifact import Artifact
 from harness.model.dataset import DataSet
-from harness.model.interpreters import (
-    Interpreter,
-    LiteRtInterpreter,
-    TflmInterpreter,
-    tensor_spec,
-)
+from harness.model.interpreters import Interpreter
 from harness.model.samples import Layout
 from harness.model.tensor import TensorSpec
 from harness.model.wheels import tflm_version
@@ -101,16 +97,15 @@ class References:
         key = {"what": "host", "source": str(self.source), "model": artifact.sha256}
 
         def make() -> Interpreter:
-            return TflmInterpreter(artifact.content, name=artifact.name)
+            return host.tflm(artifact.content, name=artifact.name)
 
         gives = Layout(specs=artifact.outputs)
         return self._cached(key, make, self._data.inputs, self._data.layout, gives)
 
     def _run_float(self, path: Path) -> NDArray[Any]:
         content = path.read_bytes()
-        interpreter = LiteRtInterpreter(content, name=path.stem, default_delegates=False)
-        taken = tensor_spec(interpreter.details.get_input_details()[0])
-        given = tensor_spec(interpreter.details.get_output_details()[0])
+        interpreter = host.litert(content, name=path.stem)
+        taken, given = interpreter.takes[0], interpreter.gives[0]
         _refuse_unlike(self._artifact, path, taken, given)
         digest = hashlib.sha256(content).hexdigest()
         key = {"what": "float", "source": interpreter.source, "model": digest}

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from harness.errors import ModelError, UnknownName
+from harness.firmware.host import HostInterpreters
 from harness.model.artifact import load_artifact
 from harness.model.graph import read_operators
-from harness.model.interpreters import HostInterpreters, LiteRtInterpreter, TflmInterpreter
+from harness.model.interpreters import LiteRtInterpreter, TflmInterpreter
 from harness.model.resolve import inspect_model, resolve_model
 from harness.model.wheels import tflm_version
 from harness.rig.checks import run_batch
@@ -38,9 +39,10 @@ def test_both_kinds_of_litert_are_near_the_goldens() -> None:
 class Doubler:
     source = "doubler"
 
-    def run(self, sample):
+    def run_all(self, inputs):
+        (sample,) = inputs
         assert sample.shape == (1, 2)
-        return sample * 2
+        return (sample * 2,)
 
     def reset(self):
         pass

@@ -7,14 +7,10 @@ import pytest
 from fakes.rewritten import rewritten
 from fakes.stateful import SEVENS, ZERO_POINT, ZEROS, summing, summing_file, sums
 
+from harness.firmware.host import HostInterpreters
 from harness.model.artifact import Artifact, load_artifact
 from harness.model.graph import read_graph
-from harness.model.interpreters import (
-    HostInterpreters,
-    Interpreter,
-    LiteRtInterpreter,
-    TflmInterpreter,
-)
+from harness.model.interpreters import Interpreter, LiteRtInterpreter, TflmInterpreter
 from harness.model.resolve import resolve_model
 from harness.model.state import stateful_operators
 from harness.rig.checks import run_batch

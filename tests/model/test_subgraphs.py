@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def refusal(content: bytes) -> str:
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         (b"\x1c\0\0\0TFL3", "points out of the file"),
         (b"\xff\xff\xff\xffTFL3" + bytes(100), "points out of the file"),
-        (SINE[:8] + bytes(len(SINE) - 8), "no subgraph|points out of the file"),
+        (SINE[:8] + bytes(len(SINE) - 8), "no subgraph|is cut off or damaged"),
     ],
 )
 def test_what_is_no_model_is_told_by_its_beginning(content: bytes, said: str) -> None:
@@ -176,10 +177,14 @@ def test_an_operator_that_no_schema_knows_keeps_its_number() -> None:
 
 def test_an_operator_without_an_output_is_read() -> None:
     def change(schema: Any, model: Any) -> None:
-        model.subgraphs[0].operators[0].outputs = np.array([], np.int32)
+        code, added = deepcopy(model.operatorCodes[0]), deepcopy(model.subgraphs[0].operators[0])
+        code.builtinCode, added.outputs = 5000, np.array([], np.int32)
+        added.opcodeIndex = len(model.operatorCodes)
+        model.operatorCodes.append(code)
+        model.subgraphs[0].operators.append(added)
 
-    first = read_graph(rewritten(SINE, change), name="given").operators[0]
-    assert (first.tensor, first.shape, first.macs) == (NO_TENSOR, (), 0)
+    last = read_graph(rewritten(SINE, change), name="given").operators[-1]
+    assert (last.tensor, last.shape, last.macs) == (NO_TENSOR, (), 0)
 
 
 def test_keras_open_batch_is_that_of_the_shape_beside_it() -> None:

@@ -1,0 +1,498 @@
+"""TFLM and LiteRT on the host, for files that nobody has checked: see `served`, the other end.
+
+A hostile file may make an interpreter crash, hang, or take all the memory there is. So each model
+is run in a process of its own, with limits on all of that; if it ends there, the model is at fault,
+and that is a ModelError.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+from numpy.typing import NDArray
+
+from harness.errors import ModelError, ToolMissing, Where
+from harness.firmware.served import (
+    LITERT,
+    TFLM,
+    Arrays,
+    Header,
+    described,
+    read_frame,
+    unpacked,
+    write_frame,
+)
+from harness.model.artifact import Artifact
+from harness.model.interpreters import Interpreter
+from harness.model.tensor import TensorSpec
+from harness.model.wheels import LITERT_WHEEL, TFLM_INSTALL, litert_version, tflm_version
+from harness.process import end_group, start
+
+MOST_S = 60.0
+"""For loading a model, or for one invoke: an image network takes the reference kernels seconds."""
+
+_MORE_S = 10.0
+"""Beyond that, for a process that does not end itself, and for the wheels to be loaded."""
+
+MOST_IN_BLOCK, BLOCK_BYTES = 4096, 1 << 24
+"""Samples, and bytes of samples, that are handed over at once."""
+
+_KEPT_IDLE = 2
+_PIPE_BYTES = 1 << 20
+_NAMES = {TFLM: "TFLite Micro", LITERT: "LiteRT"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a model's process ended: `status` as subprocess has it, None if it hung; and the end of
+    what it wrote on standard error."""
+
+    status: int | None
+    said: str
+
+    @property
+    def hung(self) -> bool:
+        """It took longer than a model may."""
+        return self.status is None or -self.status == signal.SIGALRM
+
+    @property
+    def signal(self) -> signal.Signals | None:
+        """What ended it, if it was a signal."""
+        return signal.Signals(-self.status) if self.status is not None and self.status < 0 else None
+
+
+class Ended(Exception):
+    """The process is gone, or is as good as gone: `ending` says how."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending)
+        self.ending = ending
+
+
+class Server:
+    """A process that serves one model after the other: see `served`.
+
+    Args:
+        child: Python source to run instead; for tests.
+    """
+
+    def __init__(self, kind: str, *, child: str | None = None) -> None:
+        self.kind = kind
+        with ExitStack() as stack:
+            self._said: IO[bytes] = stack.enter_context(tempfile.TemporaryFile())
+            program = ["-m", "harness.firmware.served"] if child is None else ["-c", child]
+            self._process = start(
+                [sys.executable, *program, kind],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+                environment=_environment(),
+            )
+            stack.callback(end_group, self._process)
+            assert self._process.stdin is not None and self._process.stdout is not None
+            self._in = stack.enter_context(self._process.stdin).fileno()
+            self._out = stack.enter_context(self._process.stdout).fileno()
+            os.set_blocking(self._in, False)
+            with suppress(AttributeError, OSError):  # Of Linux: a model is handed over at once.
+                fcntl.fcntl(self._in, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+            self._stack = stack.pop_all()
+
+    def send(self, header: Header, payload: bytes = b"", *, most_s: float) -> None:
+        """Send a request.
+
+        Raises:
+            Ended: nobody took it.
+        """
+        deadline = time.monotonic() + most_s
+        write_frame(lambda data: self._write(data, deadline), header, payload)
+
+    def receive(self, *, most_s: float) -> tuple[Header, bytes]:
+        """Receive an answer.
+
+        Raises:
+            Ended: none came.
+        """
+        deadline = time.monotonic() + most_s
+        try:
+            return read_frame(lambda size: self._read(size, deadline))
+        except (ValueError, RecursionError):
+            raise self._ended() from None
+
+    def begin(self) -> None:
+        """Forget what the models before have said on standard error."""
+        self._said.seek(0)
+        self._said.truncate(0)
+
+    def said(self) -> str:
+        """The start and the end of what was said on standard error since `begin`."""
+        return _read_ends(self._said).decode(errors="replace")
+
+    def runs(self) -> bool:
+        """Whether the process is there."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the process and all that it started. Idempotent."""
+        self._stack.close()
+
+    def _write(self, data: bytes, deadline: float) -> None:
+        left = memoryview(data)
+        while left:
+            ready = select.select([], [self._in], [], max(0.0, deadline - time.monotonic()))[1]
+            if not ready:
+                raise self._ended(hung=True)
+            try:
+                left = left[os.write(self._in, left) :]
+            except BrokenPipeError:
+                raise self._ended() from None
+            except BlockingIOError:
+                continue
+
+    def _read(self, size: int, deadline: float) -> bytes:
+        parts = bytearray()
+        while len(parts) < size:
+            if not select.select([self._out], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise self._ended(hung=True)
+            data = os.read(self._out, min(size - len(parts), 1 << 20))
+            if not data:
+                raise self._ended()
+            parts += data
+        return bytes(parts)
+
+    def _ended(self, *, hung: bool = False) -> Ended:
+        status = None
+        if not hung:
+            with suppress(subprocess.TimeoutExpired):
+                status = self._process.wait(1.0)
+        said = self.said()
+        self.close()
+        return Ended(Ending(status=status, said=said))
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with the harness to import, and without what the current folder may hold."""
+    here = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
+    # A thread of NumPy for each core would only take its time to start.
+    return {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+MOST_SAID = 64 * 1024
+"""Bytes at each end of what a process says that are kept."""
+
+
+def _read_ends(file: IO[bytes]) -> bytes:
+    """A file that its writer may have filled: the start and the end of it."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if size <= 2 * MOST_SAID:
+        return file.read()
+    start_of_it = file.read(MOST_SAID)
+    file.seek(-MOST_SAID, os.SEEK_END)
+    return start_of_it + b"\n" + file.read()
+
+
+class Servers:
+    """Servers of one kind: a few are kept when their model is done with, for the next one."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._idle: list[Server] = []
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+
+    def take(self) -> Server:
+        """An idle server, or a new one; for `give_back` or `Server.close`."""
+        with self._lock:
+            if self._process != os.getpid():
+                self._idle, self._process = [], os.getpid()  # Our parent's, after a fork.
+            while self._idle:
+                server = self._idle.pop()
+                if server.runs():
+                    server.begin()
+                    return server
+                server.close()
+        return Server(self._kind)
+
+    def give_back(self, server: Server) -> None:
+        """Have the server end its model's process, and keep it."""
+        try:
+            server.send({"what": "end"}, most_s=_MORE_S)
+            while not server.receive(most_s=_MORE_S)[0].get("ended"):
+                pass
+        except Ended:
+            return
+        with self._lock:
+            if len(self._idle) < _KEPT_IDLE and self._process == os.getpid():
+                self._idle.append(server)
+                return
+        server.close()
+
+    def close(self) -> None:
+        """End all that are idle."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        if self._process == os.getpid():
+            for server in idle:
+                server.close()
+
+
+SERVERS = {kind: Servers(kind) for kind in (TFLM, LITERT)}
+"""Of this process: loading a wheel takes longer than most models."""
+
+for _servers in SERVERS.values():
+    atexit.register(_servers.close)
+
+
+class HostInterpreter:
+    """A model in an interpreter of the host, in a process of its own; see `Interpreter`.
+
+    `takes` and `gives` are the specs of inputs and outputs as LiteRT has them; () for TFLM.
+
+    Args:
+        kind: TFLM or LITERT.
+        options: `arena_bytes` of TFLM, `default_delegates` of LiteRT, `keep_tensors` of both, as
+            `TflmInterpreter` and `LiteRtInterpreter` have them.
+        most_s: for loading it, and for each invoke.
+
+    Raises:
+        ToolMissing: the wheel is not installed.
+        ModelError: the interpreter does not load the model, crashed on it, or took too long.
+    """
+
+    def __init__(
+        self, kind: str, content: bytes, *, name: str, most_s: float = MOST_S, **options: Any
+    ) -> None:
+        _need_wheel(kind)
+        self._kind, self._name, self._most_s = kind, name, most_s
+        self._failed: ModelError | None = None
+        self._server = SERVERS[kind].take()
+        self._gone = weakref.finalize(self, self._server.close)
+        header = {"what": "load", "name": name, "most_s": most_s, **options}
+        try:
+            answer, _ = self._asked(header, content)
+            self.source = str(answer["source"])
+            self.takes = tuple(_spec(item) for item in answer["takes"])
+            self.gives = tuple(_spec(item) for item in answer["gives"])
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, sample: NDArray[Any]) -> NDArray[Any]:
+        return self.run_all((sample,))[0]
+
+    def run_all(self, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+        """All outputs for all inputs of one sample.
+
+        Raises:
+            ModelError: a kernel refuses these inputs, crashes or does not end on them.
+        """
+        return next(self._run_block([inputs], "never"))[0]
+
+    def run_samples(
+        self, samples: Sequence[Arrays], *, keep_state: bool = False
+    ) -> Iterator[tuple[tuple[NDArray[Any], ...], float]]:
+        """All outputs for each sample, and the seconds that its invoke took.
+
+        Args:
+            samples: all inputs of each, of the same types and shapes.
+            keep_state: what the model keeps is reset at the start, not before every sample.
+
+        Raises:
+            ModelError: as `run_all`.
+        """
+        size = sum(array.nbytes for array in samples[0]) if len(samples) else 0
+        block = max(1, min(MOST_IN_BLOCK, BLOCK_BYTES // max(1, size)))
+        for begin in range(0, len(samples), block):
+            again = "never" if begin else "first"
+            part = samples[begin : begin + block]
+            yield from self._run_block(part, again if keep_state else "each")
+
+    def reset(self) -> None:
+        self._asked({"what": "reset"})
+
+    def tensor(self, index: int) -> NDArray[Any]:
+        """A tensor of the last run, by its index in the file; only with `keep_tensors`."""
+        answer, data = self._asked({"what": "tensor", "index": index})
+        with self._translated():
+            return unpacked(data, answer["arrays"], 1)[0][0]
+
+    def close(self) -> None:
+        """End the model's process. Idempotent."""
+        if self._gone.detach() is None:
+            return
+        if self._failed is None:
+            SERVERS[self._kind].give_back(self._server)
+        else:
+            self._server.close()
+
+    def _run_block(
+        self, samples: Sequence[Arrays], reset: str
+    ) -> Iterator[tuple[tuple[NDArray[Any], ...], float]]:
+        with self._translated():
+            header = {
+                "what": "run",
+                "arrays": described(samples[0]),
+                "count": len(samples),
+                "reset": reset,
+            }
+            payload = b"".join(array.tobytes() for sample in samples for array in sample)
+            self._server.send(header, payload, most_s=self._patience_s)
+        left = len(samples)
+        while left > 0:
+            answer, data = self._answer()
+            with self._translated():
+                arrays = unpacked(data, answer["arrays"], answer["count"])
+                made = list(zip(map(tuple, arrays), map(float, answer["seconds"]), strict=True))
+            left -= len(made)
+            try:
+                yield from made
+            except GeneratorExit:
+                if left > 0:
+                    self._give_up("was interrupted")
+                raise
+
+    @property
+    def _patience_s(self) -> float:
+        return self._most_s + _MORE_S
+
+    def _asked(self, header: Header, payload: bytes = b"") -> tuple[Header, bytes]:
+        with self._translated():
+            self._server.send(header, payload, most_s=self._patience_s)
+        return self._answer()
+
+    def _answer(self) -> tuple[Header, bytes]:
+        with self._translated():
+            answer, data = self._server.receive(most_s=self._patience_s)
+        if "error" in answer:
+            raise ModelError(str(answer["error"]), where=Where(model=self._name))
+        return answer, data
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        if self._failed is not None:
+            raise self._failed
+        try:
+            yield
+        except Ended as ended:
+            self._failed = crash(self._kind, ended.ending, self._name, self._most_s)
+            raise self._failed from None
+        except (ValueError, TypeError, KeyError) as error:
+            self._give_up(f"gave an answer that is none: {error}")
+            raise self._failed from error  # type: ignore[misc]
+        except BaseException:
+            self._give_up("was interrupted")
+            raise
+
+    def _give_up(self, why: str) -> None:
+        """End the process, since a part of its answers was not read."""
+        self._failed = ModelError(
+            f"{_NAMES[self._kind]} on the host {why}", where=Where(model=self._name)
+        )
+        self._server.close()
+
+
+def crash(kind: str, ending: Ending, name: str, most_s: float) -> ModelError:
+    """The error for a model on which an interpreter came to its end."""
+    how = ended_how(ending, most_s) or "ended"
+    return ModelError(
+        f"this model cannot run: {_NAMES[kind]} on the host {how} on this model",
+        where=Where(model=name),
+        hint="The file is damaged or hostile, or too large. Convert the model again.",
+    )
+
+
+def ended_how(ending: Ending, most_s: float) -> str:
+    """How a process ended, in a few words; empty where it did so in order."""
+    if ending.hung:
+        return f"did not end within {most_s:g} s"
+    if ending.signal is not None:
+        return f"crashed ({ending.signal.name})"
+    return ""
+
+
+def _spec(table: Header) -> TensorSpec:
+    return TensorSpec(**{**table, "shape": tuple(table["shape"])})
+
+
+def _need_wheel(kind: str) -> None:
+    if kind == TFLM and tflm_version() is None:
+        raise ToolMissing(
+            "the tflite-micro wheel", needed_for="running TFLM on the host", install=TFLM_INSTALL
+        )
+    if kind == LITERT and litert_version() is None:
+        raise ToolMissing(
+            LITERT_WHEEL, needed_for="LiteRT on the host", install=f"pip install {LITERT_WHEEL}"
+        )
+
+
+def tflm(content: bytes, *, name: str, **options: Any) -> HostInterpreter:
+    """TFLite Micro: see `HostInterpreter`."""
+    return HostInterpreter(TFLM, content, name=name, **options)
+
+
+def litert(content: bytes, *, name: str, **options: Any) -> HostInterpreter:
+    """LiteRT: see `HostInterpreter`."""
+    return HostInterpreter(LITERT, content, name=name, **options)
+
+
+class HostInterpreters:
+    """The host interpreters of one model, each begun when it is first used, until `close`."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact = artifact
+        self._stack = ExitStack()
+
+    def close(self) -> None:
+        """End their processes. Idempotent."""
+        self._stack.close()
+        for name in ("golden", "float32", "litert", "xnnpack"):
+            self.__dict__.pop(name, None)
+
+    @cached_property
+    def golden(self) -> Interpreter | None:
+        """TFLM; None without the wheel: then stored goldens are the reference."""
+        if tflm_version() is None:
+            return None
+        return self._begun(TFLM, self.artifact.content, self.artifact.name)
+
+    @cached_property
+    def float32(self) -> Interpreter | None:
+        """LiteRT on the model's float32 file; None if there is no such file."""
+        path = self.artifact.float_path
+        if path is None or not path.is_file():
+            return None
+        return self._begun(LITERT, path.read_bytes(), path.stem)
+
+    @cached_property
+    def litert(self) -> Interpreter:
+        """LiteRT without delegates: a second reference."""
+        return self._begun(LITERT, self.artifact.content, self.artifact.name)
+
+    @cached_property
+    def xnnpack(self) -> Interpreter:
+        """LiteRT with XNNPACK, as on a phone."""
+        return self._begun(
+            LITERT, self.artifact.content, self.artifact.name, default_delegates=True
+        )
+
+    def _begun(self, kind: str, content: bytes, name: str, **options: Any) -> HostInterpreter:
+        interpreter = HostInterpreter(kind, content, name=name, **options)
+        self._stack.callback(interpreter.close)
+        return interpreter
