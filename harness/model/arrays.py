@@ -30,7 +30,15 @@ _SHOWN = 8
 _KINDS = "biufUS"
 _ZIP = b"PK"
 _LOCAL_HEADER = 30
-_NO_ARRAY = (ValueError, TypeError, SyntaxError, OverflowError, EOFError, MemoryError)
+_NO_ARRAY = (
+    ValueError,
+    TypeError,
+    SyntaxError,
+    OverflowError,
+    EOFError,
+    MemoryError,
+    RecursionError,
+)
 """What NumPy raises on a header that is none."""
 
 

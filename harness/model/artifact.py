@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import zipfile
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import ModelError, TensorError, UnknownName, Where
+from harness.errors import ModelError, UnknownName, Where
 from harness.model.goldens import Bounds, Goldens, Probe, derive
+from harness.model.manifest import (
+    DAMAGED,
+    MOST_GOLDENS,
+    beside,
+    golden_arrays,
+    model_file,
+    read_manifest,
+)
+from harness.model.manifest import MANIFEST as MANIFEST
+from harness.model.manifest import SCHEMA as SCHEMA
 from harness.model.state import stateful_operators
-from harness.model.tensor import TensorSpec, dequantize
+from harness.model.tensor import ACTIVATIONS, TensorSpec, dequantize
+from harness.text import printable
 from harness.tolerance import Stated, parse_tolerance
 
-MANIFEST = "manifest.json"
-SCHEMA = 2
 DEFAULT_DTYPE = "int8"
 
 
@@ -83,30 +90,16 @@ def _tolerance(text: Any) -> Stated:
     return Stated(items=parse_tolerance(text), by="the manifest")
 
 
-def _checked_bytes(path: Path, sha256: str, where: Where) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        hint = f"Large files are not in git. Make them: hil train {where.model}"
-        raise ModelError(f"cannot read {path}: {error.strerror}", where=where, hint=hint) from error
-    actual = hashlib.sha256(content).hexdigest()
-    if actual != sha256:
-        raise ModelError(
-            f"{path} is not the file its manifest describes: its SHA-256 is {actual[:12]}, "
-            f"the manifest says {sha256[:12]}",
-            where=where,
-            hint="Restore both from git, or train the model again: hil train NAME",
-        )
-    return content
-
-
 def _golden_inputs(
     held: Mapping[str, NDArray[Any]], table: Mapping[str, Any], where: Where
 ) -> NDArray[Any]:
     if table["bases"] is None:
         inputs = held["int8_inputs"]
     else:
-        inputs = derive(held["int8_bases"], table["count"])
+        bases, count = held["int8_bases"], table["count"]
+        if not 0 < count <= MOST_GOLDENS // max(1, bases[:1].nbytes):
+            raise ModelError(f"{count} golden inputs are too many", where=where)
+        inputs = derive(bases, count)
     if hashlib.sha256(inputs.tobytes()).hexdigest() != table["inputs_sha256"]:
         raise ModelError("golden inputs are not those the outputs were computed for", where=where)
     return inputs
@@ -116,10 +109,7 @@ def _load_goldens(
     folder: Path, manifest: Mapping[str, Any], dtype: str, spec: TensorSpec, where: Where
 ) -> Goldens:
     table = manifest["goldens"]
-    path = folder / table["file"]
-    _checked_bytes(path, table["sha256"], where)
-    with np.load(path, allow_pickle=False) as arrays:
-        held = {name: arrays[name] for name in arrays.files}
+    held = golden_arrays(folder, table, where)
     inputs = _golden_inputs(held, table, where)
     domain = manifest.get("domain")
     inside = None
@@ -137,29 +127,6 @@ def _load_goldens(
     )
 
 
-def read_manifest(folder: Path) -> Mapping[str, Any]:
-    """A folder's manifest.
-
-    Raises:
-        ModelError: absent, not JSON, or of another schema.
-    """
-    path = folder / MANIFEST
-    where = Where(model=folder.name)
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text())
-    except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror}", where=where) from error
-    except ValueError as error:
-        raise ModelError(f"{path} is not JSON: {error}", where=where) from error
-    if not isinstance(manifest, dict):
-        raise ModelError(f"{path} is not a JSON object", where=where)
-    if manifest.get("schema") != SCHEMA:
-        raise ModelError(
-            f"{path} has schema {manifest.get('schema')}, this harness reads {SCHEMA}", where=where
-        )
-    return manifest
-
-
 def load_artifact(folder: Path, dtype: str = DEFAULT_DTYPE) -> Artifact:
     """Load one dtype of the model in `folder`; every file is checked against its SHA-256.
 
@@ -174,34 +141,94 @@ def load_artifact(folder: Path, dtype: str = DEFAULT_DTYPE) -> Artifact:
         if dtype not in tables:
             raise UnknownName(f"dtype of model {folder.name}", dtype, list(tables))
         table = tables[dtype]
-        path = folder / table["file"]
+        path = beside(folder, table["file"], where)
+        content = model_file(folder, table, where)
         inputs = tuple(_spec(item) for item in table["inputs"])
-        content = _checked_bytes(path, table["sha256"], where)
+        outputs = tuple(_spec(item) for item in table["outputs"])
+        _check_described(content, table, inputs, outputs, where)
         goldens = None
         if dtype in manifest["goldens"]["outputs"]:
             goldens = _load_goldens(folder, manifest, dtype, inputs[0], where)
         return Artifact(
             name=path.stem,
-            model=manifest["model"],
+            model=_name(manifest["model"]),
             dtype=dtype,
             path=path,
             content=content,
             inputs=inputs,
-            outputs=tuple(_spec(item) for item in table["outputs"]),
+            outputs=outputs,
             operators=tuple(table["operators"]),
             per_channel_dense=bool(table["per_channel_dense"]),
             bounds=Bounds() if goldens is None else Bounds(**manifest["bounds"]),
             goldens=goldens,
-            float_path=folder / tables["float32"]["file"] if "float32" in tables else None,
-            activation=table["activation"],
-            labels=tuple(manifest["labels"]),
+            float_path=_float_path(folder, tables, where),
+            activation=_activation(table["activation"]),
+            labels=tuple(printable(_text(label)) for label in manifest["labels"]),
             probes=tuple(_probe(probe) for probe in manifest["probes"]),
             macs=int(table["macs"]),
             stateful=bool(stateful_operators(table["operators"])),
             tolerance=_tolerance(table.get("tolerance", "")),
         )
-    except (LookupError, TypeError, ValueError, zipfile.BadZipFile, TensorError) as error:
-        raise ModelError(f"manifest in {folder} is malformed: {error!r}", where=where) from error
+    except DAMAGED as error:
+        said = printable(repr(error), 300)
+        raise ModelError(f"manifest in {folder} is malformed: {said}", where=where) from error
+
+
+def _text(item: Any) -> str:
+    if not isinstance(item, str):
+        raise TypeError(f"{item!r} is no text")
+    return item
+
+
+def _name(item: Any) -> str:
+    """A model's name, which stands in files, and in names of them."""
+    if not _NAME.fullmatch(_text(item)):
+        raise ValueError(f"{item!r} is no name of a model")
+    return str(item)
+
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,99}", re.ASCII)
+
+
+def _activation(item: Any) -> str | None:
+    if item is not None and item not in ACTIVATIONS:
+        raise ValueError(f"{item!r} is no activation")
+    return None if item is None else str(item)
+
+
+def _float_path(folder: Path, tables: Mapping[str, Any], where: Where) -> Path | None:
+    """The float32 file, which is the one that the manifest describes, where it is there."""
+    if "float32" not in tables:
+        return None
+    path = beside(folder, tables["float32"]["file"], where)
+    if path.is_file():
+        model_file(folder, tables["float32"], where)
+    return path
+
+
+def _check_described(
+    content: bytes,
+    table: Mapping[str, Any],
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+    where: Where,
+) -> None:
+    """What the manifest says of the file's tensors and operators is what the file says.
+
+    Firmware is generated of it: a tensor that is larger than said would be written beyond its end.
+    """
+    from harness.model.graph import read_graph  # which knows artifacts
+
+    graph = read_graph(content, name=str(where.model))
+    for what, said, found in (
+        ("inputs", inputs, graph.inputs),
+        ("outputs", outputs, graph.outputs),
+    ):
+        same = len(said) == len(found) and all(map(TensorSpec.same_layout, said, found))
+        if not same:
+            raise ModelError(f"the manifest says other {what} than the file has", where=where)
+    if list(table["operators"]) != [operator.kind for operator in graph.operators]:
+        raise ModelError("the manifest says other operators than the file has", where=where)
 
 
 def list_models(root: Path) -> list[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.errors import ModelError, Where
+from harness.errors import Where
 from harness.model.artifact import MANIFEST, Artifact, find_artifact, load_artifact
 from harness.model.goldens import Bounds
 from harness.model.graph import read_graph
+from harness.model.manifest import read_file
 from harness.model.subgraphs import MOST_BYTES
 from harness.project import find_project
 
@@ -19,7 +20,7 @@ def inspect_model(path: Path) -> Artifact:
         ModelError: the file cannot be read, or is not a TFLite model that can be run: see
             `read_graph`.
     """
-    return described(path, _content(path))
+    return described(path, read_file(path, MOST_BYTES, Where(model=path.stem)))
 
 
 def described(path: Path, content: bytes) -> Artifact:
@@ -39,21 +40,6 @@ def described(path: Path, content: bytes) -> Artifact:
         bounds=Bounds(),
         macs=graph.macs,
     )
-
-
-def _content(path: Path) -> bytes:
-    """The bytes of a regular file, of which no more than a model may have are read."""
-    where = Where(model=path.stem)
-    try:
-        if path.exists() and not path.is_file():
-            raise ModelError(f"cannot read {path}: it is not a file", where=where)
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror}", where=where) from error
-    if len(content) > MOST_BYTES:
-        raise ModelError(f"{path} is larger than {MOST_BYTES} bytes", where=where)
-    return content
 
 
 def resolve_model(name: str, root: Path | None = None) -> Artifact:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import ModelError, Where
-from harness.model.artifact import list_models, read_manifest
+from harness.model.artifact import list_models
+from harness.model.manifest import DAMAGED, MOST_HISTORY, checked_file, read_manifest
+from harness.text import printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,17 +56,11 @@ def read_history(folder: Path) -> History:
     where = Where(model=folder.name)
     try:
         entry = read_manifest(folder)["history"]
-        content = (folder / entry["file"]).read_bytes()
-        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-            raise ModelError(
-                f"the history in {folder} is not the file its manifest describes", where=where
-            )
-        held = json.loads(content)
+        held = json.loads(checked_file(folder, entry, MOST_HISTORY, where))
         return History(epochs=_series(held["epochs"]), steps=_series(held["steps"]))
-    except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(
-            f"the history in {folder} cannot be read: {error!r}", where=where
-        ) from error
+    except DAMAGED as error:
+        said = printable(repr(error), 300)
+        raise ModelError(f"the history in {folder} cannot be read: {said}", where=where) from error
 
 
 def _series(table: Mapping[str, Sequence[object]]) -> dict[str, tuple[float, ...]]:

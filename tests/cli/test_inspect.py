@@ -119,6 +119,8 @@ def test_state_batch_and_several_tensors_are_said() -> None:
 
     def change(schema, model) -> None:
         graph = model.subgraphs[0]
+        for operator in graph.operators:
+            graph.tensors[operator.outputs[0]].shape[0] = 4
         graph.tensors[graph.inputs[0]].shape = [4, 1]
         graph.tensors[graph.operators[0].outputs[0]].isVariable = True
         graph.outputs = [graph.outputs[0], graph.operators[0].outputs[0]]

@@ -3,16 +3,23 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.lib import format as npy
 
 from harness.errors import ModelError, UnknownName
+from harness.firmware.aot_graph import FileWriter
 from harness.model.artifact import find_artifact, list_models, load_artifact
 from harness.model.goldens import Bounds, Probe, derive
+from harness.model.manifest import MOST_MANIFEST
+from harness.model.subgraphs import Tensor
 from harness.tolerance import parse_tolerance
 
 INPUTS = np.array([[-128], [0], [127]], dtype=np.int8)
@@ -33,11 +40,25 @@ GOLDENS = packed(
 )
 
 
+@cache
+def dense(dtype: str) -> bytes:
+    """A file of one Dense layer with one weight."""
+    if dtype == "float64":  # None that a board runs.
+        return b""
+    grid = {"scales": (0.5,), "zero_points": (-128,)} if dtype == "int8" else {}
+    writer = FileWriter()
+    ends = Tensor(index=0, shape=(1, 1), dtype=dtype, **grid)
+    weight = Tensor(index=1, shape=(1, 1), dtype=dtype, content=bytes(np.dtype(dtype).itemsize))
+    given, weights, made = (writer.tensor(tensor) for tensor in (ends, weight, ends))
+    writer.operator("FULLY_CONNECTED", [given, weights, -1], [made])
+    return writer.content([given], [made])
+
+
 def described(dtype: str, **other: Any) -> dict[str, Any]:
     tensor = {"shape": [1, 1], "dtype": dtype, "scale": None, "zero_point": None, "name": "x"}
     if dtype == "int8":
         tensor |= {"scale": 0.5, "zero_point": -128}
-    content = dtype.encode()
+    content = dense(dtype)
     return {
         "file": f"sine_{dtype}.tflite",
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -79,14 +100,16 @@ def folder(tmp_path: Path) -> Path:
     (made / "manifest.json").write_text(json.dumps(manifest()))
     (made / "goldens.npz").write_bytes(GOLDENS)
     for dtype in ("int8", "float32"):
-        (made / f"sine_{dtype}.tflite").write_bytes(dtype.encode())
+        (made / f"sine_{dtype}.tflite").write_bytes(dense(dtype))
     return made
 
 
 def test_artifact_holds_what_its_manifest_says(folder: Path) -> None:
     found = load_artifact(folder)
     assert (found.name, found.model, found.dtype) == ("sine_int8", "sine", "int8")
-    assert found.content == b"int8" and found.sha256 == hashlib.sha256(b"int8").hexdigest()
+    assert (
+        found.content == dense("int8") and found.sha256 == hashlib.sha256(dense("int8")).hexdigest()
+    )
     assert found.inputs[0].scale == 0.5 and found.inputs[0].zero_point == -128
     assert found.inputs[0].shape == (1, 1) and found.operators == ("FULLY_CONNECTED",)
     assert found.bounds == Bounds(mae_vs_float=0.5)
@@ -184,6 +207,22 @@ def put(value: Any, *path: str) -> Callable[[dict[str, Any]], None]:
         (put("zero", "dtypes", "int8", "inputs", 0, "zero_point"), "malformed"),
         (put([], "dtypes"), "malformed|dtype"),
         (put(3, "goldens"), "malformed"),
+        (put(10**400, "dtypes", "int8", "inputs", 0, "scale"), "malformed"),
+        (put("Infinity", "dtypes", "int8", "inputs", 0, "scale"), "scale inf"),
+        (put([1, 10**30], "dtypes", "int8", "inputs", 0, "shape"), "other inputs than the file"),
+        (put(["x"], "dtypes", "int8", "inputs", 0, "shape"), "malformed"),
+        (put(0.25, "dtypes", "int8", "inputs", 0, "scale"), "other inputs than the file"),
+        (put([], "dtypes", "int8", "outputs"), "other outputs than the file"),
+        (put(["SOFTMAX();"], "dtypes", "int8", "operators"), "other operators than the file"),
+        (put("/etc/passwd", "dtypes", "int8", "file"), "no file in it"),
+        (put("../sine/sine_int8.tflite", "dtypes", "int8", "file"), "no file in it"),
+        (put("..", "goldens", "file"), "no file in it"),
+        (put("a\nb", "goldens", "file"), r"'a\\\\nb', no file in it"),
+        (put(["x"], "dtypes", "float32", "file"), "no file in it"),
+        (put("ab", "dtypes", "float32", "sha256"), "float32.tflite is not the file its manifest"),
+        (put("../x", "model"), "is no name of a model"),
+        (put("exec", "dtypes", "int8", "activation"), "is no activation"),
+        (put([3], "labels"), "is no text"),
     ],
 )
 def test_malformed_manifest_is_refused(folder: Path, change: Any, named: str) -> None:
@@ -198,6 +237,74 @@ def test_malformed_manifest_is_refused(folder: Path, change: Any, named: str) ->
 def test_manifest_that_is_no_json_object_is_refused(folder: Path, text: str, named: str) -> None:
     (folder / "manifest.json").write_text(text)
     with pytest.raises(ModelError, match=f"manifest.json.*{named}"):
+        load_artifact(folder)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, " " * (MOST_MANIFEST + 1), '{"schema": 2, "a": "\xff"}']
+)
+def test_a_manifest_too_deep_too_large_or_no_text_is_refused(folder: Path, text: str) -> None:
+    (folder / "manifest.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ModelError, match="nested too deeply|larger than|is not JSON"):
+        load_artifact(folder)
+
+
+def test_files_that_are_links_out_of_the_folder_or_pipes_are_refused(folder: Path) -> None:
+    model = folder / "sine_int8.tflite"
+    (folder.parent / "secret").write_bytes(model.read_bytes())
+    model.unlink()
+    model.symlink_to(folder.parent / "secret")
+    with pytest.raises(ModelError, match="link to a file outside"):
+        load_artifact(folder)
+    model.unlink()
+    os.mkfifo(model)
+    with pytest.raises(ModelError, match="it is not a file"):
+        load_artifact(folder)
+
+
+def bomb(size: int) -> bytes:
+    """An archive that says its one array has so many zeros, and holds a few."""
+    header = io.BytesIO()
+    npy.write_array_header_1_0(
+        header, {"descr": "|i1", "fortran_order": False, "shape": (size - 128, 1)}
+    )
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("int8_inputs.npy", header.getvalue().ljust(128) + bytes(1000))
+    content = bytearray(packed.getvalue())
+    place = content.index(b"PK\1\2")
+    content[place + 24 : place + 28] = size.to_bytes(4, "little")
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    "content, named",
+    [
+        (bomb(2**31), "unpacks to 2147483648 bytes"),
+        (bomb(2**20), "is malformed|are not those"),
+        (packed(int8_inputs=np.array([["x"]])), "no numbers"),
+    ],
+)
+def test_goldens_that_would_fill_the_memory_are_refused_before(
+    folder: Path, content: bytes, named: str
+) -> None:
+    changed = manifest()
+    changed["goldens"]["sha256"] = hashlib.sha256(content).hexdigest()
+    (folder / "goldens.npz").write_bytes(content)
+    (folder / "manifest.json").write_text(json.dumps(changed))
+    with pytest.raises(ModelError, match=named):
+        load_artifact(folder)
+
+
+@pytest.mark.parametrize("count", [0, -1, 10**15, 1.5])
+def test_an_absurd_number_of_goldens_is_refused(folder: Path, count: Any) -> None:
+    content = packed(int8_bases=np.zeros((1, 2, 2, 1), np.int8))
+    changed = manifest()
+    changed["goldens"] |= {"sha256": hashlib.sha256(content).hexdigest(), "bases": 1}
+    changed["goldens"]["count"] = count
+    (folder / "goldens.npz").write_bytes(content)
+    (folder / "manifest.json").write_text(json.dumps(changed))
+    with pytest.raises(ModelError, match="too many|malformed"):
         load_artifact(folder)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from harness.measure.compare import top1
 from harness.measure.runs import Run
 from harness.measure.tables import LatencyRow, OutputRow
-from harness.model.artifact import read_manifest
+from harness.model.manifest import read_manifest
 from harness.model.training import find_trained
 from harness.report.figure import FigureGroup, Picture
 from harness.report.figures.canvas import (
