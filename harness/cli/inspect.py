@@ -7,13 +7,15 @@ meanwhile.
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
+import os
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.command import EXIT_USAGE, Command
 from harness.cli.settings import add_settings, sources_of
+from harness.errors import ModelError
 from harness.firmware.probe import Question
 from harness.model.subgraphs import MOST_BYTES
 from harness.model.wheels import tflm_version
@@ -27,12 +29,14 @@ if TYPE_CHECKING:
 
 def inspect(options: argparse.Namespace) -> int:
     """Look at a model file: what is in it, and what each runtime and board will do with it."""
+    # NumPy's threads, one for each core, take longer to start than what is computed here.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with ExitStack() as stack:
         content = _content(options.file)
         question = None
         if content is not None and tflm_version() is not None:
             question = stack.enter_context(Question(content))
-        from harness.firmware.aot_pass import load_generator
+        from harness.firmware.aot_pass import prepare
         from harness.firmware.look import as_json, as_page
         from harness.firmware.probe import ask_tflm
         from harness.firmware.verdict import Ability, verdicts
@@ -42,7 +46,8 @@ def inspect(options: argparse.Namespace) -> int:
         artifact = resolve_model(options.file, find_project().artifacts)
         facts = facts_of(artifact)
         boards = _boards(options)
-        load_generator()  # While TFLM is busy with the model.
+        with suppress(ModelError):
+            prepare(artifact.content)  # While TFLM is busy; kept for the verdict.
         answer = question.answer() if question is not None else ask_tflm(artifact.content)
     found = verdicts(artifact, boards, answer=answer, limits_of=partial(_limits, options))
     print(as_json(facts, answer, found) if options.json else as_page(facts, answer, found))

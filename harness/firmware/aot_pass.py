@@ -7,17 +7,18 @@ operators. What was changed is said in sentences; what cannot be done is refused
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from harness.errors import NOWHERE, ModelError, Where
 from harness.firmware.aot_graph import HINT, VIEWS, FileWriter, Graph, read_graph
+from harness.firmware.aot_importer import importer_says
 from harness.firmware.aot_own import Own, own_operator
 from harness.model.subgraphs import Node, Tensor
 
@@ -85,6 +86,7 @@ class Prepared:
         return tuple(self.graph.tensors[index] for index in sorted(used))
 
 
+@lru_cache(maxsize=2)
 def prepare(content: bytes, *, where: Where = NOWHERE) -> Prepared:
     """Divide a model into parts for the generator and our own operators.
 
@@ -100,12 +102,12 @@ def prepare(content: bytes, *, where: Where = NOWHERE) -> Prepared:
     reasons = []
     for node in graph.nodes:
         with _only_our_errors(graph, node):
-            reasons.append(_refusal(graph, node))
+            reasons.append(_unlike(graph, node))
     parts: list[Part] = []
     position = 0
     while position < len(graph.nodes):
         with _only_our_errors(graph, graph.nodes[position]):
-            end = _longest(graph, reasons, position)
+            end = _taken(graph, reasons, position)
             if end > position:
                 parts.append(_body(graph, graph.nodes[position:end]))
             else:
@@ -142,7 +144,10 @@ def _own_or_refused(graph: Graph, node: Node, reason: str) -> Own:
     try:
         return own_operator(graph, node)
     except ModelError as error:
-        if node.kind not in GENERATED or not reason:
+        if node.kind not in GENERATED:
+            raise
+        reason = reason or importer_says(_body(graph, [node]).content)
+        if not reason:
             raise
         hint = "Convert the model to full int8, if it is not. " + HINT
         raise graph.refused(node, reason, hint) from error
@@ -161,12 +166,28 @@ def _rows(graph: Graph, node: Node) -> int:
     return target.shape[0] if len(target.shape) > 1 else 1
 
 
-def _refusal(graph: Graph, node: Node) -> str:
-    """Why the generator does not take an operator; empty if it does."""
+def _taken(graph: Graph, reasons: list[str], start: int) -> int:
+    """The end of the longest run of operators from `start` on that the generator takes.
+
+    The generator is asked about the run, and about each operator only if it refuses that: asking
+    takes 5 ms.
+    """
+    end = _longest(graph, reasons, start)
+    if end == start or not importer_says(_body(graph, graph.nodes[start:end]).content):
+        return end
+    for index in range(start, end):
+        reasons[index] = importer_says(_body(graph, [graph.nodes[index]]).content)
+    return _longest(graph, reasons, start)
+
+
+def _unlike(graph: Graph, node: Node) -> str:
+    """Why the generator does not take an operator, as far as it need not be asked; else empty."""
     if node.kind not in GENERATED and node.kind not in VIEWS:
         return "the generator does not have it"
     if any(index >= 0 and graph.tensors[index].variable for index in node.inputs):
         return "it keeps a state from one inference to the next"
+    if not graph.computed(node):
+        return "all its inputs are constants"
     for tensor in _computed_tensors(graph, node):
         if tensor.dtype != "int8" or len(tensor.scales) != 1 or len(tensor.zero_points) != 1:
             what = tensor.dtype if tensor.dtype != "int8" else "without one scale"
@@ -179,22 +200,6 @@ def _refusal(graph: Graph, node: Node) -> str:
     if node.kind == "ADD" and len(graph.computed(node)) == 2:
         shapes = {graph.tensors[i].shape for i in (*node.inputs, *node.outputs)}
         return "" if len(shapes) == 1 else "the generator adds tensors of one shape only"
-    return _importer_says(_body(graph, [node]))
-
-
-def load_generator() -> None:
-    """Import BakeNN, which takes 0.1 s, at a moment that suits the caller."""
-    import bakenn.frontends.tflite  # noqa: F401
-
-
-def _importer_says(body: Body) -> str:
-    from bakenn.errors import BakeNNError  # 0.2 s: only where it compiles
-    from bakenn.frontends.tflite import import_tflite
-
-    try:
-        import_tflite(body.content)
-    except (BakeNNError, ValueError) as error:
-        return re.sub(r"^(TFLite model is incompatible.*?: )?(tflite_\d+_\w+: )?", "", str(error))
     return ""
 
 

@@ -17,6 +17,7 @@ from harness.firmware import (
     aot,
     aot_fixed,
     aot_graph,
+    aot_importer,
     aot_kernels,
     aot_memory,
     aot_own,
@@ -53,7 +54,10 @@ from harness.project import Project
 from harness.terminal import say
 from harness.text import counted
 
-AOT_GENERATORS = (aot, aot_fixed, aot_graph, aot_kernels, aot_memory, aot_own, aot_pass, aot_steps)
+AOT_GENERATORS = (
+    *(aot, aot_fixed, aot_graph, aot_importer, aot_kernels),
+    *(aot_memory, aot_own, aot_pass, aot_steps),
+)
 """Modules that decide which code is generated for `aot`."""
 
 PROVENANCE = "provenance.json"

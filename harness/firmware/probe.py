@@ -15,7 +15,6 @@ from itertools import takewhile
 
 from harness.firmware.host import MOST_S, SERVERS, Ended, Ending, Server
 from harness.firmware.served import TFLM
-from harness.model.legal import mild_values
 from harness.model.wheels import host_arena_bytes, tflm_version
 
 PROBE_S = MOST_S
@@ -102,6 +101,8 @@ class Question:
 
     def __enter__(self) -> Question:
         self._server = Server(TFLM, child=self._child) if self._child else SERVERS[TFLM].take()
+        from harness.model.legal import mild_values  # NumPy takes 0.1 s: while the server starts
+
         header = {
             "what": "ask",
             "arena_bytes": host_arena_bytes(self._content),

@@ -160,14 +160,11 @@ def _tight(artifact: Artifact, board: Board, answer: Answer | None) -> str:
 
 
 _PREFIX = re.compile(r"runtime \w+ cannot (run|compile) (the model: )?")
-_NUMBERED = re.compile(r"operator (?P<number>\d+) \(CUSTOM\)")
 _UNNUMBERED = re.compile(r"operator (?P<kind>\S+) (?!\()")
 
 
 def _numbered(reason: str, graph: Graph) -> str:
-    """The reason with number and name of the operator that it calls by its kind only, or CUSTOM."""
-    if match := _NUMBERED.match(reason):
-        return f"{graph.operators[int(match['number'])]}{reason[match.end() :]}"
+    """The reason with the number of the operator that it calls by its kind only."""
     match = _UNNUMBERED.match(reason)
     named = [operator for operator in graph.operators if match and operator.kind == match["kind"]]
     return f"{named[0]} {reason[match.end() :]}" if match and named else reason

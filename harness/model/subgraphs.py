@@ -6,14 +6,14 @@ import importlib.util
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.machinery import PathFinder
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from harness.model.flatbuffer import Malformed, Table, limited
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MOST_BYTES = 64 * 1024 * 1024
 """Of a file, and of one input or output: more than any board that TFLM runs on can hold."""
@@ -94,6 +94,8 @@ class Tensor:
 
     def values(self) -> NDArray[Any]:
         """A constant's values, in its shape."""
+        import numpy as np  # 0.06 s: the rest of this module does without
+
         return np.frombuffer(self.content or b"", dtype=self.dtype).reshape(self.shape)
 
 
@@ -145,6 +147,7 @@ class Subgraph:
     outputs: tuple[int, ...]
 
 
+@lru_cache(maxsize=2)
 def read_subgraphs(content: bytes) -> tuple[Subgraph, ...]:
     """All subgraphs of a `.tflite` file; the first is the one that is invoked.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -214,3 +216,16 @@ def test_tensors_that_live_at_different_times_share_memory() -> None:
     assert places.shared_bytes == 2 * 48  # each of 40 B, aligned to 16
     assert sorted(places.of.values()).count("(arena + 0)") == 2
     assert places.of[prepared.graph.inputs[0]] == "(input + 0)"
+
+
+def test_the_importer_alone_leaves_the_generator_as_it_is() -> None:
+    """In a fresh process: what is imported first must not hide the compiler."""
+    script = (
+        "import sys; from harness.firmware.aot_importer import importer_says\n"
+        "said = importer_says(b'no model')\n"
+        "assert said and 'bakenn.compiler' not in sys.modules and 'bakenn' not in sys.modules\n"
+        "import bakenn; from bakenn.frontends import import_tflite\n"
+        "try: bakenn.compile_tflite(b'no model', 'unused', name='x')\n"
+        "except (bakenn.BakeNNError, ValueError) as error: assert said in str(error), error\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
