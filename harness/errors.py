@@ -18,6 +18,7 @@
     |   |   +-- BoardTalks  bytes that nobody asked for, without end or without any frame
     |   +-- BoardStatus     an ERROR frame from the firmware
     |   +-- BoardRebooted   the board rebooted within a session
+    |   +-- ImpossibleTime  ticks that no invoke can have taken
     |   +-- StaleFirmware   the board runs different firmware than the one just built
     +-- TooSlow             a measured latency is above its limit
     +-- SlowerThanBaseline  a run is slower than its baseline
@@ -353,6 +354,18 @@ class BoardRebooted(BoardError):
         self.in_flight = in_flight
 
 
+class ImpossibleTime(BoardError):
+    """A board's ticks cannot be those of invokes: its counter, or what it says of it, is wrong."""
+
+    def __init__(self, why: str, *, where: Where) -> None:
+        super().__init__(
+            f"impossible latency: {why}",
+            where=where,
+            hint="See the firmware's Ticks() and TicksPerSecond(), and what else runs on the board "
+            "while it measures. Nothing was recorded of this session.",
+        )
+
+
 class StaleFirmware(BoardError):
     """The board runs different firmware than the one just built."""
 
@@ -489,7 +502,14 @@ class ReportError(HilError):
 
 
 class NotKept(HilError):
-    """What was measured cannot be written, as on a full disk. The figures are known and shown."""
+    """What was measured cannot be written, as on a full disk.
+
+    `rows` are those of whole runs of latency.csv that are known all the same, to be shown.
+    """
+
+    def __init__(self, what: str, *, where: Where = NOWHERE, hint: str = "") -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.rows: tuple[object, ...] = ()
 
 
 class TensorError(HilError):

@@ -20,7 +20,7 @@ from harness.cli.profile import show_profile
 from harness.cli.report import report_to
 from harness.cli.settings import add_settings, refuse_several, sources_of
 from harness.cli.work import Work, one_work, runnable, works
-from harness.errors import HilError, TensorError, WrongUse
+from harness.errors import HilError, NotKept, TensorError, WrongUse
 from harness.firmware.build import Builder
 from harness.firmware.elf import has_symbols, memory_parts
 from harness.firmware.memory import memory_table_rows
@@ -144,7 +144,7 @@ def bench(options: argparse.Namespace) -> int:
     for work in runnable(works(sources, options.progress), statuses):
         # Held over both builds: nobody gets in between the measurement and its profile.
         with errors_noted(statuses), work.hold() if profiled else nullcontext():
-            rows.append(_measure(work, plan))
+            _measure(work, plan, rows)
             if profiled:
                 _append_profile(work, rows[-1], plan.csv)
     statuses += [_outcome(row).exit_status for row in rows]
@@ -167,14 +167,20 @@ def _plan(sources: Sources) -> Plan:
     )
 
 
-def _measure(work: Work, plan: Plan) -> LatencyRow:
+def _measure(work: Work, plan: Plan, rows: list[LatencyRow]) -> None:
+    """Measure a board and add the row of the run, also of one that no file could take."""
     say(f"{work}: build, start, compare, {plan.sessions} x {_count(plan)} timed invokes")
     with work.open() as opened:
         _say_what_it_took(opened)
-        row = measure_board(opened, replace(plan, recovered=partial(_say_recovered, opened))).run
-        if row.verdict != "pass":
-            say(str(opened.comparison()))
-    return row
+        try:
+            watched = replace(plan, recovered=partial(_say_recovered, opened))
+            rows.append(measure_board(opened, watched).run)
+        except NotKept as error:
+            rows += (row for row in error.rows if isinstance(row, LatencyRow))
+            raise
+        finally:
+            if rows and rows[-1].session == opened.session and rows[-1].verdict != "pass":
+                say(str(opened.comparison()))
 
 
 def _count(plan: Plan) -> str:

@@ -6,6 +6,7 @@ import re
 import struct
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -48,7 +49,7 @@ from harness.link.protocol import (
 )
 from harness.link.state import KEPT, RESET, BoardState
 from harness.measure.clock import ClockStamp
-from harness.measure.latency import Timer, agree
+from harness.measure.latency import TimedRequest, Timer, agree
 from harness.measure.profile import StepTicks
 from harness.model.samples import Batch, Layout
 from harness.model.tensor import TensorSpec, dequantize
@@ -64,6 +65,8 @@ BATCH_ATTEMPTS = 4
 """A batch that comes through damaged this often is cut: the smaller frame has better chances."""
 
 MAX_WARMUP = 50
+MOST_REQUESTS = 10_000
+"""Of one measurement that are remembered, to be held against the host's clock."""
 MAX_WARMUP_S = 5.0
 """By the board's counter, of slow models whose invokes do not agree."""
 
@@ -101,7 +104,8 @@ class Measurement:
     """Raw ticks (n,) of repeated invokes on one input, after `warmup` discarded ones.
 
     `cold_ticks` is the first of those where it was asked for. `link_us` is what it took, by the
-    host's clock, to send that input and to read the output. `state` says what became of the model's
+    host's clock, to send that input and to read the output. `requests` are those in which all of
+    this ran, that of the cold invoke first. `state` says what became of the model's
     state between the invokes, `reset` or `kept`; None for a model without any.
     """
 
@@ -111,6 +115,7 @@ class Measurement:
     link_us: float
     cold_ticks: int | None = None
     state: str | None = None
+    requests: tuple[TimedRequest, ...] = ()
 
 
 NOT_OBSERVABLE = """\
@@ -191,6 +196,7 @@ class Dut:
         self._hello: Hello | None = None
         self._names: tuple[Sequence[str], Sequence[str]] = ((), ())
         self._invoke_s = 0.0
+        self._requests: deque[TimedRequest] = deque(maxlen=MOST_REQUESTS)
         self._batch = 0
         self._clock_silences = 0
         self._state = BoardState(link)
@@ -396,6 +402,7 @@ class Dut:
         start = self._clock()
         self._write(raw)
         sent_s = self._clock() - start
+        self._requests.clear()
         cold_ticks = int(self._run(raw, 1)[1][0]) if cold else None
         warmup, last = self._warm_up(raw)
         total = n if isinstance(n, int) else n(last)
@@ -419,6 +426,7 @@ class Dut:
             link_us=link_us,
             cold_ticks=cold_ticks,
             state=(KEPT if keep_state else RESET) if self.keeps_state else None,
+            requests=tuple(self._requests),
         )
 
     def read_clock(self) -> ClockStamp | None:
@@ -653,9 +661,13 @@ class Dut:
                 raise ProtocolError("WRITE was answered for another piece", where=self.link.where)
 
     def _run(self, raw: bytes, count: int) -> tuple[int, NDArray[np.uint32]]:
+        start, retried = self._clock(), self.link.stats.retries
         reply = self._timed(Op.RUN, run_body(count, zlib.crc32(raw)), count)
+        host_s, again = self._clock() - start, self.link.stats.retries > retried
         with located(self.link.where):
-            return parse_run(reply, count=count)
+            checksum, ticks = parse_run(reply, count=count)
+        self._requests.append(TimedRequest(ticks=ticks, host_s=host_s, again=again))
+        return checksum, ticks
 
     def _read(self, output_crc: int) -> bytes:
         size = self.hello.output_bytes

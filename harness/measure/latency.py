@@ -57,6 +57,70 @@ class Timer:
         return net
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TimedRequest:
+    """One request: raw ticks (n,) of its invokes, and how long it took by the host's clock.
+
+    `again` says that it was sent more than once.
+    """
+
+    ticks: NDArray[np.uint32]
+    host_s: float
+    again: bool = False
+
+
+CLOCKS_AGREE = 0.05
+"""A board's clock may be that much faster than the host's: an RC oscillator is off by 2 %."""
+HOST_SLACK_S = 0.001
+MOST_EMULATED_PER_S = 2e10
+"""Guest instructions: no host executes more of its own in a second."""
+
+
+def impossible(ticks: NDArray[np.uint32], timer: Timer) -> str | None:
+    """Why these ticks (n,) cannot be those of invokes, by the counter alone; None if they can.
+
+    A sample may be one step below the cost of reading: either was cut to whole steps.
+    """
+    least = int(ticks.min())
+    if least + timer.step_ticks >= timer.read_ticks:
+        return None
+    us = float(timer.us(np.array([least], dtype=np.uint32))[0])
+    return (
+        f"an invoke took {least} ticks, and reading the counter is said to take "
+        f"{timer.read_ticks}: that is {us:.1f} us"
+    )
+
+
+def impossible_by_host(
+    request: TimedRequest, timer: Timer, icount_shift: int | None = None
+) -> str | None:
+    """Why a request's ticks cannot be, by the time that it took on the host; None if they can.
+
+    The board ran all of its invokes between the request and its answer.
+
+    Args:
+        icount_shift: of an emulator. Its time is not the host's, its instructions are executed
+            there.
+    """
+    total_s = float(request.ticks.sum(dtype=np.uint64)) / timer.hz
+    count = len(request.ticks)
+    took = f"{count} invokes took {request.host_s:.3g} s with their request"
+    if icount_shift is not None:
+        instructions = total_s * 1e9 / 2**icount_shift
+        if instructions > request.host_s * MOST_EMULATED_PER_S + 1e6:
+            return f"{took}, and the counter says {instructions:.3g} instructions"
+        return None
+    slack_s = HOST_SLACK_S + count * timer.step_ticks / timer.hz
+    if total_s > request.host_s * (1 + CLOCKS_AGREE) + slack_s:
+        return f"{took}, and {total_s:.3g} s by the counter of {timer.hz} Hz"
+    wraps_s = 2**32 / timer.hz
+    if not request.again and request.host_s - total_s > wraps_s:
+        return (
+            f"{took}, and {total_s:.3g} s by the counter, which begins anew after {wraps_s:.3g} s"
+        )
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencySummary:
     """Microseconds of one invoke by the board's own counter, its read cost subtracted.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness.errors import NotKept
 from harness.measure.limits import Limit, hold_to, refuse_unmeasured
 from harness.measure.tables import LatencyRow
 from harness.model.samples import Batch
@@ -44,7 +45,11 @@ def measure(
         commit=rig.commit,
         judge=rig.judge,
     )
-    row = measure_board(board, plan, sample).run
+    try:
+        row = measure_board(board, plan, sample).run
+    except NotKept as error:
+        rig.rows += (row for row in error.rows if isinstance(row, LatencyRow))
+        raise
     rig.rows.append(row)
     rig.measured = row.run
     for name in _PROPERTIES:

@@ -13,12 +13,20 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from harness.errors import BoardRebooted, HilError, SlowerThanBaseline, Where
-from harness.link.dut import Dut
+from harness.errors import (
+    BoardRebooted,
+    HilError,
+    ImpossibleTime,
+    NotKept,
+    SlowerThanBaseline,
+    Where,
+)
+from harness.link.dut import Dut, Measurement
+from harness.link.faults import parse_faults
 from harness.measure.baseline import judge_row
 from harness.measure.clock import ClockStamp, clock_rate
 from harness.measure.csvfile import append, beside
@@ -30,6 +38,8 @@ from harness.measure.latency import (
     MOST_INVOKES,
     SHORTENED,
     affordable_invokes,
+    impossible,
+    impossible_by_host,
 )
 from harness.measure.runs import Baselines
 from harness.measure.tables import LatencyRow
@@ -147,6 +157,7 @@ def measure_session(
         stamps = [] if opened.declared.emulated else _stamps(dut)
         count = plan.samples or partial(_affordable, opened)
         measured = dut.measure(sample, count, cold=began == "reset")
+        _refuse_impossible(opened, measured, cold_ticks)
         memory = dut.memory()
         if not opened.declared.emulated:
             stamps += _stamps(dut)
@@ -165,6 +176,29 @@ def measure_session(
         clock=clock_rate(stamps),
         memory=memory,
     )
+
+
+def _refuse_impossible(opened: OpenBoard, measured: Measurement, cold_ticks: int | None) -> None:
+    """Raise ImpossibleTime if any of the ticks cannot be those of an invoke."""
+    first = [] if cold_ticks is None else [np.array([cold_ticks], np.uint32)]
+    held = [*first, *(request.ticks for request in measured.requests), measured.ticks]
+    reasons = [impossible(ticks, measured.timer) for ticks in held]
+    board = opened.declared
+    shift = board.emulator.icount_shift if board.emulator else None
+    if shift is not None or not board.emulated or _keeps_time(opened):
+        reasons += [
+            impossible_by_host(request, measured.timer, shift) for request in measured.requests
+        ]
+    if why := next(filter(None, reasons), None):
+        raise ImpossibleTime(why, where=opened.dut.link.where)
+
+
+def _keeps_time(opened: OpenBoard) -> bool:
+    """Whether a board without silicon counts the host's time: the virtual one does if it is not
+    told to seem slower.
+    """
+    _, _, faults = opened.port.partition("?")
+    return opened.declared.attachment == "virtual" and parse_faults(faults).slow == 1.0
 
 
 def _affordable(opened: OpenBoard, ticks: int) -> int:
@@ -219,6 +253,25 @@ class Recorded:
     sessions: tuple[LatencyRow, ...]
 
 
+class _Keeping:
+    """Appends rows. A file that cannot be written does not end the measurement."""
+
+    def __init__(self) -> None:
+        self._error: NotKept | None = None
+
+    def __call__(self, path: Path, rows: Sequence[Any]) -> None:
+        try:
+            append(path, rows)
+        except NotKept as error:
+            self._error = self._error or error
+
+    def finish(self, whole: LatencyRow) -> None:
+        """Raise the first error, with the row of the run to show."""
+        if self._error is not None:
+            self._error.rows = (whole,)
+            raise self._error
+
+
 def measure_board(opened: OpenBoard, plan: Plan, sample: Batch | None = None) -> Recorded:
     """Measure a board in sessions; append each to the CSV files at once, then the whole run.
 
@@ -230,6 +283,8 @@ def measure_board(opened: OpenBoard, plan: Plan, sample: Batch | None = None) ->
 
     Raises:
         BoardRebooted: in every session.
+        ImpossibleTime: the board's ticks cannot be.
+        NotKept: rows could not be appended. All was measured; the error has the run's row.
     """
     chosen = opened.checks.inputs[:1] if sample is None else sample
     run, asked = new_run(), plan.samples is not None
@@ -241,7 +296,7 @@ def measure_board(opened: OpenBoard, plan: Plan, sample: Batch | None = None) ->
         shortened = plan.samples is not None and plan.samples < MOST_INVOKES
         return replace(row, n_rule=ASKED if asked else SHORTENED if shortened else DEFAULT)
 
-    again = _OnceMore(opened, plan)
+    again, keep = _OnceMore(opened, plan), _Keeping()
     # Compared before, so that sessions take equally long and the time left is right.
     again(opened.comparison)
     with opened.dut.progress(f"{opened.declared.id}: session", plan.sessions) as advance:
@@ -251,8 +306,8 @@ def measure_board(opened: OpenBoard, plan: Plan, sample: Batch | None = None) ->
             if session.measured is not None:
                 plan = replace(plan, samples=len(session.measured.ticks))
             rows.append(session_row(opened, session, blank()))
-            append(beside(plan.csv, "samples"), sample_rows(opened, session, run))
-            append(plan.csv, rows[-1:])
+            keep(beside(plan.csv, "samples"), sample_rows(opened, session, run))
+            keep(plan.csv, rows[-1:])
             sessions.append(session)
             advance(1)
     if all(session.measured is None for session in sessions):
@@ -261,7 +316,8 @@ def measure_board(opened: OpenBoard, plan: Plan, sample: Batch | None = None) ->
     whole = run_row(opened, sessions, rows, blank())
     if plan.judge is not None:
         whole = plan.judge(whole, rows)
-    append(beside(plan.csv, "outputs"), output_rows(opened, run))
-    append(beside(plan.csv, "memory"), memory_rows(opened, whole, run))
-    append(plan.csv, [whole])
+    keep(beside(plan.csv, "outputs"), output_rows(opened, run))
+    keep(beside(plan.csv, "memory"), memory_rows(opened, whole, run))
+    keep(plan.csv, [whole])
+    keep.finish(whole)
     return Recorded(run=whole, sessions=tuple(rows))
