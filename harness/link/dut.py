@@ -608,13 +608,16 @@ class Dut:
     def _timed(self, op: Op, body: bytes, invokes: int) -> bytes:
         compute_s = min(_PATIENCE * invokes * self._invoke_s or 10.0, MOST_COMPUTE_S)
         start = self._clock()
-        retried = self.link.stats.retries
+        before = self.link.stats
         options = self.link.options
         if invokes > 1:
             options = replace(options, attempts=min(options.attempts, BATCH_ATTEMPTS))
         reply = self.link.request(op, body, compute_s=compute_s, options=options)
-        if self.link.stats.retries == retried or self._invoke_s == 0.0:
-            self._invoke_s = (self._clock() - start) / invokes
+        since = self.link.stats - before
+        if since.retries == 0 or self._invoke_s == 0.0:
+            took_s = (self._clock() - start) / invokes
+            # A time-out is in it: the board may be slow, or its answer was lost.
+            self._invoke_s = took_s / _PATIENCE * 2 if since.timeouts else took_s
         return reply
 
     def _infer_once(self, count: int, raw: bytes) -> tuple[bytes, NDArray[np.uint32]]:

@@ -47,6 +47,12 @@ or the rest of a long frame is over by then."""
 UNASKED_BYTES = 1 << 14
 """What may come beside the replies to a request: a boot log, the rest of a line."""
 
+MOST_REASON = 500
+"""Characters of why a stream was closed; an emulator's last words are the last of them."""
+
+FEW_LATE, MOST_LATE_S = 3, 60.0
+"""A link is broken when a few requests or more needed time-outs that took this long together."""
+
 MOST_TEXT = 1 << 20
 """The longest answer in text: `db print` and `results` of a large model."""
 
@@ -111,7 +117,7 @@ class LinkLog:
 
 @dataclass(slots=True)
 class _Received:
-    """What came since a request: the last bytes, their count, whether any could be of a frame."""
+    """What came since a request: the last bytes, how many, whether delimiters were around any."""
 
     start: float
     last: bytearray = field(default_factory=bytearray)
@@ -120,7 +126,6 @@ class _Received:
 
     def add(self, data: bytes) -> None:
         self.count += len(data)
-        self.framed = self.framed or b"\0" in data
         self.last += data
         del self.last[:-CHUNK]
 
@@ -157,6 +162,7 @@ class Link:
         self._seq = 0
         self._greeted = False
         self._most_payload = MAX_PAYLOAD
+        self._late, self._late_s = 0, 0.0
 
     def expect_payload(self, most: int) -> None:
         """The largest payload of replies from now on, but for HELLO's: what HELLO announced."""
@@ -195,8 +201,9 @@ class Link:
         self._splitter.most = frame_bytes(MAX_PAYLOAD if op is Op.HELLO else self._most_payload)
         received = _Received(self._clock())
         end = received.start + _longest_wait(patience, compute_s)
+        timeouts = self.stats.timeouts
         attempt = 0
-        # A board that sends no delimiter at all sends no damaged replies either.
+        # A board that sends no frame at all sends no damaged replies either.
         while attempt < (patience.attempts if received.framed else patience.silent_attempts):
             if attempt:
                 self._count(retries=1)
@@ -214,12 +221,15 @@ class Link:
                 reply = None
             if reply is not None:
                 self._greeted = self._greeted or op is Op.HELLO
+                late = self.stats.timeouts > timeouts
+                self._refuse_late(late, self._clock() - received.start, patience.timeout_s / 2)
                 with located(self.where):
                     return self._checked(op, reply)
             attempt += 1
             if self._clock() >= end:
                 break
-        if received.count and not (received.framed or self._greeted):
+        greeted = self._greeted and op is not Op.HELLO
+        if received.count and not (received.framed or self._splitter.unfinished or greeted):
             raise self._talks(op_name(op), received)
         raise LinkTimeout(
             where=self.where,
@@ -227,8 +237,28 @@ class Link:
             timeout_s=patience.timeout_s + compute_s,
             attempts=attempt,
             received=bytes(received.last),
-            greeted=self._greeted and op is not Op.HELLO,
+            greeted=greeted,
             burst_bytes=max(len(frame), received.count // attempt),
+        )
+
+    def _refuse_late(self, late: bool, seconds: float, forgiven_s: float) -> None:
+        """Raise an error if request after request needs a time-out: it would go on for hours.
+
+        Args:
+            forgiven_s: what one that needs none makes up for.
+        """
+        self._late_s = max(0.0, self._late_s + (seconds if late else -forgiven_s))
+        self._late = self._late + late if self._late_s else 0
+        if self._late < FEW_LATE or self._late_s <= MOST_LATE_S:
+            return
+        count, waited_s = self._late, self._late_s
+        self._late, self._late_s = 0, 0.0
+        raise ProtocolError(
+            f"request after request is answered only after a time-out: {count} of late, "
+            f"{waited_s:.0f} s of waiting",
+            where=self.where,
+            hint="Line or board are too slow, or lose most of what is sent. Check cable, hub and "
+            "baud rate, or give it longer: deadlines.reply_s in the rig file.",
         )
 
     def _talks(self, in_flight: str, received: _Received) -> BoardTalks:
@@ -342,8 +372,9 @@ class Link:
         return data
 
     def _lost(self, error: StreamClosed, op: Op | None) -> PortLost:
+        reason = printable(" ".join(str(error).split())[-MOST_REASON:], MOST_REASON)
         return PortLost(
-            f"link lost ({error})",
+            f"link lost ({reason})",
             where=self.where,
             in_flight=op_name(op) if op else "text",
             hint="Was the board unplugged, reset or crashed, or its emulator killed?",
@@ -362,6 +393,7 @@ class Link:
                 raise self._talks(op_name(op), received)
             spoilt = False
             for piece in self._splitter.feed(data):
+                received.framed = True
                 try:
                     message = decode_frame(piece)
                 except ProtocolError:

@@ -235,6 +235,11 @@ class FrameSplitter:
         self._keep(pieces[-1])
         yield from (piece for piece in complete if piece)
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a frame has begun whose end has not come."""
+        return bool(self._part)
+
     def _keep(self, piece: bytes) -> None:
         self._part += piece[: max(0, self.most + 1 - len(self._part))]
 

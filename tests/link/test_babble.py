@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable, Iterator
-from itertools import chain, repeat
+from itertools import chain, cycle, repeat
 
 import numpy as np
 import pytest
@@ -94,8 +94,8 @@ def test_a_sketch_that_pauses_between_its_lines_is_given_up(every_s: float) -> N
     assert stream.now_s < 7
 
 
-def test_bytes_that_trickle_in_with_delimiters_end_in_a_timeout() -> None:
-    stream = Babbler(repeat(b"\0"), 0.5)
+def test_frames_that_trickle_in_end_in_a_timeout() -> None:
+    stream = Babbler(cycle([b"\0", b"x"]), 0.5)
     with pytest.raises(LinkTimeout):
         stream.dut().greet()
     assert stream.now_s < OPTIONS.attempts * OPTIONS.timeout_s + 1

@@ -209,6 +209,27 @@ def test_statistics_count_bytes_both_ways_and_subtract() -> None:
     assert before.sent_bytes == 2 * sent + 1 and before.received_bytes == 7 + received
 
 
+def test_a_link_on_which_every_answer_needs_a_time_out_is_given_up() -> None:
+    answers = [b"", reply()] * 30
+    link = Wire(*answers * 2).link()
+    with pytest.raises(ProtocolError, match="answered only after a time-out: 30 of late, 60 s"):
+        for _ in range(60):
+            link.request(Op.READ)
+    slow = Wire(*answers).link()
+    with pytest.raises(ProtocolError, match="answered only after a time-out: 3 of late"):
+        for _ in range(30):
+            slow.request(Op.READ, compute_s=25)
+
+
+def test_a_time_out_now_and_then_is_no_broken_link() -> None:
+    good = Wire(*[b"", reply(), reply(), reply()] * 100).link()
+    for _ in range(300):
+        good.request(Op.READ)
+    slow = Wire(b"", reply(), *[reply()] * 9).link()
+    for _ in range(10):
+        slow.request(Op.READ, compute_s=1000)
+
+
 def test_resync_drops_what_is_unread() -> None:
     link = Wire(b"the rest of a line\0half a frame", reply(b"clean")).link()
     assert link.resync() == b"the rest of a line\0half a frame"
