@@ -6,13 +6,13 @@ import re
 
 NAME_RULE = "letters, digits, '.', '_' and '-', at most 100, the first a letter or digit"
 SERIAL_RULE = "letters, digits, '.', '_', ':' and '-', at most 126, the first a letter or digit"
-PORT_RULE = "letters, digits and ./:@_+=?&,%-, the first a letter, digit or /"
+PORT_RULE = "letters, digits and ./:@_+=,-, the first a letter, digit or /"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # USB strings have at most 126 characters. Real serial numbers are hex digits (ST-Link, Nano 33 BLE,
 # Pico), `0001` (CP210x), letters and digits (FTDI) or a MAC address with colons (ESP32-S3).
 _SERIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,125}")
-_PORT = re.compile(r"[A-Za-z0-9/][A-Za-z0-9./:@_+=?&,%-]{0,4095}")
+_PORT = re.compile(r"[A-Za-z0-9/][A-Za-z0-9./:@_+=,-]{0,4095}")
 
 
 def is_name(text: str) -> bool:
