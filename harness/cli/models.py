@@ -12,6 +12,7 @@ from harness.board.registry import load_registry
 from harness.cli.command import Command
 from harness.errors import ModelError, RigError
 from harness.firmware.arena import plan_arena
+from harness.firmware.host import rehearse
 from harness.firmware.support import shortage
 from harness.firmware.verdict import VIRTUAL, refuse_unrunnable
 from harness.model.artifact import list_models
@@ -67,6 +68,7 @@ def layers(options: argparse.Namespace) -> int:
     """Write what the convolutions of a model make of one golden input as pictures."""
     artifact = resolve_model(options.name, find_project().artifacts)
     refuse_unrunnable(artifact, load_registry()[VIRTUAL], "tflm")
+    rehearse(artifact)  # Feature maps are taken from LiteRT in this process.
     for path in save_pictures(artifact, options.sample, options.output):
         print(path)
     return 0

@@ -40,6 +40,7 @@ from harness.firmware.served import (
 )
 from harness.model.artifact import Artifact
 from harness.model.interpreters import Interpreter
+from harness.model.samples import Layout
 from harness.model.tensor import TensorSpec
 from harness.model.wheels import LITERT_WHEEL, TFLM_INSTALL, litert_version, tflm_version
 from harness.process import end_group, start
@@ -391,7 +392,7 @@ class HostInterpreter:
         try:
             yield
         except Ended as ended:
-            self._failed = crash(self._kind, ended.ending, self._name, self._most_s)
+            self._failed = crash_of(self._kind, ended.ending, self._name, self._most_s)
             raise self._failed from None
         except (ValueError, TypeError, KeyError) as error:
             self._give_up(f"gave an answer that is none: {error}")
@@ -408,7 +409,7 @@ class HostInterpreter:
         self._server.close()
 
 
-def crash(kind: str, ending: Ending, name: str, most_s: float) -> ModelError:
+def crash_of(kind: str, ending: Ending, name: str, most_s: float) -> ModelError:
     """The error for a model on which an interpreter came to its end."""
     how = ended_how(ending, most_s) or "ended"
     return ModelError(
@@ -450,6 +451,22 @@ def tflm(content: bytes, *, name: str, **options: Any) -> HostInterpreter:
 def litert(content: bytes, *, name: str, **options: Any) -> HostInterpreter:
     """LiteRT: see `HostInterpreter`."""
     return HostInterpreter(LITERT, content, name=name, **options)
+
+
+def rehearse(artifact: Artifact) -> None:
+    """Run a model's first golden in LiteRT, in a process of its own.
+
+    Raises:
+        ModelError: LiteRT refuses the model, crashed on it, or took too long.
+    """
+    if artifact.goldens is None:
+        return
+    interpreter = litert(artifact.content, name=artifact.name, keep_tensors=True)
+    try:
+        layout = Layout(specs=artifact.inputs)
+        interpreter.run_all(layout.tensors(artifact.goldens.inputs[:1], 0))
+    finally:
+        interpreter.close()
 
 
 class HostInterpreters:

@@ -105,8 +105,9 @@ def unpacked(payload: bytes, shapes: list[list[Any]], count: int) -> list[list[N
     return [[column[index, ...] for column in columns] for index in range(count)]
 
 
-def limit_process(most_bytes: int) -> None:
-    """Bound what this process may take: memory, and what it may write into files; no core files."""
+def limit_model(content: bytes, arena_bytes: int) -> None:
+    """Bound what this process may take for a model: memory, what it writes into files, no core."""
+    most_bytes = MOST_MEMORY + arena_bytes + _COPIES * len(content)
     for name, most in (("CORE", 0), ("FSIZE", MOST_SAID), ("DATA", most_bytes)):
         number = getattr(resource, f"RLIMIT_{name}")
         _, hard = resource.getrlimit(number)
@@ -163,7 +164,7 @@ class _Session:
         arena = 0
         if self._kind == TFLM:
             arena = arena_bytes or host_arena_bytes(content)
-        limit_process(MOST_MEMORY + arena + _COPIES * len(content))
+        limit_model(content, arena)
         self._most_s = most_s
         self._arm()
         takes: list[Header] = []
@@ -220,7 +221,7 @@ class _Session:
         self, content: bytes, *, arena_bytes: int, values: list[float], most_s: float
     ) -> Iterator[tuple[Header, bytes]]:
         """Plan and invoke a model once, and print what it takes of the arena."""
-        limit_process(MOST_MEMORY + arena_bytes + _COPIES * len(content))
+        limit_model(content, arena_bytes)
         self._most_s = most_s
         self._arm()
         from tflite_micro import runtime

@@ -149,27 +149,22 @@ def read_image(
     Raises:
         TensorError: it cannot be read, or it does not fit and nothing was said to make it fit.
     """
-    height, width, channels = image_layout(spec)
-    pixels = read_pixels(path, name, colour, size=(width, height) if resize else None)
-    if pixels.shape[2] != channels:
-        has = _CHANNELS.get(pixels.shape[2], f"of {pixels.shape[2]} channels")
-        raise TensorError(
-            f"{name} is {has}, the model takes {_CHANNELS[channels]}",
-            hint=f"Convert images: --colour {_CHANNELS[channels]}",
-        )
-    if pixels.shape[:2] != (height, width):
-        raise TensorError(
-            f"{name} has {pixels.shape[1]} x {pixels.shape[0]} pixels, the model takes "
-            f"{width} x {height}",
-            hint="Scale images: --resize",
-        )
-    return pixels
+    return read_pixels(path, name, colour, layout=image_layout(spec), resize=resize)
 
 
 def read_pixels(
-    path: Path, name: str, colour: str | None, *, size: tuple[int, int] | None = None
+    path: Path,
+    name: str,
+    colour: str | None,
+    *,
+    layout: tuple[int, int, int] | None = None,
+    resize: bool = False,
 ) -> NDArray[np.uint8]:
     """Pixels (height, width, channels) of an image file.
+
+    Args:
+        layout: height, width and channels that the image must have, but for what `resize` scales.
+            An image that has others is refused before it is unpacked.
 
     Raises:
         TensorError: no image, too large, or of a mode that is neither grey nor RGB.
@@ -186,9 +181,11 @@ def read_pixels(
                     f"{name} is of mode {mode}, neither grey nor RGB",
                     hint="Convert images: --colour grey or --colour rgb",
                 )
+            if layout is not None:
+                _check_fits(image, mode, name, layout, resize)
             made = image.convert(mode)
-            if size is not None and made.size != size:
-                made = made.resize(size, Image.Resampling.BILINEAR)
+            if layout is not None and made.size != (layout[1], layout[0]):
+                made = made.resize((layout[1], layout[0]), Image.Resampling.BILINEAR)
             pixels = np.asarray(made, dtype=np.uint8)
     except TensorError:
         raise
@@ -196,6 +193,23 @@ def read_pixels(
         what = printable(str(error)) or type(error).__name__
         raise TensorError(f"cannot read image {name}: {what}") from error
     return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _check_fits(
+    image: Any, mode: str, name: str, layout: tuple[int, int, int], resize: bool
+) -> None:
+    height, width, channels = layout
+    if _MODES[_CHANNELS[channels]] != mode:
+        has = next(colour for colour, known in _MODES.items() if known == mode)
+        raise TensorError(
+            f"{name} is {has}, the model takes {_CHANNELS[channels]}",
+            hint=f"Convert images: --colour {_CHANNELS[channels]}",
+        )
+    if image.size != (width, height) and not resize:
+        raise TensorError(
+            f"{name} has {image.width} x {image.height} pixels, the model takes {width} x {height}",
+            hint="Scale images: --resize",
+        )
 
 
 def read_sound(path: Path, name: str) -> tuple[NDArray[Any], int]:
@@ -209,6 +223,9 @@ def read_sound(path: Path, name: str) -> tuple[NDArray[Any], int]:
             frames, width = file.getnframes(), file.getsampwidth()
             if frames > MOST_FRAMES:
                 raise TensorError(f"{name} has {frames} samples; {MOST_FRAMES} at most")
+            held = path.stat().st_size
+            if frames * width * file.getnchannels() > held:
+                raise TensorError(f"{name} says it has {frames} samples, and has {held} bytes")
             if width not in _WIDTHS:
                 raise TensorError(f"{name} has samples of {8 * width} bits: use 8, 16 or 32")
             samples = np.frombuffer(file.readframes(frames), dtype=_WIDTHS[width])

@@ -16,21 +16,23 @@ import subprocess
 import sys
 import time
 import tty
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import HilError, ModelError, StartFailed, Where
+from harness.firmware.host import MOST_S, Ending, crash_of
+from harness.firmware.served import TFLM, limit_model
 from harness.link.faults import Faults, FaultyBoard, Unplugged, parse_faults
 from harness.link.protocol import Capability, Hello
-from harness.link.streams import SerialStream, open_serial
+from harness.link.streams import ByteStream, StreamClosed, open_serial
 from harness.link.virtual import InvokeFailed, VirtualBoard
 from harness.model.artifact import Artifact
 from harness.model.interpreters import TflmInterpreter
 from harness.model.resolve import resolve_model
 from harness.model.samples import Layout
-from harness.model.wheels import tflm_version
+from harness.model.wheels import host_arena_bytes, tflm_version
 from harness.process import LastWords, end_group, start
 from harness.version import __version__
 
@@ -160,6 +162,7 @@ def serve(artifact: Artifact, faults: Faults, *, stop_fd: int | None = None) -> 
         stop_fd: serving ends when this descriptor closes, as the standard input of a child does
             when its parent is gone. None: only a signal ends it.
     """
+    limit_model(artifact.content, host_arena_bytes(artifact.content))
     model = TflmModel(artifact, faults)
     hello = virtual_hello(artifact, faults, timer_read_ticks=model.read_cost())
     board = VirtualBoard(
@@ -174,6 +177,44 @@ def serve(artifact: Artifact, faults: Faults, *, stop_fd: int | None = None) -> 
     tty.setraw(slave)
     print(os.ttyname(slave), flush=True)
     Server(FaultyBoard(board, faults), master, stop_fd).run()
+
+
+CRASHES = frozenset(
+    {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP}
+)
+"""Signals with which a process ends by its own fault."""
+
+
+class _ModelStream:
+    """A stream to a virtual board. Where TFLM crashed on the model, closing is not the link's."""
+
+    def __init__(self, stream: ByteStream, crash: Callable[[], ModelError | None]) -> None:
+        self._stream = stream
+        self._crash = crash
+
+    def read(self, timeout_s: float) -> bytes:
+        """As `ByteStream`, and raises ModelError."""
+        with self._blaming():
+            return self._stream.read(timeout_s)
+
+    def write(self, data: bytes) -> None:
+        """As `ByteStream`, and raises ModelError."""
+        with self._blaming():
+            self._stream.write(data)
+
+    def close(self) -> None:
+        """Close the port. Idempotent."""
+        self._stream.close()
+
+    @contextmanager
+    def _blaming(self) -> Iterator[None]:
+        try:
+            yield
+        except StreamClosed as error:
+            crash = self._crash()
+            if crash is None:
+                raise
+            raise crash from error
 
 
 class VirtualProcess:
@@ -203,7 +244,7 @@ class VirtualProcess:
         self._where = where
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
-        self._stream: SerialStream | None = None
+        self._stream: ByteStream | None = None
         self._stack = ExitStack()
         self._port = ""
 
@@ -251,26 +292,44 @@ class VirtualProcess:
                 status = self._process.wait(_ENDING_S)
         if status == EXIT_MODEL:
             return ModelError(" ".join(words.split()), where=self._where)
+        if (crash := self._crash()) is not None:
+            return crash
         if status is not None and status < 0:
             what += f": it was ended by {signal.Signals(-status).name}"
         return StartFailed(
             f"virtual board {what}; it said: {words or 'nothing'}", where=self._where
         )
 
+    def _crash(self) -> ModelError | None:
+        """The error for a model on which the process crashed; None if it did not."""
+        assert self._process is not None, "not started"
+        status: int | None = None
+        with suppress(subprocess.TimeoutExpired):
+            status = self._process.wait(_ENDING_S)
+        if status is None or -status not in CRASHES:
+            return None
+        return crash_of(TFLM, Ending(status=status, said=""), str(self._where.model), MOST_S)
+
     @property
-    def stream(self) -> SerialStream:
+    def stream(self) -> ByteStream:
         """The board's serial port."""
         assert self._stream is not None, "not started"
         return self._stream
 
-    def reopen(self) -> SerialStream:
+    def reopen(self) -> ByteStream:
         """Open the port, again after it was lost.
 
         Raises:
             StartFailed: it is gone, with its process.
+            ModelError: TFLM crashed on the model.
         """
-        self._stream = open_serial(self._port, where=self._where)
+        if not self._runs() and (crash := self._crash()) is not None:
+            raise crash
+        self._stream = _ModelStream(open_serial(self._port, where=self._where), self._crash)
         return self._stream
+
+    def _runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     @property
     def port(self) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
 import wave
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from harness.errors import TensorError
 from harness.model import arrays
 from harness.model.data import open_data
 from harness.model.dataset import DataOptions, DataSet, parse_data
+from harness.model.folders import read_sound
 from harness.model.tensor import TensorSpec
 
 X = np.arange(5 * 4, dtype=np.uint8).reshape(5, 2, 2) * 12
@@ -209,6 +212,28 @@ def test_bad_folders_and_images_are_one_error_that_names_them(tmp_path: Path) ->
     (tmp_path / "b" / "3.wav").write_bytes(b"")
     with pytest.raises(TensorError, match="images and sounds"):
         opened(tmp_path)
+
+
+def test_a_large_image_that_does_not_fit_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    header = struct.pack(">IIBBBBB", 7000, 7000, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + header
+    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk
+    png += struct.pack(">I", zlib.crc32(chunk))
+    # Its pixels are not there: who looked for them would say so.
+    png += struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.png").write_bytes(png)
+    with pytest.raises(TensorError, match="7000 x 7000 pixels, the model takes"):
+        opened(tmp_path).inputs(0, 1)
+
+
+def test_a_sound_that_says_it_has_more_than_its_file_is_refused(tmp_path: Path) -> None:
+    sound(tmp_path / "1.wav", [1, 2, 3])
+    content = bytearray((tmp_path / "1.wav").read_bytes())
+    content[40:44] = struct.pack("<I", 50_000_000)
+    (tmp_path / "1.wav").write_bytes(content)
+    with pytest.raises(TensorError, match="1.wav says it has 25000000 samples, and has 50 bytes"):
+        read_sound(tmp_path / "1.wav", "1.wav")
 
 
 def sound(path: Path, samples: list[int]) -> None:

@@ -64,6 +64,17 @@ def test_virtual_process_answers_with_tflms_bytes_and_ends_with_its_block() -> N
     process.stop()
 
 
+def test_a_model_that_crashes_tflm_is_at_fault_not_the_link() -> None:
+    with VirtualProcess(SINE, Faults(), where=WHERE) as process:
+        link = Link(process.stream, where=WHERE, reopen=process.reopen)
+        link.request(Op.HELLO, bytes((VERSION,)), compute_s=10.0)
+        os.kill(process.pid, signal.SIGSEGV)
+        with pytest.raises(ModelError, match=r"TFLite Micro on the host crashed \(SIGSEGV\)"):
+            invoke(link, 0)
+        with pytest.raises(ModelError, match="SIGSEGV"):
+            process.reopen()
+
+
 def test_person_gets_an_answer_from_the_virtual_process() -> None:
     with linked() as link:
         assert link.ask_text("1.5708").startswith("y=")
