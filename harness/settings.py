@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from harness.errors import WrongUse
 
 if TYPE_CHECKING:
+    from harness.detector import Detector
     from harness.tolerance import Allowed, Stated
 
 T = TypeVar("T")
@@ -69,6 +70,14 @@ def _tolerances(text: str) -> tuple[Allowed, ...]:
     return parse_tolerance(text)
 
 
+def _detector(text: str) -> Detector | None:
+    if not text:
+        return None
+    from harness.detector import parse_detector
+
+    return parse_detector(text)
+
+
 def _choice(*choices: str) -> Kind[str]:
     return Kind(
         parse=lambda text: text and choices[choices.index(text)],
@@ -84,6 +93,10 @@ COUNT = Kind(parse=lambda text: _positive(text) if text else None, wanted="a pos
 SECONDS = Kind(parse=_seconds, wanted="seconds, 0 or more")
 TRUTH = Kind(parse=_truth, wanted="true or false")
 TOLERANCES = Kind(parse=_tolerances, wanted="1lsb, 4ulp, 1e-6 or exact, or OUTPUT=1lsb")
+DETECTOR = Kind(
+    parse=_detector,
+    wanted="CLASS,threshold=T,rate=HZ, and maybe average=S, minimum=N, suppression=S, late=S",
+)
 PATH = Kind(parse=Path, is_path=True)
 PATH_OR_NONE = Kind(parse=lambda text: Path(text) if text else None, is_path=True)
 
@@ -209,6 +222,16 @@ DATA = Setting(
     "your own data: an .npz, .npy or .csv file, or a folder of images or sounds by class",
     metavar="PATH", commands=("evaluate",),
 )
+STRIDE = Setting(
+    "stride", COUNT,
+    "your data are streams of frames: a window as long as the model's input every N frames",
+    metavar="N", absent="each row a sample", commands=("evaluate",),
+)
+DETECT = Setting(
+    "detect", DETECTOR,
+    "judge detections of a class: average of its score, threshold, suppression time",
+    metavar="CLASS,threshold=T,rate=HZ,...", commands=("evaluate",),
+)
 MISSING = Setting(
     "missing", _choice("error", "skip"),
     "what to do with a board's tests when a tool that it needs is absent",
@@ -244,7 +267,7 @@ LOCK_TIMEOUT = Setting(
 
 SETTINGS: tuple[Setting[Any], ...] = (
     *(BOARD, MODEL, RUNTIME, PORT, SAMPLES, SESSIONS, BASELINE, TRACK, REPORT, PROFILE, CSV),
-    *(DATA, TOLERANCE, MISSING, RIG, FLASH, TFLM, ARENA, UNCHECKED, LOCK_TIMEOUT),
+    *(DATA, STRIDE, DETECT, TOLERANCE, MISSING, RIG, FLASH, TFLM, ARENA, UNCHECKED, LOCK_TIMEOUT),
 )
 
 

@@ -41,7 +41,7 @@ def evaluate(options: argparse.Namespace) -> int:
     path = sources[settings.DATA]
     if path is None:
         raise WrongUse("evaluate takes a data set: --data PATH")
-    path, how = _source(str(path), options)
+    path, how = _source(str(path), options, sources)
     plan = _plan(options, sources)
     statuses: list[int] = []
     if HOST in sources[settings.BOARD]:
@@ -78,7 +78,7 @@ def _evaluate(work: Work, path: Path, how: DataOptions, plan: EvaluationPlan) ->
 
 
 def _shown(done: Evaluated, artifact: Artifact) -> int:
-    print("\n".join(evaluation_lines(done.row, done.result)), flush=True)
+    print("\n".join(evaluation_lines(done.rows[0], done.result)), flush=True)
     agrees = done.result.reference is None or done.result.agrees
     return (Outcome.PASSED if agrees else Outcome.WRONG).exit_status
 
@@ -95,14 +95,16 @@ def _plan(options: argparse.Namespace, sources: Sources) -> EvaluationPlan:
         restart=options.restart,
         saved=options.output,
         float_model=options.float,
+        detector=sources[settings.DETECT],
         tell=say,
     )
 
 
-def _source(text: str, options: argparse.Namespace) -> tuple[Path, DataOptions]:
+def _source(text: str, options: argparse.Namespace, sources: Sources) -> tuple[Path, DataOptions]:
     """The data set, and how to read it: as its own text says, and before that the options."""
     path, how = parse_data(text)
-    given = {item.name: getattr(options, item.name) for item in fields(DataOptions)}
+    given = {item.name: getattr(options, item.name, None) for item in fields(DataOptions)}
+    given["stride"] = sources[settings.STRIDE]
     return path, replace(how, **{name: value for name, value in given.items() if value})
 
 
@@ -124,6 +126,7 @@ def register(command: Command) -> None:
         help="what the numbers are, where dtype and range do not say so",
     )
     add("--labels", metavar="NAME", help="the answers: a column, an array, or a .npy file")
+    add("--sequence", metavar="NAME", help="the ids of sequences: a column, an array, a .npy file")
     add("--task", choices=TASKS, help="what the answers are, where they do not say so")
     add("--resize", action="store_true", help="scale images to the model's size")
     add("--colour", choices=COLOURS, help="convert images")

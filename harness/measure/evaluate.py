@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from harness.measure.apart import columns, differing, gap, tolerance_text, tolerances
 from harness.measure.compare import top1
 from harness.measure.intervals import ConfidenceInterval, mean_interval, root_mean_interval, wilson
+from harness.measure.streaming import Detections
 from harness.model.defined import ALL, Defined
 from harness.model.samples import Layout, to_reals
 from harness.model.targets import Targets, class_count
 from harness.model.tensor import TensorSpec, activate
-from harness.tolerance import Stated
+from harness.tolerance import Stated, Tolerance
 
 NOTHING_STATED = Stated()
 _BLOCK = 1 << 16
@@ -80,29 +81,98 @@ class AgainstFloat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Evaluation:
-    """What came of a data set on one board.
+class JudgedOutput:
+    """What came of one output of a model over a data set.
 
-    `disagreeing` are indices of samples whose outputs on the board are not those of `reference`,
-    by more than `tolerance` allows; `other_class` counts those that get another class. Without a
-    reference on this machine `reference` and `host` are None.
+    `disagreeing` are indices of samples whose output on the board is not that of the reference, by
+    more than the tolerance allows; `other_class` counts those that get another class, `max_abs_lsb`
+    is the largest difference of the disagreeing. Without a reference `host` is None.
     """
 
-    samples: int
+    name: str
     score: Score
     confusion: Confusion | None = None
-    reference: str | None = None
     host: Score | None = None
     disagreeing: NDArray[np.intp]
-    tolerance: str = ""
     other_class: int = 0
     max_abs_lsb: float = 0.0
     against_float: AgainstFloat | None = None
 
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evaluation:
+    """What came of a data set on one board.
+
+    `outputs` are in the model's order; what is asked of the evaluation itself is of the first one
+    of which the data know answers, except that `disagreeing` is of all. `tolerance` is what they
+    were held to. `reference` is None where there was none on this machine. `detections` are those
+    of the board and `host_detections` those of the reference, where a detector was asked for.
+    """
+
+    samples: int
+    outputs: tuple[JudgedOutput, ...]
+    reference: str | None = None
+    tolerance: str = ""
+    detections: Detections | None = None
+    host_detections: Detections | None = None
+
+    @property
+    def judged(self) -> JudgedOutput:
+        """The first output of which the data know answers, or the first."""
+        known = (output for output in self.outputs if output.score.metrics)
+        return next(known, self.outputs[0])
+
+    @property
+    def score(self) -> Score:
+        """How good the board is."""
+        return self.judged.score
+
+    @property
+    def host(self) -> Score | None:
+        """How good the reference is."""
+        return self.judged.host
+
+    @property
+    def confusion(self) -> Confusion | None:
+        """The confusion matrix of a classifier on the board."""
+        return self.judged.confusion
+
+    @property
+    def against_float(self) -> AgainstFloat | None:
+        """What quantization costs, where there is a float model."""
+        return self.judged.against_float
+
+    @property
+    def disagreeing(self) -> NDArray[np.intp]:
+        """Indices of samples of which any output differs from the reference."""
+        return np.unique(np.concatenate([output.disagreeing for output in self.outputs]))
+
+    @property
+    def other_class(self) -> int:
+        """Samples to which the judged output gives another class than the reference."""
+        return self.judged.other_class
+
+    @property
+    def max_abs_lsb(self) -> float:
+        """The largest difference in any output."""
+        return max(output.max_abs_lsb for output in self.outputs)
+
     @property
     def agrees(self) -> bool:
         """Whether no sample differs from the reference."""
-        return len(self.disagreeing) == 0
+        return all(len(output.disagreeing) == 0 for output in self.outputs)
+
+    def output(self, name: str) -> JudgedOutput:
+        """One output, by its name or position.
+
+        Raises:
+            ValueError: there is none of this name.
+        """
+        for at, output in enumerate(self.outputs):
+            if name in (output.name, str(at)):
+                return output
+        names = ", ".join(output.name for output in self.outputs)
+        raise ValueError(f"there is no output {name!r}; the model has: {names}")
 
     @property
     def accuracy(self) -> ConfidenceInterval:
@@ -143,20 +213,21 @@ def evaluate(
     board: NDArray[Any],
     host: NDArray[Any] | None,
     float_outputs: NDArray[Any] | None,
-    targets: Targets,
+    answers: Sequence[Targets],
     layout: Layout,
     activation: str | None,
     reference: str | None,
     stated: Stated = NOTHING_STATED,
     defined: Defined = ALL,
 ) -> Evaluation:
-    """Judge the outputs of a data set. Metrics are those of the first output.
+    """Judge the outputs of a data set.
 
     Args:
         board, host: samples (n, ...) of all outputs, as `layout` has them.
-        float_outputs: (n, elements) of the float model, real numbers after its last activation.
-        targets: of the same n samples.
-        activation: applied to dequantized outputs before they are judged.
+        float_outputs: (n, elements) of the float model's first output, real numbers after its last
+            activation.
+        answers: of the same n samples, for each output.
+        activation: applied to the dequantized first output before it is judged.
         reference: name of the interpreter that gave `host`.
         stated: the tolerance that was asked for.
         defined: what of the outputs is compared.
@@ -165,24 +236,65 @@ def evaluate(
         ValueError: outputs of different numbers of samples.
         WrongUse: the tolerance names an output that the model does not have.
     """
-    spec, allowed = layout.specs[0], tolerances(stated, layout)
+    allowed = tolerances(stated, layout)
     board, host = defined.of(board), None if host is None else defined.of(host)
-    ours = _Judged.of(columns(board)[0], spec, activation, targets)
-    theirs = None if host is None else _Judged.of(columns(host)[0], spec, activation, targets)
-    bad = np.empty(0, np.intp) if host is None else differing(board, host, allowed)
+    theirs: Sequence[NDArray[Any] | None] = [None] * len(layout.specs)
+    outputs = [
+        _judged_output(
+            name,
+            spec,
+            ours,
+            golden,
+            known,
+            tolerance=tolerance,
+            activation=None if at else activation,
+            float_outputs=None if at else float_outputs,
+        )
+        for at, (name, spec, ours, golden, known, tolerance) in enumerate(
+            zip(
+                layout.names,
+                layout.specs,
+                columns(board),
+                theirs if host is None else columns(host),
+                answers,
+                allowed,
+                strict=True,
+            )
+        )
+    ]
     return Evaluation(
         samples=len(board),
-        score=ours.score,
-        confusion=_confusion(ours.classes, targets, spec),
+        outputs=tuple(outputs),
         reference=None if host is None else reference,
+        tolerance=tolerance_text(allowed, stated, layout, defined),
+    )
+
+
+def _judged_output(
+    name: str,
+    spec: TensorSpec,
+    board: NDArray[Any],
+    host: NDArray[Any] | None,
+    known: Targets,
+    *,
+    tolerance: Tolerance,
+    activation: str | None,
+    float_outputs: NDArray[Any] | None,
+) -> JudgedOutput:
+    ours = _Judged.of(board, spec, activation, known)
+    theirs = None if host is None else _Judged.of(host, spec, activation, known)
+    bad = np.empty(0, np.intp) if host is None else differing(board, host, (tolerance,))
+    return JudgedOutput(
+        name=name,
+        score=ours.score,
+        confusion=_confusion(ours.classes, known, spec),
         host=theirs.score if theirs else None,
         disagreeing=bad,
         other_class=0 if theirs is None else int((ours.classes != theirs.classes).sum()),
         max_abs_lsb=0.0 if host is None else largest_gap(board[bad], host[bad]),
-        tolerance=tolerance_text(allowed, stated, layout, defined),
         against_float=None
         if float_outputs is None
-        else _against(ours, float_outputs, targets, step=spec.scale),
+        else _against(ours, float_outputs, known, step=spec.scale),
     )
 
 

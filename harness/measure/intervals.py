@@ -52,6 +52,50 @@ def wilson(right: int, n: int) -> ConfidenceInterval:
     return ConfidenceInterval(value=share, low=low, high=high, n=n)
 
 
+def poisson(count: int, exposure: float) -> ConfidenceInterval:
+    """The rate of events per unit of exposure, with the exact interval for a Poisson count.
+
+    Garwood, F. (1936): Fiducial limits for the Poisson distribution.
+
+    Raises:
+        ValueError: a count below 0, or no exposure.
+    """
+    if count < 0 or not exposure > 0:
+        raise ValueError(f"{count} events in {exposure}")
+    tail = (1 - CONFIDENCE) / 2
+    low = 0.0 if count == 0 else _poisson_mean(count - 1, 1 - tail)
+    high = _poisson_mean(count, tail)
+    return ConfidenceInterval(
+        value=count / exposure, low=low / exposure, high=high / exposure, n=count
+    )
+
+
+def _poisson_mean(count: int, probability: float) -> float:
+    """The mean of which at most `count` events have this probability, by bisection."""
+    spread = 12 * math.sqrt(count + 10) + 20
+    low, high = max(0.0, count - spread), count + spread
+    for _ in range(100):
+        middle = (low + high) / 2
+        if _poisson_at_most(count, middle) > probability:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _poisson_at_most(count: int, mean: float) -> float:
+    """The probability of at most `count` events; terms that are too small to matter left out."""
+    if mean == 0:
+        return 1.0
+    term = math.exp(count * math.log(mean) - mean - math.lgamma(count + 1))
+    total, at = 0.0, count
+    while at >= 0 and term > 1e-18 * max(total, 1e-300):
+        total += term
+        term *= at / mean
+        at -= 1
+    return min(1.0, total)
+
+
 def mean_interval(values: NDArray[Any]) -> ConfidenceInterval:
     """The mean of a figure of each sample (n,), n at least 1."""
     return _interval(values, lambda means: means)

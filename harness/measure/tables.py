@@ -228,7 +228,7 @@ class LayerRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationRow:
-    """A row of `evaluation.csv`: a whole data set through one board. None is an empty cell.
+    """A row of `evaluation.csv`: one output of a data set through a board. None is an empty cell.
 
     `metric` is what `value` to `high`, `host_value` and `float_value` are. `confusion` has the
     rows of the matrix with `/` between them and spaces between counts, `classes` the names with
@@ -278,6 +278,22 @@ class EvaluationRow:
     verdict: str | None
     classes: str | None
     confusion: str | None
+    output: str | None = None
+    state: str | None = None
+    sequences: int | None = None
+    detector: str | None = None
+    hits: int | None = None
+    misses: int | None = None
+    false_accepts: int | None = None
+    quiet_s: float | None = None
+    recall: float | None = None
+    recall_low: float | None = None
+    recall_high: float | None = None
+    false_accepts_per_hour: float | None = None
+    false_accepts_per_hour_low: float | None = None
+    false_accepts_per_hour_high: float | None = None
+    host_hits: int | None = None
+    host_false_accepts: int | None = None
 
 
 TABLES: dict[str, type[Any]] = {

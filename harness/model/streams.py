@@ -52,6 +52,10 @@ class Streams:
         ends: NDArray[np.int64] = self.firsts + self.length - self.frame_starts[self.sequence_of]
         return ends
 
+    def sequence_at(self, sample: int) -> int:
+        """The number of a sample's sequence."""
+        return int(np.searchsorted(self.starts, sample, side="right")) - 1
+
     def begins(self, sample: int) -> bool:
         """Whether a sequence begins at a sample, or all have ended before it."""
         at = int(np.searchsorted(self.starts, sample))
@@ -59,7 +63,7 @@ class Streams:
 
     def name_at(self, sample: int) -> str:
         """The name of a sample's sequence."""
-        return self.names[int(np.searchsorted(self.starts, sample, side="right")) - 1]
+        return self.names[self.sequence_at(sample)]
 
     def bounds(self, start: int, stop: int) -> list[tuple[int, int]]:
         """The sequences of a slice of samples, as slices; the first and the last may be parts."""

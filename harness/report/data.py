@@ -184,7 +184,8 @@ def _samples(files: Tables, pick: _Pick) -> dict[_Name, Samples]:
 def _newest_evaluations(rows: Sequence[EvaluationRow]) -> tuple[EvaluationRow, ...]:
     last = {}
     for row in sorted(rows, key=lambda row: row.time_utc):
-        last[row.model, row.dtype, row.data, row.board, row.runtime] = row
+        name = (row.model, row.dtype, row.data, row.board, row.runtime, row.output or "")
+        last[name] = row
     return tuple(last[name] for name in sorted(last))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.measure.evaluate import Confusion, Evaluation
 from harness.measure.intervals import ConfidenceInterval
 from harness.measure.tables import EvaluationRow
-from harness.text import WIDTH, counted, shortened, table, wrapped
+from harness.text import WIDTH, counted, printable, shortened, table, wrapped
 from harness.tolerance import EXACT
 
 MOST_CLASSES = 12
@@ -16,13 +16,23 @@ MOST_CLASSES = 12
 MOST_PAIRS = 10
 EXACT_TEXT = str(EXACT)
 _NAME = 14
+_OUTPUT = 60
 _EXAMPLES = 5
 
 
 def evaluation_lines(row: EvaluationRow, result: Evaluation) -> list[str]:
-    """Lines of at most WIDTH characters: metric, confusion, disagreements, int8 against float."""
+    """Lines of at most WIDTH characters: metric, confusion, disagreements, int8 against float.
+
+    Args:
+        row: that of the first output.
+    """
     lines = [line for sentence in _sentences(row, result) for line in wrapped(sentence)]
-    return [*lines, *_confusion_lines(result.confusion)]
+    for output in result.outputs:
+        confusion = _confusion_lines(output.confusion)
+        if confusion and len(result.outputs) > 1:
+            lines.append(f"output {shortened(printable(output.name), _OUTPUT)}")
+        lines += confusion
+    return lines
 
 
 def _sentences(row: EvaluationRow, result: Evaluation) -> Iterator[str]:
@@ -33,12 +43,16 @@ def _sentences(row: EvaluationRow, result: Evaluation) -> Iterator[str]:
     )
     if row.resumed_at:
         yield f"  resumed at sample {row.resumed_at}; none was counted twice"
+    yield from _state_sentences(row)
     if row.recoveries:
         yield f"  brought back {counted(row.recoveries, 'time')} in mid-run"
-    for name, interval in result.score.metrics:
-        yield f"  {name} {interval_text(name, interval)}"
+    for output in result.outputs:
+        of_output = "" if len(result.outputs) == 1 else f"{printable(output.name)}: "
+        for name, interval in output.score.metrics:
+            yield f"  {of_output}{name} {interval_text(name, interval)}"
     if not result.score.metrics:
         yield "  no answers in the data: outputs are compared only"
+    yield from _detection_sentences(result)
     yield from _host_sentences(row, result)
     yield from _float_sentences(result)
     yield f"  took {row.seconds:.1f} s"
@@ -60,6 +74,39 @@ def interval_text(name: str, interval: ConfidenceInterval) -> str:
     )
 
 
+def _state_sentences(row: EvaluationRow) -> Iterator[str]:
+    """When the model's state was reset; nothing of a model without any."""
+    if row.state == "sequence":
+        yield (
+            f"  state was reset at the start of each of {counted(row.sequences or 0, 'sequence')} "
+            "and kept within"
+        )
+    elif row.state is not None:
+        yield "  state was reset before each sample: the data say no sequences"
+
+
+def _detection_sentences(result: Evaluation) -> Iterator[str]:
+    found, host = result.detections, result.host_detections
+    if found is None:
+        return
+    events = found.hits + found.misses
+    text = f"  detections of {found.detector.of}: {found.hits} of {counted(events, 'event')} hit"
+    if (recall := found.recall) is not None:
+        text += f" (recall {interval_text('accuracy', recall)})"
+    yield text
+    text = f"  {counted(found.false_accepts, 'false accept')} in {found.quiet_s:.4g} s"
+    if (often := found.false_accepts_per_hour) is not None:
+        text += f", {often.value:.3g} per hour (95 % interval {often.low:.3g} to {often.high:.3g})"
+    if found.repeats:
+        text += f"; {counted(found.repeats, 'further detection')} of events that were hit"
+    yield text
+    if host is not None and (host.hits, host.false_accepts) != (found.hits, found.false_accepts):
+        yield (
+            f"  by {result.reference}: {host.hits} hit, "
+            f"{counted(host.false_accepts, 'false accept')}"
+        )
+
+
 def _host_sentences(row: EvaluationRow, result: Evaluation) -> Iterator[str]:
     if result.reference is None:
         if row.board != "host":
@@ -74,6 +121,9 @@ def _host_sentences(row: EvaluationRow, result: Evaluation) -> Iterator[str]:
         f"up to {result.max_abs_lsb:g} LSB (allowed: {result.tolerance}); {result.other_class} get "
         f"another class"
     )
+    if len(result.outputs) > 1:
+        each = (f"{printable(item.name)} {len(item.disagreeing)}" for item in result.outputs)
+        yield f"  samples that differ, by output: {', '.join(each)}"
     yield f"  first: {_examples(result.disagreeing.tolist())}"
     if row.saved:
         yield f"  saved, ready for --data: {row.saved}"

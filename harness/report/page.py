@@ -184,10 +184,11 @@ def compose(
             [(label_of(i.subject), e.verdicts) for i, e in zip(chosen, entries, strict=True)],
             differing=[
                 f"{row.model} {row.dtype} on {row.board}, {row.runtime}, of {row.data}"
+                + (f", output {row.output}" if row.output else "")
                 for row in data.evaluations
                 if row.disagreements
             ],
-            evaluated=len(data.evaluations),
+            evaluated=len({row.run for row in data.evaluations}),
         ),
         notes=data.notes,
         entries=tuple(entries),

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import (
-    HilError,
-    TensorError,
-    ToolMissing,
-)
+from harness.detector import Detector
+from harness.errors import HilError, TensorError, ToolMissing
 from harness.measure.csvfile import append, beside
 from harness.measure.evaluate import Evaluation, evaluate
+from harness.measure.streaming import class_number, detections_in
 from harness.measure.tables import EvaluationRow
 from harness.model.artifact import Artifact
 from harness.model.dataset import DataSet
@@ -28,15 +27,16 @@ from harness.progress import Progress, no_progress
 from harness.rig.evaluation_rows import (
     Stamp,
     Took,
-    evaluation_row,
-    host_row,
+    evaluation_rows,
+    host_rows,
     save_disagreeing,
 )
 from harness.rig.journal import FOLDER, MOST_BYTES, Journal, open_journal
 from harness.rig.opened import OpenBoard
 from harness.rig.recovery import lost
-from harness.rig.references import BlockSize, References, references_for
+from harness.rig.references import BlockSize, References, data_key, references_for
 from harness.rig.sessions import new_run
+from harness.rig.walk import Walk, walk_of
 
 FAILURES = 5
 """So many errors of the link in a row, without a single new output, end a run."""
@@ -49,7 +49,8 @@ class EvaluationPlan:
     `limit` is for the first samples only. `restart` forgets what an earlier run left. `saved` is
     the file for samples on which board and host disagree, None for one beside the CSV. `csv` is
     latency.csv; evaluation.csv is beside it. `float_model` is a .tflite file to compare with,
-    instead of the artifact's own. `tell` is told what a person should know, one line each.
+    instead of the artifact's own. `detector` is what detections in streams are judged for. `tell`
+    is told what a person should know, one line each.
     """
 
     csv: Path
@@ -59,6 +60,7 @@ class EvaluationPlan:
     restart: bool = False
     saved: Path | None = None
     float_model: Path | None = None
+    detector: Detector | None = None
     tell: Callable[[str], None] = lambda line: None
     now: Callable[[], datetime] = field(default=lambda: datetime.now(timezone.utc))
     clock: Callable[[], float] = time.monotonic
@@ -75,10 +77,13 @@ class EvaluationPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evaluated:
-    """A finished evaluation: `row` was appended; `saved` holds the disagreeing samples, if any."""
+    """A finished evaluation: `rows` were appended, one for each output of the model.
+
+    `saved` holds the disagreeing samples, if any.
+    """
 
     result: Evaluation
-    row: EvaluationRow
+    rows: tuple[EvaluationRow, ...]
     saved: Path | None = None
 
 
@@ -94,31 +99,56 @@ def evaluate_board(opened: OpenBoard, data: DataSet, plan: EvaluationPlan) -> Ev
     """
     count, gives = plan.count(data), opened.dut.gives
     _refuse_too_much(count, gives, data)
+    _refuse_undetectable(plan, data, gives)
+    walk = walk_of(opened.artifact, data, count)
     start = plan.clock()
     with (
         open_journal(
-            plan.folder, _board_key(opened, data), gives.size_bytes, restart=plan.restart
+            plan.folder, _board_key(opened, data, walk), gives.size_bytes, restart=plan.restart
         ) as journal,
-        _references(opened.artifact, data, count, plan) as references,
+        _references(opened.artifact, data, walk, plan) as references,
     ):
+        again = journal.back_to(walk.resumable)
         resumed_at = min(journal.done, count)
-        if journal.done:
-            plan.tell(
-                f"{opened.declared.id}: {journal.done} of {count} samples were done before "
-                f"(run {journal.run}); going on with the rest"
-            )
-        recoveries = _run_on_board(opened, data, count, journal, plan, references)
+        if journal.done or again:
+            plan.tell(f"{opened.declared.id}: {_resumed(journal, data, walk, again)}")
+        recoveries = _run_on_board(opened, data, walk, journal, plan, references)
         board = gives.from_bytes(journal.outputs)[:count]
         with opened.dut.progress(f"{opened.declared.id}: the same on this machine"):
             host, float_outputs = references.outputs()
-        result = _judged(opened, data, board, host, float_outputs, count, references)
+        result = evaluate(
+            board=board,
+            host=host,
+            float_outputs=float_outputs,
+            answers=tuple(answers.first(count) for answers in data.answers),
+            layout=gives,
+            activation=opened.artifact.activation,
+            reference=references.source,
+            stated=opened.stated,
+            defined=opened.defined,
+        )
+        result = _with_detections(result, opened.artifact, data, plan, board, host)
         saved = _saved(opened, data, result, plan, journal.run, board=board, host=host)
         stamp = Stamp(run=journal.run, now=plan.now(), commit=plan.commit)
         took = Took(resumed_at=resumed_at, recoveries=recoveries, seconds=plan.clock() - start)
-        row = evaluation_row(opened, data, result, took, stamp, saved)
-        _append_once(beside(plan.csv, "evaluation"), row)
+        rows = evaluation_rows(opened, data, walk, result, took, stamp, saved)
+        _append_once(beside(plan.csv, "evaluation"), rows)
         journal.finished = True
-    return Evaluated(result=result, row=row, saved=saved)
+    return Evaluated(result=result, rows=rows, saved=saved)
+
+
+def _resumed(journal: Journal, data: DataSet, walk: Walk, again: int) -> str:
+    """What an earlier run left, and what becomes of it."""
+    text = (
+        f"{journal.done} of {walk.count} samples were done before (run {journal.run}); going on "
+        "with the rest"
+    )
+    if again:
+        text += f"; {again} of a sequence that was cut short run again and count once"
+    if walk.streams is not None and journal.done < walk.count:
+        name = walk.streams.name_at(journal.done)
+        text += f", from the start of sequence {name!r}: what was begun of it counts once"
+    return text
 
 
 def evaluate_host(
@@ -132,8 +162,10 @@ def evaluate_host(
     """
     count, gives = plan.count(data), Layout(specs=artifact.outputs)
     _refuse_too_much(count, gives, data)
+    _refuse_undetectable(plan, data, gives)
+    walk = walk_of(artifact, data, count)
     start = plan.clock()
-    with _references(artifact, data, count, plan) as references, progress("evaluating", None):
+    with _references(artifact, data, walk, plan) as references, progress("evaluating", None):
         host, float_outputs = references.outputs()
     if host is None:
         raise ToolMissing(
@@ -143,16 +175,17 @@ def evaluate_host(
         board=host,
         host=None,
         float_outputs=float_outputs,
-        targets=data.targets.first(count),
+        answers=tuple(answers.first(count) for answers in data.answers),
         layout=gives,
         activation=artifact.activation,
         reference=None,
     )
+    result = _with_detections(result, artifact, data, plan, host, None)
     stamp = Stamp(run=new_run(), now=plan.now(), commit=plan.commit)
     took = Took(seconds=plan.clock() - start)
-    row = host_row(artifact, data, result, took, stamp, str(references.source))
-    append(beside(plan.csv, "evaluation"), [row])
-    return Evaluated(result=result, row=row)
+    rows = host_rows(artifact, data, walk, result, took, stamp, str(references.source))
+    append(beside(plan.csv, "evaluation"), rows)
+    return Evaluated(result=result, rows=rows)
 
 
 def _refuse_too_much(count: int, gives: Layout, data: DataSet) -> None:
@@ -164,7 +197,35 @@ def _refuse_too_much(count: int, gives: Layout, data: DataSet) -> None:
         )
 
 
-def _board_key(opened: OpenBoard, data: DataSet) -> Mapping[str, str]:
+def _refuse_undetectable(plan: EvaluationPlan, data: DataSet, gives: Layout) -> None:
+    if plan.detector is not None:
+        class_number(plan.detector, data.streams, data.targets.classes, gives.specs[0])
+
+
+def _with_detections(
+    result: Evaluation,
+    artifact: Artifact,
+    data: DataSet,
+    plan: EvaluationPlan,
+    board: NDArray[Any],
+    host: NDArray[Any] | None,
+) -> Evaluation:
+    """With what the detector finds in the streams, if one was asked for."""
+    if plan.detector is None or data.streams is None:
+        return result
+    layout = Layout(specs=artifact.outputs)
+    found = [
+        None
+        if outputs is None
+        else detections_in(
+            outputs, layout, data.streams, data.targets, plan.detector, artifact.activation
+        )
+        for outputs in (board, host)
+    ]
+    return replace(result, detections=found[0], host_detections=found[1])
+
+
+def _board_key(opened: OpenBoard, data: DataSet, walk: Walk) -> Mapping[str, str]:
     hello = opened.dut.hello
     return {
         "what": "board",
@@ -173,33 +234,38 @@ def _board_key(opened: OpenBoard, data: DataSet) -> Mapping[str, str]:
         "build": hello.build_id.hex(),
         "runtime": f"{hello.runtime} {hello.runtime_version}",
         "model": opened.artifact.sha256,
-        "data": data.digest,
-        "inputs": data.meaning,
+        **data_key(data, walk),
     }
 
 
 def _run_on_board(
     opened: OpenBoard,
     data: DataSet,
-    count: int,
+    walk: Walk,
     journal: Journal,
     plan: EvaluationPlan,
     references: References,
 ) -> int:
-    """Bring the journal to `count` samples; the board is brought back after errors of the link.
+    """Run what the journal lacks; the board is brought back after errors of the link.
+
+    Where state is kept, a sequence that such an error ends begins anew.
 
     Returns:
         How often it was brought back.
     """
     size, failures, recoveries = BlockSize(data.layout.size_bytes, plan.clock), 0, 0
+    count = walk.count
     with opened.dut.progress(f"{opened.declared.id}: evaluating", count) as advance:
         advance(min(journal.done, count))
         while journal.done < count:
             references.raise_error()
-            batch = data.inputs(journal.done, min(count, journal.done + size.samples))
+            stop = walk.block(journal.done, size.samples)
+            batches = [data.inputs(*part) for part in walk.parts(journal.done, stop)]
             try:
                 with size.adapted():
-                    outputs = opened.dut.infer(batch).samples
+                    outputs = [
+                        opened.dut.infer(batch, keep_state=walk.kept).samples for batch in batches
+                    ]
             except HilError as error:
                 if not lost(error):
                     raise
@@ -209,8 +275,8 @@ def _run_on_board(
                 recoveries += 1
                 continue
             failures = 0
-            journal.append(opened.dut.gives.to_bytes(outputs))
-            advance(len(batch))
+            advance(stop - journal.done)
+            journal.append(opened.dut.gives.to_bytes(np.concatenate(outputs)))
     return recoveries
 
 
@@ -229,31 +295,9 @@ def _bring_back(
 
 
 def _references(
-    artifact: Artifact, data: DataSet, count: int, plan: EvaluationPlan
+    artifact: Artifact, data: DataSet, walk: Walk, plan: EvaluationPlan
 ) -> AbstractContextManager[References]:
-    return references_for(artifact, data, count, folder=plan.folder, float_model=plan.float_model)
-
-
-def _judged(
-    opened: OpenBoard,
-    data: DataSet,
-    board: NDArray[Any],
-    host: NDArray[Any] | None,
-    float_outputs: NDArray[Any] | None,
-    count: int,
-    references: References,
-) -> Evaluation:
-    return evaluate(
-        board=board,
-        host=host,
-        float_outputs=float_outputs,
-        targets=data.targets.first(count),
-        layout=opened.dut.gives,
-        activation=opened.artifact.activation,
-        reference=references.source,
-        stated=opened.stated,
-        defined=opened.defined,
-    )
+    return references_for(artifact, data, walk, folder=plan.folder, float_model=plan.float_model)
 
 
 def _saved(
@@ -271,12 +315,13 @@ def _saved(
         return None
     default = plan.csv.with_name(f"disagreements-{opened.declared.id}-{run}.npz")
     path = plan.saved or default
-    save_disagreeing(path, data, result.disagreeing, board=board, host=host)
+    walk = walk_of(opened.artifact, data, result.samples)
+    save_disagreeing(path, data, walk, result.disagreeing, board=board, host=host)
     return path
 
 
-def _append_once(path: Path, row: EvaluationRow) -> None:
-    """A run that was ended after its row was appended does not append another."""
-    if path.is_file() and f"\n{row.run}," in path.read_text(errors="replace"):
+def _append_once(path: Path, rows: Sequence[EvaluationRow]) -> None:
+    """A run that was ended after its rows were appended does not append them again."""
+    if path.is_file() and f"\n{rows[0].run}," in path.read_text(errors="replace"):
         return
-    append(path, [row])
+    append(path, rows)

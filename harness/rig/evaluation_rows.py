@@ -15,12 +15,13 @@ from harness.errors import ReportError
 from harness.files import write_atomic
 from harness.measure.apart import columns
 from harness.measure.compare import Verdict
-from harness.measure.evaluate import Confusion, Evaluation
+from harness.measure.evaluate import Confusion, Evaluation, JudgedOutput
 from harness.measure.intervals import ConfidenceInterval
 from harness.measure.tables import EvaluationRow, time_text
 from harness.model.artifact import Artifact
-from harness.model.dataset import DataSet, X, Y
+from harness.model.dataset import SEQUENCE, DataSet, X, Y
 from harness.rig.opened import OpenBoard
+from harness.rig.walk import Walk
 
 HOST = "host"
 """Stands for a board where only the reference on this machine ran."""
@@ -49,19 +50,21 @@ class Stamp:
     commit: str | None
 
 
-def evaluation_row(
+def evaluation_rows(
     opened: OpenBoard,
     data: DataSet,
+    walk: Walk,
     result: Evaluation,
     took: Took,
     stamp: Stamp,
     saved: Path | None,
-) -> EvaluationRow:
-    """The row of a data set on a board."""
+) -> tuple[EvaluationRow, ...]:
+    """The rows of a data set on a board, one for each output."""
     hello = opened.dut.hello
-    return _row(
+    return _rows(
         opened.artifact,
         data,
+        walk,
         result,
         took,
         stamp,
@@ -77,13 +80,20 @@ def evaluation_row(
     )
 
 
-def host_row(
-    artifact: Artifact, data: DataSet, result: Evaluation, took: Took, stamp: Stamp, version: str
-) -> EvaluationRow:
-    """The row of a data set on TFLM of this machine."""
-    return _row(
+def host_rows(
+    artifact: Artifact,
+    data: DataSet,
+    walk: Walk,
+    result: Evaluation,
+    took: Took,
+    stamp: Stamp,
+    version: str,
+) -> tuple[EvaluationRow, ...]:
+    """The rows of a data set on TFLM of this machine, one for each output."""
+    return _rows(
         artifact,
         data,
+        walk,
         result,
         took,
         stamp,
@@ -99,55 +109,100 @@ def host_row(
     )
 
 
-def _row(
-    artifact: Artifact, data: DataSet, result: Evaluation, took: Took, stamp: Stamp, **board: Any
-) -> EvaluationRow:
-    name, value = next(iter(result.score.metrics), (None, None))
-    rmse, against = result.score.rmse, result.against_float
+def _rows(
+    artifact: Artifact,
+    data: DataSet,
+    walk: Walk,
+    result: Evaluation,
+    took: Took,
+    stamp: Stamp,
+    **board: Any,
+) -> tuple[EvaluationRow, ...]:
     compared = result.reference is not None
-    return EvaluationRow(
-        run=stamp.run,
-        time_utc=time_text(stamp.now),
-        git_commit=stamp.commit,
-        model=artifact.model,
-        dtype=artifact.dtype,
-        model_sha256=artifact.sha256,
-        data=data.source,
-        data_sha256=data.digest,
-        data_samples=data.count,
-        inputs=data.meaning,
-        samples=result.samples,
-        metric=name,
-        value=_value(value),
-        low=value.low if value else None,
-        high=value.high if value else None,
-        rmse=_value(rmse),
-        rmse_low=rmse.low if rmse else None,
-        rmse_high=rmse.high if rmse else None,
-        reference=result.reference,
-        host_value=_value(getattr(result.host, name)) if result.host and name else None,
-        disagreements=len(result.disagreeing) if compared else None,
-        other_class=result.other_class if compared else None,
-        max_abs_lsb=result.max_abs_lsb if compared else None,
-        tolerance=result.tolerance if compared else None,
-        float_value=_value(getattr(against.score, name)) if against and name else None,
-        float_changed=len(against.changed) if against else None,
-        float_lost=len(against.lost) if against else None,
-        float_gained=len(against.gained) if against else None,
-        resumed_at=took.resumed_at,
-        recoveries=took.recoveries,
-        seconds=took.seconds,
-        verdict=_verdict(result),
-        classes=_names_text(result.confusion),
-        confusion=_counts_text(result.confusion),
+    common: dict[str, Any] = {
         **board,
+        "run": stamp.run,
+        "time_utc": time_text(stamp.now),
+        "git_commit": stamp.commit,
+        "model": artifact.model,
+        "dtype": artifact.dtype,
+        "model_sha256": artifact.sha256,
+        "data": data.source,
+        "data_sha256": data.digest,
+        "data_samples": data.count,
+        "inputs": data.meaning,
+        "samples": result.samples,
+        "reference": result.reference,
+        "tolerance": result.tolerance if compared else None,
+        "resumed_at": took.resumed_at,
+        "recoveries": took.recoveries,
+        "seconds": took.seconds,
+        "state": walk.state,
+        "sequences": len(data.streams.bounds(0, walk.count)) if data.streams else None,
+    }
+    several = len(result.outputs) > 1
+    return tuple(
+        EvaluationRow(
+            **common,
+            **_output_cells(judged, compared=compared),
+            **({} if at else _detection_cells(result)),
+            output=judged.name if several else None,
+        )
+        for at, judged in enumerate(result.outputs)
     )
 
 
-def _verdict(result: Evaluation) -> str | None:
-    if result.reference is None:
-        return None
-    return Verdict.PASS.value if result.agrees else Verdict.MISMATCH.value
+def _output_cells(judged: JudgedOutput, *, compared: bool) -> dict[str, Any]:
+    """What a row says of one output."""
+    name, value = next(iter(judged.score.metrics), (None, None))
+    rmse, against = judged.score.rmse, judged.against_float
+    return {
+        "metric": name,
+        "value": _value(value),
+        "low": value.low if value else None,
+        "high": value.high if value else None,
+        "rmse": _value(rmse),
+        "rmse_low": rmse.low if rmse else None,
+        "rmse_high": rmse.high if rmse else None,
+        "host_value": _value(getattr(judged.host, name)) if judged.host and name else None,
+        "disagreements": len(judged.disagreeing) if compared else None,
+        "other_class": judged.other_class if compared else None,
+        "max_abs_lsb": judged.max_abs_lsb if compared else None,
+        "float_value": _value(getattr(against.score, name)) if against and name else None,
+        "float_changed": len(against.changed) if against else None,
+        "float_lost": len(against.lost) if against else None,
+        "float_gained": len(against.gained) if against else None,
+        "verdict": _verdict(judged) if compared else None,
+        "classes": _names_text(judged.confusion),
+        "confusion": _counts_text(judged.confusion),
+    }
+
+
+def _detection_cells(result: Evaluation) -> dict[str, Any]:
+    """What the first output's row says of detections, if any were looked for."""
+    found, host = result.detections, result.host_detections
+    if found is None:
+        return {}
+    recall, often = found.recall, found.false_accepts_per_hour
+    return {
+        "detector": str(found.detector),
+        "hits": found.hits,
+        "misses": found.misses,
+        "false_accepts": found.false_accepts,
+        "quiet_s": found.quiet_s,
+        "recall": _value(recall),
+        "recall_low": recall.low if recall else None,
+        "recall_high": recall.high if recall else None,
+        "false_accepts_per_hour": _value(often),
+        "false_accepts_per_hour_low": often.low if often else None,
+        "false_accepts_per_hour_high": often.high if often else None,
+        "host_hits": host.hits if host else None,
+        "host_false_accepts": host.false_accepts if host else None,
+    }
+
+
+def _verdict(judged: JudgedOutput) -> str:
+    return Verdict.MISMATCH.value if len(judged.disagreeing) else Verdict.PASS.value
 
 
 def _value(interval: ConfidenceInterval | None) -> float | None:
@@ -174,17 +229,26 @@ def _outputs(who: str, samples: NDArray[Any]) -> dict[str, NDArray[Any]]:
 
 
 def save_disagreeing(
-    path: Path, data: DataSet, bad: NDArray[np.intp], *, board: NDArray[Any], host: NDArray[Any]
+    path: Path,
+    data: DataSet,
+    walk: Walk,
+    bad: NDArray[np.intp],
+    *,
+    board: NDArray[Any],
+    host: NDArray[Any],
 ) -> None:
-    """Write the samples of these indices as a data set of their own, the first MOST_SAVED of them.
+    """Write the samples at the indices `bad` as a data set that can be sent again.
 
-    `x`, or for several inputs the arrays of their names, hold the inputs as they were sent, `y` the
-    answers where they are known, `index` places in the whole set, `board` and `host` the outputs.
+    Where state is kept, whole sequences up to their last disagreeing sample are written, since it
+    is what came before that made the difference. At most MOST_SAVED samples.
+
+    Args:
+        board, host: outputs of all samples.
 
     Raises:
         ReportError: the file cannot be written.
     """
-    chosen = bad[:MOST_SAVED]
+    chosen = _with_what_came_before(bad, walk)[:MOST_SAVED]
     inputs = data.picked(chosen.tolist())
     names = data.layout.names if len(data.layout.specs) > 1 else (X,)
     arrays = {
@@ -192,10 +256,10 @@ def save_disagreeing(
         "index": chosen.astype(np.int64),
         **_outputs("board", board[chosen]),
         **_outputs("host", host[chosen]),
+        **_answers(data, chosen),
     }
-    answers = data.targets.labels if data.targets.expected is None else data.targets.expected
-    if answers is not None:
-        arrays[Y] = answers[chosen]
+    if walk.streams is not None:
+        arrays[SEQUENCE] = walk.streams.sequence_of[chosen]
     content = io.BytesIO()
     np.savez(content, **arrays)  # type: ignore[arg-type]
     try:
@@ -203,3 +267,20 @@ def save_disagreeing(
         write_atomic(path, content.getvalue())
     except OSError as error:
         raise ReportError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _with_what_came_before(bad: NDArray[np.intp], walk: Walk) -> NDArray[np.intp]:
+    if walk.streams is None:
+        return bad
+    last = {int(walk.streams.starts[walk.streams.sequence_of[at]]): at for at in bad.tolist()}
+    return np.concatenate([np.arange(start, at + 1) for start, at in last.items()])
+
+
+def _answers(data: DataSet, chosen: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
+    """`y`; of several outputs `y_0`, `y_1`."""
+    found = {}
+    for at, known in enumerate(data.answers):
+        values = known.labels if known.expected is None else known.expected
+        if values is not None:
+            found[Y if len(data.answers) == 1 else f"{Y}_{at}"] = values[chosen]
+    return found

@@ -2,7 +2,8 @@
 
 A record is a header (first sample, how many, CRC-32 of header and outputs) and the outputs. Records
 follow each other without gaps, so no sample can be there twice. What follows the last whole record,
-as after a power cut, is dropped.
+as after a power cut, is dropped. Where samples depend on those before, a record holds whole
+sequences, and `back_to` drops what ends within one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import struct
 import uuid
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
@@ -54,6 +55,9 @@ class Journal:
         self.run = ""
         """Id of the run, 12 hex digits, the same after each resumption."""
         self._outputs = bytearray()
+        self._begin = 0
+        self._ends: list[tuple[int, int]] = []
+        """After each record: samples so far, place in the file."""
         self._load()
 
     @property
@@ -75,17 +79,33 @@ class Journal:
             self._sync()
         except OSError as error:
             raise RigError(f"cannot write the journal: {error.strerror}") from error
-        self.done += count
-        self._outputs += outputs
+        self._keep(outputs)
+
+    def back_to(self, whole: Callable[[int], bool]) -> int:
+        """Drop the newest records until `whole` holds of the number of samples, or none is left.
+
+        Returns:
+            How many samples were dropped.
+        """
+        before = self.done
+        while self.done and not whole(self.done):
+            self._ends.pop()
+            self.done, end = self._ends[-1] if self._ends else (0, self._begin)
+            self._file.seek(end)
+            self._file.truncate()
+        del self._outputs[self.done * self._size :]
+        return before - self.done
 
     def clear(self) -> None:
         """Forget everything and begin a new run."""
         self.done, self.run = 0, uuid.uuid4().hex[:12]
         self._outputs.clear()
+        self._ends.clear()
         self._file.seek(0)
         self._file.truncate()
         head = json.dumps({"key": self._key, "run": self.run}).encode()
         self._file.write(_MAGIC + _LENGTH.pack(len(head), zlib.crc32(head)) + head)
+        self._begin = self._file.tell()
         self._sync()
 
     def _sync(self) -> None:
@@ -98,13 +118,17 @@ class Journal:
         if not self._read_head():
             self.clear()
             return
-        end = self._file.tell()
+        self._begin = self._file.tell()
         while (outputs := self._read_record()) is not None:
-            self._outputs += outputs
-            self.done += len(outputs) // self._size
-            end = self._file.tell()
-        self._file.seek(end)
+            self._keep(outputs)
+        self._file.seek(self._ends[-1][1] if self._ends else self._begin)
         self._file.truncate()
+
+    def _keep(self, outputs: bytes) -> None:
+        """A record was read or written up to the file's place."""
+        self._outputs += outputs
+        self.done += len(outputs) // self._size
+        self._ends.append((self.done, self._file.tell()))
 
     def _read_head(self) -> bool:
         start = self._file.read(len(_MAGIC) + _LENGTH.size)

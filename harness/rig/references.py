@@ -24,6 +24,7 @@ from harness.model.tensor import TensorSpec
 from harness.model.wheels import tflm_version
 from harness.rig.checks import run_batch
 from harness.rig.journal import JournalTaken, open_journal
+from harness.rig.walk import Walk
 
 BLOCK_S = 1.0
 """About how long a block takes: what is lost of the work when a run is ended."""
@@ -57,16 +58,16 @@ class BlockSize:
 
 
 class References:
-    """TFLM and the float model over the first `count` samples; see `references_for`.
+    """TFLM and the float model over the samples of a walk; see `references_for`.
 
     Outputs are kept in `folder` by what they depend on, and computed once. `source` names TFLM and
     its version; None where there is no wheel for it.
     """
 
     def __init__(
-        self, artifact: Artifact, data: DataSet, count: int, folder: Path, float_path: Path | None
+        self, artifact: Artifact, data: DataSet, walk: Walk, folder: Path, float_path: Path | None
     ) -> None:
-        self._artifact, self._data, self._count, self._folder = artifact, data, count, folder
+        self._artifact, self._data, self._walk, self._folder = artifact, data, walk, folder
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="reference")
         version = tflm_version()
@@ -125,12 +126,13 @@ class References:
 
         Where another process is computing the same, they are computed here too, and not kept.
         """
-        whole = {**key, "data": self._data.digest, "inputs": self._data.meaning}
+        whole = {**key, **data_key(self._data, self._walk)}
         try:
             with open_journal(self._folder, whole, gives.size_bytes) as journal:
+                journal.back_to(self._walk.resumable)
                 for block in self._blocks(journal.done, make, read, takes, gives):
                     journal.append(gives.to_bytes(block))
-                return gives.from_bytes(journal.outputs)[: self._count]
+                return gives.from_bytes(journal.outputs)[: self._walk.count]
         except JournalTaken:
             return np.concatenate(list(self._blocks(0, make, read, takes, gives)))
 
@@ -142,15 +144,25 @@ class References:
         takes: Layout,
         gives: Layout,
     ) -> Iterator[NDArray[Any]]:
-        if done >= self._count:
+        if done >= self._walk.count:
             return
         interpreter, size = make(), BlockSize(takes.size_bytes)
-        while done < self._count and not self._stop.is_set():
-            batch = read(done, min(self._count, done + size.samples))
+        while done < self._walk.count and not self._stop.is_set():
+            stop = self._walk.block(done, size.samples)
             with size.adapted():
-                outputs = run_batch(interpreter, batch, takes, gives).outputs
-            done += len(batch)
-            yield outputs
+                outputs = [
+                    run_batch(
+                        interpreter, read(*part), takes, gives, keep_state=self._walk.kept
+                    ).outputs
+                    for part in self._walk.parts(done, stop)
+                ]
+            done = stop
+            yield np.concatenate(outputs)
+
+
+def data_key(data: DataSet, walk: Walk) -> Mapping[str, str]:
+    """What outputs depend on of a data set and the way through it."""
+    return {"data": data.digest, "inputs": data.meaning, "state": str(walk.state)}
 
 
 def _refuse_unlike(artifact: Artifact, path: Path, taken: TensorSpec, given: TensorSpec) -> None:
@@ -165,7 +177,7 @@ def _refuse_unlike(artifact: Artifact, path: Path, taken: TensorSpec, given: Ten
 
 @contextmanager
 def references_for(
-    artifact: Artifact, data: DataSet, count: int, *, folder: Path, float_model: Path | None
+    artifact: Artifact, data: DataSet, walk: Walk, *, folder: Path, float_model: Path | None
 ) -> Iterator[References]:
     """Start the references of a data set; the block's end stops what still runs.
 
@@ -182,7 +194,7 @@ def references_for(
     path = float_model or (own if own is not None and own.is_file() else None)
     if len(artifact.inputs) > 1:
         path = None
-    references = References(artifact, data, count, folder, path)
+    references = References(artifact, data, walk, folder, path)
     try:
         yield references
     finally:

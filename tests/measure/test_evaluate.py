@@ -23,7 +23,7 @@ def judged(board=BOARD, host=None, targets=LABELS, spec=THREE, **others) -> Eval
         board=board,
         host=host,
         float_outputs=others.pop("float_outputs", None),
-        targets=targets,
+        answers=(targets,),
         layout=Layout(specs=(spec,)),
         activation=others.pop("activation", None),
         reference="tflm",
@@ -104,9 +104,34 @@ def test_all_outputs_of_a_model_are_compared() -> None:
         board=board,
         host=host,
         float_outputs=None,
-        targets=LABELS,
+        answers=(LABELS, UNKNOWN),
         layout=layout,
         activation=None,
         reference="tflm",
     )
     assert result.disagreeing.tolist() == [2] and result.accuracy.value == 0.5
+    assert result.output("classes").disagreeing.tolist() == []
+    assert result.output("1").max_abs_lsb == 1
+    with pytest.raises(ValueError, match="no output 'third'; the model has: classes, second"):
+        result.output("third")
+
+
+def test_each_output_is_judged_by_its_own_answers() -> None:
+    second = TensorSpec(shape=(1, 1), dtype="int8", scale=0.5, name="second")
+    layout = Layout(specs=(THREE, second))
+    board = layout.join([BOARD, np.array([[0], [2], [4], [6]], np.int8)])
+    expected = Targets(expected=np.array([[0], [1], [2], [2]], dtype=np.float32))
+    for answers in ((LABELS, expected), (UNKNOWN, expected)):
+        result = evaluate(
+            board=board,
+            host=board,
+            float_outputs=None,
+            answers=answers,
+            layout=layout,
+            activation="softmax",
+            reference="tflm",
+        )
+        assert result.output("second").score.mae.value == 0.25
+        known = answers[0] is LABELS
+        assert result.judged is result.outputs[0 if known else 1]
+    assert result.mae.value == 0.25 and result.agrees

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ def evaluation_cells(row: EvaluationRow) -> tuple[str, ...]:
         interval = f"{_metric(row, row.low)} to {_metric(row, row.high)}"
     differ = ABSENT if row.disagreements is None else f"{row.disagreements:,}"
     return (
-        f"{row.data}, {row.board}, {row.runtime}, {row.model} {row.dtype}",
+        _name(row),
         f"{row.samples:,}",
         row.metric or ABSENT,
         _metric(row, row.value),
@@ -41,12 +41,20 @@ def evaluation_figures(rows: Sequence[EvaluationRow], *, name: str) -> tuple[Fig
     """A confusion matrix for each data set of a classifier with few classes."""
     groups = []
     for order, row in enumerate(rows, start=1):
-        title = f"{row.data}: {row.model} {row.dtype} on {row.board}, {row.runtime}"
+        title = f"{row.data}: {row.model} {row.dtype} on {row.board}, {row.runtime}{_output(row)}"
         pictures = _confusion(row, f"{name}{order}")
         says = tuple(_sentences(row))
         if pictures or says:
             groups.append(FigureGroup(title=title, pictures=pictures, says=says))
     return tuple(groups)
+
+
+def _name(row: EvaluationRow) -> str:
+    return f"{row.data}, {row.board}, {row.runtime}, {row.model} {row.dtype}{_output(row)}"
+
+
+def _output(row: EvaluationRow) -> str:
+    return f", output {row.output}" if row.output else ""
 
 
 def _metric(row: EvaluationRow, value: float | None) -> str:
@@ -56,7 +64,7 @@ def _metric(row: EvaluationRow, value: float | None) -> str:
 
 
 def _sentences(row: EvaluationRow) -> list[str]:
-    says = []
+    says = [*_of_streams(row)]
     if row.disagreements:
         saved = f"; saved in {row.saved}" if row.saved else ""
         says.append(
@@ -69,6 +77,28 @@ def _sentences(row: EvaluationRow) -> list[str]:
             "gained."
         )
     return says
+
+
+def _of_streams(row: EvaluationRow) -> Iterator[str]:
+    """State and detections."""
+    if row.state == "sequence":
+        yield f"The model's state was reset at the start of each of {row.sequences} sequences."
+    elif row.state is not None:
+        yield "The model's state was reset before each sample."
+    if row.detector is None or row.hits is None or row.misses is None:
+        return
+    text = f"Detector {row.detector}: {row.hits} of {row.hits + row.misses} events hit"
+    if row.recall is not None and row.recall_low is not None and row.recall_high is not None:
+        text += f" ({row.recall:.2%}, 95 % interval {row.recall_low:.2%} to {row.recall_high:.2%})"
+    text += f", {row.false_accepts} false accepts"
+    if row.false_accepts_per_hour is not None:
+        text += f", {figure_text(row.false_accepts_per_hour)} per hour"
+        if row.false_accepts_per_hour_low is not None and row.false_accepts_per_hour_high:
+            text += (
+                f" (95 % interval {figure_text(row.false_accepts_per_hour_low)} to "
+                f"{figure_text(row.false_accepts_per_hour_high)})"
+            )
+    yield f"{text}."
 
 
 def _confusion(row: EvaluationRow, name: str) -> tuple[Picture, ...]:
