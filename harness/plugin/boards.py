@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.errors import BoardSilent, BoardTalks, HilError, ModelError, ToolMissing
 from harness.link.protocol import Capability
+from harness.measure.evaluate import Evaluation
 from harness.model.artifact import Artifact
 from harness.model.data import open_data
 from harness.model.dataset import DataSet, parse_data
 from harness.plugin.counts import Recovery
+from harness.plugin.options import Options
 from harness.plugin.start import board_of
 from harness.plugin.state import RunState, first_line
+from harness.rig.evaluate import EvaluationPlan, evaluate_board
 from harness.rig.open import OpenBoard, open_board
 from harness.rig.profiling import append_profile
 
@@ -105,7 +108,7 @@ def opened(
     """
     declared = rig.registry[board_id]
     options = rig.options_for(board_id, runtime)
-    data = _data_for(model, rig.options.data)
+    data = _data_for(model, rig.options)
     profiled = rig.options.profile and declared.attachment != "virtual"
     with ExitStack() as lock:
         if profiled:
@@ -129,12 +132,31 @@ def opened(
             append_profile(declared, model, rig.project, options, run=run, csv=csv)
 
 
-def _data_for(model: Artifact, text: Path | None) -> DataSet | None:
+def _data_for(model: Artifact, options: Options) -> DataSet | None:
     """The user's data for a model, if there are any."""
-    if text is None:
+    if options.data is None:
         return None
-    path, how = parse_data(str(text))
-    return open_data(path, model, how)
+    path, how = parse_data(str(options.data))
+    return open_data(path, model, replace(how, stride=options.stride or how.stride))
+
+
+def evaluate(rig: RunState, board: OpenBoard, data: DataSet) -> Evaluation:
+    """The whole data set through an open board, as `hil evaluate` does it.
+
+    An emulator that counts instructions takes 7 times as long: the samples go through another one
+    of the same firmware, which counts none.
+    """
+    plan = EvaluationPlan(
+        csv=rig.options.csv,
+        state=rig.project.state,
+        commit=rig.commit,
+        detector=rig.options.detector,
+    )
+    options = replace(rig.options_for(board.declared.id, board.runtime), timed=False)
+    if board.declared.emulator is None or not options.starts(board.declared):
+        return evaluate_board(board, data, plan).result
+    with open_board(board.declared, board.artifact, rig.project, options) as uncounted:
+        return evaluate_board(uncounted, data, plan).result
 
 
 def features(board: OpenBoard) -> set[str]:

@@ -153,14 +153,14 @@ def evaluation(rig: RunState, board: OpenBoard) -> Evaluation:
 
     `evaluation.accuracy.low` is the lower end of its 95 % interval, `evaluation.mae` and
     `evaluation.rmse` are errors where values are expected, `evaluation.agrees` says whether every
-    output is that of TFLM on this machine. A row of evaluation.csv is appended.
+    output is that of TFLM on this machine, `evaluation.detections` has what `--hil-detect` asked
+    for. A row of evaluation.csv is appended.
     """
-    from harness.rig.evaluate import EvaluationPlan, evaluate_board
+    from harness.plugin.boards import evaluate
 
     if board.data is None:
         pytest.skip("no data of your own: --hil-data PATH")
-    plan = EvaluationPlan(csv=rig.options.csv, state=rig.project.state, commit=rig.commit)
-    return evaluate_board(board, board.data, plan).result
+    return evaluate(rig, board, board.data)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from harness.errors import WrongUse
 from harness.settings import Setting, Sources
 
 if TYPE_CHECKING:
+    from harness.detector import Detector
     from harness.tolerance import Stated
 
 
@@ -45,6 +46,8 @@ class Options:
     report: Path | None
     profile: bool
     data: Path | None
+    stride: int | None
+    detector: Detector | None
 
 
 _LINES: Literal["linelist"] = "linelist"
@@ -120,4 +123,6 @@ def _options(sources: Sources) -> Options:
         report=sources[settings.REPORT],
         profile=sources[settings.PROFILE],
         data=sources[settings.DATA],
+        stride=sources[settings.STRIDE],
+        detector=sources[settings.DETECT],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.measure.intervals import mean_interval, root_mean_interval, wilson
+from harness.measure.intervals import mean_interval, poisson, root_mean_interval, wilson
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,19 @@ def test_the_mean_of_many_has_the_normal_interval(n: int) -> None:
     assert found.value == pytest.approx(values.mean())
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.1)
     assert mean_interval(values) == found
+
+
+def test_the_rate_of_rare_events_has_garwoods_interval() -> None:
+    # Table of exact limits, Garwood (1936) and every textbook since: 0, 1, 5, 20 events.
+    for count, low, high in ((0, 0.0, 3.689), (1, 0.0253, 5.572), (5, 1.623, 11.668)):
+        interval = poisson(count, 1.0)
+        assert (interval.low, interval.high) == (
+            pytest.approx(low, abs=5e-4),
+            pytest.approx(high, abs=5e-4),
+        )
+    wide = poisson(10_000, 2.0)
+    assert wide.value == 5000 and wide.low == pytest.approx(4902.5, abs=0.5)
+    assert wide.high == pytest.approx(5099, abs=0.6)
+    for count, exposure in ((-1, 1.0), (1, 0.0), (1, float("nan"))):
+        with pytest.raises(ValueError):
+            poisson(count, exposure)

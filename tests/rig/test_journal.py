@@ -89,3 +89,19 @@ def test_the_oldest_journals_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         with open_journal(tmp_path, {"number": str(number)}, 2):
             pass
     assert len(list(tmp_path.glob("*.journal"))) == 3
+
+
+def test_records_that_end_within_a_sequence_are_dropped_for_good(tmp_path: Path) -> None:
+    written(tmp_path, b"aabb", b"cc", b"dd")
+    with open_journal(tmp_path, KEY, 2) as kept:
+        assert kept.back_to(lambda done: done == 2) == 2
+        assert (kept.done, kept.outputs) == (2, b"aabb")
+    with open_journal(tmp_path, KEY, 2) as kept:
+        assert kept.done == 2 and kept.back_to(lambda done: True) == 0
+        kept.append(b"ee")
+    with open_journal(tmp_path, KEY, 2) as kept:
+        assert kept.outputs == b"aabbee"
+        # The end of a sequence within a record helps nothing.
+        assert kept.back_to(lambda done: done == 1) == 3
+    with open_journal(tmp_path, KEY, 2) as kept:
+        assert (kept.done, kept.outputs) == (0, b"")
