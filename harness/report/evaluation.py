@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.measure.evaluate import Confusion, Evaluation
 from harness.measure.intervals import ConfidenceInterval
 from harness.measure.tables import EvaluationRow
-from harness.text import WIDTH, counted, printable, shortened, table, wrapped
+from harness.text import WIDTH, counted, figure_text, printable, shortened, table, wrapped
 from harness.tolerance import EXACT
 
 MOST_CLASSES = 12
@@ -92,11 +92,12 @@ def _detection_sentences(result: Evaluation) -> Iterator[str]:
     events = found.hits + found.misses
     text = f"  detections of {found.detector.of}: {found.hits} of {counted(events, 'event')} hit"
     if (recall := found.recall) is not None:
-        text += f" (recall {interval_text('accuracy', recall)})"
+        text += f", {interval_text('accuracy', recall)}"
     yield text
     text = f"  {counted(found.false_accepts, 'false accept')} in {found.quiet_s:.4g} s"
     if (often := found.false_accepts_per_hour) is not None:
-        text += f", {often.value:.3g} per hour (95 % interval {often.low:.3g} to {often.high:.3g})"
+        low, high = figure_text(often.low or 0.0), figure_text(often.high or 0.0)
+        text += f", {figure_text(often.value)} per hour (95 % interval {low} to {high})"
     if found.repeats:
         text += f"; {counted(found.repeats, 'further detection')} of events that were hit"
     yield text
