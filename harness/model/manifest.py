@@ -49,6 +49,8 @@ def read_file(path: Path, most: int, where: Where, hint: str = "") -> bytes:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ModelError(f"cannot read {path}: it is not a file", where=where)
             content = file.read(most + 1)
+    except IsADirectoryError as error:
+        raise ModelError(f"cannot read {path}: it is not a file", where=where) from error
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or printable(str(error))
         raise ModelError(f"cannot read {path}: {said}", where=where, hint=hint) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -212,7 +213,8 @@ class _File:
                 continue
             number = entry.number(1, "I")
             content = self._buffers[number] if number < len(self._buffers) else None
-            numbers = np.frombuffer(bytes(content or b"")[: len(content or b"") & ~3], "<i4")
+            plan = content or b""
+            numbers = [at for (at,) in struct.iter_unpack("<i", bytes(plan)[: len(plan) & ~3])]
             graphs = self._model.tables(2, MOST_SUBGRAPHS, "subgraphs")
             tensors = sum(graph.count(0) for graph in graphs)
             offsets = numbers[3:]
@@ -220,7 +222,7 @@ class _File:
                 raise Malformed(
                     f"has a plan of its memory that is not one of its {tensors} tensors"
                 )
-            if len(offsets) and not -1 <= offsets.min() <= offsets.max() <= MOST_BYTES:
+            if offsets and not -1 <= min(offsets) <= max(offsets) <= MOST_BYTES:
                 raise Malformed("has a plan of memory with offsets that cannot be")
 
     def subgraphs(self) -> tuple[Subgraph, ...]:

@@ -39,6 +39,7 @@ def build(log: Path, witness: Witness, said: str, *, status: int = 0) -> tuple[i
         environment=os.environ,
         progress=witness,
         what="nano: building",
+        lock=0,
     )
 
 
@@ -93,4 +94,5 @@ def test_an_interrupted_build_is_killed(tmp_path: Path) -> None:
             environment=os.environ,
             progress=interrupting,
             what="nano: building",
+            lock=0,
         )
