@@ -142,14 +142,16 @@ def test_a_hard_fault_is_reported_with_its_registers(sine, tmp_path):
     assert fault in text
     main.write_text(text)
     spoilt = Project(root=tmp_path, state=tmp_path / "state")
-    with (
-        pytest.raises(
-            PortLost, match="ended with status 0; it said: firmware fault: HardFault"
-        ) as caught,
-        open_board(REGISTRY["qemu-m4"], sine, spoilt, RigOptions()),
-    ):
-        raise AssertionError("opened")
-    assert "bfar=0x90000000" in str(caught.value) and "board qemu-m4" in str(caught.value)
+    for timed in (True, False):
+        with (
+            pytest.raises(
+                PortLost, match="ended with status 0; it said: firmware fault: HardFault"
+            ) as caught,
+            open_board(REGISTRY["qemu-m4"], sine, spoilt, RigOptions(timed=timed)),
+        ):
+            raise AssertionError("opened")
+        text = str(caught.value)
+        assert "bfar=0x90000000" in text and "board qemu-m4" in text, timed
 
 
 def test_outputs_are_the_same_where_time_does_not_count(sine):
