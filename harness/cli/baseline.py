@@ -9,14 +9,17 @@ from pathlib import Path
 
 from harness.cli.command import Command
 from harness.cli.settings import add_settings, sources_of
-from harness.errors import ReportError
+from harness.errors import ReportError, WrongUse
+from harness.files import refuse_overwriting, write_atomic
 from harness.measure.baseline import load_baselines, save
+from harness.measure.csvfile import begin_of
+from harness.measure.place import inputs_of
 from harness.measure.runs import Baselines, Key, Run, load_runs, newest
 from harness.measure.versus import FORMATS, any_slower, as_csv, as_markdown, as_text, versus
 from harness.outcome import Outcome
 from harness.settings import BASELINE, CSV, DEFAULT_BASELINES
 from harness.terminal import say
-from harness.text import WIDTH, counted, table
+from harness.text import WIDTH, counted, printable, table
 
 
 def baseline(options: argparse.Namespace) -> int:
@@ -28,6 +31,7 @@ def baseline(options: argparse.Namespace) -> int:
 def _save(options: argparse.Namespace) -> int:
     """Put the newest complete run of each board and model into a baseline file."""
     csv, target = sources_of(options)[CSV], _baseline_file(options)
+    refuse_overwriting(target, "--baseline", inputs_of(csv))
     measured = load_runs(csv)
     _say_notes(measured.notes)
     chosen = [run for run in newest(measured.runs).values() if _asked_for(run, options)]
@@ -147,7 +151,7 @@ def _filters(options: argparse.Namespace) -> str:
 
 def _say_notes(notes: Iterable[str]) -> None:
     for note in notes:
-        say(note)
+        say(printable(note))
 
 
 _WRITERS = dict(zip(FORMATS, (as_text, as_csv, as_markdown), strict=True))
@@ -155,6 +159,7 @@ _WRITERS = dict(zip(FORMATS, (as_text, as_csv, as_markdown), strict=True))
 
 def compare(options: argparse.Namespace) -> int:
     """Compare two CSV files or folders of them, as of two commits: ratios with intervals."""
+    refuse_overwriting(options.output, "--output", [*inputs_of(options.a), *inputs_of(options.b)])
     a, b = load_runs(options.a), load_runs(options.b)
     for side in (a, b):
         _say_notes(side.notes)
@@ -165,11 +170,25 @@ def compare(options: argparse.Namespace) -> int:
     if options.output is None:
         print(text)
     else:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(text + "\n")
+        _write(options.output, text)
         say(f"wrote {options.output}")
     slower = options.gate and any_slower(rows)
     return (Outcome.SLOW if slower else Outcome.PASSED).exit_status
+
+
+def _write(output: Path, text: str) -> None:
+    """Write a comparison, over an earlier one only."""
+    heading = text.partition("\n")[0]
+    if output.is_file() and begin_of(output).split() not in ([], heading.split()):
+        raise WrongUse(
+            f"--output {output}: that file is there already and is no such comparison",
+            hint="Nothing was changed. Name another file, or remove it.",
+        )
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(output, f"{text}\n".encode())
+    except OSError as error:
+        raise ReportError(f"cannot write {output}: {error.strerror or error}") from error
 
 
 def register(command: Command) -> None:

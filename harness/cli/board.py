@@ -30,11 +30,13 @@ from harness.link.faults import Faults, parse_faults
 from harness.measure.baseline import load_baselines
 from harness.measure.gate import LatencyVerdict
 from harness.measure.latency import MOST_INVOKES
+from harness.measure.place import check_place, inputs_of
 from harness.measure.tables import LatencyRow
 from harness.model.resolve import resolve_model
 from harness.model.samples import Layout, to_reals
 from harness.outcome import Outcome
 from harness.project import find_project, git_commit
+from harness.report.output import check_output
 from harness.report.summary import summary
 from harness.rig.open import OpenBoard
 from harness.rig.profiling import DEFAULT_RUNS, append_profile
@@ -138,6 +140,8 @@ def bench(options: argparse.Namespace) -> int:
     """
     sources = sources_of(options)
     profiled, report = sources[settings.PROFILE], sources[settings.REPORT]
+    check_place(sources[settings.CSV])
+    check_output(report, "--report", _files_of(sources))
     plan = _plan(sources)
     rows: list[LatencyRow] = []
     statuses: list[int] = []
@@ -155,6 +159,12 @@ def bench(options: argparse.Namespace) -> int:
         with errors_noted(statuses):
             report_to(report, plan.csv, runs=runs, progress=options.progress)
     return worst_status(statuses)
+
+
+def _files_of(sources: Sources) -> list[Path]:
+    """What a run appends to and reads."""
+    others = (sources[settings.BASELINE], sources[settings.RIG])
+    return [*inputs_of(sources[settings.CSV]), *(path for path in others if path is not None)]
 
 
 def _plan(sources: Sources) -> Plan:

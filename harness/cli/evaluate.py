@@ -12,7 +12,9 @@ from harness.cli.command import Command, errors_noted, worst_status
 from harness.cli.settings import add_settings, sources_of
 from harness.cli.work import Work, runnable, works
 from harness.errors import WrongUse
+from harness.files import refuse_overwriting
 from harness.firmware.verdict import VIRTUAL, refuse_unrunnable
+from harness.measure.place import check_place, inputs_of
 from harness.model.artifact import Artifact
 from harness.model.data import open_data
 from harness.model.dataset import DataOptions, parse_data
@@ -43,6 +45,9 @@ def evaluate(options: argparse.Namespace) -> int:
         raise WrongUse("evaluate takes a data set: --data PATH")
     path, how = _source(str(path), options, sources)
     plan = _plan(options, sources)
+    check_place(plan.csv)
+    read = [path, *(one for one in (options.float,) if one is not None), *inputs_of(plan.csv)]
+    refuse_overwriting(options.output, "--output", read)
     statuses: list[int] = []
     if HOST in sources[settings.BOARD]:
         for name in sources[settings.MODEL]:

@@ -9,14 +9,18 @@ from pathlib import Path
 
 from harness.board.registry import load_registry
 from harness.cli.command import Command
+from harness.measure.place import inputs_of
 from harness.progress import Progress, no_progress
 from harness.project import find_project
+from harness.report.output import check_output
 from harness.report.page import write_report
 from harness.terminal import say
+from harness.text import printable
 
 
 def report(options: argparse.Namespace) -> int:
     """Write an HTML report of a latency.csv, or of every CSV in a folder."""
+    check_output(options.output, "--output", inputs_of(options.source))
     report_to(options.output, options.source, progress=options.progress)
     return 0
 
@@ -39,7 +43,7 @@ def report_to(
         progress=progress,
     )
     for note in notes:
-        say(note)
+        say(printable(note))
     print(output)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.board.registry import Board
-from harness.errors import ModelError, Where
+from harness.errors import ModelError, RigError, Where
 from harness.firmware.aot_kernels import any_padding_for_cmsis_nn, with_our_add
 from harness.firmware.aot_memory import Places, place_tensors
 from harness.firmware.aot_own import Own
@@ -209,6 +209,11 @@ def _compile(body: Body, number: int, board: Board, folder: Path) -> _Compiled:
                     body.content, fresh, name=name, backend_options=options
                 )
         except (bakenn.BakeNNError, ValueError) as error:
+            if isinstance(cause := error.__cause__ or error.__context__, OSError):
+                # As on a full disk: that says nothing of the model.
+                raise RigError(
+                    f"cannot write the generated source into {folder}: {cause.strerror or cause}"
+                ) from error
             raise _CompileError(str(error)) from error
         listing = (Path(fresh) / LISTING).read_text()
         manifest = (Path(fresh) / f"bknn_{name}_manifest.json").read_text()

@@ -11,10 +11,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from filelock import FileLock
-
 from harness.errors import ReportError
 from harness.files import write_atomic
+from harness.locks import held
 from harness.measure.csvfile import cells_of, columns, free_name, header_of, lines_of
 from harness.measure.frames import frame_of_block, records_of
 from harness.measure.gate import Judgement, LatencyVerdict, judge
@@ -160,25 +159,32 @@ def save(path: Path, runs: Sequence[Run], *, replace_old: bool) -> Saved:
         ReportError: a key is there already and `replace_old` is not asked for, or the file is not
             a latency CSV. Nothing was changed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        before = load_baselines(path)
-        keys = {run.key for run in runs}
-        old = [run for run in before.runs if run.key in keys]
-        taken = tuple(newest(old))
-        if taken and not replace_old:
-            raise ReportError(
-                f"{path} has a baseline already for {'; '.join(map(str, taken))}",
-                hint="Put the new one in its place with --replace, or take another --baseline.",
-            )
-        notes = before.notes
-        content, damaged = _without(path, {identity(run.row) for run in old})
-        if damaged:
-            aside = shutil.copyfile(path, free_name(path))
-            notes += (f"{path} as it was is kept as {aside}",)
-        header = header_of(content.partition(b"\n")[0].decode())
-        fresh = [cells_of(row, header) for run in runs for row in _rows(run)]
-        write_atomic(path, content + lines_of(fresh))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with held(Path(f"{path}.lock"), f"{path} is being written"):
+            return _save(path, runs, replace_old=replace_old)
+    except OSError as error:
+        raise ReportError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _save(path: Path, runs: Sequence[Run], *, replace_old: bool) -> Saved:
+    before = load_baselines(path)
+    keys = {run.key for run in runs}
+    old = [run for run in before.runs if run.key in keys]
+    taken = tuple(newest(old))
+    if taken and not replace_old:
+        raise ReportError(
+            f"{path} has a baseline already for {'; '.join(map(str, taken))}",
+            hint="Put the new one in its place with --replace, or take another --baseline.",
+        )
+    notes = before.notes
+    content, damaged = _without(path, {identity(run.row) for run in old})
+    if damaged:
+        aside = shutil.copyfile(path, free_name(path))
+        notes += (f"{path} as it was is kept as {aside}",)
+    header = header_of(content.partition(b"\n")[0].decode())
+    fresh = [cells_of(row, header) for run in runs for row in _rows(run)]
+    write_atomic(path, content + lines_of(fresh))
     return Saved(replaced=taken, notes=notes)
 
 

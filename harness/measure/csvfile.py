@@ -17,9 +17,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import IO, Any
 
-from filelock import FileLock
-
-from harness.errors import NotKept
+from harness.errors import LockBusy, NotKept
+from harness.locks import held
 
 # A spreadsheet takes a cell that starts so for a formula; an apostrophe in front says text.
 _FORMULA = re.compile(r"'*[=+\-@]")
@@ -107,24 +106,22 @@ def append(path: Path, rows: Sequence[Any]) -> None:
     its line end only gets it.
 
     Raises:
-        NotKept: it cannot be written, as on a full disk. The file is as it was.
+        NotKept: it cannot be written, as on a full disk, or another process holds it for minutes.
+            The file is as it was.
     """
     if not rows:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):
+        with held(Path(f"{path}.lock"), f"{path} is being written"):
             _append(path, rows)
+    except LockBusy as error:
+        raise NotKept(error.what, hint=_NOT_KEPT) from error
     except OSError as error:
-        raise not_kept(path, error) from error
+        raise NotKept(f"cannot write {path}: {error.strerror or error}", hint=_NOT_KEPT) from error
 
 
-def not_kept(path: Path, error: OSError) -> NotKept:
-    """What to say where a file cannot be written."""
-    return NotKept(
-        f"cannot write {path}: {error.strerror or error}",
-        hint="What was measured is shown, and is in no file. Make room, or take another folder.",
-    )
+_NOT_KEPT = "What was measured is shown, and is in no file. Make room, or take another folder."
 
 
 def _append(path: Path, rows: Sequence[Any]) -> None:

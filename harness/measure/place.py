@@ -22,6 +22,13 @@ def tables_of(latency_csv: Path) -> Iterator[tuple[str, Path]]:
         yield table, latency_csv if table == "latency" else beside(latency_csv, table)
 
 
+def inputs_of(source: Path) -> list[Path]:
+    """The files that are read of a CSV with the tables beside it, or of a folder of CSVs."""
+    if source.is_dir():
+        return list(source.rglob("*.csv"))
+    return [path for _, path in tables_of(source)]
+
+
 def check_place(latency_csv: Path) -> None:
     """Refuse a file that is not to be appended to, or one beside it.
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Mapping
-from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
 
 import pytest
 
 from harness.files import write_atomic
 from harness.plugin.counts import RunCounts
+from harness.plugin.state import junit_path
 from harness.terminal import say
 
 OUTCOME = "hil_outcome"
@@ -29,7 +28,7 @@ class JUnitFile:
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
         # Innermost: of all that ends a run only pytest's own writing comes before.
-        path = self._path(session)
+        path = junit_path(session.config)
         try:
             yield
         except OSError as error:
@@ -50,18 +49,12 @@ class JUnitFile:
         self, session: pytest.Session, change: Callable[[bytes, Mapping[str, str]], bytes]
     ) -> None:
         """Rewrite the file, if there is one; where that fails it stays as it is."""
-        path = self._path(session)
+        path = junit_path(session.config)
         try:
             if path is not None and path.is_file():  # And no pipe.
                 write_atomic(path, change(path.read_bytes(), self._properties(session)))
         except Exception as error:
             say(f"hil: {path} stays as pytest wrote it, without outcomes of boards: {error}")
-
-    def _path(self, session: pytest.Session) -> Path | None:
-        xml = session.config.getoption("xmlpath", None)
-        if not xml or hasattr(session.config, "workerinput"):
-            return None
-        return Path(os.path.expandvars(xml)).expanduser().resolve()
 
     def _properties(self, session: pytest.Session) -> dict[str, str]:
         counts = self._counts

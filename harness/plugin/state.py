@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +20,10 @@ from harness.errors import (
     ModelError,
     StaleFirmware,
 )
+from harness.files import refuse_overwriting
 from harness.measure.baseline import load_baselines
 from harness.measure.limits import Limit
+from harness.measure.place import check_place, inputs_of
 from harness.measure.runs import Baselines
 from harness.measure.tables import LatencyRow
 from harness.model.resolve import resolve_model
@@ -28,6 +32,7 @@ from harness.plugin.options import Options, parse_options
 from harness.plugin.start import MODEL_NAME, RUNTIME, board_of, parameter
 from harness.progress import Progress, no_progress
 from harness.project import Project, find_project
+from harness.report.output import check_output
 from harness.rig.open import OpenBoard, RigOptions, look_at
 from harness.rig.recovery import lost
 from harness.rig.sessions import Judging, judged_by
@@ -192,6 +197,7 @@ def new_state(config: pytest.Config) -> RunState:
         project = find_project()
         for name in options.models if options.asked else ():
             _check_known(name, project)
+        _check_files(options, config)
         baselines = load_baselines(options.baseline) if options.baseline else None
     except HilError as error:
         raise pytest.UsageError(str(error)) from error
@@ -203,6 +209,24 @@ def new_state(config: pytest.Config) -> RunState:
         counts=RunCounts(options.boards),
         baselines=baselines,
     )
+
+
+def _check_files(options: Options, config: pytest.Config) -> None:
+    """Refuse files that a run would destroy, or could not write what it measured to."""
+    check_place(options.csv)
+    others = (options.baseline, options.rig_file)
+    read = [*inputs_of(options.csv), *(path for path in others if path is not None)]
+    junit = junit_path(config)
+    check_output(options.report, "--hil-report", [*read, *((junit,) if junit else ())])
+    refuse_overwriting(junit, "--junitxml", read)
+
+
+def junit_path(config: pytest.Config) -> Path | None:
+    """The JUnit file that pytest was asked for; None in a worker, which writes none."""
+    xml = config.getoption("xmlpath", None)
+    if not xml or hasattr(config, "workerinput"):
+        return None
+    return Path(os.path.expandvars(xml)).expanduser().resolve()
 
 
 def _check_known(name: str, project: Project) -> None:

@@ -32,6 +32,7 @@ from harness.report.figures.operators import operator_figures
 from harness.report.figures.outputs import output_figures
 from harness.report.figures.training import training_figures
 from harness.report.figures.trend import trend_figures
+from harness.report.output import TITLE
 from harness.report.verdicts import Overall, Verdicts, overall, verdicts_of
 from harness.text import figure_text, size_text
 from harness.version import __version__
@@ -176,7 +177,7 @@ def compose(
             advance(1)
     shared, differing = _provenance(chosen)
     return Page(
-        title="Hardware-in-the-loop report",
+        title=TITLE,
         made=now.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         source=str(data.source),
         version=__version__,

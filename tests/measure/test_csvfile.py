@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from fakes import described
 
-from harness.errors import ReportError
+from harness.errors import NotKept, ReportError
 from harness.measure.csvfile import append, beside, cell, columns
 from harness.measure.frames import Loaded, read_rows
+from harness.measure.place import check_place
 from harness.measure.tables import LatencyRow
 
 ROOT = Path(__file__).parents[2]
@@ -240,3 +241,108 @@ def test_real_files_of_older_versions_are_read_whole(count: int) -> None:
     assert {item.board for item in loaded.rows} <= {"qemu-m4", "virtual"}
     assert all(item.n == 1000 and item.run is None for item in loaded.rows)
     assert {item.scope for item in loaded.rows} == {"session"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "notes on a bench, one line without an end",
+        "fruit,price\napple,1",
+        "\ufefffruit;price\r\napple;1\r\n",
+        "time_utc but no such header\nlast line",
+        "x" * 500_000,
+    ],
+)
+def test_a_foreign_file_loses_nothing(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content.encode())
+    with pytest.raises(ReportError, match="notes.txt is no latency CSV of the harness: it begins"):
+        check_place(path)
+    assert path.read_bytes() == content.encode()
+    append(path, [row("a")])
+    assert (tmp_path / "notes.1.txt").read_bytes() == content.encode()
+    assert sessions(path) == ["a"]
+
+
+@pytest.mark.parametrize("end", ["", "\r\n", "\n"])
+def test_a_file_saved_by_an_editor_keeps_its_last_row(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "latency.csv"
+    append(path, [row("a"), row("b")])
+    text = path.read_text().rstrip("\n")
+    path.write_bytes(("\ufeff" + (text.replace("\n", "\r\n") if "\r" in end else text)).encode())
+    with path.open("a", newline="") as file:
+        file.write(end)
+    append(path, [row("c")])
+    assert [item.session for item in read_rows(path, LatencyRow).rows] == ["a", "b", "c"]
+    assert read_rows(path, LatencyRow).notes == ()
+
+
+def test_a_last_line_of_too_many_cells_is_no_torn_row(tmp_path: Path) -> None:
+    path = tmp_path / "latency.csv"
+    append(path, [row("a")])
+    with path.open("a") as file:
+        file.write("," * 200 + "what is this")
+    append(path, [row("b")])
+    assert "what is this\n" in path.read_text()
+    assert [item.session for item in read_rows(path, LatencyRow).rows] == ["a", "b"]
+
+
+def test_a_file_of_older_columns_may_be_named(tmp_path: Path) -> None:
+    path = tmp_path / "latency.csv"
+    append(path, [row("a")])
+    without(path, "scope", "run", "flags")
+    check_place(path)
+    path.write_text("time_utc,git_c")
+    check_place(path)
+
+
+@pytest.mark.parametrize("name", ["latency.csv", "samples.csv"])
+def test_a_folder_or_a_file_of_another_table_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(ReportError, match=f"{name} is a folder: rows of"):
+        check_place(tmp_path / "latency.csv")
+    with pytest.raises(NotKept, match=f"cannot write .*{name}: "):
+        append(tmp_path / name, [row("a")])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ReportError, match="file is no folder"):
+        check_place(tmp_path / "file" / "latency.csv")
+    append(tmp_path / "layers.csv", [row("a")])
+    (tmp_path / name).rmdir()
+    with pytest.raises(ReportError, match="layers.csv is no layers CSV of the harness"):
+        check_place(tmp_path / "latency.csv")
+
+
+FULL = f"""
+import resource, signal, sys
+from pathlib import Path
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+from harness.errors import NotKept
+from harness.measure.csvfile import append
+from harness.measure.tables import LatencyRow
+path = Path(sys.argv[1])
+append(path, [{ROW!r}])
+before = path.read_bytes()
+resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 100, -1))
+try:
+    append(path, [{ROW!r}] * 9)
+except NotKept as error:
+    assert path.read_bytes() == before
+    print(error)
+"""
+
+
+def test_a_file_that_cannot_grow_is_left_as_it_was(tmp_path: Path) -> None:
+    # The limit on a file's size fails in the middle of a write, as a full disk does.
+    command = [sys.executable, "-c", FULL, str(tmp_path / "latency.csv")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert f"cannot write {tmp_path / 'latency.csv'}: File too large" in done.stdout
+
+
+def test_appending_takes_no_more_memory_for_a_larger_file(tmp_path: Path) -> None:
+    path = tmp_path / "latency.csv"
+    append(path, [row("a")])
+    with path.open("r+b") as file:
+        file.truncate(1 << 33)  # Without a byte on the disk.
+    append(path, [row("b")])
+    assert path.stat().st_size > 1 << 33
