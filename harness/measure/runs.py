@@ -187,6 +187,8 @@ def _incomplete(run: Run) -> str | None:
         return f"run {row.run} on {row.board} was never finished: {len(run.sessions)} sessions"
     if row.run is not None and good < (row.sessions or 1):
         return f"run {row.run} has {good} of its {row.sessions} sessions:"
+    if run.good and not run.figures.figures:
+        return f"run {run.id} on {row.board} has no median above 0:"
     return None
 
 

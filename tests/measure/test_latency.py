@@ -5,7 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from harness.measure.latency import Timer, affordable_invokes, agree, summarize
+from harness.measure.latency import (
+    TimedRequest,
+    Timer,
+    affordable_invokes,
+    agree,
+    impossible,
+    impossible_by_host,
+    summarize,
+)
 
 
 def summary(*samples: float):
@@ -100,3 +108,47 @@ def test_board_is_warm_when_two_invokes_agree_within_a_hundredth(first, second, 
 )  # fmt: skip
 def test_invokes_that_nobody_counted_take_20_s_or_are_ten(invoke_s: float, count: int) -> None:
     assert affordable_invokes(invoke_s) == count
+
+
+def request(*ticks: int, host_s: float, again: bool = False) -> TimedRequest:
+    return TimedRequest(ticks=np.array(ticks, dtype=np.uint32), host_s=host_s, again=again)
+
+
+MHZ = Timer(hz=1_000_000, read_ticks=2, step_ticks=1)
+
+
+@pytest.mark.parametrize("least, cannot", [(0, True), (1, False), (2, False), (9, False)])
+def test_a_sample_below_the_cost_of_reading_cannot_be(least: int, cannot: bool) -> None:
+    why = impossible(np.array([50, least, 60], dtype=np.uint32), MHZ)
+    assert (why is not None) is cannot
+    if why:
+        assert why.endswith(
+            "took 0 ticks, and reading the counter is said to take 2: that is -2.0 us"
+        )
+
+
+@pytest.mark.parametrize(
+    "told, said",
+    [
+        (request(100, 200, host_s=0.01), None),
+        # Its counter counts 5 % faster at most, and either end is cut to a step.
+        (request(1_000_000, host_s=0.9), "1 invokes took 0.9 s with their request, and 1 s by"),
+        (request(1_000_000, host_s=0.96), None),
+        (request(2**32 - 1, host_s=0.1), "and 4.29e+03 s by the counter of 1000000 Hz"),
+        # Over 71 minutes pass, the counter says 1 s: it began anew.
+        (request(1_000_000, host_s=4297.0), "begins anew after 4.29e+03 s"),
+        (request(1_000_000, host_s=4297.0, again=True), None),
+    ],
+)
+def test_ticks_are_held_against_the_hosts_clock(told: TimedRequest, said: str | None) -> None:
+    why = impossible_by_host(told, MHZ)
+    assert why is None if said is None else said in (why or "")
+
+
+def test_an_emulators_time_is_its_own_but_its_instructions_are_executed_here() -> None:
+    timer = Timer(hz=25_000_000)
+    quick = request(25_000_000, host_s=0.02)
+    assert impossible_by_host(quick, timer, icount_shift=7) is None
+    assert impossible_by_host(quick, timer) is not None
+    why = impossible_by_host(request(2**32 - 1, host_s=0.02), timer, icount_shift=0)
+    assert "the counter says 1.72e+11 instructions" in (why or "")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.board.registry import load_registry
-from harness.errors import BoardRebooted
+from harness.errors import BoardRebooted, ImpossibleTime, NotKept
 from harness.measure.frames import read_rows
 from harness.measure.latency import DEFAULT, MOST_INVOKES, SHORTENED, Timer
 from harness.measure.tables import RUN, SESSION, LatencyRow, MemoryRow, OutputRow, SampleRow
@@ -245,3 +245,28 @@ def test_the_first_session_says_how_many_invokes_all_of_a_run_are_timed(plan):
 def test_a_number_of_invokes_that_was_asked_for_is_obeyed(plan):
     whole = measured("virtual", replace(plan, samples=3), port="virtual:?slow=20000").run
     assert (whole.n, whole.n_rule) == (3, "asked")
+
+
+@pytest.mark.parametrize(
+    ("lie", "said"),
+    [
+        ({"timer_read_ticks": 4_294_967_000}, "reading the counter is said to take 4294967000"),
+        ({"tick_hz": 1000}, "s by the counter of 1000 Hz"),
+    ],
+)
+def test_ticks_that_cannot_be_are_a_sick_rig_and_no_row(plan, lie, said):
+    with open_board(REGISTRY["virtual"], SINE, PROJECT, RigOptions()) as opened:
+        opened.dut._hello = replace(opened.dut.hello, **lie)
+        with pytest.raises(ImpossibleTime, match=f"impossible latency: .*{said}"):
+            measure_board(opened, plan)
+    assert not plan.csv.exists()
+
+
+def test_a_file_that_cannot_be_written_costs_that_file_only(plan):
+    (plan.csv.with_name("samples.csv")).mkdir()
+    with pytest.raises(NotKept, match="cannot write .*samples.csv") as caught:
+        measured("virtual", replace(plan, sessions=2))
+    rows = latency_rows(plan)
+    assert [row.scope for row in rows] == [SESSION, SESSION, RUN]
+    (known,) = caught.value.rows
+    assert known.run == rows[-1].run and known.p50_us > 0
