@@ -33,6 +33,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 MARK = "HIL_KILLED"
 """Variable in the environment of a killed command, by which its processes are known again."""
 
+SLOWED = "HIL_SLOWED"
 GONE_S = 6.0
 """When all of them must be gone. Two seconds are their own, to end in order."""
 
@@ -144,21 +145,29 @@ def _marked(mark: str) -> Iterator[tuple[int, str]]:
             continue  # It has ended.
 
 
-def slow_compiler(folder: Path, seconds: float = SLOWED_S) -> dict[str, str]:
-    """Variables that put a compiler before the system's: it sleeps before each model's source."""
+def slow_compiler(
+    folder: Path, before: str = f'[ -z "${SLOWED}" ] || sleep {SLOWED_S:g}', making: str = "/model/"
+) -> dict[str, str]:
+    """Variables that put a compiler before the system's, which does something else at first.
+
+    Another path of the compiler makes SCons compile everything anew: builds that are to find each
+    other's objects all need these variables.
+
+    Args:
+        before: in shell; sleeps where a variable SLOWED is set.
+        making: part of the path of what is then compiled or linked; the model's objects.
+    """
     real = shutil.which("arm-none-eabi-gcc")
     assert real is not None, "arm-none-eabi-gcc is not installed"
     folder.mkdir()
     for tool in Path(real).parent.glob("arm-none-eabi-*"):
         (folder / tool.name).symlink_to(tool)
-    for name in ("gcc", "g++"):
-        tool = folder / f"arm-none-eabi-{name}"
-        tool.unlink()
-        real = shlex.quote(str(shutil.which(tool.name)))
-        tool.write_text(
-            f'#!/bin/sh\ncase "$*" in *"-c "*/model/*) sleep {seconds:g};; esac\nexec {real} "$@"\n'
-        )
-        tool.chmod(0o755)
+    for name in ("arm-none-eabi-gcc", "arm-none-eabi-g++"):
+        (folder / name).unlink()
+        slowed = f'case "$*" in *"-o "*{making}*) {before};; esac'
+        run = f'exec {shlex.quote(str(Path(real).with_name(name)))} "$@"'
+        (folder / name).write_text(f"#!/bin/sh\n{slowed}\n{run}\n")
+        (folder / name).chmod(0o755)
     return {"HIL_ARM_GCC_DIR": str(folder)}
 
 
@@ -189,7 +198,7 @@ class Bench:
         folder: empty; holds the state, temporary files and locks of all commands.
     """
 
-    def __init__(self, folder: Path, slowed_s: float = SLOWED_S) -> None:
+    def __init__(self, folder: Path) -> None:
         self.state = folder / "state"
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
@@ -199,8 +208,9 @@ class Bench:
             "HIL_STATE_DIR": str(self.state),
             "HIL_LOCK_DIR": str(folder / "locks"),
             "TMPDIR": str(self.temporary),
+            **slow_compiler(folder / "slow"),
         }
-        self.slowed = {**self.environment, **slow_compiler(folder / "slow", slowed_s)}
+        self.slowed = {**self.environment, SLOWED: "yes"}
         self.tally = Tally()
         self._right = {model: code_of(self._built(model)) for model in MODELS}
         self._known = set(self._files())

@@ -8,17 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-from fakes.processes import alive, children_of
+from fakes.processes import alive, children_of, pid_in
 
 from harness.locks import held
 from harness.process import LastWords, end_group, run, start
-
-
-def pid_in(path):
-    """A process id that a command has written."""
-    while not (path.is_file() and path.read_text().endswith("\n")):
-        time.sleep(0.01)
-    return int(path.read_text())
 
 
 def test_a_command_ends_when_it_does_not_when_its_children_do(tmp_path):

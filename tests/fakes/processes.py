@@ -1,5 +1,6 @@
 """Processes as /proc shows them."""
 
+import time
 from pathlib import Path
 
 
@@ -31,3 +32,12 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def pid_in(path: Path) -> int:
+    """A process id that a command has written, or will."""
+    until = time.monotonic() + 120
+    while not (path.is_file() and path.read_text().endswith("\n")):
+        assert time.monotonic() < until, f"nothing in {path}"
+        time.sleep(0.01)
+    return int(path.read_text())

@@ -2,12 +2,16 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fakes.processes import alive, pid_in
 
+from benchmarks.whole.kills import slow_compiler
 from harness.board.registry import load_registry
 from harness.errors import BuildFailed, MissingKernel, ModelError, TooLarge, ToolMissing
 from harness.firmware.build import Builder, build_id
@@ -19,6 +23,7 @@ from harness.firmware.workfolder import WorkFolder
 from harness.model.resolve import resolve_model
 from harness.project import Project, find_project
 
+ROOT = Path(__file__).parents[2]
 QEMU_M4 = load_registry()["qemu-m4"]
 
 
@@ -70,13 +75,31 @@ def test_build_id_changes_with_sources_board_and_model(project, sine, tmp_path):
     assert len(ids) == 5
 
 
-def test_a_new_model_recompiles_only_the_model(project, sine, tmp_path):
-    copy = copied(project, tmp_path)
-    Builder(copy).build(QEMU_M4, "aot", sine)
-    built = tmp_path / "state" / "build" / "qemu-m4-aot" / "pio" / "build"
+@pytest.fixture(scope="module")
+def linker(tmp_path_factory):
+    """Folder of a compiler that stops when it is to link, once there is a file `armed` in it."""
+    folder = tmp_path_factory.mktemp("linker") / "bin"
+    stop = f"[ -e {folder}/armed ] && echo $$ >{folder}/pid && sleep 600"
+    slow_compiler(folder, before=stop, making="firmware.elf")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def compiled(project, sine, linker, tmp_path_factory):
+    """A copy of the sources with a state folder of its own, where the sine is built."""
+    copy = copied(project, tmp_path_factory.mktemp("compiled"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HIL_ARM_GCC_DIR", str(linker))
+        Builder(copy).build(QEMU_M4, "aot", sine)
+    return copy
+
+
+def test_a_new_model_recompiles_only_the_model(project, compiled, linker, monkeypatch):
+    monkeypatch.setenv("HIL_ARM_GCC_DIR", str(linker))
+    built = compiled.state / "build" / "qemu-m4-aot" / "pio" / "build"
     before = {path: path.stat().st_mtime_ns for path in built.rglob("*.o")}
     other = resolve_model("sine-1-16-1", project.artifacts)
-    Builder(copy).build(QEMU_M4, "aot", other)
+    Builder(compiled).build(QEMU_M4, "aot", other)
     after = {path: path.stat().st_mtime_ns for path in built.rglob("*.o")}
     again = {path.name for path, when in after.items() if before.get(path) != when}
     assert "model_aot.cpp.o" in again or "model_aot.o" in again
@@ -84,6 +107,41 @@ def test_a_new_model_recompiles_only_the_model(project, sine, tmp_path):
         name for name in again if not name.startswith(("model_aot", "bknn_", "bakenn_", "arm_"))
     }
     assert len(before) > len(again)
+
+
+BUILD = """
+import sys
+from pathlib import Path
+from harness.board.registry import load_registry
+from harness.firmware.build import Builder
+from harness.model.resolve import resolve_model
+from harness.project import Project
+
+model = resolve_model("sine-1-16-1", Path(sys.argv[2]))
+project = Project(root=Path(sys.argv[1]), state=Path(sys.argv[1], "state"))
+Builder(project).build(load_registry()["qemu-m4"], "aot", model)
+"""
+
+
+def test_a_killed_build_leaves_no_process_and_no_object_to_the_next(
+    project, sine, compiled, linker, monkeypatch, capfd
+):
+    monkeypatch.setenv("HIL_ARM_GCC_DIR", str(linker))
+    kept = compiled.state / "firmware"
+    shutil.rmtree(kept)
+    right = Builder(compiled).build(QEMU_M4, "aot", sine).elf.read_bytes()
+    shutil.rmtree(kept)
+    # All objects of the other model are there, and SCons has noted none of them.
+    (linker / "armed").touch()
+    command = [sys.executable, "-c", BUILD, str(compiled.root), str(project.artifacts)]
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}) as process:
+        stopped = pid_in(linker / "pid")
+        process.kill()
+    (linker / "armed").unlink()
+    again = Builder(compiled).build(QEMU_M4, "aot", sine)
+    assert not alive(stopped)
+    assert again.elf.read_bytes() == right
+    assert "anew" not in capfd.readouterr().err
 
 
 def test_a_compile_error_is_shown_with_its_line_and_the_log(project, sine, tmp_path):
