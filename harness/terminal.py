@@ -7,12 +7,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Any, TextIO
 
 from harness.progress import Advance, Progress, State, Task, no_progress, state
-from harness.text import printable
+from harness.text import printable, printable_lines
 
 DELAY_S = 2.0
 """Work shorter than this shows nothing."""
@@ -27,8 +27,8 @@ _TIME_COLUMNS, _BAR_COLUMNS = 10, 45
 
 
 def say(text: str) -> None:
-    """One line of progress, at once, on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """One line of progress, at once, on standard error; `printable_lines` of it."""
+    print(printable_lines(text), file=sys.stderr, flush=True)
 
 
 def say_from_handler(text: str) -> None:
@@ -38,9 +38,30 @@ def say_from_handler(text: str) -> None:
     interrupt.
     """
     try:
-        os.write(sys.stderr.fileno(), f"{text}\n".encode())
+        os.write(sys.stderr.fileno(), f"{printable_lines(text)}\n".encode())
     except (OSError, ValueError):  # Not a file, as where tests capture it.
         say(text)
+
+
+@contextmanager
+def plain_stdout() -> Iterator[None]:
+    """What is printed within the block is `printable_lines`, whatever a file or board had in it."""
+    with redirect_stdout(_Plain(sys.stdout)):
+        yield
+
+
+class _Plain:
+    """A text stream that escapes what is no text before it writes it to another."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(printable_lines(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

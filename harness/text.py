@@ -69,7 +69,7 @@ def printable(text: str, limit: int = MOST_PRINTED) -> str:
 
     Control characters, line ends, direction marks, lone surrogates and all else that has no
     picture of its own become escapes as Python writes them (`\x1b`, `\n`, `\u202e`), and so does
-    the first character of a command to a CI runner (`\x3a:error::`). Printing what is printable
+    the first character of a command to a CI runner (`\u003a:error::`). Printing what is printable
     already changes nothing.
 
     Args:
@@ -91,7 +91,7 @@ _MOST_ESCAPED = len(r"\U0010ffff")
 
 def _escaped(char: str) -> str:
     if char.isprintable():
-        return f"\\x{ord(char):02x}"
+        return f"\\u{ord(char):04x}"  # As JSON has it too, which may hold such a command.
     return char.encode("unicode_escape").decode("ascii")
 
 

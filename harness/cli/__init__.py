@@ -10,7 +10,7 @@ import sys
 
 from harness.cli.command import EXIT_USAGE, Run, errors_noted
 from harness.process import GracefulShutdown, Terminated
-from harness.terminal import progress_on
+from harness.terminal import plain_stdout, progress_on
 from harness.version import __version__
 
 __all__ = ["EXIT_USAGE", "main"]
@@ -74,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
             errors_noted(statuses),
             GracefulShutdown(),
             progress_on(sys.stderr) as options.progress,
+            plain_stdout(),
         ):
             statuses.append(options.run(options))
         return statuses[0]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import queue
 import select
 import socket
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import serial
 
@@ -25,6 +26,13 @@ POLL_S = 0.01
 
 WRITE_S = 2.0
 """A local port that takes no bytes for this long is lost."""
+
+
+SOCKET_WRITE_S = 20.0
+"""The same for a socket: an emulator reads only when its firmware does, which may be computing."""
+
+UNREAD_BYTES = 1 << 20
+"""What pyserial's RFC 2217 client may hold before anybody reads it; without a bound it has none."""
 
 
 class StreamClosed(Exception):
@@ -58,7 +66,8 @@ class SocketStream:
     ) -> None:
         self._socket = connection
         self._last_words = last_words
-        self._socket.setblocking(True)
+        # Reads wait by poll. A board that reads nothing any more must not block a write for ever.
+        self._socket.settimeout(SOCKET_WRITE_S)
         self._poll = select.poll()
         self._poll.register(connection, select.POLLIN)
 
@@ -139,6 +148,15 @@ class SerialStream:
             connection.close()
 
 
+def _bound(port: Any) -> None:
+    """Bound what a port that is reached through a URL keeps, and how long it takes bytes."""
+    unread = getattr(port, "_read_buffer", None)
+    if isinstance(unread, queue.Queue):
+        unread.maxsize = UNREAD_BYTES
+    elif port.write_timeout is None and isinstance(getattr(port, "_socket", None), socket.socket):
+        port.write_timeout = SOCKET_WRITE_S
+
+
 def open_serial(port: str, *, where: Where, baud: int = 115200) -> SerialStream:
     """Open a serial port by path or pyserial URL, for this process alone.
 
@@ -152,6 +170,7 @@ def open_serial(port: str, *, where: Where, baud: int = 115200) -> SerialStream:
             # pyserial starts its RFC 2217 reader in ways that Python has deprecated.
             warnings.simplefilter("ignore", DeprecationWarning)
             opened = serial.serial_for_url(port, baudrate=baud, timeout=POLL_S, **local)
+        _bound(opened)
         return SerialStream(opened)
     except (OSError, ValueError) as error:
         raise StartFailed(

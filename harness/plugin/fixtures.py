@@ -99,12 +99,13 @@ def model(
     """
     from harness.firmware.look import page_of
     from harness.model.resolve import resolve_model
+    from harness.text import printable_lines
 
     board = rig.registry[_hil_board_id]
     runtime = board.runtime(_hil_runtime)
     artifact = resolve_model(_hil_model_name, rig.project.artifacts)
     if artifact.goldens is None:
-        print(page_of(artifact, board, runtime))
+        print(printable_lines(page_of(artifact, board, runtime)))
     return artifact
 
 

@@ -35,6 +35,7 @@ from harness.plugin.state import RunState, first_line, property_of, set_property
 from harness.report.summary import summary
 from harness.rig.opened import OpenBoard
 from harness.terminal import BELOW_THE_LINE, TerminalProgress, say, wants_progress
+from harness.text import printable_lines
 
 _NOTE = "hil_note"
 
@@ -158,16 +159,16 @@ class Reporting:
             order = self._rig.options.boards
             # Workers end in any order; a table reads better in that of the command line.
             rows = sorted(counts.rows, key=lambda row: order.index(row.board))
-            terminalreporter.write_line(summary(rows, self._rig.options.csv))
+            _write(terminalreporter, summary(rows, self._rig.options.csv))
             self._show_layers(terminalreporter)
         if counts.boards:
             terminalreporter.write_sep("=", "hil boards")
             for board in counts.boards:
                 for line in board.lines():
-                    terminalreporter.write_line(line, **_colour(board))
+                    _write(terminalreporter, line, **_colour(board))
         assert self._session is not None, "summaries are shown when a session finishes"
         for line in self._last_words(self._session):
-            terminalreporter.write_line(line)
+            _write(terminalreporter, line)
         status = f"{counts.outcome.value}: exit status {counts.outcome.exit_status}"
         if counts.boards and counts.outcome.gates:
             terminalreporter.write_line(status, red=True)
@@ -181,7 +182,7 @@ class Reporting:
         try:
             rows = [row for row in read_rows(path, LayerRow).rows if row.run in runs]
         except ReportError as error:
-            terminalreporter.write_line(f"no layers: {error}")
+            _write(terminalreporter, f"no layers: {error}")
             return
         if not rows:
             return
@@ -189,8 +190,8 @@ class Reporting:
         for _, profiled in groupby(rows, key=lambda row: row.run):
             layers = list(profiled)
             first = layers[0]
-            terminalreporter.write_line(f"{first.board}, {first.runtime}, {first.model}")
-            terminalreporter.write_line(profile_table(profile_from(layers)))
+            _write(terminalreporter, f"{first.board}, {first.runtime}, {first.model}")
+            _write(terminalreporter, profile_table(profile_from(layers)))
 
     def pytest_configure(self, config: pytest.Config) -> None:
         self._ending.install()
@@ -338,6 +339,11 @@ def _quarantined(report: pytest.TestReport, note: Note, entry: Quarantine) -> No
         report.outcome = "skipped"
     report.wasxfail = f"quarantined {said}"
     return replace(note, outcome=Outcome.QUARANTINED, reason=said)
+
+
+def _write(terminalreporter: pytest.TerminalReporter, text: str, **markup: bool) -> None:
+    """Lines on the terminal; what they have of boards and files cannot act on it."""
+    terminalreporter.write_line(printable_lines(text), **markup)
 
 
 def _colour(board: BoardCounts) -> dict[str, bool]:

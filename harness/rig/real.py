@@ -24,6 +24,15 @@ from harness.rig.flash import Flasher, FlashReport, Uploader
 from harness.rig.recovery import Attempt, Remedy, reopen, request_reset
 from harness.terminal import say
 
+MOST_SHOWN = 2000
+"""Bytes of a power-cycle command's output that an error shows, the last ones."""
+
+
+def _end_of(log: Path) -> str:
+    with log.open("rb") as said:
+        said.seek(max(0, log.stat().st_size - MOST_SHOWN))
+        return said.read(MOST_SHOWN).decode(errors="replace").strip()
+
 
 class RealBoard:
     """A real board as it is plugged in: how it is found, and what can be done to it.
@@ -164,7 +173,7 @@ class RealBoard:
                 raise RigError(
                     f"power-cycle command ended with status {status}",
                     where=self._where,
-                    hint=f"Command: {command}\nIt said: {log.read_text(errors='replace').strip()}",
+                    hint=f"Command: {command}\nIt said: {_end_of(log)}",
                 )
 
     def flash(self, firmware: Firmware) -> FlashReport:

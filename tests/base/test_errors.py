@@ -153,7 +153,7 @@ def test_no_control_character_leaves_an_error() -> None:
     error = ProtocolError(evil, where=Where(board=evil, port=evil, model=evil), hint=evil)
     for text in (str(error), error.what):
         assert not set(text) & {"\x1b", "\r"} and "\n::" not in text
-    assert r"(board a\x1b[2J\r\n\x3a:error::b, port" in str(error)
+    assert r"(board a\x1b[2J\r\n\u003a:error::b, port" in str(error)
 
 
 def test_unknown_name_lists_the_known_in_order() -> None:

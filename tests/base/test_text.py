@@ -66,12 +66,12 @@ def test_a_time_is_written_as_the_csv_has_it() -> None:
         ("\ufeffa\u200bb\xad\ufffe", r"\ufeffa\u200bb\xad\ufffe"),
         ("\ud800x\udfff", r"\ud800x\udfff"),
         ("\U000e0041", r"\U000e0041"),
-        ("::error::x", r"\x3a:error::x"),
-        (" ::add-mask::x", r" \x3a:add-mask::x"),
-        ("a::Error file=b::x", r"a\x3a:Error file=b::x"),
-        ("\n::group::", r"\n\x3a:group::"),
+        ("::error::x", r"\u003a:error::x"),
+        (" ::add-mask::x", r" \u003a:add-mask::x"),
+        ("a::Error file=b::x", r"a\u003a:Error file=b::x"),
+        ("\n::group::", r"\n\u003a:group::"),
         ("tflite::MicroError", "tflite::MicroError"),
-        ("a ##[error]x ##vso[b]", r"a \x23#[error]x \x23#vso[b]"),
+        ("a ##[error]x ##vso[b]", r"a \u0023#[error]x \u0023#vso[b]"),
         ("x" * MOST_PRINTED, "x" * MOST_PRINTED),
         ("x" * 10**6, "x" * (MOST_PRINTED - 2) + ".."),
     ],
@@ -89,6 +89,6 @@ def test_printable_text_is_no_longer_than_asked_for(text: str, limit: int) -> No
 
 
 def test_only_the_ends_of_lines_stay_of_several_lines() -> None:
-    assert printable_lines("a\x1bb\n::error::c\r\n") == "a\\x1bb\n\\x3a:error::c\\r\n"
+    assert printable_lines("a\x1bb\n::error::c\r\n") == "a\\x1bb\n\\u003a:error::c\\r\n"
     long = "\U000e0041" * 300
     assert printable_lines(long) == r"\U000e0041" * 300

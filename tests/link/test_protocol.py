@@ -193,7 +193,7 @@ def test_what_a_board_says_of_itself_is_printable() -> None:
     names = ("board", "board_uid", "runtime", "runtime_version", "kernels", "model", "note")
     said = parse_hello(hello_body(replace(HELLO, **dict.fromkeys(names, evil))))
     for name in names:
-        assert getattr(said, name) == r"\x1b[2Jgood \x3a:error::bad\x00\u202e"
+        assert getattr(said, name) == r"\x1b[2Jgood \u003a:error::bad\x00\u202e"
     about = ErrorReply(status=Status.BAD_VALUE, op=Op.WRITE, detail=0, field="a\nb")
     assert parse_error(error_body(about)).field == "a b"
 

@@ -52,5 +52,5 @@ def test_what_boards_say_of_themselves_is_plain_in_the_files(bench: Bench, tmp_p
     own = Bench(tmp_path)
     assert own.hear("names of control characters", seed=1).ended == "passed"
     said = Path(tmp_path, "latency.csv").read_text()
-    assert r"\x1b[2J \x3a:error::lie\x00\u202e\x07" in said
+    assert r"\x1b[2J \u003a:error::lie\x00\u202e\x07" in said
     assert said.replace("\n", "").isprintable()
