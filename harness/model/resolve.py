@@ -11,6 +11,7 @@ from harness.model.graph import read_graph
 from harness.model.manifest import read_file
 from harness.model.subgraphs import MOST_BYTES
 from harness.project import find_project
+from harness.text import printable
 
 
 def inspect_model(path: Path) -> Artifact:
@@ -27,8 +28,8 @@ def described(path: Path, content: bytes) -> Artifact:
     """As `inspect_model`, of a file that was read."""
     graph = read_graph(content, name=path.stem, file=str(path))
     return Artifact(
-        name=path.stem,
-        model=path.stem,
+        name=printable(path.stem),
+        model=printable(path.stem),
         dtype=graph.inputs[0].dtype,
         path=path,
         content=content,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,9 @@ def test_names_are_in_one_comment_and_in_strings_and_nowhere_else(
     generate: Callable[[Artifact, Path], None], tmp_path: Path
 ) -> None:
     (tmp_path / "made").mkdir()
-    generate(named(EVIL, tmp_path), tmp_path / "made")
+    model = named(EVIL, tmp_path)
+    assert model.name.isprintable() and "evil" in model.name
+    generate(replace(model, name=EVIL), tmp_path / "made")
     comment, *strings = lines_with("evil", tmp_path / "made")
     assert comment.startswith("// Generated for ") and not comment.endswith(("\\", "/"))
     assert "evil" in comment and strings
