@@ -35,7 +35,8 @@ Record = TypeVar("Record")
 Key = tuple[str | int, ...]
 """Where a value stands: names of tables and keys; of an array's entry its index."""
 
-MOST_BYTES = 1_000_000
+MOST_BYTES = 200_000
+"""Some hundreds of boards. What a text is nested in takes a hundred times its own memory."""
 MOST_DOTS = 200
 """In one line, outside strings: the time for a dotted key grows with the square of its parts."""
 MOST_SHOWN = 40

@@ -36,6 +36,10 @@ DAMAGED = (
 """What reading a manifest of wrong types and absurd numbers raises, wherever these come up."""
 
 
+MOST_NAME = 255
+"""Bytes of a file's name: NAME_MAX of Linux."""
+
+
 def read_file(path: Path, most: int, where: Where, hint: str = "") -> bytes:
     """The bytes of a regular file.
 
@@ -46,9 +50,11 @@ def read_file(path: Path, most: int, where: Where, hint: str = "") -> bytes:
     try:
         # A pipe that nobody writes to would be waited for.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
                 raise ModelError(f"cannot read {path}: it is not a file", where=where)
-            content = file.read(most + 1)
+            # Room for what is asked for is taken before anything is read.
+            content = file.read(min(most, found.st_size) + 1)
     except IsADirectoryError as error:
         raise ModelError(f"cannot read {path}: it is not a file", where=where) from error
     except (OSError, ValueError) as error:
@@ -88,7 +94,7 @@ def beside(folder: Path, name: Any, where: Where) -> Path:
         ModelError: the name is none of a file in this folder, or the file is a link out of it.
     """
     plain = isinstance(name, str) and name == os.path.basename(name) and name.isprintable()
-    if not plain or name in ("", ".", ".."):
+    if not plain or name in ("", ".", "..") or len(os.fsencode(name)) > MOST_NAME:
         shown = printable(str(name), 80)
         raise ModelError(f"the manifest in {folder} names {shown!r}, no file in it", where=where)
     path: Path = folder / name

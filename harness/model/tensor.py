@@ -73,10 +73,12 @@ class TensorSpec:
 
     def same_layout(self, other: TensorSpec) -> bool:
         """Whether all but the name is equal; scales as float32, which is what the wire carries."""
-        return (
-            self.shape == other.shape
+        with np.errstate(over="ignore"):  # A scale that no float32 holds is infinite there.
+            scales = np.float32(self.scale) == np.float32(other.scale)
+        return bool(
+            scales
+            and self.shape == other.shape
             and self.dtype == other.dtype
-            and np.float32(self.scale) == np.float32(other.scale)
             and self.zero_point == other.zero_point
         )
 
