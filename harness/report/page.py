@@ -39,6 +39,8 @@ from harness.version import __version__
 
 TEMPLATES = Path(__file__).with_name("templates")
 ABSENT = "–"
+FAULT = "This is a fault of the harness"
+"""Said where a page cannot be drawn for a reason that nobody thought of."""
 DIGITS = 12
 """Of a hash that a person looks at; the CSV has them all."""
 COLUMNS = 6
@@ -135,7 +137,7 @@ def write_report(
         # A page is drawn of whatever files hold: no fault in that may cost the run's results.
         raise ReportError(
             f"the report of {source} cannot be made: {type(error).__name__}: {error}",
-            hint="This is a fault of the harness: please report it, with the CSV files.",
+            hint=f"{FAULT}: please report it, with the CSV files.",
         ) from error
 
 

@@ -344,3 +344,48 @@ def test_without_a_measurement_there_is_no_report_and_that_is_said(run):
     )
     assert result.ret == 0 and not (run.path / "report.html").exists()
     result.stdout.fnmatch_lines(["no report: nothing was measured"])
+
+
+BREAKING = """
+import os, signal, warnings
+from harness.report import page
+def break_it(*arguments, **options):
+    warnings.warn("of whatever draws")
+    {act}
+page.compose = break_it
+"""
+
+
+@pytest.mark.parametrize(
+    ("act", "status", "said"),
+    [
+        ("raise KeyError('median')", 1, "no report: *KeyError: 'median'*"),
+        ("os.kill(os.getpid(), signal.SIGTERM)", 2, "no report: terminated (SIGTERM)*"),
+        ("signal.raise_signal(signal.SIGINT)", 2, "no report: terminated (SIGINT)*"),
+    ],
+)
+def test_whatever_happens_to_the_report_costs_the_report_only(run, act, status, said):
+    (run.path / "conftest.py").write_text(BREAKING.format(act=act))
+    result = run(*on_virtual(), "--hil-report", "r.html", "-W", "error", tests=MEASURED)
+    assert result.ret == status
+    result.stdout.fnmatch_lines(["*hil latency*", "virtual: 1 passed", said])
+    (suite,) = ElementTree.parse(run.path / "junit.xml").iter("testsuite")
+    assert properties(suite)["hil_exit_status"] == str(status)
+    assert properties(suite)["hil_board_virtual"] == "1 passed"
+    assert len(rows(run.path / "reports" / "latency.csv")) == 1
+    assert not (run.path / "r.html").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--hil-csv", "a.csv", "--hil-report", "a.csv"),
+        ("--hil-csv", "a.csv", "--hil-report", "a.samples.csv"),
+        ("--hil-report", "a.xml", "--junitxml=a.xml"),
+        ("--hil-csv", "a.csv", "--junitxml=a.csv"),
+    ],
+)
+def test_two_outputs_are_not_one_file(pytester, options):
+    result = pytester.runpytest_inprocess("-p", "harness.plugin", "--board", "virtual", *options)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*is not to be overwritten*"])
