@@ -145,15 +145,20 @@ def bench(options: argparse.Namespace) -> int:
     plan = _plan(sources)
     rows: list[LatencyRow] = []
     statuses: list[int] = []
+    kept = True
     for work in runnable(works(sources, options.progress), statuses):
         # Held over both builds: nobody gets in between the measurement and its profile.
         with errors_noted(statuses), work.hold() if profiled else nullcontext():
-            _measure(work, plan, rows)
+            try:
+                _measure(work, plan, rows)
+            except NotKept:
+                kept = False
+                raise
             if profiled:
                 _append_profile(work, rows[-1], plan.csv)
     statuses += [_outcome(row).exit_status for row in rows]
     if rows:
-        print(summary(rows, plan.csv))
+        print(summary(rows, plan.csv if kept else None))
     runs = {row.run for row in rows if row.run is not None}
     if report is not None and runs:
         with errors_noted(statuses):

@@ -23,10 +23,10 @@ _RATIO_SAYS_MORE = ("faster", "slower")
 _EXPLAINED = ("slower", "cannot tell")
 
 
-def summary(rows: Sequence[LatencyRow], csv: Path) -> str:
+def summary(rows: Sequence[LatencyRow], csv: Path | None) -> str:
     """A table of the rows of whole runs, by board and runtime; notes; where they were appended.
 
-    A path that is longer than a line stays whole, to be copied.
+    A path that is longer than a line stays whole, to be copied. None: some could not be appended.
     """
     entries = [
         TableEntry(group=f"{row.board}, {row.runtime}", name=_model(row), figures=_figures(row))
@@ -36,7 +36,9 @@ def summary(rows: Sequence[LatencyRow], csv: Path) -> str:
     return "\n".join([*grouped_table(_HEADINGS, entries), *notes, *_appended(csv)])
 
 
-def _appended(csv: Path) -> list[str]:
+def _appended(csv: Path | None) -> list[str]:
+    if csv is None:
+        return ["not all of this could be appended"]
     whole = f"appended to {csv}"
     return [whole] if len(whole) <= WIDTH else ["appended to", str(csv)]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,3 +106,29 @@ def test_what_cannot_be_read_or_written_is_named(
 ) -> None:
     assert hil(*command.format(csv=csv, folder=csv.parent).split()) == 2
     assert "cannot" in capsys.readouterr().err
+
+
+FULL = """
+import resource, signal, sys
+from harness.cli import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, -1))
+sys.exit(main(["bench", "--board", "virtual", "--samples", "100", "--csv", sys.argv[1]]))
+"""
+
+
+def test_figures_are_shown_where_no_file_can_take_them(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    # Without git, which would leave a lock in this checkout when it meets the limit.
+    own = {"PATH": str(Path(sys.executable).parent), "HIL_LOCK_DIR": str(tmp_path / "locks")}
+    environment = {**os.environ, "PYTHONPATH": str(root), **own}
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path / "latency.csv")],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=root,
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "hil: cannot write" in done.stderr and "File too large" in done.stderr
+    assert "0/256" in done.stdout and "not all of this could be appended" in done.stdout
