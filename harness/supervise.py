@@ -42,6 +42,8 @@ def main(lifeline: int, grace_s: float, command: list[str]) -> int:
         print(f"cannot run {command[0]}: {error.strerror}", file=sys.stderr)
         return _NOT_FOUND
     status = _wait(child, lifeline, woken)
+    if status is None and not os.path.isdir("/proc/self"):
+        os.killpg(0, signal.SIGKILL)  # This process as well: who is in the group cannot be seen.
     _end_others(grace_s)
     return -signal.SIGKILL if status is None else os.waitstatus_to_exitcode(status)
 
@@ -64,8 +66,8 @@ def _orphaned(lifeline: int, timeout_s: float) -> bool:
 
 def _end_others(grace_s: float) -> None:
     """End all other processes of the group: SIGTERM, and SIGKILL after the grace."""
-    if not _others():
-        return
+    if not os.path.isdir("/proc/self") or not _others():
+        return  # Whoever waits for this process ends its group in any case.
     os.killpg(0, signal.SIGTERM)
     os.killpg(0, signal.SIGCONT)  # A stopped process heeds it once it goes on.
     until = time.monotonic() + grace_s

@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import inspect
 import json
+import os
 import sys
 import tempfile
 from dataclasses import asdict, dataclass, replace
@@ -34,7 +35,7 @@ from harness.firmware.failure import explain_failure, too_large
 from harness.firmware.fetch import refuse_unfetchable
 from harness.firmware.kept import ELF, MOST, KeptBuilds, contains_id, notes_of
 from harness.firmware.memory import MemoryByOwner, Section, flash_bytes, ram_bytes
-from harness.firmware.platformio import Job, pio_environment, run_build, sync
+from harness.firmware.platformio import Job, pio_environment, refuse_paths, run_build, sync
 from harness.firmware.steps import steps_of, steps_text
 from harness.firmware.support import refuse_unsupported
 from harness.firmware.tflm import generate_tflm
@@ -203,6 +204,9 @@ class Builder:
         return self._load(found, identity, job)
 
     def _built(self, job: Job, identity: str) -> Path:
+        library = job.library and job.library.folder
+        tools = (os.environ.get("HIL_ARM_GCC_DIR", ""), sys.executable)
+        refuse_paths(self._project.root, self._project.state, library or "", *tools)
         work = WorkFolder(self._project.state / "build" / job.work_name, job.env)
         try:
             with work.alone(where=Where(board=job.board.id), progress=self._progress) as lock:

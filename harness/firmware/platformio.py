@@ -18,6 +18,9 @@ from harness.model.artifact import Artifact
 from harness.process import run
 from harness.progress import Progress
 from harness.project import Project
+from harness.text import printable
+
+_SHELL = re.compile(r"[\x00-\x1f\x7f'\"`$&;|<>()\\]")
 
 _STEP = re.compile(r"(Compiling|Archiving|Indexing|Linking|Building|Checking) ")
 """How PlatformIO begins the line of each thing that it makes."""
@@ -66,6 +69,20 @@ def pio_environment(project: Project, work: Path, model_dir: Path) -> dict[str, 
         "PLATFORMIO_NO_ANSI": "true",
         "HIL_MODEL_DIR": str(model_dir),
     }
+
+
+def refuse_paths(*paths: Path | str) -> None:
+    """Raise RigError for a path that PlatformIO's builds would hand to a shell as code.
+
+    SCons quotes blanks only: what follows a `;` in the name of a checkout is run as a command.
+    """
+    for path in map(str, paths):
+        if found := _SHELL.search(path):
+            raise RigError(
+                f"PlatformIO cannot build with the path {printable(path)}: it holds "
+                f"{printable(repr(found[0]))}, which means something to a shell or to SCons",
+                hint="Move the checkout, or name another state folder with HIL_STATE_DIR.",
+            )
 
 
 def sync(source: Path, target: Path) -> None:

@@ -8,7 +8,7 @@ from harness.errors import Where
 from harness.model.artifact import MANIFEST, Artifact, find_artifact, load_artifact
 from harness.model.goldens import Bounds
 from harness.model.graph import read_graph
-from harness.model.manifest import read_file
+from harness.model.manifest import read_file, read_manifest
 from harness.model.subgraphs import MOST_BYTES
 from harness.project import find_project
 from harness.text import printable
@@ -59,6 +59,15 @@ def resolve_model(name: str, root: Path | None = None) -> Artifact:
     if path.suffix != ".tflite" and not (path.suffix and path.is_file()):
         return find_artifact(root or find_project().artifacts, name)
     if (path.parent / MANIFEST).is_file():
-        dtype = path.stem.removeprefix(f"{path.resolve().parent.name}_")
-        return load_artifact(path.resolve().parent, dtype)
+        folder = path.resolve().parent
+        return load_artifact(folder, _dtype_of(path, folder))
     return inspect_model(path)
+
+
+def _dtype_of(path: Path, folder: Path) -> str:
+    """The dtype of a file in an artifact folder, which may have been renamed."""
+    tables = read_manifest(folder).get("dtypes")
+    for dtype, table in tables.items() if isinstance(tables, dict) else ():
+        if isinstance(table, dict) and table.get("file") == path.name:
+            return str(dtype)
+    return path.stem.removeprefix(f"{folder.name}_")

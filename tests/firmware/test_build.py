@@ -13,7 +13,7 @@ from fakes.processes import alive, pid_in
 
 from benchmarks.whole.kills import slow_compiler
 from harness.board.registry import load_registry
-from harness.errors import BuildFailed, MissingKernel, ModelError, TooLarge, ToolMissing
+from harness.errors import BuildFailed, MissingKernel, ModelError, RigError, TooLarge, ToolMissing
 from harness.firmware.build import Builder, build_id
 from harness.firmware.elf import elf_sections
 from harness.firmware.failure import explain_failure, first_errors
@@ -142,6 +142,19 @@ def test_a_killed_build_leaves_no_process_and_no_object_to_the_next(
     assert not alive(stopped)
     assert again.elf.read_bytes() == right
     assert "anew" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a'b", 'a"b', "a;b", "a&b", "a$b", "a`b", "a(b", "a\\b", "a\nb"])
+def test_a_checkout_whose_path_is_code_to_a_shell_is_refused_before_anything_runs(
+    project, sine, tmp_path, name
+):
+    for odd in (
+        Project(root=project.root, state=tmp_path / name),
+        Project(root=copied(project, tmp_path / name).root, state=tmp_path / "state"),
+    ):
+        with pytest.raises(RigError, match="PlatformIO cannot build with the path .* it holds"):
+            Builder(odd).build(QEMU_M4, "aot", sine)
+        assert not (odd.state / "build").exists()
 
 
 def test_a_compile_error_is_shown_with_its_line_and_the_log(project, sine, tmp_path):
