@@ -17,7 +17,7 @@ MOST_STEPS = 100_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; exit status 2: unknown name, 1: training failed."""
+    """Run one command; exit status 2: unknown name, 1: training failed, 130: interrupted."""
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
@@ -25,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UnknownName as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
