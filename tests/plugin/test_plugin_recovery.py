@@ -122,4 +122,5 @@ def test_refused(dut): dut.profile(np.zeros(1, np.int8), 1)
 def test_after(dut): assert dut.infer(np.zeros(1, np.int8)).outputs.shape == (1, 1)
 """
     result = run("--board", "virtual", tests=tests)
-    result.assert_outcomes(errors=1, passed=1)
+    result.assert_outcomes(failed=1, passed=1)
+    assert result.ret == Outcome.FAILED.exit_status
