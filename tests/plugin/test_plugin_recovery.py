@@ -25,7 +25,12 @@ from fakes.processes import children_of
 def ask(dut): return dut.infer(np.zeros(1, np.int8)).outputs
 
 def stall(dut, resume):
-    (process,) = children_of(os.getpid())
+    boards = ("harness.rig.virtual", "qemu-system")  # And not the host's interpreter, nor a guard.
+    commands = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in children_of(os.getpid())}
+    (process,) = (
+        pid for pid, line in commands.items()
+        if any(name in line for name in boards) and "supervise" not in line
+    )
     Path("process").write_text(str(process))
     os.kill(process, signal.SIGSTOP)
     try:
