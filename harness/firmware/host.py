@@ -39,11 +39,12 @@ from harness.firmware.served import (
     write_frame,
 )
 from harness.model.artifact import Artifact
-from harness.model.interpreters import Interpreter
+from harness.model.interpreters import Interpreter, LiteRtInterpreter, TflmInterpreter
 from harness.model.samples import Layout
 from harness.model.tensor import TensorSpec
 from harness.model.wheels import LITERT_WHEEL, TFLM_INSTALL, litert_version, tflm_version
 from harness.process import end_group, start
+from harness.project import find_project
 
 MOST_S = 60.0
 """For loading a model, or for one invoke: an image network takes the reference kernels seconds."""
@@ -453,6 +454,28 @@ def litert(content: bytes, *, name: str, **options: Any) -> HostInterpreter:
     return HostInterpreter(LITERT, content, name=name, **options)
 
 
+def of_this_project(artifact: Artifact) -> bool:
+    """Whether it is a recipe's model with its manifest, which TFLM ran when it was made here."""
+    folder = find_project().artifacts.resolve()
+    return artifact.goldens is not None and folder in artifact.path.resolve().parents
+
+
+def tflm_for(trusted: bool, content: bytes, *, name: str) -> HostInterpreter | TflmInterpreter:
+    """TFLM in this process for a model that is trusted; else in one of its own.
+
+    Loading the wheel a second time, in another process, takes 0.2 s.
+    """
+    return TflmInterpreter(content, name=name) if trusted else tflm(content, name=name)
+
+
+def litert_for(
+    trusted: bool, content: bytes, *, name: str, default_delegates: bool = False
+) -> HostInterpreter | LiteRtInterpreter:
+    """LiteRT, as `tflm_for`."""
+    make = LiteRtInterpreter if trusted else litert
+    return make(content, name=name, default_delegates=default_delegates)
+
+
 def rehearse(artifact: Artifact) -> None:
     """Run a model's first golden in LiteRT, in a process of its own.
 
@@ -487,7 +510,7 @@ class HostInterpreters:
         """TFLM; None without the wheel: then stored goldens are the reference."""
         if tflm_version() is None:
             return None
-        return self._begun(TFLM, self.artifact.content, self.artifact.name)
+        return self._kept(tflm_for(self._trusted, self.artifact.content, name=self.artifact.name))
 
     @cached_property
     def float32(self) -> Interpreter | None:
@@ -495,21 +518,28 @@ class HostInterpreters:
         path = self.artifact.float_path
         if path is None or not path.is_file():
             return None
-        return self._begun(LITERT, path.read_bytes(), path.stem)
+        return self._kept(litert_for(self._trusted, path.read_bytes(), name=path.stem))
 
     @cached_property
     def litert(self) -> Interpreter:
         """LiteRT without delegates: a second reference."""
-        return self._begun(LITERT, self.artifact.content, self.artifact.name)
+        return self._litert(default_delegates=False)
 
     @cached_property
     def xnnpack(self) -> Interpreter:
         """LiteRT with XNNPACK, as on a phone."""
-        return self._begun(
-            LITERT, self.artifact.content, self.artifact.name, default_delegates=True
-        )
+        return self._litert(default_delegates=True)
 
-    def _begun(self, kind: str, content: bytes, name: str, **options: Any) -> HostInterpreter:
-        interpreter = HostInterpreter(kind, content, name=name, **options)
-        self._stack.callback(interpreter.close)
-        return interpreter
+    def _litert(self, *, default_delegates: bool) -> Interpreter:
+        content, name = self.artifact.content, self.artifact.name
+        made = litert_for(self._trusted, content, name=name, default_delegates=default_delegates)
+        return self._kept(made)
+
+    @property
+    def _trusted(self) -> bool:
+        return of_this_project(self.artifact)
+
+    def _kept(self, made: HostInterpreter | TflmInterpreter | LiteRtInterpreter) -> Interpreter:
+        if isinstance(made, HostInterpreter):
+            self._stack.callback(made.close)
+        return made

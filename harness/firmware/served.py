@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import HilError
-from harness.model.interpreters import LiteRtInterpreter, TflmInterpreter, tensor_spec
+from harness.model.interpreters import LiteRtInterpreter, TflmInterpreter
+from harness.model.tensor import TensorSpec
 from harness.model.wheels import host_arena_bytes
 
 TFLM, LITERT = "tflm", "litert"
@@ -177,9 +178,8 @@ class _Session:
             self._interpreter = LiteRtInterpreter(
                 content, name=name, default_delegates=default_delegates, keep_tensors=keep_tensors
             )
-            details = self._interpreter.details
-            takes = [_spec(detail) for detail in details.get_input_details()]
-            gives = [_spec(detail) for detail in details.get_output_details()]
+            takes = [_fields(spec) for spec in self._interpreter.takes]
+            gives = [_fields(spec) for spec in self._interpreter.gives]
         yield {"source": self._interpreter.source, "takes": takes, "gives": gives}, b""
 
     def _run(
@@ -240,8 +240,7 @@ class _Session:
         yield {"ran": True}, b""
 
 
-def _spec(detail: Header) -> Header:
-    spec = tensor_spec(detail)
+def _fields(spec: TensorSpec) -> Header:
     return {name: getattr(spec, name) for name in spec.__dataclass_fields__}
 
 
@@ -279,12 +278,14 @@ def _each(act: Callable[[int], Any]) -> None:
 
 def _load_wheel(kind: str) -> None:
     """What all models need, once, before the process is forked."""
-    import tflite  # noqa: F401
-
     if kind == TFLM:
         from tflite_micro import runtime  # noqa: F401
     else:
         from ai_edge_litert import interpreter  # noqa: F401
+
+
+_CLOSED = 3
+"""Exit status of a fork that found the pipe of requests closed."""
 
 
 def _serve_in_child(session: Callable[[], None]) -> int:
@@ -295,7 +296,7 @@ def _serve_in_child(session: Callable[[], None]) -> int:
         try:
             session()
         except EOFError:
-            os._exit(0)
+            os._exit(_CLOSED)
         except BaseException:
             traceback.print_exc()
             os._exit(1)
@@ -364,18 +365,11 @@ def main(kind: str) -> None:
     while hasattr(os, "pidfd_open"):
         select.select([given], [], [])
         status = _serve_in_child(session)
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == _CLOSED:
+            return
         if status:
             _end_as(status)
-        if _closed(given):
-            return
     session()
-
-
-def _closed(file: int) -> bool:
-    """Whether the other end of a pipe is closed, and nothing is left in it."""
-    watched = select.poll()
-    watched.register(file, select.POLLIN)
-    return any(event & select.POLLHUP and not event & select.POLLIN for _, event in watched.poll(0))
 
 
 if __name__ == "__main__":

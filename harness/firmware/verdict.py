@@ -12,6 +12,7 @@ from harness.board.registry import RUNTIMES, Board
 from harness.errors import ModelError, Where
 from harness.firmware.aot_pass import prepare
 from harness.firmware.arena import plan_arena
+from harness.firmware.host import of_this_project
 from harness.firmware.probe import ABORTS, CRASHES, NO_KERNEL, Answer, Refusal, ask_tflm
 from harness.firmware.support import doubt_of, refuse_unsupported, shortage
 from harness.firmware.tflm import distinct_operators
@@ -19,7 +20,6 @@ from harness.model.artifact import Artifact
 from harness.model.graph import Graph, read_graph
 from harness.model.resolve import inspect_model
 from harness.model.subgraphs import read_subgraphs
-from harness.project import find_project
 
 VIRTUAL = "virtual"
 """TFLM on the host, as the virtual board runs it."""
@@ -255,19 +255,13 @@ def _refuse_too_large(
             )
 
 
-def _of_this_project(artifact: Artifact) -> bool:
-    """Whether it is a recipe's model, which TFLM has run when its goldens were made here."""
-    folder = find_project().artifacts.resolve()
-    return artifact.goldens is not None and folder in artifact.path.resolve().parents
-
-
 def refuse_unrunnable(artifact: Artifact, board: Board, runtime: str) -> None:
     """Look at a model before anything is built, started or locked for a board.
 
     Raises:
         ModelError: the runtime cannot run it; the text says why and what to do.
     """
-    answer = None if _of_this_project(artifact) else ask_tflm(artifact.content)
+    answer = None if of_this_project(artifact) else ask_tflm(artifact.content)
     found = verdict(artifact, runtime, board, answer=answer)
     if found.ability is Ability.CANNOT:
         raise found.error(Where(board=board.id, model=artifact.name))

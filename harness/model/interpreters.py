@@ -196,6 +196,16 @@ class LiteRtInterpreter:
             self._interpreter.reset_all_variables()
 
     @property
+    def takes(self) -> tuple[TensorSpec, ...]:
+        """Specs of the inputs, as LiteRT has them."""
+        return tuple(tensor_spec(item) for item in self._interpreter.get_input_details())
+
+    @property
+    def gives(self) -> tuple[TensorSpec, ...]:
+        """Specs of the outputs, as LiteRT has them."""
+        return tuple(tensor_spec(item) for item in self._interpreter.get_output_details())
+
+    @property
     def details(self) -> Any:
         """The LiteRT interpreter itself, for inspection."""
         return self._interpreter

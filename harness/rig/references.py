@@ -98,14 +98,16 @@ class References:
         key = {"what": "host", "source": str(self.source), "model": artifact.sha256}
 
         def make() -> Interpreter:
-            return host.tflm(artifact.content, name=artifact.name)
+            trusted = host.of_this_project(artifact)
+            return host.tflm_for(trusted, artifact.content, name=artifact.name)
 
         gives = Layout(specs=artifact.outputs)
         return self._cached(key, make, self._data.inputs, self._data.layout, gives)
 
     def _run_float(self, path: Path) -> NDArray[Any]:
         content = path.read_bytes()
-        interpreter = host.litert(content, name=path.stem)
+        own = path == self._artifact.float_path and host.of_this_project(self._artifact)
+        interpreter = host.litert_for(own, content, name=path.stem)
         taken, given = interpreter.takes[0], interpreter.gives[0]
         _refuse_unlike(self._artifact, path, taken, given)
         digest = hashlib.sha256(content).hexdigest()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -149,3 +150,13 @@ def select_a_moment() -> None:
     import select
 
     select.select([], [], [], 0.01)
+
+
+@needs_tflm
+def test_only_a_recipes_own_model_is_run_in_this_process() -> None:
+    assert isinstance(host.HostInterpreters(SINE).golden, TflmInterpreter)
+    foreign = host.HostInterpreters(replace(SINE, goldens=None))
+    assert isinstance(foreign.golden, host.HostInterpreter)
+    assert isinstance(foreign.float32, host.HostInterpreter)
+    assert not host.of_this_project(replace(SINE, path=Path("/elsewhere/sine_int8.tflite")))
+    foreign.close()
