@@ -127,12 +127,6 @@ def test_a_board_stays_locked_from_its_measurement_to_the_end_of_its_profile(mon
     assert f'"pid": {os.getpid()},' in locked[0] and held.read_text() == ""
 
 
-def test_board_that_cannot_be_profiled_is_told_from_a_wrong_number(hil):
-    done = hil("profile", "--board", "virtual")
-    assert done.returncode not in (0, Outcome.WRONG.exit_status)
-    assert "unsupported" in done.stderr and "virtual board never can" in done.stderr
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
