@@ -20,6 +20,7 @@ Array = NDArray[Any]
 SEED = 12
 MOST_SAMPLES = 64
 LEAST_SAMPLES = 4
+MOST_ARENA = 1 << 30
 MACS = 100_000_000
 """Multiply-accumulates that the samples may take together: some seconds of TFLM on the host."""
 
@@ -32,7 +33,8 @@ def _outputs(
 
     size = host_arena_bytes(content)
     size += 4 * sum(tensor.size_bytes for tensor in prepared.computed_tensors)
-    interpreter = host.tflm(content, name=prepared.graph.where.model or "", arena_bytes=size)
+    name = prepared.graph.where.model or ""
+    interpreter = host.tflm(content, name=name, arena_bytes=min(size, MOST_ARENA))
     try:
         return [outputs for outputs, _ in interpreter.run_samples(samples)]
     finally:

@@ -159,12 +159,20 @@ def _shape(tensor: Tensor) -> str:
     return f"{tensor.dtype} {'x'.join(map(str, tensor.shape)) or 'scalar'}"
 
 
+_LEAST_INPUTS = {"VAR_HANDLE": 0, "CALL_ONCE": 0, "ASSIGN_VARIABLE": 2}
+"""Of some kinds of operators; of all others 1. Kernels read what is not there."""
+
+
 def _check_node(graph: Subgraph, node: Node) -> None:
     tensors = _Tensors(
         node=node,
         inputs=tuple(graph.tensors[index] if index >= 0 else None for index in node.inputs),
         outputs=tuple(graph.tensors[index] for index in node.outputs),
     )
+    if not node.custom and len(node.inputs) < _LEAST_INPUTS.get(node.kind, 1):
+        raise tensors.wrong(f"has {len(node.inputs)} inputs")
+    if node.options_type not in (0, _usual_options(node.kind, node.options_type)):
+        raise tensors.wrong(f"has options of type {node.options_type}, another operator's")
     check = None if node.custom else _CHECKS.get(node.kind)
     if check is not None:
         tensors.need(
@@ -214,7 +222,9 @@ def _convolution(op: _Tensors) -> None:
     _images(op)
     weights = op.input(1).shape
     op.need(len(weights) == 4 and min(weights) > 0, "weights have 4 sizes")
-    op.need(op.input(0).shape[3] % weights[3] == 0 and op.output.shape[3] == weights[0])
+    groups, rest = divmod(op.input(0).shape[3], weights[3])
+    op.need(rest == 0 and groups > 0 and weights[0] % groups == 0)
+    op.need(op.output.shape[3] == weights[0])
     _windows(
         op,
         (weights[1], weights[2]),
@@ -352,6 +362,14 @@ def _options_type(kind: str) -> int:
     """The number of the type of options of a kind of operator."""
     wanted = f"{_OPTIONS[kind]}Options"
     return next(number for number, name in names("BuiltinOptions").items() if name == wanted)
+
+
+@cache
+def _usual_options(kind: str, otherwise: int) -> int:
+    """The number of the options' type that bears the operator's name, if there is one."""
+    wanted = "".join(part.capitalize() for part in kind.split("_")) + "Options"
+    found = (number for number, name in names("BuiltinOptions").items() if name == wanted)
+    return next(found, otherwise)
 
 
 _Check = Callable[[_Tensors], None]

@@ -211,7 +211,6 @@ class _File:
         for entry in metadata:
             if entry.text(0) != "OfflineMemoryAllocation":
                 continue
-
             number = entry.number(1, "I")
             content = self._buffers[number] if number < len(self._buffers) else None
             plan = content or b""

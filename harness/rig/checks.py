@@ -31,6 +31,10 @@ LEAST_COMPARED = 32
 FOREIGN_SAMPLES = 256
 
 
+MOST_DRAWN = 1 << 27
+"""Bytes of random inputs: a foreign model may have inputs of many megabytes."""
+
+
 FOREIGN_SEED = 20261121
 
 
@@ -109,6 +113,8 @@ def checks_for(artifact: Artifact) -> Checks:
         goldens = artifact.goldens.first(count)
         return Checks(inputs=goldens.inputs, goldens=goldens, source=GOLDEN_INPUTS)
     count = affordable(artifact, FOREIGN_SAMPLES, budget_s=COMPARED_S, least=LEAST_COMPARED)
+    sample_bytes = sum(spec.size_bytes for spec in artifact.inputs)
+    count = max(1, min(count, MOST_DRAWN // max(1, sample_bytes)))
     drawn = random_inputs(artifact, count, FOREIGN_SEED)
     return Checks(inputs=drawn, goldens=None, source=RANDOM_INPUTS)
 

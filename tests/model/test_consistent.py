@@ -94,6 +94,17 @@ def test_what_contradicts_itself_is_said_by_operator_and_shapes(
     assert said in refusal(content, change)
 
 
+def test_an_operator_without_the_inputs_that_its_kernel_reads_is_refused() -> None:
+    content = (ROOT / "tests" / "zoo" / "variable-float32.tflite").read_bytes()
+
+    def change(graph: Any) -> None:
+        for operator in graph.operators:
+            if len(operator.inputs) == 1:  # READ_VARIABLE
+                operator.inputs = np.array([], np.int32)
+
+    assert "has 0 inputs" in refusal(content, change)
+
+
 @pytest.mark.parametrize("calls", [[1, 0], [0, 0]])
 def test_subgraphs_that_call_each_other_in_a_circle_are_refused(calls: list[int]) -> None:
     content = (ROOT / "tests" / "zoo" / "if-float32.tflite").read_bytes()
