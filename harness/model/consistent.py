@@ -8,6 +8,7 @@ operators and, for the kinds that most models are made of, the sizes of their te
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -147,12 +148,14 @@ class _Tensors:
             raise self.wrong(f"takes {takes} and makes {makes}{what and ': '}{what}")
 
     def constants(self, number: int) -> tuple[int, ...] | None:
-        """Values of an input that is a constant of integers; None if it is computed."""
+        """Values of an input that is a constant of integers; None if it is not known."""
         tensor = self.input(number)
-        if tensor.content is None and tensor.elements:
+        if tensor.constant_bytes != tensor.size_bytes:  # Computed, or compressed
             return None
-        self.need(tensor.dtype in ("int32", "int64"), f"input {number} is {tensor.dtype}")
-        return tuple(int(value) for value in tensor.values().reshape(-1))
+        code = {"int32": "i", "int64": "q"}.get(tensor.dtype, "")
+        self.need(code != "", f"input {number} is {tensor.dtype}")
+        # Without NumPy, whose import takes longer than all the rest of a look.
+        return struct.unpack(f"<{tensor.elements}{code}", tensor.content or b"")
 
 
 def _shape(tensor: Tensor) -> str:
