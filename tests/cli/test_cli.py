@@ -364,7 +364,7 @@ def test_termination_lets_go_of_lock_and_emulator(tmp_path):
         assert process.wait(20) == 128 + signal.SIGTERM
     assert not any(alive(pid) for pid in emulators)
     assert list((tmp_path / "t").iterdir()) == []
-    assert not any(lock.stat().st_size for lock in (tmp_path / "locks").iterdir())
+    assert not any(lock.stat().st_size for lock in (tmp_path / "locks").glob("*.lock"))
 
 
 def test_build_prints_sections(hil):

@@ -356,6 +356,7 @@ page.compose = break_it
 """
 
 
+@pytest.mark.usefixtures("heard_interrupts")
 @pytest.mark.parametrize(
     ("act", "status", "said"),
     [

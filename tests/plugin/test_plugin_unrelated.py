@@ -10,7 +10,7 @@ UNRELATED = """
 import signal, sys
 import pytest
 
-ALLOWED = {"harness", "harness.version", "harness.errors", "harness.settings"}
+ALLOWED = {"harness", "harness.version", "harness.errors", "harness.text", "harness.settings"}
 ALLOWED |= {f"harness.plugin{name}" for name in ("", ".options", ".start", ".fixtures")}
 
 def test_modules():
