@@ -28,6 +28,7 @@
     |   +-- ModelRefused    the interpreter on a board does not load or invoke the model
     +-- WrongUse            a setting that cannot be, or settings that exclude each other
     +-- ReportError         a CSV, baseline or report cannot be read or made
+    |   +-- NotWritten      a report or a baseline cannot be written
     +-- NotKept             what was measured cannot be written; it is known all the same
     +-- TensorError         a tensor's shape, dtype, scale or values do not fit
 
@@ -499,6 +500,10 @@ class WrongUse(HilError):
 
 class ReportError(HilError):
     """A CSV, a baseline or a report cannot be read or made."""
+
+
+class NotWritten(ReportError):
+    """A report or a baseline cannot be written, as on a full disk."""
 
 
 class NotKept(HilError):

@@ -205,6 +205,10 @@ def _produce(recipe: Recipe, request: Request, schedule: str, output: Path) -> i
     except (TrainingDiverged, BoundsExceeded, DataError) as error:
         print(f"error: {recipe.model_id(variant)}: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        what = f"cannot write {output}: {error.strerror or error}"
+        print(f"error: {recipe.model_id(variant)}: {what}", file=sys.stderr)
+        return 1
     for line in table(produced.manifest):
         print(line)
     for form, found in produced.errors.items():

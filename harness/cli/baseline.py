@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.cli.command import Command
 from harness.cli.settings import add_settings, sources_of
-from harness.errors import ReportError, WrongUse
+from harness.errors import NotWritten, ReportError, WrongUse
 from harness.files import refuse_overwriting, write_atomic
 from harness.measure.baseline import load_baselines, save
 from harness.measure.csvfile import begin_of
@@ -188,7 +188,7 @@ def _write(output: Path, text: str) -> None:
         output.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(output, f"{text}\n".encode())
     except OSError as error:
-        raise ReportError(f"cannot write {output}: {error.strerror or error}") from error
+        raise NotWritten(f"cannot write {output}: {error.strerror or error}") from error
 
 
 def register(command: Command) -> None:

@@ -7,7 +7,15 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from harness.errors import HilError, ModelError, ReportError, TensorError, UnknownName, WrongUse
+from harness.errors import (
+    HilError,
+    ModelError,
+    NotWritten,
+    ReportError,
+    TensorError,
+    UnknownName,
+    WrongUse,
+)
 from harness.outcome import Outcome, of_error
 
 EXIT_USAGE = 2
@@ -20,6 +28,8 @@ Command = Callable[[Run], argparse.ArgumentParser]
 
 def exit_status(error: HilError) -> int:
     """What a command ends with because of an error."""
+    if isinstance(error, NotWritten):
+        return Outcome.FAILED.exit_status
     if isinstance(error, UnknownName | WrongUse | ModelError | TensorError | ReportError):
         return EXIT_USAGE
     return of_error(error, on_board=True).exit_status

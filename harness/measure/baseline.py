@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.errors import ReportError
+from harness.errors import NotWritten, ReportError
 from harness.files import write_atomic
 from harness.locks import held
 from harness.measure.csvfile import cells_of, columns, free_name, header_of, lines_of
@@ -164,7 +164,7 @@ def save(path: Path, runs: Sequence[Run], *, replace_old: bool) -> Saved:
         with held(Path(f"{path}.lock"), f"{path} is being written"):
             return _save(path, runs, replace_old=replace_old)
     except OSError as error:
-        raise ReportError(f"cannot write {path}: {error.strerror or error}") from error
+        raise NotWritten(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _save(path: Path, runs: Sequence[Run], *, replace_old: bool) -> Saved:

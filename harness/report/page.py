@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from harness.board.registry import Registry
-from harness.errors import ReportError
+from harness.errors import NotWritten, ReportError
 from harness.files import write_atomic
 from harness.measure.runs import Run
 from harness.measure.tables import EvaluationRow, LatencyRow
@@ -239,7 +239,7 @@ def _write(output: Path, text: str) -> None:
         # A path may hold bytes that are no text.
         write_atomic(output, text.encode(errors="replace"))
     except OSError as error:
-        raise ReportError(f"cannot write {output}: {error.strerror}") from error
+        raise NotWritten(f"cannot write {output}: {error.strerror}") from error
 
 
 def _entry(item: Run, anchor: str, artifacts: Sequence[Path]) -> Section:

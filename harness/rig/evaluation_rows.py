@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import ReportError
+from harness.errors import NotWritten
 from harness.files import write_atomic
 from harness.measure.apart import columns
 from harness.measure.compare import Verdict
@@ -246,7 +246,7 @@ def save_disagreeing(
         board, host: outputs of all samples.
 
     Raises:
-        ReportError: the file cannot be written.
+        NotWritten: the file cannot be written.
     """
     chosen = _with_what_came_before(bad, walk)[:MOST_SAVED]
     inputs = data.picked(chosen.tolist())
@@ -266,7 +266,7 @@ def save_disagreeing(
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, content.getvalue())
     except OSError as error:
-        raise ReportError(f"cannot write {path}: {error.strerror}") from error
+        raise NotWritten(f"cannot write {path}: {error.strerror}") from error
 
 
 def _with_what_came_before(bad: NDArray[np.intp], walk: Walk) -> NDArray[np.intp]:

@@ -15,7 +15,7 @@ import struct
 import uuid
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -138,9 +138,12 @@ class Journal:
         head = self._file.read(size) if size <= _MOST_HEAD else b""
         if len(head) != size or zlib.crc32(head) != crc:
             return False
-        said = json.loads(head)
-        self.run = said["run"]
-        return bool(said["key"] == self._key)
+        try:
+            said = json.loads(head)
+            self.run = str(said["run"])[:12]
+            return bool(said["key"] == self._key)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return False
 
     def _read_record(self) -> bytes | None:
         head = self._file.read(_RECORD.size)
@@ -192,8 +195,14 @@ def open_journal(
             path.unlink(missing_ok=True)
 
 
-def _opened(path: Path) -> IO[bytes]:
-    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b")
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b")
+    try:
+        yield file
+    finally:
+        with suppress(OSError):  # What a full disk did not take was said when it was written.
+            file.close()
 
 
 def _remove_oldest(folder: Path, mine: Path) -> None:
