@@ -179,6 +179,8 @@ def compare(options: argparse.Namespace) -> int:
 def _write(output: Path, text: str) -> None:
     """Write a comparison, over an earlier one only."""
     heading = text.partition("\n")[0]
+    if output.is_dir():
+        raise WrongUse(f"--output {output}: a folder cannot be written as a file")
     if output.is_file() and begin_of(output).split() not in ([], heading.split()):
         raise WrongUse(
             f"--output {output}: that file is there already and is no such comparison",
