@@ -4,4 +4,4 @@ from platformio.public import PlatformBase
 
 
 class Hil_emulatedPlatform(PlatformBase):
-    """Emulated Cortex-M boards."""
+    """Bare Cortex-M boards, emulated and real."""

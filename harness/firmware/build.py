@@ -126,6 +126,7 @@ def build_id(
     profile: bool = False,
 ) -> str:
     """Hash, 16 bytes in hex, of everything that goes into the firmware."""
+    ini = (project.root / "platformio.ini").read_text()
     generators = (
         c_source,
         flatbuffer,
@@ -135,7 +136,7 @@ def build_id(
     )
     parts = (
         _tree_digest(project.firmware),
-        (project.root / "platformio.ini").read_text(),
+        ini,
         *(inspect.getsource(module) for module in generators),
         repr(replace(board, id=board.kind)),
         runtime,
@@ -144,7 +145,7 @@ def build_id(
         f"{library} {library.digest}" if library else "",
         f"arena {arena.size_bytes}" if arena else "",
         f"platformio {importlib.metadata.version('platformio')}",
-        f"gcc {arm_gcc_version()}" if board.emulator else "",
+        f"gcc {arm_gcc_version()}" if is_bare(ini, board.env[runtime]) else "",
         "profile" if profile else "",
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

@@ -16,9 +16,9 @@ _OPERATORS_FILE = "operators_tflm.cpp"
 _OWN_FILES = frozenset(
     f"{stem}.cpp"
     for stem in (
-        "main format status tensor aot tflm tflm_log arduino netduinoplus2 mps2 mps2_heap "
-        "mps2_startup clock cobs crc32 decimal frame human measure mlperf operations "
-        "profile reals receiver server state text ticks token"
+        "main format status tensor aot tflm tflm_log arduino netduinoplus2 mps2 mps2_vectors "
+        "nrf52840 nrf52840_vectors bare_heap bare_startup clock cobs crc32 decimal frame human "
+        "measure mlperf operations profile reals receiver server state text ticks token"
     ).split()
 )
 _OWN_SCOPES = frozenset(
@@ -32,8 +32,8 @@ _OWN_SCOPES = frozenset(
 )
 _OWN_NAMES = frozenset(
     (
-        "main setup loop ResetHandler FaultHandler ReportFault UartRxHandler WakeHandler "
-        "DebugLog DebugVsnprintf hil_step_begin hil_step_end _ZeqRK5TokenPKc"
+        "main setup loop ResetHandler FaultHandler ReportFault UartRxHandler UarteHandler "
+        "WakeHandler DebugLog DebugVsnprintf hil_step_begin hil_step_end _ZeqRK5TokenPKc"
     ).split()
 )
 _DESCRIPTIONS = {"kAotModel", "kTflmModel", "kSteps"}

@@ -6,7 +6,7 @@ import sys
 
 from SCons.Script import AlwaysBuild, Default, DefaultEnvironment
 
-# There is no heap: whatever calls these ends in port/mps2_heap.cpp, which says so.
+# There is no heap: whatever calls these ends in port/bare_heap.cpp, which says so.
 ALLOCATORS = ("malloc", "calloc", "realloc", "free", "memalign")
 ALLOCATORS = (*ALLOCATORS, *(f"_{name}_r" for name in ALLOCATORS))
 
@@ -52,7 +52,9 @@ env.Append(
     ],
     LIBS=["m"],
 )
-env.Replace(LDSCRIPT_PATH=os.path.join(env.PioPlatform().get_dir(), board.get("build.ldscript")))
+here = env.PioPlatform().get_dir()
+env.Replace(LDSCRIPT_PATH=os.path.join(here, board.get("build.ldscript")))
+env.Append(LIBPATH=[here])  # Where a linker script finds those that it includes.
 
 # TFLM as an Arduino library keeps what needs the core in a file that nothing else refers to.
 env.AddBuildMiddleware(lambda env, node: None, "*/peripherals/*_arduino.cpp")

@@ -1,11 +1,11 @@
-// Firmware of the emulated boards has no heap. The linker sends every call of an allocator here, also those from libraries
-// (--wrap in platform/builder/main.py), and it ends the emulator with the caller's address.
+// Firmware without a core of others has no heap. The linker sends every call of an allocator here, also those from libraries
+// (--wrap in platform/builder/main.py), and the caller's address is the last that is heard of it.
 #include <cstddef>
 #include <cstdint>
 #include <new>
 
 #include "format.h"
-#include "port/mps2_fault.h"
+#include "port/bare.h"
 
 namespace {
 

@@ -1,8 +1,8 @@
-// Reset and faults of the emulated boards. The linker script provides the symbols.
+// Reset and faults of a bare Cortex-M. The linker script provides the symbols, each port its vectors.
 #include <cstdint>
 
 #include "format.h"
-#include "port/mps2_fault.h"
+#include "port/bare.h"
 #include "port/paint.h"
 
 extern "C" {
@@ -17,36 +17,10 @@ extern void (*__init_array_start)();
 extern void (*__init_array_end)();
 
 int main();
-void ResetHandler();
-void FaultHandler();
-void UartRxHandler();
-void WakeHandler();
 [[noreturn]] void ReportFault(const uint32_t* stacked, uint32_t exc_return);
 }
 
 namespace {
-
-// What the harness reads as the emulator's own words: the second UART.
-struct FaultUart {
-  volatile uint32_t data;
-  volatile uint32_t state;
-  volatile uint32_t ctrl;
-  volatile uint32_t intstatus;
-  volatile uint32_t bauddiv;
-};
-constexpr uint32_t kTxFull = 1u << 0;
-constexpr uint32_t kTxEnable = 1u << 0;
-
-// Raises NMI when it has counted down, and when it has done so again what the emulator was told to do then: to end.
-struct Watchdog {
-  volatile uint32_t load;
-  volatile uint32_t value;
-  volatile uint32_t ctrl;
-};
-constexpr uint32_t kWatchdogEnable = 3;
-
-FaultUart* const fault_uart = reinterpret_cast<FaultUart*>(0x40005000);
-Watchdog* const watchdog = reinterpret_cast<Watchdog*>(0x40008000);
 
 uint32_t Register(uint32_t address) { return *reinterpret_cast<volatile uint32_t*>(address); }
 
@@ -65,22 +39,7 @@ const char* FaultName(uint32_t exception) {
 
 }  // namespace
 
-void EndWithFault(const char* line) {
-  fault_uart->bauddiv = 16;
-  fault_uart->ctrl = kTxEnable;
-  for (; *line != '\0'; ++line) {
-    while ((fault_uart->state & kTxFull) != 0) {
-    }
-    fault_uart->data = static_cast<uint8_t>(*line);
-  }
-  watchdog->load = 1;
-  watchdog->ctrl = kWatchdogEnable;
-  for (;;) asm volatile("");
-}
-
 extern "C" void ReportFault(const uint32_t* stacked, uint32_t exc_return) {
-  while (watchdog->ctrl != 0) {  // Its NMI, after a fault that was reported.
-  }
   uint32_t exception;
   asm volatile("mrs %0, ipsr" : "=r"(exception));
   static char line[320];
@@ -122,20 +81,3 @@ extern "C" void ResetHandler() {
   main();
   FaultHandler();
 }
-
-namespace {
-
-struct Vectors {
-  uint32_t* stack;
-  void (*handlers[25])();
-};
-
-}  // namespace
-
-// Entries 1 to 15 are the core's exceptions, 16 is interrupt 0. QEMU raises no other than 0 and 9: none is enabled.
-extern "C" __attribute__((section(".vectors"), used)) const Vectors vectors = {
-    &__stack_top,
-    {ResetHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler,
-     FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, UartRxHandler,
-     FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler,
-     WakeHandler}};

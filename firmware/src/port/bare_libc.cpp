@@ -1,4 +1,4 @@
-// What the C and C++ libraries need of a system, for runtimes with foreign code; the heap is in mps2_heap.cpp. A call of
+// What the C and C++ libraries need of a system, for runtimes with foreign code; the heap is in bare_heap.cpp. A call of
 // one of these, as by a failed assert, is a fault that the handler reports with its address.
 #include <cstdlib>
 

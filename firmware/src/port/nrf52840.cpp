@@ -1,0 +1,196 @@
+// Nordic's nRF52840 DK: the UART of its interface chip, and the CPU's own cycle counter.
+#include "port/port.h"
+
+#include <cstring>
+
+#include "app.h"
+#include "port/bare.h"
+#include "port/nrf52840_registers.h"
+#include "port/paint.h"
+
+extern "C" {
+extern uint32_t __stack_limit;  // What the linker script reserves, painted by ResetHandler.
+extern uint32_t __stack_top;
+}
+
+namespace {
+
+namespace core = nrf52840::core;
+
+constexpr uint32_t kClockHz = 64000000;
+constexpr uint32_t kCrystalReads = 1000000;  // Some 100 ms; the crystal takes less than one.
+
+// As the board's schematic has them. RTS (5) and CTS (7) stay unused: the host sends no more than the ring holds.
+constexpr uint32_t kTxPin = 6;
+constexpr uint32_t kRxPin = 8;
+
+nrf52840::Uarte* const uart = reinterpret_cast<nrf52840::Uarte*>(0x40002000);
+
+// One producer (the interrupt) and one consumer (Read), each with an index of its own that only grows.
+constexpr uint32_t kRingSize = 2048;
+static_assert((kRingSize & (kRingSize - 1)) == 0, "indices wrap by masking");
+static_assert(kRingSize >= app::kLargestBurst, "the largest frame must fit");
+uint8_t ring[kRingSize];
+volatile uint32_t ring_head;
+volatile uint32_t ring_tail;
+
+// EasyDMA reaches RAM only. One byte at a time is received: a transfer that is longer would end only when it is full, while
+// the receiver's FIFO holds what comes until the next one is started.
+volatile uint8_t received;
+uint8_t sending[256];
+bool sends;  // A transfer from `sending` may still be under way.
+
+inline void Barrier() { asm volatile("dsb\n isb" ::: "memory"); }
+
+// The RC oscillator that runs after reset is too far off for a UART and for a clock that counts cycles.
+bool StartCrystal() {
+  nrf52840::clock::EventsHfclkStarted() = 0;
+  nrf52840::clock::TasksHfclkStart() = 1;
+  for (uint32_t reads = 0; reads < kCrystalReads; ++reads) {
+    if (nrf52840::clock::EventsHfclkStarted() != 0) return true;
+  }
+  return false;
+}
+
+bool StartCounter() {
+  core::DebugControl() = core::DebugControl() | core::kTraceEnable;
+  core::DwtControl() = core::DwtControl() | core::kCycleCountEnable;
+  const uint32_t first = core::CycleCount();
+  Barrier();
+  return core::CycleCount() != first;
+}
+
+void StartUart() {
+  nrf52840::p0::OutSet() = 1u << kTxPin;
+  nrf52840::p0::PinConfig(kTxPin) = nrf52840::p0::kOutput;
+  nrf52840::p0::PinConfig(kRxPin) = nrf52840::p0::kInputPullUp;
+  uart->psel_txd = kTxPin;
+  uart->psel_rxd = kRxPin;
+  uart->baudrate = nrf52840::kUarteBaud115200;
+  uart->config = 0;  // No flow control, no parity, one stop bit.
+  uart->enable = nrf52840::kUarteEnable;
+  uart->rxd_ptr = reinterpret_cast<uint32_t>(&received);
+  uart->rxd_maxcnt = 1;
+  uart->intenset = nrf52840::kUarteEndRx;
+  core::NvicEnable() = 1u << nrf52840::kUarteIrq;
+  uart->tasks_startrx = 1;
+}
+
+void WaitUntilSent() {
+  if (!sends) return;
+  while (uart->events_endtx == 0) {
+  }
+  sends = false;
+}
+
+void Send(const uint8_t* src, size_t size) {
+  WaitUntilSent();
+  memcpy(sending, src, size);
+  uart->events_endtx = 0;
+  uart->txd_ptr = reinterpret_cast<uint32_t>(sending);
+  uart->txd_maxcnt = static_cast<uint32_t>(size);
+  Barrier();  // The bytes are in RAM before the transfer begins.
+  uart->tasks_starttx = 1;
+  sends = true;
+}
+
+}  // namespace
+
+extern "C" void UarteHandler() {
+  while (uart->events_endrx != 0) {
+    uart->events_endrx = 0;
+    const uint8_t byte = received;
+    uart->tasks_startrx = 1;
+    const uint32_t head = ring_head;
+    // A host that respects max_payload never fills the ring; whatever overflows it fails its CRC.
+    if (head - ring_tail < kRingSize) {
+      ring[head & (kRingSize - 1)] = byte;
+      ring_head = head + 1;
+    }
+  }
+}
+
+// Text among the frames, for the log of the link: nobody listens to a console here. Then the board is silent, which the
+// harness notices, and resets it.
+void EndWithFault(const char* line) {
+  asm volatile("cpsid i" ::: "memory");
+  if (uart->enable == nrf52840::kUarteEnable) {
+    const size_t size = strlen(line);
+    Send(reinterpret_cast<const uint8_t*>(line), size < sizeof sending ? size : sizeof sending);
+    WaitUntilSent();
+  }
+  for (;;) {
+  }
+}
+
+namespace port {
+
+Status Setup() {
+  nrf52840::nvmc::IcacheConfig() = nrf52840::nvmc::kCacheEnable;
+  const bool crystal = StartCrystal();
+  const bool counts = StartCounter();
+  StartUart();
+  return crystal && counts ? Status::kOk : Status::kPortFailed;
+}
+
+uint32_t Ticks() { return core::CycleCount(); }
+
+uint32_t TicksPerSecond() { return kClockHz; }
+
+size_t Read(uint8_t* dst, size_t capacity) {
+  const uint32_t head = ring_head;
+  uint32_t tail = ring_tail;
+  size_t size = 0;
+  while (tail != head && size < capacity) dst[size++] = ring[tail++ & (kRingSize - 1)];
+  ring_tail = tail;
+  return size;
+}
+
+Status Write(const uint8_t* src, size_t size) {
+  while (size > 0) {
+    const size_t part = size < sizeof sending ? size : sizeof sending;
+    Send(src, part);
+    src += part;
+    size -= part;
+  }
+  return Status::kOk;
+}
+
+// No WFI: the cycle counter stands still while the CPU sleeps. YIELD does nothing here, and tells a simulator that nothing
+// happens before the next interrupt; masked, so that none can slip in between the look and the hint.
+void Sleep() {
+  asm volatile("cpsid i" ::: "memory");
+  if (ring_head == ring_tail) asm volatile("yield" ::: "memory");
+  asm volatile("cpsie i\n isb" ::: "memory");
+}
+
+void Reset() {
+  WaitUntilSent();
+  Barrier();
+  core::ResetControl() = core::kSystemReset;
+  for (;;) Barrier();
+}
+
+StackUse Stack() { return Measure(&__stack_limit, &__stack_top); }
+
+size_t UniqueId(char* dst, size_t capacity) {
+  constexpr size_t kDigits = 16;
+  if (capacity < kDigits) return 0;
+  for (size_t i = 0; i < kDigits; ++i) {
+    const uint32_t word = nrf52840::ficr::DeviceId(i < kDigits / 2 ? 1 : 0);
+    dst[i] = "0123456789ABCDEF"[(word >> (28 - 4 * (i % 8))) & 15u];
+  }
+  return kDigits;
+}
+
+// The receiver's is the only interrupt.
+Quiet::Quiet() { asm volatile("cpsid i" ::: "memory"); }
+
+Quiet::~Quiet() { asm volatile("cpsie i" ::: "memory"); }
+
+}  // namespace port
+
+int main() {
+  app::Setup();
+  for (;;) app::Poll();
+}
