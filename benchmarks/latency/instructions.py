@@ -17,8 +17,8 @@ def main() -> None:
     for start in range(1, STARTS + 1):
         with opened("qemu-m4") as board:
             measured = board.dut.measure(checks_for(board.artifact).inputs[:1], REPEATS)
-            shift = board.declared.emulator.icount_shift
-            counts = measured.timer.instructions(measured.ticks, shift)
+            ns = board.declared.ns_per_instruction
+            counts = measured.timer.instructions(measured.ticks, ns)
             raw = np.unique(measured.ticks)
             seen |= set(counts.tolist())
             print(f"start {start:2}: {REPEATS} invokes, instructions {set(counts.tolist())}, "

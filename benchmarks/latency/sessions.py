@@ -48,7 +48,7 @@ def session_medians(
         measured = board.dut.measure(sample, samples)
         counts = None
         if emulator is not None:
-            counts = measured.timer.instructions(measured.ticks, emulator.icount_shift)
+            counts = measured.timer.instructions(measured.ticks, 2**emulator.icount_shift)
         micros = measured.timer.us(measured.ticks)
         yield SessionMedian(
             run=run,

@@ -13,7 +13,7 @@ from harness.errors import RigError, UnknownName
 from harness.names import NAME_RULE, is_name
 from harness.text import printable
 
-ATTACHMENTS = ("serial", "url", "emulator", "virtual")
+ATTACHMENTS = ("serial", "url", "emulator", "sim", "virtual")
 RUNTIMES = ("tflm", "aot")
 BOARDS_FILE = Path(__file__).with_name("boards.toml")
 _USB = re.compile("[0-9a-f]{4}:[0-9a-f]{4}")
@@ -38,6 +38,17 @@ class Emulator:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Simulator:
+    """A chip of `harness.sim`, and its clock: each instruction takes so many cycles of it."""
+
+    chip: str
+    cycles_per_instruction: int = 1
+
+    def __post_init__(self) -> None:
+        toml.check_above_0(cycles_per_instruction=self.cycles_per_instruction)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
     """A board of `boards.toml`.
 
@@ -46,12 +57,14 @@ class Board:
     `aot_target` is the BakeNN target profile whose kernels the CPU can run.
 
     `kind` is the id in the registry; `id` differs from it where a rig file names a board of that
-    kind. `usb` and `bootloader_usb` are VID:PID hints, in lower-case hex. `touch_baud` is the baud
-    rate at which opening and closing the port starts the bootloader; None if uploads need no touch.
-    `bootloader_port` is False if the bootloader has no serial port, like the RP2040's, a disk.
-    `upload_flags` tell an uploader that knows no ports, such as OpenOCD, which board is meant:
-    `{serial_number}` stands for its USB serial number. `clock_tolerance_ppm` is the largest error
-    of the clock that drives its counter; the default suits quartz, an RC oscillator needs more.
+    kind. `runs` is the kind of board whose own firmware a simulated chip runs: its `kind` too, from
+    which it has what it does not say itself. `usb` and `bootloader_usb` are VID:PID hints, in
+    lower-case hex. `touch_baud` is the baud rate at which opening and closing the port starts the
+    bootloader; None if uploads need no touch. `bootloader_port` is False if the bootloader has no
+    serial port, like the RP2040's, a disk. `upload_flags` tell an uploader that knows no ports,
+    such as OpenOCD, which board is meant: `{serial_number}` stands for its USB serial number.
+    `clock_tolerance_ppm` is the largest error of the clock that drives its counter; the default
+    suits quartz, an RC oscillator needs more.
     """
 
     id: str
@@ -64,6 +77,8 @@ class Board:
     flash_bytes: int | None = None
     ram_bytes: int | None = None
     emulator: Emulator | None = None
+    simulator: Simulator | None = None
+    runs: str | None = None
     aot_target: str | None = None
     kind: str = ""
     usb: tuple[str, ...] = ()
@@ -84,6 +99,12 @@ class Board:
             raise RigError(f"runtimes {self.runtimes} are not among {RUNTIMES}")
         if (self.attachment == "emulator") != (self.emulator is not None):
             raise RigError("exactly the emulated boards have an [emulator] table")
+        if (
+            not (self.attachment == "sim")
+            == (self.simulator is not None)
+            == (self.runs is not None)
+        ):
+            raise RigError("exactly the simulated boards have a [simulator] table, and `runs`")
         for usb in (*self.usb, *self.bootloader_usb):
             if not _USB.fullmatch(usb):
                 raise RigError(
@@ -101,7 +122,16 @@ class Board:
     @property
     def emulated(self) -> bool:
         """Whether its latency is not time on a real chip."""
-        return self.attachment in ("emulator", "virtual")
+        return self.attachment in ("emulator", "sim", "virtual")
+
+    @property
+    def ns_per_instruction(self) -> float | None:
+        """Of a board whose time is a count of instructions; None for any other."""
+        if self.emulator is not None:
+            return float(2**self.emulator.icount_shift)
+        if self.simulator is not None:
+            return self.simulator.cycles_per_instruction * 1e9 / self.clock_hz
+        return None
 
     def runtime(self, asked: str | None) -> str:
         """The runtime asked for, or the board's default.
@@ -116,16 +146,37 @@ class Board:
         return asked
 
 
-def parse_board(board_id: str, table: Any, name: str = "boards file") -> Board:
+INHERITED = ("mcu", "clock_hz", "flash_bytes", "ram_bytes", "runtimes", "env", "aot_target")
+"""What a simulated board has from the board whose firmware it runs."""
+
+
+def parse_board(
+    board_id: str,
+    table: Any,
+    name: str = "boards file",
+    others: Mapping[str, Any] | None = None,
+) -> Board:
     """A Board from its TOML table.
 
     Args:
         name: what errors call the file.
+        others: the file's tables, for a board that runs another one's firmware.
 
     Raises:
         RigError: a key is unknown or missing, or a value is wrong.
     """
-    return toml.record(Board, table, name, (board_id,), id=board_id, kind=board_id)
+    kind = board_id
+    if isinstance(table, dict) and "runs" in table:
+        kind = table["runs"]
+        table = {**_inherited(board_id, kind, others or {}, name), **table}
+    return toml.record(Board, table, name, (board_id,), id=board_id, kind=kind)
+
+
+def _inherited(board_id: str, kind: object, others: Mapping[str, Any], name: str) -> dict[str, Any]:
+    base = others.get(kind) if isinstance(kind, str) else None
+    if not isinstance(base, dict) or "runs" in base:
+        raise RigError(f"{name}: {board_id}.runs must be the id of a real board of the file")
+    return {key: base[key] for key in INHERITED if key in base}
 
 
 class Registry:
@@ -154,4 +205,5 @@ def load_registry(path: Path = BOARDS_FILE) -> Registry:
     """
     name = f"boards file {path}"
     tables = toml.load(path, name)
-    return Registry(tuple(parse_board(board_id, tables[board_id], name) for board_id in tables))
+    boards = (parse_board(board_id, table, name, tables) for board_id, table in tables.items())
+    return Registry(tuple(boards))

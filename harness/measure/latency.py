@@ -44,13 +44,15 @@ class Timer:
         micros: NDArray[np.float64] = self.net_ticks(ticks) * 1e6 / self.hz
         return micros
 
-    def instructions(self, ticks: NDArray[np.uint32], icount_shift: int) -> NDArray[np.int64]:
+    def instructions(
+        self, ticks: NDArray[np.uint32], ns_per_instruction: float
+    ) -> NDArray[np.int64]:
         """Exact guest instructions between two counter reads, read cost subtracted.
 
-        Under QEMU's `-icount shift=N` an instruction takes 2**N virtual ns. From N = 7 on
-        a tick of 40 ns is finer than half an instruction, so rounding loses nothing.
+        Args:
+            ns_per_instruction: 2**N under QEMU's `-icount shift=N`. From N = 7 on a tick of 40 ns
+                is finer than half an instruction, so rounding loses nothing.
         """
-        ns_per_instruction = 2**icount_shift
         gross = np.rint(ticks.astype(np.float64) * 1e9 / self.hz / ns_per_instruction)
         read = np.rint(self.read_ticks * 1e9 / self.hz / ns_per_instruction)
         net: NDArray[np.int64] = (gross - read).astype(np.int64)

@@ -33,7 +33,7 @@ def refuse_unmeasured(limits: Iterable[Limit], *, board: str, attachment: str) -
     An emulator counts instructions: its microseconds are no time, so a limit on them would say
     nothing. The virtual board's are time, of this machine, and it counts no instructions.
     """
-    unit = "instructions" if attachment == "emulator" else "us"
+    unit = "instructions" if attachment in ("emulator", "sim") else "us"
     for limit in limits:
         if limit.unit != unit:
             raise ValueError(

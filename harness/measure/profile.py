@@ -120,14 +120,14 @@ def count_ticks(raw: StepTicks) -> _Counted:
     )
 
 
-def count_instructions(raw: StepTicks, icount_shift: int) -> _Counted:
+def count_instructions(raw: StepTicks, ns_per_instruction: float) -> _Counted:
     """Net costs in instructions, each difference of two readings rounded to a whole number."""
     gross = replace(raw.timer, read_ticks=0)
     return _count(
-        steps=gross.instructions(raw.steps, icount_shift),
-        empty=gross.instructions(raw.empty, icount_shift),
-        pitch=gross.instructions(raw.pitch, icount_shift),
-        whole=raw.timer.instructions(raw.whole, icount_shift),
+        steps=gross.instructions(raw.steps, ns_per_instruction),
+        empty=gross.instructions(raw.empty, ns_per_instruction),
+        pitch=gross.instructions(raw.pitch, ns_per_instruction),
+        whole=raw.timer.instructions(raw.whole, ns_per_instruction),
     )
 
 
@@ -143,7 +143,7 @@ def profile_of(
     operators: Sequence[Operator],
     *,
     clock_hz: int,
-    icount_shift: int | None,
+    ns_per_instruction: float | None,
 ) -> Profile:
     """Compute the profile from raw ticks.
 
@@ -151,7 +151,7 @@ def profile_of(
         steps: what the firmware was built to observe.
         operators: of the model.
         clock_hz: of the CPU.
-        icount_shift: of the emulator, None on silicon.
+        ns_per_instruction: of an emulated board, None on silicon.
 
     Raises:
         ModelError: the board observed another number of steps.
@@ -162,7 +162,7 @@ def profile_of(
             f"{len(steps)}"
         )
     ticks = count_ticks(raw)
-    counted = None if icount_shift is None else count_instructions(raw, icount_shift)
+    counted = None if ns_per_instruction is None else count_instructions(raw, ns_per_instruction)
     hz = raw.timer.hz
     whole = _cost(ticks.whole, hz, counted.whole if counted else None)
     layers = []

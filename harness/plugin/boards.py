@@ -167,4 +167,5 @@ def features(board: OpenBoard) -> set[str]:
         if board.dut.hello.capabilities & capability
     }
     real = set() if board.declared.emulated else {"real"}
-    return {board.declared.attachment, board.runtime} | capabilities | real
+    counted = set() if board.declared.ns_per_instruction is None else {"counted"}
+    return {board.declared.attachment, board.runtime} | capabilities | real | counted

@@ -17,6 +17,7 @@ from harness.firmware.toolchain import ARM_GCC, INSTALL_EMULATOR, arm_gcc_versio
 from harness.model.wheels import TFLM_WHEEL, tflm_version
 from harness.project import Project
 from harness.rig.qemu import QEMU
+from harness.rig.sim import INSTALL_UNICORN, UNICORN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +127,7 @@ def examine(project: Project) -> list[Finding]:
         lambda: _package("bakenn", cure="pip install 'bakenn[tflite]'"),
         lambda: _package("ai-edge-litert", cure="pip install ai-edge-litert"),
         _golden,
+        lambda: _package(UNICORN, cure=INSTALL_UNICORN, needed=False),
         lambda: _package("tensorflow", cure="pip install -e '.[train]'", needed=False),
         _compiler,
         _cpp_library,

@@ -36,6 +36,7 @@ from harness.rig.qemu import QemuProcess
 from harness.rig.ready import Expected, Ready, greet
 from harness.rig.real import RealBoard
 from harness.rig.recovery import PROBE, SILENT, Remedy
+from harness.rig.sim import sim_process
 from harness.rig.virtual import VirtualProcess, virtual_build_id
 from harness.settings import FLASH, LOCK_TIMEOUT
 from harness.tolerance import Stated
@@ -269,7 +270,9 @@ def _attached(
         return _plugged_in(real, wanted)
     if not options.starts(wanted.board):
         return _at_port(port, wanted)
-    return _virtual(port, wanted) if wanted.board.emulator is None else _emulated(wanted)
+    if wanted.board.emulator is not None:
+        return _emulated(wanted)
+    return _virtual(port, wanted) if wanted.board.simulator is None else _simulated(wanted)
 
 
 @contextmanager
@@ -282,6 +285,23 @@ def _emulated(wanted: _Wanted) -> Iterator[Ready]:
     with QemuProcess(emulator, firmware.elf, where=where, counted=counted) as process:
         reset = Remedy(name="system_reset of QEMU", act=lambda link: process.power_cycle())
         with _greeted(process.stream, process.reopen, wanted, where, reset) as ready:
+            yield replace(ready, fresh=True)
+
+
+@contextmanager
+def _simulated(wanted: _Wanted) -> Iterator[Ready]:
+    """The real board's firmware on a simulated chip of its own."""
+    simulator, firmware = wanted.board.simulator, wanted.firmware
+    assert simulator is not None and firmware is not None, "its attachment is `sim`"
+    where = replace(wanted.where, port=f"sim:{simulator.chip}")
+    with sim_process(simulator, firmware.elf, where=where) as process:
+
+        def restart(link: Link) -> None:
+            process.restart()
+            link.reopen()
+
+        remedy = Remedy(name="start the simulated chip anew", act=restart)
+        with _greeted(process.stream, process.reopen, wanted, where, remedy) as ready:
             yield replace(ready, fresh=True)
 
 

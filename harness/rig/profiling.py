@@ -45,13 +45,12 @@ def profile_board(
     """
     chosen = opened.checks.inputs[:1] if sample is None else sample
     raw = opened.dut.profile(chosen, n)
-    emulator = opened.declared.emulator
     return profile_of(
         raw,
         _steps(opened),
         read_operators(opened.artifact),
         clock_hz=opened.declared.clock_hz,
-        icount_shift=emulator.icount_shift if emulator else None,
+        ns_per_instruction=opened.declared.ns_per_instruction,
     )
 
 

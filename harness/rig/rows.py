@@ -129,9 +129,9 @@ def _with_stack(row: LatencyRow, memory: BoardMemory | None) -> LatencyRow:
 
 
 def _instructions(opened: OpenBoard, measured: Measurement, ticks: NDArray[Any]) -> Any:
-    """Exact instructions of each invoke under QEMU; None on any other board."""
-    emulator = opened.declared.emulator
-    return None if emulator is None else measured.timer.instructions(ticks, emulator.icount_shift)
+    """Exact instructions of each invoke on an emulated board that counts; None on any other."""
+    ns = opened.declared.ns_per_instruction
+    return None if ns is None else measured.timer.instructions(ticks, ns)
 
 
 def _median_count(opened: OpenBoard, measured: Measurement, ticks: NDArray[Any]) -> int | None:
@@ -140,7 +140,7 @@ def _median_count(opened: OpenBoard, measured: Measurement, ticks: NDArray[Any])
 
 
 def median_instructions(opened: OpenBoard, measured: Measurement) -> int | None:
-    """Median exact instructions per invoke under QEMU; None on any other board."""
+    """Median exact instructions per invoke where they are counted; None on any other board."""
     return _median_count(opened, measured, measured.ticks)
 
 

@@ -12,44 +12,33 @@ import hashlib
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
 import tty
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.errors import HilError, ModelError, StartFailed, Where
+from harness.errors import HilError, ModelError, Where
 from harness.firmware.host import MOST_S, Ending, crash_of
 from harness.firmware.served import TFLM, limit_model
 from harness.link.faults import Faults, FaultyBoard, Unplugged, parse_faults
 from harness.link.protocol import Capability, Hello
-from harness.link.streams import ByteStream, StreamClosed, open_serial
+from harness.link.streams import ByteStream, StreamClosed
 from harness.link.virtual import InvokeFailed, VirtualBoard
 from harness.model.artifact import Artifact
 from harness.model.interpreters import TflmInterpreter
 from harness.model.resolve import resolve_model
 from harness.model.samples import Layout
 from harness.model.wheels import host_arena_bytes, tflm_version
-from harness.process import LastWords, end_group, start
+from harness.rig.ptyprocess import ENDING_S, PtyProcess
 from harness.version import __version__
 
 BOARD_ID = "virtual"
 MAX_PAYLOAD = 4096
 TICK_HZ = 1_000_000_000
-START_S = 30.0
-"""Until the process names its port; importing TFLM takes it a second or two."""
-
 EXIT_MODEL = 2
 """The process's exit status where TFLM does not load the model."""
-
-_ENDING_S = 1.0
-"""Between the end of the process's output and its own."""
-
-_POLL_S = 0.05
-_MAX_PORT = 4096
 
 
 def virtual_build_id(model_sha256: str) -> str:
@@ -185,42 +174,11 @@ CRASHES = frozenset(
 """Signals with which a process ends by its own fault."""
 
 
-class _ModelStream:
-    """A stream to a virtual board. Where TFLM crashed on the model, closing is not the link's."""
-
-    def __init__(self, stream: ByteStream, crash: Callable[[], ModelError | None]) -> None:
-        self._stream = stream
-        self._crash = crash
-
-    def read(self, timeout_s: float) -> bytes:
-        """As `ByteStream`, and raises ModelError."""
-        with self._blaming():
-            return self._stream.read(timeout_s)
-
-    def write(self, data: bytes) -> None:
-        """As `ByteStream`, and raises ModelError."""
-        with self._blaming():
-            self._stream.write(data)
-
-    def close(self) -> None:
-        """Close the port. Idempotent."""
-        self._stream.close()
-
-    @contextmanager
-    def _blaming(self) -> Iterator[None]:
-        try:
-            yield
-        except StreamClosed as error:
-            crash = self._crash()
-            if crash is None:
-                raise
-            raise crash from error
-
-
-class VirtualProcess:
+class VirtualProcess(PtyProcess):
     """A virtual board in a process of its own; `with` starts and stops it.
 
-    It ends by itself when its parent dies, since its standard input closes then.
+    Where TFLM crashed on the model, that its port closed is not the link's fault: reading, writing
+    and opening it raise ModelError.
 
     Args:
         command: what to start instead of `python -m harness.rig.virtual`; it prints its port.
@@ -240,81 +198,16 @@ class VirtualProcess:
         command: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._command = command or _command(artifact, faults)
-        self._where = where
-        self._clock = clock
-        self._process: subprocess.Popen[bytes] | None = None
-        self._stream: ByteStream | None = None
-        self._stack = ExitStack()
-        self._port = ""
+        command = command or _command(artifact, faults)
+        super().__init__("virtual board", command, where=where, clock=clock)
 
-    def __enter__(self) -> VirtualProcess:
-        with ExitStack() as stack:
-            self._process = start(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                environment={**os.environ, "PYTHONPATH": _import_path()},
-            )
-            stack.callback(end_group, self._process)
-            assert self._process.stdin is not None
-            stack.enter_context(self._process.stdin)
-            self._port = self._read_port(self._process, LastWords(self._process.stderr))
-            self._stream = self.reopen()
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def _read_port(self, process: subprocess.Popen[bytes], said: LastWords) -> str:
-        """The first line of its standard output, of which no more is read."""
-        assert process.stdout is not None
-        deadline = self._clock() + START_S
-        text = b""
-        with process.stdout as output:
-            while not text.endswith(b"\n"):
-                if self._clock() > deadline:
-                    raise self._failed(f"did not name its port within {START_S:g} s", said)
-                if select.select([output], [], [], _POLL_S)[0]:
-                    data = output.read(_MAX_PORT)
-                    text += data
-                    if not data or len(text) > _MAX_PORT:
-                        raise self._failed("did not start", said)
-        return text.decode("utf-8", "replace").strip()
-
-    def _failed(self, what: str, said: LastWords) -> HilError:
-        words = said.text()
-        status = None
-        if self._process is not None:
-            with suppress(subprocess.TimeoutExpired):
-                status = self._process.wait(_ENDING_S)
+    def failure(self, what: str, words: str, status: int | None) -> HilError:
         if status == EXIT_MODEL:
-            return ModelError(" ".join(words.split()), where=self._where)
-        if (crash := self._crash()) is not None:
-            return crash
-        if status is not None and status < 0:
-            what += f": it was ended by {signal.Signals(-status).name}"
-        return StartFailed(
-            f"virtual board {what}; it said: {words or 'nothing'}", where=self._where
-        )
+            return ModelError(" ".join(words.split()), where=self.where)
+        return self._crash(status) or super().failure(what, words, status)
 
-    def _crash(self) -> ModelError | None:
-        """The error for a model on which the process crashed; None if it did not."""
-        assert self._process is not None, "not started"
-        status: int | None = None
-        with suppress(subprocess.TimeoutExpired):
-            status = self._process.wait(_ENDING_S)
-        if status is None or -status not in CRASHES:
-            return None
-        return crash_of(TFLM, Ending(status=status, said=""), str(self._where.model), MOST_S)
-
-    @property
-    def stream(self) -> ByteStream:
-        """The board's serial port."""
-        assert self._stream is not None, "not started"
-        return self._stream
+    def lost(self, error: StreamClosed) -> Exception:
+        return self._crash(self.status(ENDING_S)) or super().lost(error)
 
     def reopen(self) -> ByteStream:
         """Open the port, again after it was lost.
@@ -323,30 +216,15 @@ class VirtualProcess:
             StartFailed: it is gone, with its process.
             ModelError: TFLM crashed on the model.
         """
-        if not self._runs() and (crash := self._crash()) is not None:
+        if (crash := self._crash(self.status())) is not None:
             raise crash
-        self._stream = _ModelStream(open_serial(self._port, where=self._where), self._crash)
-        return self._stream
+        return super().reopen()
 
-    def _runs(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def port(self) -> str:
-        """Path of its pty."""
-        return self._port
-
-    @property
-    def pid(self) -> int:
-        """Process id."""
-        assert self._process is not None, "not started"
-        return self._process.pid
-
-    def stop(self) -> None:
-        """End the process. Idempotent."""
-        if self._stream is not None:
-            self._stream.close()
-        self._stack.close()
+    def _crash(self, status: int | None) -> ModelError | None:
+        """The error for a model on which the process crashed; None if it did not."""
+        if status is None or -status not in CRASHES:
+            return None
+        return crash_of(TFLM, Ending(status=status, said=""), str(self.where.model), MOST_S)
 
 
 def _command(artifact: Artifact, faults: Faults) -> list[str]:
@@ -357,12 +235,6 @@ def _command(artifact: Artifact, faults: Faults) -> list[str]:
 
 def _plain(value: float | bool) -> str:
     return str(int(value)) if isinstance(value, bool) else str(value)
-
-
-def _import_path() -> str:
-    here = str(Path(__file__).parents[2])
-    inherited = os.environ.get("PYTHONPATH")
-    return os.pathsep.join([here, inherited]) if inherited else here
 
 
 def main(arguments: list[str] | None = None) -> int:

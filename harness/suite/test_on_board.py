@@ -162,11 +162,11 @@ def test_latency_is_measured_and_recorded(latency, rig, board):
     assert row.session in last and row.board in last
 
 
-@pytest.mark.hil_requires("emulator")
+@pytest.mark.hil_requires("counted")
 def test_instruction_counts_are_identical_over_many_repeats(dut, model, board):
     repeats = affordable(model, 1000, least=20, sent=False)
     measured = dut.measure(board.checks.inputs[:1], repeats)
-    counts = measured.timer.instructions(measured.ticks, board.declared.emulator.icount_shift)
+    counts = measured.timer.instructions(measured.ticks, board.declared.ns_per_instruction)
     assert len(counts) == repeats
     assert len(set(counts.tolist())) == 1
     assert counts[0] > 10

@@ -32,7 +32,7 @@ def test_an_env_builds_its_board_and_runtime(env: str) -> None:
     board, runtime = ENVS[env]
     flags = " ".join(CONFIG.get(f"env:{env}", "build_src_flags"))
     sources = " ".join(CONFIG.get(f"env:{env}", "build_src_filter"))
-    assert f'HIL_BOARD=\\"{board.id}\\"' in flags
+    assert f'HIL_BOARD=\\"{board.kind}\\"' in flags
     assert re.findall(r"\+<runtime/(\w+)", sources)[:1] == [runtime]
 
 

@@ -79,13 +79,15 @@ def test_instruction_counts_are_exact_at_shift_7(edge) -> None:
     counts = range(5001)
     ticks = np.array([edge(k * 128 / 40) for k in counts], dtype=np.uint32)
     timer = Timer(hz=25_000_000)
-    assert timer.instructions(ticks, icount_shift=7).tolist() == list(counts)
+    assert timer.instructions(ticks, ns_per_instruction=128).tolist() == list(counts)
 
 
 def test_instructions_leave_out_those_that_read_the_counter() -> None:
     # 16 ticks are 640 ns or 5 instructions; 32 ticks are 10.
     timer = Timer(hz=25_000_000, read_ticks=16)
-    assert timer.instructions(np.array([32, 16], dtype=np.uint32), icount_shift=7).tolist() == [
+    assert timer.instructions(
+        np.array([32, 16], dtype=np.uint32), ns_per_instruction=128
+    ).tolist() == [
         5,
         0,
     ]

@@ -37,8 +37,10 @@ def raw(steps: list[list[int]], whole: list[int], **timer: int) -> StepTicks:
     )
 
 
-def profile(ticks: StepTicks, icount_shift: int | None = None):
-    return profile_of(ticks, STEPS, OPERATORS, clock_hz=64_000_000, icount_shift=icount_shift)
+def profile(ticks: StepTicks, ns_per_instruction: float | None = None):
+    return profile_of(
+        ticks, STEPS, OPERATORS, clock_hz=64_000_000, ns_per_instruction=ns_per_instruction
+    )
 
 
 def test_whole_is_the_sum_of_the_layers_and_what_lies_between() -> None:
@@ -81,7 +83,7 @@ def test_on_an_emulator_macs_are_told_per_instruction_and_all_is_counted_exactly
             pitch=np.array([ticks(39)], dtype=np.uint32),
             timer=Timer(hz=25_000_000, read_ticks=ticks(6)),
         ),
-        icount_shift=7,
+        ns_per_instruction=128,
     )
     assert [layer.cost.instructions for layer in made.layers] == [1325, 213]
     assert (made.between.instructions, made.observing.instructions) == (31, 78)
@@ -100,15 +102,15 @@ def test_another_number_of_steps_than_built_is_an_error() -> None:
         profile(raw([[104]], [180]))
 
 
-@pytest.mark.parametrize("icount_shift", [None, 7])
-def test_table_fits_80_columns(icount_shift: int | None) -> None:
+@pytest.mark.parametrize("ns_per_instruction", [None, 128])
+def test_table_fits_80_columns(ns_per_instruction: float | None) -> None:
     long = replace(CONV, kind="DEPTHWISE_CONV_2D", shape=(1, 112, 112, 512), macs=999_999_999)
     made = profile_of(
         raw([[4_000_000_000, 54]], [4_100_000_000], hz=25_000_000),
         STEPS,
         (long, replace(RELU, shape=long.shape), DENSE),
         clock_hz=64_000_000,
-        icount_shift=icount_shift,
+        ns_per_instruction=ns_per_instruction,
     )
     lines = profile_table(made).splitlines()
     assert max(map(len, lines)) <= 80, "\n".join(lines)

@@ -171,8 +171,8 @@ def test_instruction_counts_are_equal_over_starts(sine):
     for _ in range(3):
         with open_board(REGISTRY["qemu-m4"], sine, PROJECT, RigOptions()) as opened:
             measured = opened.dut.measure(checks_for(sine).inputs[:1], 100)
-            shift = opened.declared.emulator.icount_shift
-            counts |= set(measured.timer.instructions(measured.ticks, shift).tolist())
+            ns = opened.declared.ns_per_instruction
+            counts |= set(measured.timer.instructions(measured.ticks, ns).tolist())
     assert len(counts) == 1
 
 

@@ -71,7 +71,7 @@ def plain_instructions(options, model) -> int:
     with open_board(BOARD, model, PROJECT, replace(options, profile=False)) as board:
         assert not board.dut.hello.capabilities & Capability.PROFILE
         measured = board.dut.measure(board.checks.inputs[:1], 1)
-        return int(measured.timer.instructions(measured.ticks, BOARD.emulator.icount_shift)[0])
+        return int(measured.timer.instructions(measured.ticks, BOARD.ns_per_instruction)[0])
 
 
 def test_layers_and_the_rest_add_up_to_the_whole_to_the_instruction(

@@ -1,0 +1,38 @@
+"""A simulated chip as a board: the real board's own firmware, in a process on a pty."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+from harness.board.registry import Simulator
+from harness.errors import ToolMissing, Where
+from harness.rig.ptyprocess import PtyProcess
+
+UNICORN = "unicorn"
+INSTALL_UNICORN = "pip install 'tinyml-hil[sim]'"
+
+
+def has_unicorn() -> bool:
+    """Whether the package that simulates the CPU is installed."""
+    return importlib.util.find_spec(UNICORN) is not None
+
+
+def sim_command(simulator: Simulator, elf: Path) -> list[str]:
+    """Command line that runs `elf` on a simulated chip and prints its port."""
+    cycles = str(simulator.cycles_per_instruction)
+    command = [sys.executable, "-m", "harness.sim", simulator.chip, str(elf)]
+    return [*command, "--cycles-per-instruction", cycles]
+
+
+def sim_process(simulator: Simulator, elf: Path, *, where: Where) -> PtyProcess:
+    """The process that runs a firmware's ELF file on a simulated chip; `with` starts it.
+
+    Raises:
+        ToolMissing: unicorn is not installed.
+    """
+    if not has_unicorn():
+        raise ToolMissing(UNICORN, needed_for="a simulated chip", install=INSTALL_UNICORN)
+    what = f"simulated {simulator.chip}"
+    return PtyProcess(what, sim_command(simulator, elf), where=where)

@@ -1,0 +1,42 @@
+"""Serve a simulated chip that runs an ELF file.
+
+    python -m harness.sim nrf52840 firmware.elf
+
+prints the path of its port and serves it until its standard input closes or it is interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from harness.sim.chips import CHIPS
+from harness.sim.elf import load_segments
+from harness.sim.errors import SimulationError
+from harness.sim.machine import Machine
+from harness.sim.serve import serve
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line of `python -m harness.sim`."""
+    parser = argparse.ArgumentParser(prog="python -m harness.sim", description=__doc__)
+    parser.add_argument("chip", choices=sorted(CHIPS))
+    parser.add_argument("elf", type=Path)
+    parser.add_argument("--cycles-per-instruction", type=int, default=1)
+    options = parser.parse_args(arguments)
+    try:
+        chip = CHIPS[options.chip]()
+        image = load_segments(options.elf)
+        machine = Machine(chip, image, cycles_per_instruction=options.cycles_per_instruction)
+        serve(machine, chip, stop_fd=sys.stdin.fileno())
+    except KeyboardInterrupt:
+        pass
+    except SimulationError as error:
+        print(f"simulation ended: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,7 @@
+"""Chips that can be simulated, by the name that boards.toml gives them."""
+
+from __future__ import annotations
+
+from harness.sim.nrf52840.chip import Nrf52840
+
+CHIPS = {"nrf52840": Nrf52840}

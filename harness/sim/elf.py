@@ -1,0 +1,39 @@
+"""What an ELF file puts into a chip's memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.sim.errors import SimulationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """Bytes at their load address."""
+
+    address: int
+    content: bytes
+
+
+def load_segments(elf: Path) -> tuple[Segment, ...]:
+    """What an uploader would write: all that a file has contents for, by load address.
+
+    Raises:
+        SimulationError: it is no ELF file for a 32-bit Arm.
+    """
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        with elf.open("rb") as file:
+            binary = ELFFile(file)
+            if binary["e_machine"] != "EM_ARM" or binary.elfclass != 32:
+                raise SimulationError(f"{elf} is for another CPU than a 32-bit Arm")
+            return tuple(
+                Segment(address=part["p_paddr"], content=part.data())
+                for part in binary.iter_segments("PT_LOAD")
+                if part["p_filesz"]
+            )
+    except (OSError, ELFError) as error:
+        raise SimulationError(f"cannot read {elf}: {error}") from error

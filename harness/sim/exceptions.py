@@ -1,0 +1,83 @@
+"""Entry into and return from exceptions: the frame on the stack, and which stack it is.
+
+ARMv7-M Architecture Reference Manual, B1.5.6 to B1.5.8. A frame with floating-point registers is
+written whole at once (FPCCR.LSPEN as if clear): a lazy one holds the same registers in the end.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from harness.sim.core import (
+    CONTROL,
+    FLOATS,
+    FPSCR,
+    GENERAL,
+    LR,
+    MSP,
+    PSP,
+    SP,
+    XPSR,
+    Core,
+)
+from harness.sim.errors import SimulationError
+from harness.sim.nvic import Nvic
+
+ENTRY_CYCLES = 12
+"""Of entry and of return, from and to memory without wait states."""
+
+_KEPT = (*GENERAL[:4], GENERAL[12], LR)
+_BASIC, _WITH_FLOATS = 32, 104
+_ALIGNED, _THUMB, _NUMBER = 1 << 9, 1 << 24, 0x1FF
+_PRIVILEGE, _USES_PSP, _FLOATS_ACTIVE = 1, 2, 4
+_RETURN = 0xFFFFFFE1
+
+
+def enter(core: Core, nvic: Nvic, exception: int, vectors: int) -> None:
+    """Take an exception before the instruction at `core.pc`."""
+    control, xpsr, sp = core.get_all((CONTROL, XPSR, SP))
+    in_handler = bool(nvic.active)
+    floats = bool(control & _FLOATS_ACTIVE)
+    frame = sp - (_WITH_FLOATS if floats else _BASIC) & ~7
+    stacked = xpsr & ~_ALIGNED | _THUMB | (sp >> 2 & 1) << 9
+    data = struct.pack("<8I", *core.get_all(_KEPT), core.pc, stacked)
+    if floats:
+        data += struct.pack("<18I", *core.get_all((*FLOATS, FPSCR)), 0)
+        core.set(CONTROL, control & ~_FLOATS_ACTIVE)
+    core.write_memory(frame, data)
+    core.set(SP, frame)
+    back = _RETURN | (0 if floats else 0x10)
+    if not in_handler:
+        back |= 0xC if control & _USES_PSP else 0x8
+    nvic.enter(exception)
+    # Selects the main stack, and ends an IT block.
+    core.set(XPSR, xpsr & 0xF80F0000 | _THUMB | exception)
+    core.set(LR, back)
+    core.pc = core.word(vectors + 4 * exception) & ~1
+
+
+def leave(core: Core, nvic: Nvic) -> None:
+    """Return from the exception taken last, by the EXC_RETURN value that is in `core.pc`.
+
+    Raises:
+        SimulationError: the value contradicts the exceptions that are active.
+    """
+    code = core.pc | 1
+    if not nvic.active or bool(code & 8) != (len(nvic.active) == 1):
+        raise SimulationError(f"return from an exception by 0x{code:08x}, which is not active")
+    stack = PSP if code & 0xC == 0xC else MSP
+    frame = core.get(stack)
+    floats = not code & 0x10
+    size = _WITH_FLOATS if floats else _BASIC
+    words = struct.unpack(f"<{size // 4}I", core.read_memory(frame, size))
+    if floats:
+        core.set_all((*FLOATS, FPSCR), list(words[8:25]))
+    xpsr = words[7]
+    core.set(stack, frame + size + (4 if xpsr & _ALIGNED else 0))
+    goes_on = nvic.leave()
+    control = core.get(CONTROL)
+    core.set(XPSR, xpsr & ~(_ALIGNED | _NUMBER) | goes_on)
+    uses_psp = _USES_PSP if stack == PSP else 0 if code & 8 else control & _USES_PSP
+    core.set(CONTROL, control & _PRIVILEGE | uses_psp | (_FLOATS_ACTIVE if floats else 0))
+    core.set_all(_KEPT, list(words[:6]))
+    core.pc = words[6] & ~1
