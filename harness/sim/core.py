@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import struct
+import mmap
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
 from unicorn import (
     UC_ARCH_ARM,
+    UC_ERR_OK,
     UC_HOOK_INTR,
     UC_HOOK_MEM_INVALID,
     UC_MEM_FETCH_PROT,
@@ -23,11 +23,12 @@ from unicorn import (
     UC_PROT_EXEC,
     UC_PROT_READ,
     Uc,
-    UcError,
     arm_const,
 )
+from unicorn.unicorn_py3.unicorn import uclib
 
 from harness.sim.errors import SimulationError, Unknown
+from harness.sim.group import RegisterGroup
 from harness.sim.registers import Bus
 
 R0, R12 = arm_const.UC_ARM_REG_R0, arm_const.UC_ARM_REG_R12
@@ -59,14 +60,15 @@ class Why(Enum):
     UNDEFINED = auto()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """A range of RAM or of flash."""
+    """A range of RAM or of flash, in the simulator's own memory: DMA reaches it there."""
 
-    name: str
-    base: int
-    size: int
-    writable: bool
+    def __init__(self, base: int, size: int, *, writable: bool) -> None:
+        self.base = base
+        self.size = size
+        self.writable = writable
+        self.content = mmap.mmap(-1, size)
+        self.pointer = ctypes.addressof(ctypes.c_char.from_buffer(self.content))
 
 
 class Core:
@@ -88,8 +90,10 @@ class Core:
         self._uc.ctl_set_cpu_model(arm_const.UC_CPU_ARM_CORTEX_M4)
         for memory in memories:
             access = UC_PROT_ALL if memory.writable else UC_PROT_READ | UC_PROT_EXEC
-            self._uc.mem_map(memory.base, memory.size, access)
+            self._uc.mem_map_ptr(memory.base, memory.size, access, memory.pointer)
+        self._memories = memories
         self._count = _CountWords(self._uc)
+        self._program_counter = self.group(PC)
         self.bus = bus(self.pc_now)
         self.on_read: Callable[[int, int], int] = self.bus.read
         """Called for each read of a peripheral."""
@@ -107,7 +111,7 @@ class Core:
 
     def pc_now(self) -> int:
         """Address of the instruction under way, within a slice."""
-        return int(self._uc.reg_read(PC))
+        return self._program_counter.read()[0]
 
     @property
     def done(self) -> int:
@@ -120,10 +124,8 @@ class Core:
         Raises:
             SimulationError: there is no memory.
         """
-        try:
-            return bytes(self._uc.mem_read(address, size))
-        except UcError as error:
-            raise SimulationError(f"cannot read {size} bytes at 0x{address:08x}: {error}") from None
+        memory, at = self._find(address, size)
+        return memory.content[at : at + size]
 
     def write_memory(self, address: int, data: bytes) -> None:
         """Write RAM or flash, whatever protects it.
@@ -131,14 +133,19 @@ class Core:
         Raises:
             SimulationError: there is no memory.
         """
-        try:
-            self._uc.mem_write(address, data)
-        except UcError as error:
-            raise SimulationError(f"cannot write to 0x{address:08x}: {error}") from None
+        memory, at = self._find(address, len(data))
+        memory.content[at : at + len(data)] = data
+
+    def _find(self, address: int, size: int) -> tuple[Memory, int]:
+        for memory in self._memories:
+            at = address - memory.base
+            if 0 <= at <= memory.size - size:
+                return memory, at
+        raise SimulationError(f"there is no memory for {size} bytes at 0x{address:08x}")
 
     def word(self, address: int) -> int:
         """A word of memory."""
-        return int(struct.unpack("<I", self.read_memory(address, 4))[0])
+        return int.from_bytes(self.read_memory(address, 4), "little")
 
     def get(self, register: int) -> int:
         """A register's value."""
@@ -148,13 +155,9 @@ class Core:
         """Change a register."""
         self._uc.reg_write(register, value & 0xFFFFFFFF)
 
-    def get_all(self, registers: tuple[int, ...]) -> list[int]:
-        """Values of several registers."""
-        return [int(value) & 0xFFFFFFFF for value in self._uc.reg_read_batch(registers)]
-
-    def set_all(self, registers: tuple[int, ...], values: list[int]) -> None:
-        """Change several registers."""
-        self._uc.reg_write_batch(list(zip(registers, values, strict=True)))
+    def group(self, *registers: int) -> RegisterGroup:
+        """Several registers, to be read and written at once."""
+        return RegisterGroup(self._uc, registers)
 
     def run(self, most: int) -> Why:
         """Execute up to `most` instructions from `pc` on; `end_slice` and events end it earlier.
@@ -165,16 +168,13 @@ class Core:
             SimulationError: the firmware did what the simulated chip cannot.
         """
         self._stopped = None
-        failure: UcError | None = None
-        try:
-            self._uc.emu_start(self.pc | 1, _NOWHERE, 0, max(1, most))
-        except UcError as error:
-            failure = error
+        # Not by unicorn's own function, whose checks take as long as a thousand instructions.
+        status = uclib.uc_emu_start(self._uc._uch, self.pc | 1, _NOWHERE, 0, max(1, most))
         broken, self._broken = self._broken, None
         if broken is not None:
             raise broken
-        self.pc = int(self._uc.reg_read(PC)) & ~1
-        why = self._stopped or self._ended(failure)
+        self.pc = self.pc_now() & ~1
+        why = self._stopped or self._ended(status)
         begun_only = self._count.over and why is Why.COUNT
         self.executed += self._count.executed - int(begun_only)
         self._count.executed = 0
@@ -184,14 +184,14 @@ class Core:
         """End the slice under way when the present instruction, and `within` more, are done."""
         self._count.most = min(self._count.most, self._count.executed + within)
 
-    def _ended(self, failure: UcError | None) -> Why:
+    def _ended(self, status: int) -> Why:
         """Why a slice ended that no hook has ended."""
         if self._count.over:
             return Why.COUNT
         waits = _WAIT_OPCODES.get(self._halfword(self.pc - 2))
         if waits is not None:
             return Why.YIELD if waits == "yield" else Why.SLEEP
-        if failure is None:
+        if status == UC_ERR_OK:
             raise SimulationError(f"the CPU stopped at pc 0x{self.pc:08x}")
         return Why.UNDEFINED
 

@@ -33,51 +33,60 @@ _PRIVILEGE, _USES_PSP, _FLOATS_ACTIVE = 1, 2, 4
 _RETURN = 0xFFFFFFE1
 
 
-def enter(core: Core, nvic: Nvic, exception: int, vectors: int) -> None:
-    """Take an exception before the instruction at `core.pc`."""
-    control, xpsr, sp = core.get_all((CONTROL, XPSR, SP))
-    in_handler = bool(nvic.active)
-    floats = bool(control & _FLOATS_ACTIVE)
-    frame = sp - (_WITH_FLOATS if floats else _BASIC) & ~7
-    stacked = xpsr & ~_ALIGNED | _THUMB | (sp >> 2 & 1) << 9
-    data = struct.pack("<8I", *core.get_all(_KEPT), core.pc, stacked)
-    if floats:
-        data += struct.pack("<18I", *core.get_all((*FLOATS, FPSCR)), 0)
-        core.set(CONTROL, control & ~_FLOATS_ACTIVE)
-    core.write_memory(frame, data)
-    core.set(SP, frame)
-    back = _RETURN | (0 if floats else 0x10)
-    if not in_handler:
-        back |= 0xC if control & _USES_PSP else 0x8
-    nvic.enter(exception)
-    # Selects the main stack, and ends an IT block.
-    core.set(XPSR, xpsr & 0xF80F0000 | _THUMB | exception)
-    core.set(LR, back)
-    core.pc = core.word(vectors + 4 * exception) & ~1
+class Exceptions:
+    """Takes exceptions, and returns from them."""
 
+    def __init__(self, core: Core, nvic: Nvic) -> None:
+        self._core = core
+        self._nvic = nvic
+        self._before = core.group(CONTROL, XPSR, SP, *_KEPT)
+        self._entry = core.group(SP, XPSR, LR)
+        self._stacks = core.group(CONTROL, MSP, PSP)
+        self._kept = core.group(*_KEPT)
+        self._floats = core.group(*FLOATS, FPSCR)
 
-def leave(core: Core, nvic: Nvic) -> None:
-    """Return from the exception taken last, by the EXC_RETURN value that is in `core.pc`.
+    def enter(self, exception: int, vectors: int) -> None:
+        """Take an exception before the instruction at `core.pc`."""
+        core, nvic = self._core, self._nvic
+        control, xpsr, sp, *kept = self._before.read()
+        floats = bool(control & _FLOATS_ACTIVE)
+        frame = sp - (_WITH_FLOATS if floats else _BASIC) & ~7
+        stacked = xpsr & ~_ALIGNED | _THUMB | (sp >> 2 & 1) << 9
+        data = struct.pack("<8I", *kept, core.pc, stacked)
+        if floats:
+            data += struct.pack("<18I", *self._floats.read(), 0)
+            core.set(CONTROL, control & ~_FLOATS_ACTIVE)
+        core.write_memory(frame, data)
+        back = _RETURN | (0 if floats else 0x10)
+        if not nvic.active:
+            back |= 0xC if control & _USES_PSP else 0x8
+        nvic.enter(exception)
+        # In this order: an exception's number in XPSR selects the main stack, and ends an IT block.
+        self._entry.write((frame, xpsr & 0xF80F0000 | _THUMB | exception, back))
+        core.pc = core.word(vectors + 4 * exception) & ~1
 
-    Raises:
-        SimulationError: the value contradicts the exceptions that are active.
-    """
-    code = core.pc | 1
-    if not nvic.active or bool(code & 8) != (len(nvic.active) == 1):
-        raise SimulationError(f"return from an exception by 0x{code:08x}, which is not active")
-    stack = PSP if code & 0xC == 0xC else MSP
-    frame = core.get(stack)
-    floats = not code & 0x10
-    size = _WITH_FLOATS if floats else _BASIC
-    words = struct.unpack(f"<{size // 4}I", core.read_memory(frame, size))
-    if floats:
-        core.set_all((*FLOATS, FPSCR), list(words[8:25]))
-    xpsr = words[7]
-    core.set(stack, frame + size + (4 if xpsr & _ALIGNED else 0))
-    goes_on = nvic.leave()
-    control = core.get(CONTROL)
-    core.set(XPSR, xpsr & ~(_ALIGNED | _NUMBER) | goes_on)
-    uses_psp = _USES_PSP if stack == PSP else 0 if code & 8 else control & _USES_PSP
-    core.set(CONTROL, control & _PRIVILEGE | uses_psp | (_FLOATS_ACTIVE if floats else 0))
-    core.set_all(_KEPT, list(words[:6]))
-    core.pc = words[6] & ~1
+    def leave(self) -> None:
+        """Return from the exception taken last, by the EXC_RETURN value that is in `core.pc`.
+
+        Raises:
+            SimulationError: the value contradicts the exceptions that are active.
+        """
+        core, nvic = self._core, self._nvic
+        code = core.pc | 1
+        if not nvic.active or bool(code & 8) != (len(nvic.active) == 1):
+            raise SimulationError(f"return from an exception by 0x{code:08x}, which is not active")
+        control, *stacks = self._stacks.read()
+        on_psp = code & 0xC == 0xC
+        frame = stacks[on_psp]
+        floats = not code & 0x10
+        size = _WITH_FLOATS if floats else _BASIC
+        words = struct.unpack(f"<{size // 4}I", core.read_memory(frame, size))
+        if floats:
+            self._floats.write(words[8:25])
+        xpsr = words[7]
+        core.set(PSP if on_psp else MSP, frame + size + (4 if xpsr & _ALIGNED else 0))
+        core.set(XPSR, xpsr & ~(_ALIGNED | _NUMBER) | nvic.leave())
+        uses_psp = _USES_PSP if on_psp else 0 if code & 8 else control & _USES_PSP
+        core.set(CONTROL, control & _PRIVILEGE | uses_psp | (_FLOATS_ACTIVE if floats else 0))
+        self._kept.write(words[:6])
+        core.pc = words[6] & ~1

@@ -14,7 +14,7 @@ from harness.sim.core import BASEPRI, GENERAL, LR, PRIMASK, SP, XPSR, Core, Memo
 from harness.sim.cortexm import CycleCounter, InterruptController, SystemControl, SysTick
 from harness.sim.elf import Segment
 from harness.sim.errors import SimulationError
-from harness.sim.exceptions import ENTRY_CYCLES, enter, leave
+from harness.sim.exceptions import ENTRY_CYCLES, Exceptions
 from harness.sim.nvic import HARD_FAULT, SVCALL, Nvic
 from harness.sim.registers import Bus, Peripheral
 from harness.sim.schedule import Due, Schedule
@@ -82,6 +82,9 @@ class Machine:
         self.core.on_read = self._read
         self.core.on_write = self._write
         self.nvic = Nvic()
+        self._exceptions = Exceptions(self.core, self.nvic)
+        self._masks = self.core.group(PRIMASK, BASEPRI)
+        self._all = self.core.group(*_STATE)
         self.schedule = Schedule()
         self._extra = 0
         self._slept = 0
@@ -164,14 +167,8 @@ class Machine:
 
     def reset(self) -> None:
         """Reset the chip; RAM and flash stay as they are."""
-        kept = [
-            (memory.base, self.core.read_memory(memory.base, memory.size))
-            for memory in self._chip.memories
-        ]
         self.resets += 1
         self._start()
-        for address, content in kept:
-            self.core.write_memory(address, content)
         self._take_reset_vector()
 
     def run(self, most: int = SLICE) -> Pause:
@@ -198,7 +195,7 @@ class Machine:
         if not self.nvic.waiting:
             self._next_look = 1
             return
-        primask, basepri = self.core.get_all((PRIMASK, BASEPRI))
+        primask, basepri = self._masks.read()
         exception = self.nvic.next(primask=bool(primask & 1), basepri=basepri & 0xFF)
         if exception is None:
             self._masked = True
@@ -207,7 +204,7 @@ class Machine:
             self._enter(exception)
 
     def _enter(self, exception: int) -> None:
-        enter(self.core, self.nvic, exception, self._system.vectors)
+        self._exceptions.enter(exception, self._system.vectors)
         self._extra += ENTRY_CYCLES
 
     def _run_slice(self, most: int) -> None:
@@ -219,7 +216,7 @@ class Machine:
             self._next_look = min(2 * self._next_look, MASKED_SLICE)
         why = self.core.run(most)
         if why is Why.EXCEPTION_RETURN:
-            leave(self.core, self.nvic)
+            self._exceptions.leave()
             self._extra += ENTRY_CYCLES
         elif why is Why.SVC:
             self._enter(SVCALL)
@@ -270,7 +267,7 @@ class Machine:
         spin.reads += 1
         if spin.reads < 2 or self.nvic.waiting:
             return value
-        state = (self.core.pc_now(), *self.core.get_all(_STATE))
+        state = (self.core.pc_now(), *self._all.read())
         if state == spin.state:
             self._skip_rounds(now - spin.at)
             spin.begin(address, value)

@@ -18,10 +18,6 @@ UARTES = ((0x40002000, 2), (0x40028000, 40))
 class Nrf52840:
     """The chip, and the wire at UARTE0 as its port to the outside."""
 
-    memories: tuple[Memory, ...] = (
-        Memory(name="flash", base=0, size=0x100000, writable=False),
-        Memory(name="RAM", base=0x20000000, size=0x40000, writable=True),
-    )
     windows: tuple[tuple[int, int], ...] = (
         (0x10000000, 0x2000),
         (0x40000000, 0x30000),
@@ -31,6 +27,10 @@ class Nrf52840:
     start = 0
 
     def __init__(self) -> None:
+        self.memories: tuple[Memory, ...] = (
+            Memory(0, 0x100000, writable=False),
+            Memory(0x20000000, 0x40000, writable=True),
+        )
         self._kept: dict[str, int] = {}
         self._uart: Uarte | None = None
         self._unsent = b""
