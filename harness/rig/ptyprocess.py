@@ -131,9 +131,15 @@ class PtyProcess:
         """Open the port, again after it was lost.
 
         Raises:
-            StartFailed: it is gone, with its process.
+            StartFailed: it is gone, with its process; with the end of its output.
         """
-        opened = open_serial(self._port, where=self.where)
+        try:
+            opened = open_serial(self._port, where=self.where)
+        except StartFailed as error:
+            if not (words := self.last_words()):
+                raise
+            what = f"{self._what} ended; it said: {words}"
+            raise StartFailed(what, where=self.where) from error
         self._stream = _Explained(opened, self.lost)
         return self._stream
 
@@ -149,13 +155,14 @@ class PtyProcess:
         return self._process.pid
 
     def restart(self) -> None:
-        """End the process and start another one; the link's stream must be opened again.
+        """End the process and start another one; `reopen` then opens its port.
 
         Raises:
             StartFailed: as on entry.
         """
         self.stop()
         self.__enter__()
+        self.stream.close()
 
     def stop(self) -> None:
         """End the process. Idempotent."""

@@ -30,6 +30,8 @@ _KEPT = (*GENERAL[:4], GENERAL[12], LR)
 _BASIC, _WITH_FLOATS = 32, 104
 _ALIGNED, _THUMB, _NUMBER = 1 << 9, 1 << 24, 0x1FF
 _PRIVILEGE, _USES_PSP, _FLOATS_ACTIVE = 1, 2, 4
+_FLOATS_KEPT = 0xC
+"""FPCA, and the bit of ARMv8-M without which QEMU begins a new floating-point context."""
 _RETURN = 0xFFFFFFE1
 
 
@@ -55,7 +57,7 @@ class Exceptions:
         data = struct.pack("<8I", *kept, core.pc, stacked)
         if floats:
             data += struct.pack("<18I", *self._floats.read(), 0)
-            core.set(CONTROL, control & ~_FLOATS_ACTIVE)
+            core.set(CONTROL, control & ~_FLOATS_KEPT)
         core.write_memory(frame, data)
         back = _RETURN | (0 if floats else 0x10)
         if not nvic.active:
@@ -87,6 +89,6 @@ class Exceptions:
         core.set(PSP if on_psp else MSP, frame + size + (4 if xpsr & _ALIGNED else 0))
         core.set(XPSR, xpsr & ~(_ALIGNED | _NUMBER) | nvic.leave())
         uses_psp = _USES_PSP if on_psp else 0 if code & 8 else control & _USES_PSP
-        core.set(CONTROL, control & _PRIVILEGE | uses_psp | (_FLOATS_ACTIVE if floats else 0))
+        core.set(CONTROL, control & _PRIVILEGE | uses_psp | (_FLOATS_KEPT if floats else 0))
         self._kept.write(words[:6])
         core.pc = words[6] & ~1

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol
 
-from harness.sim.core import BASEPRI, GENERAL, LR, PRIMASK, SP, XPSR, Core, Memory, Why
+from harness.sim.core import BASEPRI, FAULTMASK, GENERAL, LR, PRIMASK, SP, XPSR, Core, Memory, Why
 from harness.sim.cortexm import CycleCounter, InterruptController, SystemControl, SysTick
 from harness.sim.elf import Segment
 from harness.sim.errors import SimulationError
@@ -83,7 +83,7 @@ class Machine:
         self.core.on_write = self._write
         self.nvic = Nvic()
         self._exceptions = Exceptions(self.core, self.nvic)
-        self._masks = self.core.group(PRIMASK, BASEPRI)
+        self._masks = self.core.group(PRIMASK, FAULTMASK, BASEPRI)
         self._all = self.core.group(*_STATE)
         self.schedule = Schedule()
         self._extra = 0
@@ -195,8 +195,9 @@ class Machine:
         if not self.nvic.waiting:
             self._next_look = 1
             return
-        primask, basepri = self._masks.read()
-        exception = self.nvic.next(primask=bool(primask & 1), basepri=basepri & 0xFF)
+        primask, faultmask, basepri = self._masks.read()
+        mask = -1 if faultmask & 1 else 0 if primask & 1 else None
+        exception = self.nvic.next(mask=mask, basepri=basepri & 0xFF)
         if exception is None:
             self._masked = True
         else:

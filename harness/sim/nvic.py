@@ -55,15 +55,20 @@ class Nvic:
         """Lower is more urgent."""
         return _FIXED.get(exception, self.priorities[exception] & PRIORITY_BITS)
 
-    def next(self, *, primask: bool, basepri: int) -> int | None:
-        """The exception to take now, before the next instruction; None if none may interrupt."""
+    def next(self, *, mask: int | None, basepri: int) -> int | None:
+        """The exception to take now, before the next instruction; None if none may interrupt.
+
+        Args:
+            mask: priority that PRIMASK (0) or FAULTMASK (-1) gives to the code that runs.
+            basepri: as in the register, 0 for none.
+        """
         bits = self.pending & self.enabled
         if not bits:
             return None
         best = min(_numbers(bits), key=lambda number: (self.priority(number), number))
         limit = min((self._group(self.priority(number)) for number in self.active), default=256)
-        if primask:
-            limit = min(limit, 0)
+        if mask is not None:
+            limit = min(limit, mask)
         if basepri:
             limit = min(limit, self._group(basepri & PRIORITY_BITS))
         return best if self._group(self.priority(best)) < limit else None

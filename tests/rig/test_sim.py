@@ -1,0 +1,149 @@
+"""The nRF52840 DK's own firmware on a simulated chip: as a board, and as a process."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fakes.processes import alive
+from fakes.pytests import ROOT
+
+from harness.board.registry import load_registry
+from harness.errors import HilError, RigError, StartFailed, ToolMissing, Where
+from harness.firmware.build import Builder
+from harness.link.link import Link
+from harness.link.streams import StreamClosed
+from harness.model.resolve import resolve_model
+from harness.project import find_project
+from harness.rig import sim
+from harness.rig.checks import checks_for
+from harness.rig.open import RigOptions, open_board
+from harness.rig.sim import sim_command, sim_process
+
+PROJECT = find_project()
+REGISTRY = load_registry()
+SIM, REAL = REGISTRY["nrf52840dk-sim"], REGISTRY["nrf52840dk"]
+SINE = resolve_model("sine", PROJECT.artifacts)
+WHERE = Where(board=SIM.id, port="sim:nrf52840")
+UNIQUE_ID = "5566778811223344"
+
+
+@pytest.fixture(scope="module")
+def firmware():
+    return Builder(PROJECT).build(SIM, "aot", SINE)
+
+
+def test_without_unicorn_the_error_says_how_to_install_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(sim, "UNICORN", "no_such_package")
+    with pytest.raises(ToolMissing, match=r"pip install 'tinyml-hil\[sim\]'"):
+        sim_process(SIM.simulator, tmp_path, where=WHERE)
+
+
+def test_the_simulated_board_runs_the_very_file_of_the_real_one(firmware):
+    real = Builder(PROJECT).build(REAL, "aot", SINE)
+    assert (firmware.elf, firmware.build_id) == (real.elf, real.build_id)
+
+
+class TestServed:
+    """What needs unicorn."""
+
+    pytestmark = pytest.mark.skipif(not sim.has_unicorn(), reason="unicorn is not installed")
+
+    def test_all_board_tests_pass(self, tmp_path):
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "pytest", "-q", "harness/suite", "-p", "no:cacheprovider"),
+                *("--board", SIM.id, "--hil-csv", str(tmp_path / "latency.csv")),
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout[-3000:]
+        assert "nrf52840dk-sim: 16 passed, 3 skipped" in done.stdout
+
+    def test_two_runs_give_the_same_bytes_and_counts(self):
+        seen = []
+        for _ in range(2):
+            with open_board(SIM, SINE, PROJECT, RigOptions()) as opened:
+                assert opened.dut.hello.board_uid == UNIQUE_ID
+                measured = opened.dut.measure(checks_for(SINE).inputs[:1], 20)
+                samples = opened.dut.infer(checks_for(SINE).inputs).samples
+                seen.append((opened.cold_ticks, measured.ticks.tolist(), samples.tobytes()))
+                ns = opened.declared.ns_per_instruction
+                counts = measured.timer.instructions(measured.ticks, ns)
+                # A cycle for each instruction.
+                assert np.array_equal(counts, measured.timer.net_ticks(measured.ticks))
+        assert seen[0] == seen[1]
+
+    def test_firmware_that_hangs_is_started_anew(self, firmware):
+        with open_board(SIM, SINE, PROJECT, RigOptions()) as opened:
+            before = opened.dut.infer(checks_for(SINE).inputs[:3]).samples
+            steps = opened.recover(HilError("silent", where=WHERE))
+            assert str(steps[-1]) == "start the simulated chip anew: it answers"
+            assert np.array_equal(opened.dut.infer(checks_for(SINE).inputs[:3]).samples, before)
+
+    def test_what_the_simulator_does_not_know_reaches_the_user(self, tmp_path):
+        """Vectors of a program that reads a register of a peripheral that is not there."""
+        from fakes.assembled import assemble
+
+        image = tmp_path / "program.bin"
+        image.write_bytes(assemble("reset: ldr r0, =0x40010000\nldr r1, [r0, #0x504]\nb .\n"))
+        elf = tmp_path / "program.elf"
+        command = ["arm-none-eabi-ld", "-b", "binary", "-Ttext=0", "-Tdata=0", image, "-o", elf]
+        subprocess.run(command, check=True)
+        said = "simulation ended: read of address 0x40010504, where there is no peripheral"
+        with pytest.raises((StreamClosed, StartFailed), match=said):
+            with sim_process(SIM.simulator, elf, where=WHERE) as process:
+                while True:
+                    process.stream.read(5)
+
+    @pytest.mark.parametrize(
+        "content, said",
+        [(b"no ELF", "cannot read"), (None, "cannot read .*No such file")],
+    )
+    def test_a_file_that_cannot_be_run_is_an_error_with_what_the_process_said(
+        self, tmp_path, content, said
+    ):
+        elf = tmp_path / "firmware.elf"
+        if content is not None:
+            elf.write_bytes(content)
+        with pytest.raises(RigError, match=f"simulated nrf52840 did not start.*{said}"):
+            with sim_process(SIM.simulator, elf, where=WHERE):
+                pass
+
+    def test_more_cycles_for_each_instruction_make_time_pass_faster(self, firmware):
+        slow = replace(SIM.simulator, cycles_per_instruction=3)
+        counts = []
+        for simulator in (SIM.simulator, slow):
+            with sim_process(simulator, firmware.elf, where=WHERE) as process:
+                answer = Link(process.stream, where=WHERE).ask_text("1.0")
+                counts.append(int(answer.rpartition("us=")[2]))
+        assert counts[1] == pytest.approx(3 * counts[0], abs=3)
+
+    def test_it_ends_when_its_parent_is_killed(self, firmware):
+        code = f"""
+import subprocess, sys, time
+from pathlib import Path
+process = subprocess.Popen({sim_command(SIM.simulator, firmware.elf)!r}, stdin=subprocess.PIPE)
+print(process.pid, flush=True)
+time.sleep(600)
+"""
+        with subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        ) as parent:
+            assert parent.stdout is not None
+            first, port = (parent.stdout.readline().strip() for _ in range(2))
+            assert port.startswith("/dev/") and alive(int(first))
+            parent.send_signal(signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while alive(int(first)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not alive(int(first))
