@@ -62,9 +62,10 @@ class Board:
     lower-case hex. `touch_baud` is the baud rate at which opening and closing the port starts the
     bootloader; None if uploads need no touch. `bootloader_port` is False if the bootloader has no
     serial port, like the RP2040's, a disk. `upload_flags` tell an uploader that knows no ports,
-    such as OpenOCD, which board is meant: `{serial_number}` stands for its USB serial number.
-    `clock_tolerance_ppm` is the largest error of the clock that drives its counter; the default
-    suits quartz, an RC oscillator needs more.
+    such as OpenOCD, which board is meant: `{serial_number}` stands for its USB serial number, and
+    `{probe_uid}` for the id that pyOCD makes of it. `probe` is the target's name in pyOCD, which
+    resets a board that has a debug probe. `clock_tolerance_ppm` is the largest error of the clock
+    that drives its counter; the default suits quartz, an RC oscillator needs more.
     """
 
     id: str
@@ -86,6 +87,7 @@ class Board:
     touch_baud: int | None = None
     baud: int = 115200
     bootloader_port: bool = True
+    probe: str | None = None
     upload_flags: tuple[str, ...] = ()
     clock_tolerance_ppm: float = 200.0
 

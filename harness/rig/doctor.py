@@ -16,6 +16,7 @@ from harness.errors import HilError, RigError
 from harness.firmware.toolchain import ARM_GCC, INSTALL_EMULATOR, arm_gcc_version
 from harness.model.wheels import TFLM_WHEEL, tflm_version
 from harness.project import Project
+from harness.rig.probe import INSTALL_PYOCD
 from harness.rig.qemu import QEMU
 from harness.rig.sim import INSTALL_UNICORN, UNICORN
 
@@ -128,6 +129,7 @@ def examine(project: Project) -> list[Finding]:
         lambda: _package("ai-edge-litert", cure="pip install ai-edge-litert"),
         _golden,
         lambda: _package(UNICORN, cure=INSTALL_UNICORN, needed=False),
+        lambda: _package("pyocd", cure=INSTALL_PYOCD, needed=False),
         lambda: _package("tensorflow", cure="pip install -e '.[train]'", needed=False),
         _compiler,
         _cpp_library,

@@ -23,6 +23,7 @@ from harness.firmware.toolchain import seed_scons
 from harness.names import PORT_RULE, SERIAL_RULE, is_port, is_serial_number
 from harness.process import run
 from harness.project import Project
+from harness.rig.probe import advice, probe_uid
 from harness.text import printable
 
 RETRIES = 1
@@ -119,7 +120,8 @@ def upload_config(board: Board, runtime: str, serial_number: str | None) -> str:
             where=Where(board=board.id),
             hint="Old firmware of ST-Link probes makes such numbers: update the probe's.",
         )
-    flags = [flag.format(serial_number=serial_number) for flag in board.upload_flags]
+    known = {"serial_number": serial_number, "probe_uid": probe_uid(serial_number or "")}
+    flags = [flag.format(**known) for flag in board.upload_flags]
     lines = [
         f"[env:{board.env[runtime]}]",
         "lib_deps =",
@@ -169,12 +171,14 @@ class PlatformioUploader:
 
 
 def _upload_failed(board: Board, port: SerialPort, what: str, log: Path) -> FlashFailed:
-    said = "\n".join(f"  {line}" for line in first_errors(log.read_text(errors="replace")))
+    text = log.read_text(errors="replace")
+    said = "\n".join(f"  {line}" for line in first_errors(text))
+    cure = advice(text) if board.probe else ""
     return FlashFailed(
         f"upload {what}",
         phase="upload",
         where=Where(board=board.id, port=port.path),
-        hint=f"{said}\nFull log: {log}",
+        hint="\n".join(part for part in (cure, said, f"Full log: {log}") if part),
     )
 
 

@@ -20,6 +20,7 @@ from harness.link.link import Link, LinkOptions
 from harness.link.streams import SerialStream, StreamClosed, open_serial
 from harness.process import defer_signals, run
 from harness.progress import Progress
+from harness.rig import probe
 from harness.rig.flash import Flasher, FlashReport, Uploader
 from harness.rig.recovery import Attempt, Remedy, reopen, request_reset
 from harness.terminal import say
@@ -143,7 +144,9 @@ class RealBoard:
             Remedy(name="open the port again", act=reopen),
             Remedy(name="RESET request", act=request_reset),
         ]
-        if self.board.touch_baud is None:
+        if self.board.probe is not None:
+            found.append(Remedy(name="reset by pyOCD", act=self._reset_by_probe))
+        elif self.board.touch_baud is None:
             found.append(Remedy(name="reset by DTR and RTS", act=self._pulse_reset))
         if self.plugged.power_cycle is not None:
             name = f"power cycle ({self.plugged.power_cycle})"
@@ -259,6 +262,10 @@ class RealBoard:
             self._stream.pulse_reset(self._bench.sleep)
         except StreamClosed as error:
             raise StartFailed(f"cannot switch DTR and RTS: {error}", where=self.where) from error
+
+    def _reset_by_probe(self, link: Link) -> None:
+        limit_s = self.plugged.deadlines.power_s
+        probe.reset(self.board, self.port.serial_number, timeout_s=limit_s, where=self.where)
 
     def _power_cycle_and_reopen(self, link: Link) -> None:
         self.power_cycle()

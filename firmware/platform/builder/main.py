@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 
-from SCons.Script import AlwaysBuild, Default, DefaultEnvironment
+from SCons.Script import COMMAND_LINE_TARGETS, AlwaysBuild, Default, DefaultEnvironment
 
 # There is no heap: whatever calls these ends in port/bare_heap.cpp, which says so.
 ALLOCATORS = ("malloc", "calloc", "realloc", "free", "memalign")
@@ -59,7 +59,16 @@ env.Append(LIBPATH=[here])  # Where a linker script finds those that it includes
 # TFLM as an Arduino library keeps what needs the core in a file that nothing else refers to.
 env.AddBuildMiddleware(lambda env, node: None, "*/peripherals/*_arduino.cpp")
 
-program = env.BuildProgram()
+built = "nobuild" in COMMAND_LINE_TARGETS
+program = "$BUILD_DIR/${PROGNAME}.elf" if built else env.BuildProgram()
+AlwaysBuild(env.Alias("nobuild", program))
 size = env.Alias("checkprogsize", program, env.VerboseAction(env.CheckUploadSize, "Checking size"))
 AlwaysBuild(size)
+
+target = board.get("upload.pyocd_target", "")
+if target:
+    command = f'"$PYTHONEXE" -m pyocd load --no-wait --target {target} $UPLOAD_FLAGS "$SOURCE"'
+    env.Replace(UPLOADCMD=command)
+    upload = env.Alias("upload", program, env.VerboseAction("$UPLOADCMD", "Uploading $SOURCE"))
+    AlwaysBuild(upload)
 Default([program, size])
