@@ -18,6 +18,9 @@ ASKED, DEFAULT, SHORTENED = "asked", "default", f"default, shortened to {MEASURE
 EMULATED_PER_S = 500e6
 """Instructions that QEMU executes in a second; its own time says nothing of how long it takes."""
 
+SIMULATED_PER_S = 100e6
+"""The same of a simulated chip (harness/sim)."""
+
 _FEWER_INVOKES = (500, 200, 100, 50, 20, 10)
 WARM_AGREEMENT = 0.01
 """Warm-up ends when two consecutive invokes agree within this fraction of the larger."""
@@ -94,21 +97,21 @@ def impossible(ticks: NDArray[np.uint32], timer: Timer) -> str | None:
 
 
 def impossible_by_host(
-    request: TimedRequest, timer: Timer, icount_shift: int | None = None
+    request: TimedRequest, timer: Timer, ns_per_instruction: float | None = None
 ) -> str | None:
     """Why a request's ticks cannot be, by the time that it took on the host; None if they can.
 
     The board ran all of its invokes between the request and its answer.
 
     Args:
-        icount_shift: of an emulator. Its time is not the host's, its instructions are executed
-            there.
+        ns_per_instruction: of an emulated board. Its time is not the host's, its instructions are
+            executed there.
     """
     total_s = float(request.ticks.sum(dtype=np.uint64)) / timer.hz
     count = len(request.ticks)
     took = f"{count} invokes took {request.host_s:.3g} s with their request"
-    if icount_shift is not None:
-        instructions = total_s * 1e9 / 2**icount_shift
+    if ns_per_instruction is not None:
+        instructions = total_s * 1e9 / ns_per_instruction
         if instructions > request.host_s * MOST_EMULATED_PER_S + 1e6:
             return f"{took}, and the counter says {instructions:.3g} instructions"
         return None

@@ -37,6 +37,7 @@ from harness.measure.latency import (
     EMULATED_PER_S,
     MOST_INVOKES,
     SHORTENED,
+    SIMULATED_PER_S,
     affordable_invokes,
     impossible,
     impossible_by_host,
@@ -184,10 +185,10 @@ def _refuse_impossible(opened: OpenBoard, measured: Measurement, cold_ticks: int
     held = [*first, *(request.ticks for request in measured.requests), measured.ticks]
     reasons = [impossible(ticks, measured.timer) for ticks in held]
     board = opened.declared
-    shift = board.emulator.icount_shift if board.emulator else None
-    if shift is not None or not board.emulated or _keeps_time(opened):
+    ns = board.ns_per_instruction
+    if ns is not None or not board.emulated or _keeps_time(opened):
         reasons += [
-            impossible_by_host(request, measured.timer, shift) for request in measured.requests
+            impossible_by_host(request, measured.timer, ns) for request in measured.requests
         ]
     if why := next(filter(None, reasons), None):
         raise ImpossibleTime(why, where=opened.dut.link.where)
@@ -204,11 +205,12 @@ def _keeps_time(opened: OpenBoard) -> bool:
 def _affordable(opened: OpenBoard, ticks: int) -> int:
     """How many invokes like this one to time; of an emulated board by its instructions."""
     timer, took = opened.dut.timer, np.array([ticks], np.uint32)
-    emulator = opened.declared.emulator
-    if emulator is None:
+    ns = opened.declared.ns_per_instruction
+    if ns is None:
         return affordable_invokes(float(timer.us(took)[0]) / 1e6)
-    instructions = int(timer.instructions(took, emulator.icount_shift)[0])
-    return affordable_invokes(instructions / EMULATED_PER_S)
+    instructions = int(timer.instructions(took, ns)[0])
+    per_s = EMULATED_PER_S if opened.declared.simulator is None else SIMULATED_PER_S
+    return affordable_invokes(instructions / per_s)
 
 
 def _stamps(dut: Dut) -> list[ClockStamp]:

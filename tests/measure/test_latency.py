@@ -150,7 +150,7 @@ def test_ticks_are_held_against_the_hosts_clock(told: TimedRequest, said: str | 
 def test_an_emulators_time_is_its_own_but_its_instructions_are_executed_here() -> None:
     timer = Timer(hz=25_000_000)
     quick = request(25_000_000, host_s=0.02)
-    assert impossible_by_host(quick, timer, icount_shift=7) is None
+    assert impossible_by_host(quick, timer, ns_per_instruction=128) is None
     assert impossible_by_host(quick, timer) is not None
-    why = impossible_by_host(request(2**32 - 1, host_s=0.02), timer, icount_shift=0)
+    why = impossible_by_host(request(2**32 - 1, host_s=0.02), timer, ns_per_instruction=1)
     assert "the counter says 1.72e+11 instructions" in (why or "")

@@ -38,7 +38,9 @@ def test_instructions_are_held_to_their_own_median() -> None:
         hold_to(counted, [Limit(most=2966, unit="instructions", rule="at_most_instructions")])
 
 
-@pytest.mark.parametrize(("unit", "attachment"), [("us", "emulator"), ("instructions", "virtual")])
+@pytest.mark.parametrize(
+    ("unit", "attachment"), [("us", "emulator"), ("us", "sim"), ("instructions", "virtual")]
+)
 def test_a_limit_in_a_unit_that_is_not_measured_is_refused(unit: str, attachment: str) -> None:
     limit = Limit(most=1, unit=unit, rule="at_most")
     with pytest.raises(ValueError, match=f"{unit} are not measured on board b"):
@@ -47,7 +49,13 @@ def test_a_limit_in_a_unit_that_is_not_measured_is_refused(unit: str, attachment
 
 @pytest.mark.parametrize(
     ("unit", "attachment"),
-    [("us", "serial"), ("us", "url"), ("us", "virtual"), ("instructions", "emulator")],
+    [
+        ("us", "serial"),
+        ("us", "url"),
+        ("us", "virtual"),
+        ("instructions", "emulator"),
+        ("instructions", "sim"),
+    ],
 )
 def test_a_limit_in_the_boards_own_unit_is_taken(unit: str, attachment: str) -> None:
     limit = Limit(most=1, unit=unit, rule="at_most")
