@@ -19,6 +19,8 @@ class Segment:
 def load_segments(elf: Path) -> tuple[Segment, ...]:
     """What an uploader would write: all that a file has contents for, by load address.
 
+    The vectors are where the lowest one begins.
+
     Raises:
         SimulationError: it is no ELF file for a 32-bit Arm.
     """
@@ -30,10 +32,13 @@ def load_segments(elf: Path) -> tuple[Segment, ...]:
             binary = ELFFile(file)
             if binary["e_machine"] != "EM_ARM" or binary.elfclass != 32:
                 raise SimulationError(f"{elf} is for another CPU than a 32-bit Arm")
-            return tuple(
+            found = tuple(
                 Segment(address=part["p_paddr"], content=part.data())
                 for part in binary.iter_segments("PT_LOAD")
                 if part["p_filesz"]
             )
+            if not found:
+                raise SimulationError(f"{elf} has nothing to load")
+            return found
     except (OSError, ELFError) as error:
         raise SimulationError(f"cannot read {elf}: {error}") from error

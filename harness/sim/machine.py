@@ -29,6 +29,8 @@ look is after one instruction, since firmware that waits unmasks them soon after
 _SYSTEM_BUS = (0xE0000000, 0x100000)
 _BRANCH_TO_ITSELF = 0xE7FE
 _STATE = (*GENERAL, SP, LR, XPSR)
+_MOST_POLLED = 16
+"""Registers that a loop reads in a round."""
 
 
 class Pause(Enum):
@@ -46,8 +48,6 @@ class Chip(Protocol):
     memories: tuple[Memory, ...]
     windows: tuple[tuple[int, int], ...]
     interrupts: int
-    start: int
-    """Address of the vectors at reset."""
 
     def peripherals(self, machine: Machine) -> tuple[Peripheral, ...]:
         """Those of the chip, as after power-up or, if `machine.resets`, after a reset."""
@@ -68,7 +68,7 @@ class Machine:
         if cycles_per_instruction < 1:
             raise SimulationError("an instruction takes at least one cycle")
         self._chip = chip
-        self._image = image
+        self._vectors = min(segment.address for segment in image)
         self._cycles = cycles_per_instruction
         self.resets = 0
         self._start()
@@ -94,7 +94,7 @@ class Machine:
         self._masked = False
         self._next_look = 1
         self._system = SystemControl(self.nvic, self)
-        self._system.value["VTOR"] = self._chip.start
+        self._system.value["VTOR"] = self._vectors
         for peripheral in (
             *(CycleCounter(self, self._system), self._system, SysTick(self.nvic, self)),
             InterruptController(self.nvic, self, self._chip.interrupts),
@@ -103,8 +103,8 @@ class Machine:
             self.core.bus.attach(peripheral)
 
     def _take_reset_vector(self) -> None:
-        self.core.set(SP, self.core.word(self._chip.start) & ~3)
-        self.core.pc = self.core.word(self._chip.start + 4) & ~1
+        self.core.set(SP, self.core.word(self._vectors) & ~3)
+        self.core.pc = self.core.word(self._vectors + 4) & ~1
 
     @property
     def instructions(self) -> int:
@@ -257,26 +257,30 @@ class Machine:
     def _read(self, address: int, size: int) -> int:
         """A read of a peripheral, where loops that wait for one are found.
 
-        A loop that has read the same value at the same place three times, with all registers of
-        the CPU alike, goes on so until something is due: its rounds are counted, not executed.
+        A loop that reads the same values from the same registers in two rounds, writes to none, and
+        has all registers of the CPU as they were, goes on so until something is due: its rounds are
+        counted, not executed. One that counts its rounds in RAM is taken for such a loop.
         """
         value = self.core.bus.read(address, size)
-        spin, now = self._spin, self.now()
-        if (address, value) != spin.read:
-            spin.begin(address, value)
+        spin = self._spin
+        if spin.anchor is None or len(spin.values) > _MOST_POLLED:
+            spin.begin(address)
+        spin.values.append((address, value))
+        if address != spin.anchor:
             return value
-        spin.reads += 1
-        if spin.reads < 2 or self.nvic.waiting:
+        again = spin.values == spin.before
+        spin.before, spin.values = spin.values, []
+        if not again or self.nvic.waiting:
+            spin.state = ()
             return value
-        state = (self.core.pc_now(), *self._all.read())
+        state, now = (self.core.pc_now(), *self._all.read()), self.now()
         if state == spin.state:
             self._skip_rounds(now - spin.at)
-            spin.begin(address, value)
         spin.state, spin.at = state, self.now()
         return value
 
     def _write(self, address: int, size: int, value: int) -> None:
-        self._spin.begin(-1, 0)
+        self._spin.begin(None)
         self.core.bus.write(address, size, value)
 
     def _skip_rounds(self, cycles: int) -> None:
@@ -290,13 +294,15 @@ class Machine:
 
 
 class _Spin:
-    """The last read of a peripheral, and the state of the CPU at it."""
+    """What a loop has read since it last read its first register, the anchor."""
 
     def __init__(self) -> None:
-        self.begin(-1, 0)
+        self.begin(None)
 
-    def begin(self, address: int, value: int) -> None:
-        self.read = (address, value)
-        self.reads = 0
+    def begin(self, anchor: int | None) -> None:
+        self.anchor = anchor
+        self.values: list[tuple[int, int]] = []
+        self.before: list[tuple[int, int]] = []
         self.at = 0
         self.state: tuple[int, ...] = ()
+        """Program counter and registers at the last read of the anchor."""

@@ -1,0 +1,119 @@
+"""A CDC device on the simulated chip's USB, and the host that it is plugged into."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("unicorn")
+
+from harness.firmware.toolchain import ARM_GCC  # noqa: E402
+from harness.project import find_project  # noqa: E402
+from harness.sim.elf import load_segments  # noqa: E402
+from harness.sim.errors import SimulationError  # noqa: E402
+from harness.sim.machine import Machine, Pause  # noqa: E402
+from harness.sim.nrf52840.chip import USB, Nrf52840  # noqa: E402
+
+SOURCE = Path(__file__).with_name("cdc.c")
+PLATFORM = find_project().firmware / "platform"
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    """Compiles the device, with text of its source replaced."""
+
+    def compile_it(old: str = "", new: str = "", count: int = 1):
+        folder = tmp_path_factory.mktemp("usb")
+        source = folder / "cdc.c"
+        text = SOURCE.read_text()
+        assert not old or text.count(old) == count
+        source.write_text(text.replace(old, new) if old else text)
+        flags = ["-mcpu=cortex-m4", "-mthumb", "-O2", "-ffreestanding", "-nostdlib"]
+        script = ["-L", PLATFORM, "-T", PLATFORM / "nrf52840.ld", "-Wl,-eReset"]
+        elf = folder / "cdc.elf"
+        subprocess.run([ARM_GCC, *flags, *script, source, "-o", elf, "-w"], check=True)
+        return load_segments(elf)
+
+    return compile_it
+
+
+@pytest.fixture(scope="module")
+def image(build):
+    return build()
+
+
+def plugged_in(image):
+    chip = Nrf52840(USB)
+    machine = Machine(chip, image)
+    settle(machine)
+    return machine, chip
+
+
+def settle(machine):
+    for _ in range(20):
+        if machine.run(1_000_000) is Pause.IDLE:
+            return
+    raise AssertionError("the machine did not come to rest")
+
+
+def test_a_device_is_enumerated_and_echoes(image):
+    machine, chip = plugged_in(image)
+    found = chip.host.found
+    assert (found.usb, found.serial_number) == ("2341:805a", "AB12")
+    assert (found.bulk_in, found.bulk_out) == (1, 2)
+    for size in (1, 63, 64, 65, 200):
+        data = bytes(range(size))
+        chip.offer(data)
+        settle(machine)
+        assert chip.take() == bytes(value + 1 for value in data)
+
+
+def test_each_of_many_starts_enumerates_in_the_same_time(image):
+    times = {plugged_in(image)[0].now() for _ in range(10)}
+    assert len(times) == 1
+
+
+def test_a_host_that_does_not_read_loses_nothing(image):
+    machine, chip = plugged_in(image)
+    chip.host.reading = False
+    chip.offer(b"x" * 300)
+    settle(machine)
+    assert chip.take() == b""
+    assert 0 < len(chip.host.inward) < 300  # The device holds packets back meanwhile.
+    chip.host.reading = True
+    chip.host.wake()
+    settle(machine)
+    assert chip.take() == b"y" * 300
+
+
+def test_the_touch_leads_to_the_bootloader_and_back(image):
+    machine, chip = plugged_in(image)
+    chip.line(baud=115200, open=True)
+    chip.line(baud=115200, open=False)
+    settle(machine)
+    assert machine.resets == 0
+    chip.line(baud=1200, open=True)
+    settle(machine)
+    assert machine.resets == 0
+    chip.line(baud=1200, open=False)
+    settle(machine)
+    assert machine.resets == 1
+    assert machine.core.word(0x20000FFC) == 0xB007  # It found the retained register as it was set.
+    assert chip.host.found.usb == "2341:805a"
+    chip.offer(b"abc")
+    settle(machine)
+    assert chip.take() == b"bcd"
+
+
+@pytest.mark.parametrize(
+    "old, new, said",
+    [
+        ("request == 9", "request == 99", "refused control request 0x09"),
+        ("request == 6 && kind == 2", "request == 6 && kind == 9", "refused control request 0x06"),
+        ("7, 5, 0x02, 2, 64", "7, 5, 0x82, 2, 64", "no bulk endpoints in both directions"),
+        ("if (Happened(0x15c)) Setup();", "", "did not answer a control transfer within 5 s"),
+    ],
+)
+def test_a_device_that_breaks_the_rules_is_an_error(build, old, new, said):
+    with pytest.raises(SimulationError, match=said):
+        plugged_in(build(old, new))
