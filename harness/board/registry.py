@@ -14,6 +14,7 @@ from harness.names import NAME_RULE, is_name
 from harness.text import printable
 
 ATTACHMENTS = ("serial", "url", "emulator", "sim", "virtual")
+WIRES = ("uart", "usb")
 RUNTIMES = ("tflm", "aot")
 BOARDS_FILE = Path(__file__).with_name("boards.toml")
 _USB = re.compile("[0-9a-f]{4}:[0-9a-f]{4}")
@@ -39,12 +40,18 @@ class Emulator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulator:
-    """A chip of `harness.sim`, and its clock: each instruction takes so many cycles of it."""
+    """A chip of `harness.sim`, and its clock: each instruction takes so many cycles of it.
+
+    `wire` is its port: `uart`, or its own `usb`.
+    """
 
     chip: str
+    wire: str = "uart"
     cycles_per_instruction: int = 1
 
     def __post_init__(self) -> None:
+        if self.wire not in WIRES:
+            raise RigError(f"wire {self.wire!r} is none of {', '.join(WIRES)}")
         toml.check_above_0(cycles_per_instruction=self.cycles_per_instruction)
 
 

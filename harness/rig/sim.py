@@ -23,7 +23,7 @@ def sim_command(simulator: Simulator, elf: Path) -> list[str]:
     """Command line that runs `elf` on a simulated chip and prints its port."""
     cycles = str(simulator.cycles_per_instruction)
     command = [sys.executable, "-m", "harness.sim", simulator.chip, str(elf)]
-    return [*command, "--cycles-per-instruction", cycles]
+    return [*command, "--wire", simulator.wire, "--cycles-per-instruction", cycles]
 
 
 def sim_process(simulator: Simulator, elf: Path, *, where: Where) -> PtyProcess:

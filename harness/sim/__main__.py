@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from harness.sim.chips import CHIPS
+from harness.sim.chips import CHIPS, WIRES
 from harness.sim.elf import load_segments
 from harness.sim.errors import SimulationError
 from harness.sim.machine import Machine
@@ -23,10 +23,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m harness.sim", description=__doc__)
     parser.add_argument("chip", choices=sorted(CHIPS))
     parser.add_argument("elf", type=Path)
+    parser.add_argument("--wire", choices=WIRES, default=WIRES[0])
     parser.add_argument("--cycles-per-instruction", type=int, default=1)
     options = parser.parse_args(arguments)
     try:
-        chip = CHIPS[options.chip]()
+        chip = CHIPS[options.chip](options.wire)
         image = load_segments(options.elf)
         machine = Machine(chip, image, cycles_per_instruction=options.cycles_per_instruction)
         serve(machine, chip, stop_fd=sys.stdin.fileno())

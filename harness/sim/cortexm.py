@@ -105,6 +105,8 @@ class SystemControl(Peripheral):
     """The system control block, with the registers of the FPU and of debugging."""
 
     TABLE = (
+        constant(0x004, "ICTR", 1),
+        Register(offset=0x008, name="ACTLR", writable=0x307),
         constant(0xD00, "CPUID", 0x410FC241),
         Register(offset=0xD04, name="ICSR"),
         Register(offset=0xD08, name="VTOR", writable=0xFFFFFF80),
@@ -120,9 +122,12 @@ class SystemControl(Peripheral):
         Register(offset=0xD34, name="MMFAR"),
         Register(offset=0xD38, name="BFAR"),
         Register(offset=0xD88, name="CPACR"),
+        # Kept, and without effect: no access is refused.
         constant(0xD90, "MPU_TYPE", 0x800),
+        *array(0xD94, "MPU", 4),
         constant(0xDF0, "DHCSR", 0),
         Register(offset=0xDFC, name="DEMCR", writable=0x010F07F1),
+        Register(offset=0xF00, name="STIR"),
         Register(offset=0xF34, name="FPCCR", reset=0xC0000000, writable=0xC0000000),
         Register(offset=0xF38, name="FPCAR"),
         Register(offset=0xF3C, name="FPDSCR"),
@@ -134,6 +139,7 @@ class SystemControl(Peripheral):
         self._cpu = cpu
         self.on_read("ICSR", self._state)
         self.on_write("ICSR", self._set_state)
+        self.on_write("STIR", self._trigger)
         self.on_read("AIRCR", lambda: 0xFA050000 | nvic.group_bits << 8)
         self.on_write("AIRCR", self._control)
         for index, first in enumerate((4, 8, 12), 1):
@@ -156,6 +162,10 @@ class SystemControl(Peripheral):
                 self._nvic.pend(exception)
             elif value >> bit - 1 & 1:
                 self._nvic.unpend(exception)
+        self._cpu.changed()
+
+    def _trigger(self, value: int) -> None:
+        self._nvic.pend(FIRST_IRQ + (value & 0x1FF))
         self._cpu.changed()
 
     def _control(self, value: int) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import select
+import termios
 import tty
 from typing import Protocol
 
@@ -12,6 +15,9 @@ from harness.sim.machine import Machine, Pause
 CHUNK = 4096
 MOST_UNREAD = 65536
 """Bytes for a host that does not read; the machine stands still meanwhile."""
+
+LOOK_S = 0.01
+"""Between two looks at who has the port open, while nothing else happens."""
 
 
 class Wire(Protocol):
@@ -22,6 +28,42 @@ class Wire(Protocol):
 
     def take(self) -> bytes:
         """Bytes for the host since the last call."""
+
+    def line(self, *, baud: int, open: bool) -> None:
+        """A program has opened or closed the port, or changed its rate."""
+
+
+_RATES = {
+    getattr(termios, name): int(name[1:])
+    for name in dir(termios)
+    if re.fullmatch(r"B[1-9]\d+", name)
+}
+
+
+class _Line:
+    """What programs do with the pty's other end: whether it is open, and at which rate."""
+
+    def __init__(self, master: int, wire: Wire) -> None:
+        self._master = master
+        self._wire = wire
+        self._poll = select.poll()
+        self._poll.register(master, 0)
+        self.open = False
+        self._baud = 0
+
+    def look(self) -> None:
+        """Tell the wire of changes. A rate that was set by a program that is gone was set by one
+        that had the port open: that is how uploaders ask for a bootloader.
+        """
+        hung_up = any(events & select.POLLHUP for _, events in self._poll.poll(0))
+        baud = _RATES.get(termios.tcgetattr(self._master)[5], self._baud)
+        was, self.open = (self.open, self._baud), not hung_up
+        if (self.open, baud) == was:
+            return
+        if not self.open and baud != self._baud:
+            self._wire.line(baud=baud, open=True)
+        self._baud = baud
+        self._wire.line(baud=baud, open=self.open)
 
 
 class Server:
@@ -38,6 +80,7 @@ class Server:
         self._wire = wire
         self._master = master
         self._stop = stop_fd
+        self._line = _Line(master, wire)
         self._unread = b""
 
     def run(self) -> None:
@@ -54,27 +97,36 @@ class Server:
 
     def _look(self, *, waits: bool) -> bool:
         """Move bytes; returns whether to go on. Waits for something to do if the machine does."""
-        writes = [self._master] if self._unread else []
+        self._line.look()
+        port = [self._master] if self._line.open else []
         waits = waits or len(self._unread) >= MOST_UNREAD
         readable, writable, _ = select.select(
-            [self._master, self._stop], writes, [], None if waits else 0
+            [*port, self._stop], port if self._unread else [], [], LOOK_S if waits else 0
         )
         if self._stop in readable and not os.read(self._stop, CHUNK):
             return False
         if writable:
             self._unread = self._unread[os.write(self._master, self._unread) :]
         if self._master in readable:
-            self._wire.offer(os.read(self._master, CHUNK))
+            self._wire.offer(self._read())
         return True
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self._master, CHUNK)
+        except OSError as error:
+            if error.errno != errno.EIO:  # Nobody has the port open any more.
+                raise
+            return b""
 
 
 def serve(machine: Machine, wire: Wire, *, stop_fd: int) -> None:
-    """Open a pty, print its path, and serve the machine on it. Both ends stay open."""
+    """Open a pty, print its path, and serve the machine on it."""
     master, slave = os.openpty()
     try:
         tty.setraw(slave)
         print(os.ttyname(slave), flush=True)
+        os.close(slave)
         Server(machine, wire, master, stop_fd).run()
     finally:
         os.close(master)
-        os.close(slave)

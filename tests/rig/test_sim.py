@@ -16,11 +16,12 @@ from harness.board.registry import load_registry
 from harness.errors import HilError, RigError, StartFailed, ToolMissing, Where
 from harness.firmware.build import Builder
 from harness.link.link import Link
-from harness.link.streams import StreamClosed
+from harness.link.streams import StreamClosed, open_serial
 from harness.model.resolve import resolve_model
 from harness.project import find_project
 from harness.rig import sim
 from harness.rig.checks import checks_for
+from harness.rig.flash import SETTLE_S
 from harness.rig.open import RigOptions, open_board
 from harness.rig.sim import sim_command, sim_process
 
@@ -124,6 +125,24 @@ class TestServed:
                 answer = Link(process.stream, where=WHERE).ask_text("1.0")
                 counts.append(int(answer.rpartition("us=")[2]))
         assert counts[1] == pytest.approx(3 * counts[0], abs=3)
+
+    def test_over_usb_the_port_echoes_and_a_touch_resets(self, tmp_path):
+        elf = tmp_path / "cdc.elf"
+        platform = PROJECT.firmware / "platform"
+        script = ["-L", platform, "-T", platform / "nrf52840.ld", "-Wl,-eReset", "-nostdlib", "-w"]
+        flags = ["-mcpu=cortex-m4", "-mthumb", "-O2", "-ffreestanding"]
+        source = ROOT / "tests" / "sim" / "cdc.c"
+        subprocess.run(["arm-none-eabi-gcc", *flags, *script, source, "-o", elf], check=True)
+        simulator = replace(SIM.simulator, wire="usb")
+        with sim_process(simulator, elf, where=WHERE) as process:
+            process.stream.write(b"abc")
+            assert process.stream.read(20) == b"bcd"
+            process.stream.close()
+            open_serial(process.port, where=WHERE, baud=1200).close()
+            time.sleep(SETTLE_S)
+            stream = process.reopen()
+            stream.write(b"123")
+            assert stream.read(20) == b"345"  # As the device does after a touch.
 
     def test_it_ends_when_its_parent_is_killed(self, firmware):
         code = f"""

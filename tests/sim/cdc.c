@@ -24,7 +24,7 @@ static const uint8_t kConfiguration[] = {
 static const uint8_t kSerial[] = {10, 3, 'A', 0, 'B', 0, '1', 0, '2', 0};
 
 static uint8_t buffer[64], control[64], coding[8];
-static volatile uint32_t baud, dtr;
+static volatile uint32_t baud, dtr, step;
 
 static uint32_t Happened(uint32_t offset) {
   const uint32_t value = USBD(offset);
@@ -91,7 +91,7 @@ static void Echo(void) {
   USBD(0x30) = 1;
   while (!Happened(0x138)) {
   }
-  for (uint32_t i = 0; i < size; ++i) ++buffer[i];
+  for (uint32_t i = 0; i < size; ++i) buffer[i] += step;
   USBD(0x614) = (uint32_t)buffer;
   USBD(0x618) = size;
   USBD(0x08) = 1;
@@ -101,9 +101,10 @@ static void Echo(void) {
 }
 
 void Reset(void) {
+  step = 1;
   if (GPREGRET == 0x4e) {  // What a bootloader does with it.
     GPREGRET = 0;
-    REG(0x20000ffc) = 0xb007;
+    step = 2;
   }
   USBD(0x500) = 1;
   while ((USBD(0x400) & 1 << 11) == 0) {

@@ -234,7 +234,7 @@ def test_an_unknown_instruction_is_a_hard_fault():
         ("ldr r1, [r0]", r"read of UARTE0 \+ 0x400, .* at pc 0x00000106"),
         ("str r1, [r0]", r"write to UARTE0 \+ 0x400, .* at pc 0x00000106"),
         ("ldrb r1, [r0, #0x100]", "8-bit read of UARTE0.ENABLE, which takes words only"),
-        ("ldr r1, [r2]", "read of address 0x4000c000, where there is no peripheral"),
+        ("ldr r1, [r2]", "read of address 0x40010000, where there is no peripheral"),
         ("str r1, [r3]", "write to address 0x60000000"),
         ("str r1, [r4]", "write to address 0x00000200"),
         ("bx r3", "jump to address 0x60000000"),
@@ -245,7 +245,7 @@ def test_an_unknown_instruction_is_a_hard_fault():
 def test_what_is_not_known_is_an_error_and_never_0(code, said):
     program = f"""
     reset:  ldr r0, =0x40002400
-            ldr r2, =0x4000c000
+            ldr r2, =0x40010000
             {code}
             b .
     """.replace("reset:", "reset: ldr r3, =0x60000001\nsubs r3, #1\nmov r4, #0x200\n")

@@ -218,3 +218,38 @@ def test_pins_are_set_cleared_and_pulled():
     )
     assert machine.run(10_000) is Pause.IDLE
     assert machine.core.group(*GENERAL[5:8]).read() == [0x140, 0x100, 0x40]
+
+
+def test_random_numbers_are_the_same_in_every_run():
+    program = """
+    reset:  ldr r0, =0x4000d000
+            movs r1, #1
+            movs r3, #0
+            str r1, [r0]
+    1:      ldr r2, [r0, #0x100]
+            cmp r2, #0
+            beq 1b
+            movs r2, #0
+            str r2, [r0, #0x100]
+            ldr r2, [r0, #0x508]
+            lsls r3, #8
+            orrs r3, r2
+            adds r4, #1
+            cmp r4, #4
+            bne 1b
+            str r1, [r0, #4]
+    2:      yield
+            b 2b
+    """
+    seen = set()
+    for _ in range(2):
+        machine, _ = machine_of(program)
+        assert machine.run(10_000) is Pause.IDLE
+        seen.add(machine.core.get(GENERAL[3]))
+    assert len(seen) == 1 and len(set(seen.pop().to_bytes(4, "little"))) > 1
+
+
+def test_a_connection_of_events_is_refused_since_none_is_made():
+    machine, _ = machine_of("reset: ldr r0, =0x4001f000\nstr r0, [r0, #0x504]\nb .\n")
+    with pytest.raises(SimulationError, match=r"write to PPI \+ 0x504"):
+        machine.run(1000)

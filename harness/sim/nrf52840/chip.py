@@ -7,6 +7,7 @@ from harness.sim.machine import Machine
 from harness.sim.nrf52840.clock import BY_SOFTWARE, Clock
 from harness.sim.nrf52840.counting import Rtc, Timer
 from harness.sim.nrf52840.nordic import HZ
+from harness.sim.nrf52840.others import Rng, errata, ppi, temp
 from harness.sim.nrf52840.simple import Gpio, ficr, nvmc, uicr
 from harness.sim.nrf52840.uarte import Uarte
 from harness.sim.nrf52840.usbd import Usbd
@@ -26,7 +27,7 @@ class Nrf52840:
 
     windows: tuple[tuple[int, int], ...] = (
         (0x10000000, 0x2000),
-        (0x40000000, 0x30000),
+        (0x40000000, 0x70000),
         (0x50000000, 0x1000),
     )
     interrupts = 48
@@ -45,18 +46,19 @@ class Nrf52840:
 
     def peripherals(self, machine: Machine) -> tuple[Peripheral, ...]:
         self._carry_over()
+        reason = BY_SOFTWARE if machine.resets else 0
         uarts = [Uarte(index, *at, machine) for index, at in enumerate(UARTES)]
         self._uart = uarts[0]
         usbd = Usbd(machine)
         self.host = UsbHost(usbd, machine, HZ)
         usbd.changed = self.host.wake
         return (
-            Clock(machine, self._kept, BY_SOFTWARE if machine.resets else 0),
+            Clock(machine, self._kept, reason, usb=self._over_usb),
             *(*uarts, usbd),
             *(Timer(index, *at, machine) for index, at in enumerate(TIMERS)),
             *(Rtc(index, *at, machine) for index, at in enumerate(RTCS)),
             *(Gpio(0, 0x000, 32), Gpio(1, 0x300, 16)),
-            *(nvmc(), ficr(), uicr()),
+            *(nvmc(), ficr(), uicr(), temp(), ppi(), Rng(machine), *errata()),
         )
 
     def offer(self, data: bytes) -> None:

@@ -22,6 +22,7 @@ class Clock(NordicPeripheral):
     Args:
         kept: GPREGRET and GPREGRET2 from before the reset; they are kept up to date.
         reset_reason: RESETREAS.
+        usb: whether a cable supplies its USB port.
     """
 
     TASKS = {
@@ -30,7 +31,14 @@ class Clock(NordicPeripheral):
     }
     EVENTS = {
         **{0x100: "HFCLKSTARTED", 0x104: "LFCLKSTARTED", 0x108: "POFWARN", 0x10C: "DONE"},
-        **{0x110: "CTTO", 0x11C: "USBDETECTED", 0x120: "USBREMOVED", 0x124: "USBPWRRDY"},
+        **{
+            0x110: "CTTO",
+            0x114: "SLEEPENTER",
+            0x118: "SLEEPEXIT",
+            0x11C: "USBDETECTED",
+            0x120: "USBREMOVED",
+            0x124: "USBPWRRDY",
+        },
     }
     TABLE = (
         Register(offset=0x400, name="RESETREAS"),
@@ -39,7 +47,7 @@ class Clock(NordicPeripheral):
         constant(0x414, "LFCLKRUN", 0),
         constant(0x418, "LFCLKSTAT", 0),
         constant(0x41C, "LFCLKSRCCOPY", 0),
-        constant(0x438, "USBREGSTATUS", 3),
+        constant(0x438, "USBREGSTATUS", 0),
         Register(offset=0x510, name="POFCON"),
         Register(offset=0x518, name="LFCLKSRC", writable=0x30003),
         Register(offset=0x51C, name="GPREGRET", writable=0xFF),
@@ -50,12 +58,16 @@ class Clock(NordicPeripheral):
         constant(0x640, "MAINREGSTATUS", 0),
     )
 
-    def __init__(self, cpu: Cpu, kept: dict[str, int], reset_reason: int) -> None:
+    def __init__(self, cpu: Cpu, kept: dict[str, int], reset_reason: int, *, usb: bool) -> None:
         super().__init__(
             "CLOCK/POWER", BASE, IRQ, cpu, tasks=self.TASKS, events=self.EVENTS, table=self.TABLE
         )
         self._kept = kept
         self.value["RESETREAS"] = reset_reason
+        if usb:
+            self.value["USBREGSTATUS"] = 3
+            self.event("USBDETECTED")
+            self.event("USBPWRRDY")
         self.on_write("RESETREAS", self._clear_reasons)
         for name in ("GPREGRET", "GPREGRET2"):
             self.value[name] = kept.get(name, 0)

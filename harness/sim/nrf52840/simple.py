@@ -37,8 +37,10 @@ def ficr() -> Peripheral:
         constant(0x108, "INFO.PACKAGE", 0x2004),
         constant(0x10C, "INFO.RAM", 256),
         constant(0x110, "INFO.FLASH", 1024),
+        constant(0x258, "ERRATUM 115", 0),
         constant(0x130, "ERRATA[0]", 8),
         constant(0x134, "ERRATA[1]", 2),
+        *(constant(0x404 + 4 * at, f"TEMP[{at}]", 0) for at in range(17)),
     )
     return Peripheral("FICR", 0x10000000, table)
 
