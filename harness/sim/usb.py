@@ -118,7 +118,8 @@ class UsbHost:
             self._begin()
         if self._steps is not None:
             self._go_on()
-        elif self.found is not None and self._move(self.found):
+        # Between the tokens of a control transfer, as hosts do: a device may wait for one of these.
+        if self.found is not None and self._move(self.found):
             self.wake()
 
     def _begin(self) -> None:

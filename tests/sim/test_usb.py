@@ -116,3 +116,14 @@ def test_the_touch_leads_to_the_bootloader_and_back(image):
 def test_a_device_that_breaks_the_rules_is_an_error(build, old, new, said):
     with pytest.raises(SimulationError, match=said):
         plugged_in(build(old, new))
+
+
+def test_the_port_can_be_opened_twenty_times_and_closed_in_mid_reply(image):
+    machine, chip = plugged_in(image)
+    for round_ in range(20):
+        chip.line(baud=115200, open=True)
+        chip.offer(bytes(200))
+        machine.run(50 + 97 * round_)  # Somewhere in the echo of 200 bytes.
+        chip.line(baud=115200, open=False)
+        settle(machine)
+    assert chip.take() == b"\1" * 200 * 20
