@@ -225,8 +225,8 @@ class Machine:
             self._fault()
         elif why in (Why.YIELD, Why.SLEEP):
             self._wait(asleep=why is Why.SLEEP)
-        elif self._stands_still():
-            self._wait(asleep=False)
+        elif self._stands_still() and (self._masked or not self.nvic.waiting):
+            self._pass_time(asleep=False)
 
     def _stands_still(self) -> bool:
         """Whether the CPU is in a loop of one instruction, as firmware is after a fault."""
@@ -245,7 +245,11 @@ class Machine:
         """Let time pass until something is due, unless an interrupt waits already."""
         if self.nvic.waiting:
             self._next_look = 1
-            return
+        else:
+            self._pass_time(asleep=asleep)
+
+    def _pass_time(self, *, asleep: bool) -> None:
+        """Go to what is due next; without anything the machine is idle."""
         due = self.schedule.next()
         if due is None:
             self._idle = True

@@ -1,5 +1,6 @@
-"""Emulated firmware has no heap: whatever allocates ends the emulator with its name."""
+"""Firmware without a core of others has no heap: whatever allocates is named and ends it."""
 
+import re
 import shutil
 
 import pytest
@@ -13,6 +14,7 @@ from harness.project import Project, find_project
 from harness.rig.qemu import QemuProcess
 
 QEMU_M4 = load_registry()["qemu-m4"]
+SIMULATED = load_registry()["nrf52840dk-sim"]
 FEED = "    server.Feed(chunk, size);\n"
 HEAD = '#include <cstdlib>\nextern "C" char* strdup(const char*);\n'
 ALLOCATES = """
@@ -20,13 +22,14 @@ ALLOCATES = """
     if (chunk[0] == 'm') kept = malloc(size);
     if (chunk[0] == 'f') free(kept);
     if (chunk[0] == 'n') kept = new int[4];
+    if (chunk[0] == 't') __builtin_trap();
     if (chunk[0] == 'l') kept = strdup("text");  // Newlib's own, built without our flags.
 """
 
 
 @pytest.fixture(scope="module")
-def allocating(tmp_path_factory):
-    """Firmware that allocates when told to, out of a copy of the sources."""
+def build(tmp_path_factory):
+    """Builds firmware that allocates when told to, out of a copy of the sources."""
     project = find_project()
     folder = tmp_path_factory.mktemp("heap")
     shutil.copytree(project.firmware, folder / "firmware")
@@ -36,13 +39,22 @@ def allocating(tmp_path_factory):
     assert source.count(FEED) == 1
     main.write_text(HEAD + source.replace(FEED, ALLOCATES + FEED))
     sine = resolve_model("sine", project.artifacts)
-    return Builder(Project(root=folder, state=folder / "state")).build(QEMU_M4, "aot", sine)
+    builder = Builder(Project(root=folder, state=folder / "state"))
+    return lambda board: builder.build(board, "aot", sine)
 
 
-@pytest.mark.parametrize(
+@pytest.fixture(scope="module")
+def allocating(build):
+    return build(QEMU_M4)
+
+
+ALLOCATIONS = pytest.mark.parametrize(
     "told, named",
     [("m", "malloc"), ("f", "free"), ("n", r"operator new\[\]"), ("l", "_malloc_r")],
 )
+
+
+@ALLOCATIONS
 def test_use_of_the_heap_ends_the_emulator_and_is_named(allocating, told, named):
     assert QEMU_M4.emulator is not None
     with QemuProcess(QEMU_M4.emulator, allocating.elf, where=Where(board="qemu-m4")) as process:
@@ -56,3 +68,43 @@ def test_use_of_the_heap_ends_the_emulator_and_is_named(allocating, told, named)
         with pytest.raises(StreamClosed, match=said):
             while True:
                 process.stream.read(10)
+
+
+@pytest.fixture(scope="module")
+def image(build):
+    pytest.importorskip("unicorn")
+    from harness.sim.elf import load_segments
+
+    return load_segments(build(SIMULATED).elf)
+
+
+def last_said(image, told: str) -> bytes:
+    """What the DK's firmware says before it stops for good."""
+    from harness.sim.machine import Machine, Pause
+    from harness.sim.nrf52840.chip import Nrf52840
+
+    chip = Nrf52840()
+    machine = Machine(chip, image)
+    for given in (b"%", told.encode(), b"%"):
+        while machine.run() is Pause.BUSY:
+            pass
+        chip.offer(given)
+    assert machine.run() is Pause.IDLE
+    greeting, _, said = chip.take().partition(b"\n")
+    assert greeting == b"m-ready"
+    return said
+
+
+@ALLOCATIONS
+def test_on_the_nrf52840_it_is_said_at_the_uart(image, told, named):
+    said = f"firmware fault: {named} called, but there is no heap; lr=0x\\w+\n"
+    assert re.fullmatch(said, last_said(image, told).decode())
+
+
+def test_a_fault_of_the_nrf52840_is_said_at_the_uart(image):
+    said = last_said(image, "t").decode()
+    assert re.fullmatch(
+        r"firmware fault: HardFault ipsr=0x00000003 cfsr=0x00010000 hfsr=0x40000000 .*"
+        r" exc_return=0xfffffff9 sp=0x2003\w+ pc=0x0000\w+ lr=0x\w+ xpsr=0x\w+ r0=0x\w+\n",
+        said,
+    )
