@@ -18,6 +18,7 @@ from harness.sim.exceptions import ENTRY_CYCLES, Exceptions
 from harness.sim.nvic import HARD_FAULT, SVCALL, Nvic
 from harness.sim.registers import Bus, Peripheral
 from harness.sim.schedule import Due, Schedule
+from harness.sim.spin import MOST_POLLED, Spin
 
 SLICE = 2_000_000
 """Instructions after which the outside is looked at, at the latest."""
@@ -29,8 +30,6 @@ look is after one instruction, since firmware that waits unmasks them soon after
 _SYSTEM_BUS = (0xE0000000, 0x100000)
 _BRANCH_TO_ITSELF = 0xE7FE
 _STATE = (*GENERAL, SP, LR, XPSR)
-_MOST_POLLED = 16
-"""Registers that a loop reads in a round."""
 
 
 class Pause(Enum):
@@ -90,7 +89,7 @@ class Machine:
         self._slept = 0
         self._reset_asked = False
         self._idle = False
-        self._spin = _Spin()
+        self._spin = Spin()
         self._masked = False
         self._next_look = 1
         self._system = SystemControl(self.nvic, self)
@@ -267,7 +266,7 @@ class Machine:
         """
         value = self.core.bus.read(address, size)
         spin = self._spin
-        if spin.anchor is None or len(spin.values) > _MOST_POLLED:
+        if spin.anchor is None or len(spin.values) > MOST_POLLED:
             spin.begin(address)
         spin.values.append((address, value))
         if address != spin.anchor:
@@ -295,18 +294,3 @@ class Machine:
         elif due > self.now():
             self._extra += (due - self.now()) // cycles * cycles
             self.core.end_slice(max(0, (due - self.now()) // self._cycles))
-
-
-class _Spin:
-    """What a loop has read since it last read its first register, the anchor."""
-
-    def __init__(self) -> None:
-        self.begin(None)
-
-    def begin(self, anchor: int | None) -> None:
-        self.anchor = anchor
-        self.values: list[tuple[int, int]] = []
-        self.before: list[tuple[int, int]] = []
-        self.at = 0
-        self.state: tuple[int, ...] = ()
-        """Program counter and registers at the last read of the anchor."""
