@@ -202,7 +202,8 @@ def _compile(body: Body, number: int, board: Board, folder: Path) -> _Compiled:
         enable_cmsis_nn="dsp" in target.features,
         target=target,
     )
-    with tempfile.TemporaryDirectory() as fresh:
+    # In the folder, which is removed with all that is in it where a build was killed.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".made-") as fresh:
         try:
             with contextlib.redirect_stdout(io.StringIO()), any_padding_for_cmsis_nn():
                 made = bakenn.compile_tflite(
