@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.whole.kills import COMMAND_S, ROOT, Killed, hil, kill
+from benchmarks.whole.kills import COMMAND_S, ROOT, Killed, hear_interrupts, hil, kill
 from harness.errors import HilError
 from harness.measure.frames import read_rows
 from harness.measure.tables import LatencyRow
@@ -231,6 +231,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    hear_interrupts()
     counts, _ = kill_runs(options.kills, options.seed)
     print(", ".join(f"{number} {kind}" for kind, number in counts.items()))
     return 1 if wrong(counts) else 0

@@ -29,7 +29,7 @@ from elftools.elf.elffile import ELFFile
 ROOT = Path(__file__).parents[2]
 BOARD = "qemu-m4"
 MODELS = ("sine", "sine-1-16-1")
-SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 MARK = "HIL_KILLED"
 """Variable in the environment of a killed command, by which its processes are known again."""
 
@@ -114,6 +114,12 @@ def kill(
         log.seek(0)
         said = log.read().decode(errors="replace")
     return Killed(status=status, in_time=in_time, said=said, left=left)
+
+
+def hear_interrupts() -> None:
+    """Commands hear SIGINT, which background jobs of a shell, and all they start, ignore."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _left(mark: str, within_s: float) -> tuple[str, ...]:
@@ -272,6 +278,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=25)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    hear_interrupts()
     chance = random.Random(options.seed)
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
         bench = Bench(Path(folder))

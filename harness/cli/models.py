@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from harness.board.registry import load_registry
@@ -95,10 +99,47 @@ def _given(options: argparse.Namespace, names: Iterable[str]) -> Iterator[str]:
 
 def _recipes(*arguments: str) -> int:
     """Run `python -m models`: training is no import of the harness."""
-    root = find_project().root
-    if not (root / "models" / "__main__.py").is_file():
+    project = find_project()
+    if not (project.root / "models" / "__main__.py").is_file():
         raise RigError("there are no recipes here", hint="Train in a checkout of the project.")
-    return run([sys.executable, "-m", "models", *arguments], None, folder=root)
+    command = [sys.executable, "-m", "models", *arguments]
+    with _temporary(project.state) as environment:
+        return run(command, None, folder=project.root, environment=environment)
+
+
+@contextmanager
+def _temporary(state: Path) -> Iterator[Mapping[str, str] | None]:
+    """Environment with a folder for temporary files, which TensorFlow leaves where it is killed.
+
+    What commands that are gone have left there is removed. None where the folder cannot be made.
+    """
+    place = state / "training"
+    with ExitStack() as stack:
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            for left in place.glob("*-*"):
+                owner = left.name.partition("-")[0]
+                if owner.isdecimal() and not _runs(int(owner)):
+                    shutil.rmtree(left, ignore_errors=True)
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(
+                    dir=place, prefix=f"{os.getpid()}-", ignore_cleanup_errors=True
+                )
+            )
+        except OSError:
+            yield None
+        else:
+            yield {**os.environ, "TMPDIR": folder}
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def register(command: Command) -> None:
