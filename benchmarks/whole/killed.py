@@ -187,7 +187,7 @@ class Rooms:
         self.counts["in time"] += killed.in_time
         for process in killed.left:
             self._count(what, "processes left", process)
-        if "Traceback (most recent call last)" in killed.said or "INTERNALERROR" in killed.said:
+        if _traceback(killed.said):
             self._count(what, "tracebacks", killed.said[-3000:])
         for kind, detail in task.look(self._before, room, killed):
             self._count(what, kind, detail)
@@ -199,6 +199,14 @@ class Rooms:
     def _count(self, what: str, kind: str, detail: str) -> None:
         self.counts[kind] += 1
         self.told.append(f"{what}: {kind}: {detail}")
+
+
+def _traceback(said: str) -> bool:
+    """Whether a command ended with a traceback; that of Python's own start does not count."""
+    if "INTERNALERROR" in said:
+        return True
+    early = said.rstrip().endswith("KeyboardInterrupt") and ", in main\n" not in said
+    return "Traceback (most recent call last)" in said and not early
 
 
 def kill_runs(

@@ -67,9 +67,9 @@ def _parser(asked: str | None = None) -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of `hil`."""
     given = sys.argv[1:] if arguments is None else arguments
-    options = _parser(given[0] if given else None).parse_args(given)
     statuses: list[int] = []
     try:
+        options = _parser(given[0] if given else None).parse_args(given)
         with (
             errors_noted(statuses),
             GracefulShutdown(),

@@ -59,7 +59,7 @@ def package_missing(package: str, job: Job) -> ToolMissing:
     return ToolMissing(
         f"PlatformIO's package {package}",
         needed_for=f"firmware for {job.board.id}",
-        install="connect to a network that reaches registry.platformio.org once, or copy "
+        install="connect to a network that reaches PlatformIO's registry once, or copy "
         "platformio/ of the state folder of a rig that has it (docs/rig.md)",
     )
 
@@ -69,7 +69,7 @@ def library_missing(job: Job) -> ToolMissing:
     return ToolMissing(
         str(job.library),
         needed_for=f"runtime tflm on {job.board.id}",
-        install="connect to a network that reaches registry.platformio.org, or name a folder with "
+        install="connect to a network that reaches PlatformIO's registry, or name a folder with "
         "TFLite Micro in it (docs/tflm.md):\n"
         "  make bench TFLM=DIR; hil ... --tflm DIR; pytest --hil-tflm DIR; or HIL_TFLM",
     )

@@ -24,8 +24,9 @@ _OTHER_PROBE = (
     "the rig file says which one is the board's."
 )
 _LOCKED = "The chip is locked against debugging. `pyocd erase --chip --mass` frees and empties it."
+_ABSENT = "No module named pyocd"
 _MEANINGS = (
-    ("No module named pyocd", _MISSING),
+    (_ABSENT, _MISSING),
     ("No available debug probes", _NO_PROBE),
     ("No connected debug probes", _NO_PROBE),
     ("No connected debug probe matches", _OTHER_PROBE),
@@ -70,4 +71,6 @@ def reset(board: Board, serial_number: str | None, *, timeout_s: float, where: W
         said = log.read_text(errors="replace").strip()
     if status:
         last = said.splitlines()[-1] if said else f"status {status}"
+        if _ABSENT in said:
+            last = "it is not installed"
         raise RigError(f"pyOCD did not reset the board: {last}", where=where, hint=advice(said))
