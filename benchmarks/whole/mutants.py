@@ -312,6 +312,7 @@ def numbered(number: int, seed: int) -> bytes:
 
 
 _CHUNK = 200
+SHOWN_EVERY = 2000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -332,6 +333,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for job, first in jobs.items():
             try:
                 total.add(job.result())
+                if total.count % SHOWN_EVERY == 0:
+                    rate = total.count / (time.monotonic() - begun)
+                    print(
+                        f"{total.count} mutants, {total.wrong_count} wrong, {rate:.0f}/s",
+                        flush=True,
+                    )
             except BrokenProcessPool:
                 total.blame(f"a worker died within mutants {first} to {first + _CHUNK}", b"")
                 break
