@@ -12,9 +12,7 @@ import sys
 from pathlib import Path
 
 from harness.sim.chips import CHIPS, WIRES
-from harness.sim.elf import load_segments
 from harness.sim.errors import SimulationError
-from harness.sim.machine import Machine
 from harness.sim.serve import serve
 
 
@@ -27,10 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cycles-per-instruction", type=int, default=1)
     options = parser.parse_args(arguments)
     try:
-        chip = CHIPS[options.chip](options.wire)
-        image = load_segments(options.elf)
-        machine = Machine(chip, image, cycles_per_instruction=options.cycles_per_instruction)
-        serve(machine, chip, stop_fd=sys.stdin.fileno())
+        build = CHIPS[options.chip]
+        chip, wire = build(options.elf, options.wire, options.cycles_per_instruction)
+        serve(chip, wire, stop_fd=sys.stdin.fileno())
     except KeyboardInterrupt:
         pass
     except SimulationError as error:

@@ -2,8 +2,39 @@
 
 from __future__ import annotations
 
-from harness.sim.nrf52840.chip import UART, USB, Nrf52840
+from collections.abc import Callable
+from pathlib import Path
 
-CHIPS = {"nrf52840": Nrf52840}
+from harness.sim.elf import find_function, load_segments
+from harness.sim.errors import SimulationError
+from harness.sim.serve import Simulated, Wire
+
+UART, USB = "uart", "usb"
 WIRES = (UART, USB)
 """The wires that a chip may have to the outside."""
+
+Built = tuple[Simulated, Wire]
+
+
+def _nrf52840(elf: Path, wire: str, cycles_per_instruction: int) -> Built:
+    from harness.sim.machine import Machine
+    from harness.sim.nrf52840.chip import Nrf52840
+
+    chip = Nrf52840(wire)
+    image = load_segments(elf)
+    return Machine(chip, image, cycles_per_instruction=cycles_per_instruction), chip
+
+
+def _rp2040(elf: Path, wire: str, cycles_per_instruction: int) -> Built:
+    from harness.sim.rp2040.chip import REST, Rp2040
+
+    if wire != USB:
+        raise SimulationError(f"the simulated rp2040 has no wire {wire!r}, only {USB!r}")
+    chip = Rp2040(load_segments(elf), rest=find_function(elf, REST))
+    return chip, chip
+
+
+CHIPS: dict[str, Callable[[Path, str, int], Built]] = {"nrf52840": _nrf52840, "rp2040": _rp2040}
+"""Each puts a chip together with the firmware of an ELF file, at a wire, with so many cycles for
+each instruction where the chip has no model of its own for that. What a chip needs is imported then
+only. SimulationError: the file cannot be read or run."""

@@ -42,3 +42,25 @@ def load_segments(elf: Path) -> tuple[Segment, ...]:
             return found
     except (OSError, ELFError) as error:
         raise SimulationError(f"cannot read {elf}: {error}") from error
+
+
+def find_function(elf: Path, name: str) -> int | None:
+    """Address of a function of a file; None if it has none of this name.
+
+    Raises:
+        SimulationError: as for `load_segments`.
+    """
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import SymbolTableSection
+
+    try:
+        with elf.open("rb") as file:
+            table = ELFFile(file).get_section_by_name(".symtab")
+            if not isinstance(table, SymbolTableSection):
+                return None
+            found = table.get_symbol_by_name(name) or []
+            kinds = {symbol["st_value"] & ~1: symbol["st_info"]["type"] for symbol in found}
+            return next((at for at, kind in kinds.items() if kind == "STT_FUNC"), None)
+    except (OSError, ELFError) as error:
+        raise SimulationError(f"cannot read {elf}: {error}") from error

@@ -7,7 +7,6 @@ Time is a count: an instruction takes `cycles_per_instruction`, an exception's e
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import Protocol
 
 from harness.sim.core import BASEPRI, FAULTMASK, GENERAL, LR, PRIMASK, SP, XPSR, Core, Memory, Why
@@ -16,6 +15,7 @@ from harness.sim.elf import Segment
 from harness.sim.errors import SimulationError
 from harness.sim.exceptions import ENTRY_CYCLES, Exceptions
 from harness.sim.nvic import HARD_FAULT, SVCALL, Nvic
+from harness.sim.pause import Pause
 from harness.sim.registers import Bus, Peripheral
 from harness.sim.schedule import Due, Schedule
 from harness.sim.spin import MOST_POLLED, Spin
@@ -30,15 +30,6 @@ look is after one instruction, since firmware that waits unmasks them soon after
 _SYSTEM_BUS = (0xE0000000, 0x100000)
 _BRANCH_TO_ITSELF = 0xE7FE
 _STATE = (*GENERAL, SP, LR, XPSR)
-
-
-class Pause(Enum):
-    """Why a machine hands back control."""
-
-    IDLE = auto()
-    """Nothing will happen before something comes from outside."""
-    BUSY = auto()
-    """It has run for a while."""
 
 
 class Chip(Protocol):

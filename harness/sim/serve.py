@@ -10,7 +10,7 @@ import termios
 import tty
 from typing import Protocol
 
-from harness.sim.machine import Machine, Pause
+from harness.sim.pause import Pause
 
 CHUNK = 4096
 MOST_UNREAD = 65536
@@ -18,6 +18,13 @@ MOST_UNREAD = 65536
 
 LOOK_S = 0.01
 """Between two looks at who has the port open, while nothing else happens."""
+
+
+class Simulated(Protocol):
+    """A chip with its firmware."""
+
+    def run(self) -> Pause:
+        """Let time pass for a while, or until nothing happens any more."""
 
 
 class Wire(Protocol):
@@ -74,7 +81,7 @@ class Server:
         stop_fd: closes when the process that started this one ends.
     """
 
-    def __init__(self, machine: Machine, wire: Wire, master: int, stop_fd: int) -> None:
+    def __init__(self, machine: Simulated, wire: Wire, master: int, stop_fd: int) -> None:
         os.set_blocking(master, False)
         self._machine = machine
         self._wire = wire
@@ -120,7 +127,7 @@ class Server:
             return b""
 
 
-def serve(machine: Machine, wire: Wire, *, stop_fd: int) -> None:
+def serve(machine: Simulated, wire: Wire, *, stop_fd: int) -> None:
     """Open a pty, print its path, and serve the machine on it."""
     master, slave = os.openpty()
     try:

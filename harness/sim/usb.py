@@ -87,6 +87,11 @@ class UsbHost:
         self._scheduled = False
         self._enumerating = False
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether the host has nothing to do before something new is asked of it."""
+        return not (self._steps or self._wanted or self.inward or self._scheduled)
+
     def offer(self, data: bytes) -> None:
         """Bytes for the device."""
         self.inward += data

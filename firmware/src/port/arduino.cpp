@@ -3,6 +3,7 @@
 
 #include "app.h"
 #include "port/arduino_core.h"
+#include "port/joined_counter.h"
 #include "port/paint.h"
 #if defined(HIL_NETDUINOPLUS2)
 #include "port/netduinoplus2.h"
@@ -28,11 +29,30 @@ uint32_t Micros() { return static_cast<uint32_t>(micros()); }
 constexpr Counter kMicros = {Micros, 1000000};
 Counter counter = kMicros;
 
+#if defined(TARGET_RP2040)
+port::JoinedCounter joined;
+
+port::JoinedCounter::Reading BothCounters() { return {timer_hw->timerawl, SysTick->VAL}; }
+
+// Its Cortex-M0+ has no cycle counter. RTX, mbed's kernel, has set up SysTick.
+Counter JoinedCycles() {
+  constexpr uint32_t kCounting = SysTick_CTRL_ENABLE_Msk | SysTick_CTRL_CLKSOURCE_Msk;
+  const uint32_t hz = clock_get_hz(clk_sys);
+  const uint32_t tick_cycles = SysTick->LOAD + 1;
+  const bool counts = (SysTick->CTRL & kCounting) == kCounting;
+  if (!counts || tick_cycles != hz / 1000000 * port::JoinedCounter::kTickUs) return kMicros;
+  joined.Start(BothCounters(), tick_cycles);
+  return {[]() -> uint32_t { return joined.Cycles(BothCounters()); }, hz};
+}
+#endif
+
 // The CPU's own, started. No core here changes its clock unless the sketch asks for it.
 Counter CycleCounter() {
 #if defined(ARDUINO_ARCH_ESP32)
   // Each CPU has its own; the core's loop task stays on one.
   return {[]() -> uint32_t { return ESP.getCycleCount(); }, getCpuFrequencyMhz() * 1000000u};
+#elif defined(TARGET_RP2040)
+  return JoinedCycles();
 #elif defined(DWT)
 #if defined(DCB)
   DCB->DEMCR |= DCB_DEMCR_TRCENA_Msk;

@@ -18,5 +18,7 @@ extern "C" char* _sbrk(int increment);
 extern "C" uint32_t _estack;  // From the linker script.
 #endif
 #if defined(TARGET_RP2040)
+#include <hardware/clocks.h>
+#include <hardware/structs/timer.h>
 #include <hardware/watchdog.h>
 #endif

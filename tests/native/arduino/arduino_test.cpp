@@ -7,6 +7,7 @@
 
 #include "Arduino.h"
 #include "app.h"
+#include "port/joined_counter.h"
 #include "port/port.h"
 
 namespace {
@@ -151,6 +152,32 @@ void ReadReturnsWhatThereIs() {
   CHECK(port::Read(&byte, 1) == 1 && byte == 5);
 }
 
+// Ticks of 1 ms at 125 MHz, SysTick reloaded 0.3 us after the timer's millisecond, and readings at any distance.
+void JoinedCounterCountsAcrossTicks() {
+  constexpr uint64_t kMhz = 125, kTick = 1000 * kMhz, kApart = 37;
+  const auto at = [](uint64_t cycle) {
+    const uint64_t left = kTick - 1 - (cycle + kTick - kApart) % kTick;
+    return port::JoinedCounter::Reading{static_cast<uint32_t>(cycle / kMhz), static_cast<uint32_t>(left)};
+  };
+  uint64_t now = (uint64_t{1} << 32) * kMhz - 3 * kTick;  // The timer wraps soon.
+  port::JoinedCounter joined;
+  joined.Start(at(now), kTick);
+  uint32_t expected = 0;
+  for (uint64_t step : {1ull, 36ull, 37ull, 38ull, 124ull, 125ull, 126ull, 62499ull, 62500ull, 62501ull, 124962ull,
+                        124999ull, 125000ull, 125001ull, 249999ull, 250001ull, 12500001ull, 125000000001ull, 2ull}) {
+    for (int again = 0; again < 50; ++again) {
+      now += step;
+      expected += static_cast<uint32_t>(step);
+      CHECK(joined.Cycles(at(now)) == expected);
+    }
+  }
+  // 0.4 ms of interrupts between the timer's reading and SysTick's, then none.
+  port::JoinedCounter::Reading torn = at(now + 50);
+  torn.left = at(now + 50 + 400 * kMhz).left;
+  CHECK(joined.Cycles(torn) == expected + 50 + 400 * kMhz);
+  CHECK(joined.Cycles(at(now + 401 * kMhz)) == expected + 401 * kMhz);
+}
+
 void QuietMasksWhatIsKnownToBeBrief() {
   Boot();
   bool masked = true;
@@ -255,6 +282,7 @@ const Test kTests[] = {
     TEST(ReadReturnsWhatThereIs),       TEST(QuietMasksWhatIsKnownToBeBrief),
     TEST(QuietNeverMasksALongOrATickedClock), TEST(UniqueIdIsPrintableAndBounded),
     TEST(ResetLetsTheReplyLeave),       TEST(BootWaitsForNobodyAndSaysNothing),
+    TEST(JoinedCounterCountsAcrossTicks),
     TEST(StackIsAsDeepAsItEverWas),
 };
 

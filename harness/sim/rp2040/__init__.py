@@ -1,0 +1,1 @@
+"""The RP2040, simulated by the package rp2040py, with what firmware needs around it."""
