@@ -15,6 +15,7 @@ from harness.text import printable
 
 ATTACHMENTS = ("serial", "url", "emulator", "sim", "virtual")
 WIRES = ("uart", "usb")
+INSTRUCTIONS, CYCLES = "instructions", "cycles"
 RUNTIMES = ("tflm", "aot")
 BOARDS_FILE = Path(__file__).with_name("boards.toml")
 _USB = re.compile("[0-9a-f]{4}:[0-9a-f]{4}")
@@ -42,14 +43,18 @@ class Emulator:
 class Simulator:
     """A chip of `harness.sim`, and its clock: each instruction takes so many cycles of it.
 
-    `wire` is its port: `uart`, or its own `usb`.
+    `wire` is its port: `uart`, or its own `usb`. `counts` is what its time is a count of:
+    `instructions`, or `cycles` where it has a model of its own of what each instruction takes.
     """
 
     chip: str
     wire: str = "uart"
     cycles_per_instruction: int = 1
+    counts: str = INSTRUCTIONS
 
     def __post_init__(self) -> None:
+        if self.counts not in (INSTRUCTIONS, CYCLES):
+            raise RigError(f"counts {self.counts!r} is neither {INSTRUCTIONS} nor {CYCLES}")
         if self.wire not in WIRES:
             raise RigError(f"wire {self.wire!r} is none of {', '.join(WIRES)}")
         toml.check_above_0(cycles_per_instruction=self.cycles_per_instruction)
@@ -138,7 +143,7 @@ class Board:
         """Of a board whose time is a count of instructions; None for any other."""
         if self.emulator is not None:
             return float(2**self.emulator.icount_shift)
-        if self.simulator is not None:
+        if self.simulator is not None and self.simulator.counts == INSTRUCTIONS:
             return self.simulator.cycles_per_instruction * 1e9 / self.clock_hz
         return None
 

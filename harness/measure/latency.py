@@ -21,6 +21,9 @@ EMULATED_PER_S = 500e6
 SIMULATED_PER_S = 100e6
 """The same of a simulated chip (harness/sim)."""
 
+MODELLED_SLOWDOWN = 20.0
+"""Seconds that a simulated chip with a model of its cycles takes for one of its own."""
+
 _FEWER_INVOKES = (500, 200, 100, 50, 20, 10)
 WARM_AGREEMENT = 0.01
 """Warm-up ends when two consecutive invokes agree within this fraction of the larger."""

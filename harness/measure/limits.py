@@ -27,13 +27,19 @@ class Limit:
             raise ValueError(f"{self.rule} is a positive number, not {self.most}")
 
 
-def refuse_unmeasured(limits: Iterable[Limit], *, board: str, attachment: str) -> None:
+def refuse_unmeasured(
+    limits: Iterable[Limit], *, board: str, attachment: str, counted: bool
+) -> None:
     """Raise ValueError for a limit in a unit in which the board is not measured.
 
     An emulator counts instructions: its microseconds are no time, so a limit on them would say
-    nothing. The virtual board's are time, of this machine, and it counts no instructions.
+    nothing. The virtual board's are time, of this machine, and it counts no instructions; those of
+    a simulated chip with a model of its cycles are such cycles.
+
+    Args:
+        counted: whether the board's time is a count of instructions.
     """
-    unit = "instructions" if attachment in ("emulator", "sim") else "us"
+    unit = "instructions" if counted else "us"
     for limit in limits:
         if limit.unit != unit:
             raise ValueError(

@@ -37,7 +37,12 @@ def measure(
         for rule, most in asked.items()
         if most is not None
     ] + rig.limits_for(board)
-    refuse_unmeasured(limits, board=board.declared.id, attachment=board.declared.attachment)
+    refuse_unmeasured(
+        limits,
+        board=board.declared.id,
+        attachment=board.declared.attachment,
+        counted=board.declared.ns_per_instruction is not None,
+    )
     plan = Plan(
         samples=n or rig.options.samples,
         sessions=rig.options.sessions,

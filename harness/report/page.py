@@ -66,7 +66,9 @@ class Section:
     runtime: str
     model: str
     kind: str
-    """`instructions`, `host time` or nothing: in which sense it is not time on silicon."""
+    """`instructions`, `modelled cycles`, `host time` or nothing: in which sense it is not time on
+    silicon.
+    """
     median: str
     unit: str
     verdicts: Verdicts
@@ -266,7 +268,9 @@ def _entry(item: Run, anchor: str, artifacts: Sequence[Path]) -> Section:
 def _kind(row: LatencyRow) -> str:
     if not row.emulated:
         return ""
-    return "instructions" if row.instructions_p50 is not None else "host time"
+    if row.instructions_p50 is not None:
+        return "instructions"
+    return "modelled cycles" if row.port.startswith("sim:") else "host time"
 
 
 def _absent(items: Sequence[Run]) -> tuple[str, ...]:
@@ -334,6 +338,7 @@ _FACTS: tuple[tuple[str, Callable[[LatencyRow], str]], ...] = (
 def _sense(row: LatencyRow) -> str:
     return {
         "instructions": "exact instructions of the emulator, not time on silicon",
+        "modelled cycles": "cycles by the simulator's model, not time on silicon",
         "host time": "this host's time, not time on silicon",
         "": "time by the board's own counter",
     }[_kind(row)]

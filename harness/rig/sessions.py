@@ -35,6 +35,7 @@ from harness.measure.latency import (
     ASKED,
     DEFAULT,
     EMULATED_PER_S,
+    MODELLED_SLOWDOWN,
     MOST_INVOKES,
     SHORTENED,
     SIMULATED_PER_S,
@@ -207,7 +208,8 @@ def _affordable(opened: OpenBoard, ticks: int) -> int:
     timer, took = opened.dut.timer, np.array([ticks], np.uint32)
     ns = opened.declared.ns_per_instruction
     if ns is None:
-        return affordable_invokes(float(timer.us(took)[0]) / 1e6)
+        slow = 1 if opened.declared.simulator is None else MODELLED_SLOWDOWN
+        return affordable_invokes(slow * float(timer.us(took)[0]) / 1e6)
     instructions = int(timer.instructions(took, ns)[0])
     per_s = EMULATED_PER_S if opened.declared.simulator is None else SIMULATED_PER_S
     return affordable_invokes(instructions / per_s)

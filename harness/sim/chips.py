@@ -26,11 +26,13 @@ def _nrf52840(elf: Path, wire: str, cycles_per_instruction: int) -> Built:
 
 
 def _rp2040(elf: Path, wire: str, cycles_per_instruction: int) -> Built:
-    from harness.sim.rp2040.chip import REST, Rp2040
+    from harness.sim.rp2040.chip import IDLE, REST, Rp2040
 
     if wire != USB:
         raise SimulationError(f"the simulated rp2040 has no wire {wire!r}, only {USB!r}")
-    chip = Rp2040(load_segments(elf), rest=find_function(elf, REST))
+    rest, idle = (find_function(elf, name) for name in (REST, IDLE))
+    chip = Rp2040(load_segments(elf), rest=rest, idle=idle)
+    chip.start()
     return chip, chip
 
 

@@ -39,27 +39,38 @@ def test_instructions_are_held_to_their_own_median() -> None:
 
 
 @pytest.mark.parametrize(
-    ("unit", "attachment"), [("us", "emulator"), ("us", "sim"), ("instructions", "virtual")]
+    ("unit", "attachment", "counted"),
+    [
+        ("us", "emulator", True),
+        ("us", "sim", True),
+        ("instructions", "sim", False),
+        ("instructions", "virtual", False),
+    ],
 )
-def test_a_limit_in_a_unit_that_is_not_measured_is_refused(unit: str, attachment: str) -> None:
+def test_a_limit_in_a_unit_that_is_not_measured_is_refused(
+    unit: str, attachment: str, counted: bool
+) -> None:
     limit = Limit(most=1, unit=unit, rule="at_most")
     with pytest.raises(ValueError, match=f"{unit} are not measured on board b"):
-        refuse_unmeasured([limit], board="b", attachment=attachment)
+        refuse_unmeasured([limit], board="b", attachment=attachment, counted=counted)
 
 
 @pytest.mark.parametrize(
-    ("unit", "attachment"),
+    ("unit", "attachment", "counted"),
     [
-        ("us", "serial"),
-        ("us", "url"),
-        ("us", "virtual"),
-        ("instructions", "emulator"),
-        ("instructions", "sim"),
+        ("us", "serial", False),
+        ("us", "url", False),
+        ("us", "virtual", False),
+        ("us", "sim", False),
+        ("instructions", "emulator", True),
+        ("instructions", "sim", True),
     ],
 )
-def test_a_limit_in_the_boards_own_unit_is_taken(unit: str, attachment: str) -> None:
+def test_a_limit_in_the_boards_own_unit_is_taken(
+    unit: str, attachment: str, counted: bool
+) -> None:
     limit = Limit(most=1, unit=unit, rule="at_most")
-    refuse_unmeasured([limit], board="b", attachment=attachment)
+    refuse_unmeasured([limit], board="b", attachment=attachment, counted=counted)
 
 
 @pytest.mark.parametrize("most", [0, -1, float("nan"), float("inf")])

@@ -30,8 +30,21 @@ FLASH, FLASH_SIZE = 0x10000000, 0x200000
 REST = "_ZN4port5SleepEv"
 """The function that firmware calls in its main loop while it has nothing to do: `port::Sleep()`."""
 
+IDLE = "default_idle_hook"
+"""What mbed's kernel calls without end while all threads wait: nothing but an interrupt ends it."""
+
 QUIET_CYCLES = HZ // 10_000
 """In a loop that only rests for so long, 100 us, firmware has done all that it will do."""
+
+START_CYCLES = HZ
+"""Firmware that has shown no USB device in so long, 1 s, will not."""
+
+_POLL_CYCLES, _MOST_POLLS, _SKIP_NS = 1000, 64, 10_000
+"""A loop that has read the timer so often, each time within so many cycles, waits for it: from then
+on time passes faster, so that such a wait may end 10 us late. The core begins with one of 100 ms.
+Readings of a clock that is joined with SysTick are no such loop.
+"""
+_TIMER_LOW, _TIMER_HIGH, _SYSTICK_VALUE = 0x28, 0x24, 0x18
 
 _BREAKPOINT = b"\x00\xbe"
 _MOST_RESTS = 64
@@ -61,11 +74,14 @@ class Rp2040:
     Args:
         image: what the firmware's ELF file puts into flash.
         rest: address of that function, if there is one.
+        idle: address of the function IDLE, if there is one; time is skipped there.
     """
 
-    def __init__(self, image: Sequence[Segment], *, rest: int | None = None) -> None:
+    def __init__(
+        self, image: Sequence[Segment], *, rest: int | None = None, idle: int | None = None
+    ) -> None:
         self._image = tuple(image)
-        self._rest = rest
+        self._rest, self._idle_at = rest, idle
         self.resets = 0
         self._pending: deque[Callable[[], None]] = deque()
         self._line: tuple[int, bool] | None = None
@@ -88,10 +104,11 @@ class Rp2040:
         self._chip.core.pc = self._chip.core.vtor = FLASH
         self._chip.watchdog.on_watchdog_trigger = self._ask_reset
         self._chip.on_break = self._broken
-        self._reset_asked = self._rests = self._idle = False
-        self._kept = b""
-        if self._rest is not None:
-            self._kept = self._code(self._rest, _BREAKPOINT)
+        _pass_waits(self._chip, self._simulator.clock)
+        self._reset_asked = self._idle = False
+        self._broken_at: int | None = None
+        stops = (at for at in (self._rest, self._idle_at) if at is not None)
+        self._kept = {at: self._code(at, _BREAKPOINT) for at in stops}
         self._port = UsbPort(self._chip.usb_ctrl, self)
         self.host = UsbHost(self._port, self, HZ)
         self._port.changed = self._stirred
@@ -99,6 +116,17 @@ class Rp2040:
         if self._line is not None:
             self._set_line()
         self._look_for_device()
+
+    def start(self) -> None:
+        """Let time pass until the host has found the device, as it must before it has a port.
+
+        Raises:
+            SimulationError: it does not within a second.
+        """
+        while self.host.found is None:
+            self.run()
+            if self.now() > START_CYCLES:
+                raise SimulationError("firmware did not show the host a USB device within 1 s")
 
     def _code(self, address: int, new: bytes) -> bytes:
         """Replace code in flash; returns what was there."""
@@ -174,17 +202,18 @@ class Rp2040:
             self._pending.popleft()()
             self._stirred_at = self.now()
         for _ in range(_MOST_RESTS):
+            if self._broken_at is not None:
+                self._step_over()
             self._simulator.stopped = False
             execute_batch(self._simulator, 1)
             if self._reset_asked:
                 self._reset()
                 break
-            if not self._rests:
+            if self._broken_at is None:
                 break
-            if self._quiet():
+            if self._broken_at == self._rest and self._quiet():
                 self._idle = True
                 return Pause.BUSY if self._pending else Pause.IDLE
-            self._step_over()
         return Pause.BUSY
 
     def _quiet(self) -> bool:
@@ -198,20 +227,21 @@ class Rp2040:
 
     def _broken(self, code: int) -> None:
         """A breakpoint: ours, or one that firmware has for a debugger."""
-        core = self._chip.core
-        if core.pc - 2 != self._rest:
-            raise SimulationError(f"firmware stopped at a breakpoint, at pc 0x{core.pc - 2:08x}")
-        self._rests = self._simulator.stopped = True
+        at = self._chip.core.pc - 2
+        if at not in self._kept:
+            raise SimulationError(f"firmware stopped at a breakpoint, at pc 0x{at:08x}")
+        self._broken_at, self._simulator.stopped = at, True
 
     def _step_over(self) -> None:
         """Execute what the breakpoint stands in the place of."""
-        assert self._rest is not None, "a breakpoint was met"
-        core = self._chip.core
-        core.pc = self._rest
-        self._rests = False
-        self._code(self._rest, self._kept)
-        self._simulator.clock.tick(core.execute_instruction() * NS_PER_CYCLE)
-        self._code(self._rest, _BREAKPOINT)
+        at, clock, core = self._broken_at, self._simulator.clock, self._chip.core
+        assert at is not None, "a breakpoint was met"
+        self._broken_at, core.pc = None, at
+        if at == self._idle_at and clock.has_scheduled_alarm:
+            clock.tick(max(0, clock.nanos_to_next_alarm))
+        self._code(at, self._kept[at])
+        clock.tick(core.execute_instruction() * NS_PER_CYCLE)
+        self._code(at, _BREAKPOINT)
 
     def _ask_reset(self) -> None:
         self._reset_asked = self._simulator.stopped = True
@@ -219,7 +249,32 @@ class Rp2040:
     def _reset(self) -> None:
         self.resets += 1
         self._unsent = self.take()
+        self._pending.clear()  # What is sent to a device that has gone is lost.
         self._power_up()
+
+
+def _pass_waits(chip: Any, clock: Any) -> None:
+    """Let time pass faster in loops that wait for the timer."""
+    read, read_private = chip.timer.read_uint32, chip.ppb.read_uint32
+    last, polls = 0.0, 0
+
+    def read_ppb(offset: int) -> int:
+        nonlocal polls
+        if offset == _SYSTICK_VALUE:
+            polls = 0
+        return int(read_private(offset))
+
+    def read_timer(offset: int) -> int:
+        nonlocal last, polls
+        if offset in (_TIMER_LOW, _TIMER_HIGH):
+            polls = polls + 1 if clock.nanos - last <= _POLL_CYCLES * NS_PER_CYCLE else 0
+            if polls > _MOST_POLLS:
+                due = clock.nanos_to_next_alarm if clock.has_scheduled_alarm else _SKIP_NS
+                clock.tick(min(_SKIP_NS, max(0, due)))
+            last = clock.nanos
+        return int(read(offset))
+
+    chip.timer.read_uint32, chip.ppb.read_uint32 = read_timer, read_ppb
 
 
 class _Strict:
