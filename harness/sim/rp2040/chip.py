@@ -113,7 +113,7 @@ class Rp2040:
         self.host = UsbHost(self._port, self, HZ)
         self._port.changed = self._stirred
         self._stirred_at = self.now()
-        if self._line is not None:
+        if self._line is not None and self._line[1]:
             self._set_line()
         self._look_for_device()
 
@@ -237,11 +237,17 @@ class Rp2040:
         at, clock, core = self._broken_at, self._simulator.clock, self._chip.core
         assert at is not None, "a breakpoint was met"
         self._broken_at, core.pc = None, at
-        if at == self._idle_at and clock.has_scheduled_alarm:
-            clock.tick(max(0, clock.nanos_to_next_alarm))
+        clock.tick(self._spare_ns())
         self._code(at, self._kept[at])
         clock.tick(core.execute_instruction() * NS_PER_CYCLE)
         self._code(at, _BREAKPOINT)
+
+    def _spare_ns(self) -> float:
+        """Time that may pass before firmware that waits is to be looked at again."""
+        clock = self._simulator.clock
+        due = clock.nanos_to_next_alarm if clock.has_scheduled_alarm else 0
+        quiet = (self._stirred_at + QUIET_CYCLES - self.now()) * NS_PER_CYCLE
+        return max(0, min(due, quiet) if quiet > 0 else due)
 
     def _ask_reset(self) -> None:
         self._reset_asked = self._simulator.stopped = True
@@ -300,7 +306,7 @@ class _Strict:
             raise SimulationError(f"{component}: {message}, at pc 0x{pc:08x}")
         offset = int(register[2], 16)
         if (component, offset) not in _WITHOUT_EFFECT:
-            place = f"{component} + 0x{offset:x}"
+            place = f"{component.removesuffix('_BASE')} + 0x{offset:x}"
             raise Unknown(what=register[1].split()[0], place=place, pc=pc)
 
     error = warning
