@@ -76,7 +76,8 @@ class Board:
     serial port, like the RP2040's, a disk. `upload_flags` tell an uploader that knows no ports,
     such as OpenOCD, which board is meant: `{serial_number}` stands for its USB serial number, and
     `{probe_uid}` for the id that pyOCD makes of it. `probe` is the target's name in pyOCD, which
-    resets a board that has a debug probe. `clock_tolerance_ppm` is the largest error of the clock
+    resets a board that has a debug probe. `native_usb` says that its port is USB of the chip that
+    runs the firmware, not of a bridge or a probe beside it. `clock_tolerance_ppm` is the largest error of the clock
     that drives its counter; the default suits quartz, an RC oscillator needs more.
     """
 
@@ -101,6 +102,7 @@ class Board:
     bootloader_port: bool = True
     probe: str | None = None
     upload_flags: tuple[str, ...] = ()
+    native_usb: bool = False
     clock_tolerance_ppm: float = 200.0
 
     def __post_init__(self) -> None:
@@ -160,7 +162,10 @@ class Board:
         return asked
 
 
-INHERITED = ("mcu", "clock_hz", "flash_bytes", "ram_bytes", "runtimes", "env", "aot_target")
+INHERITED = (
+    *("mcu", "clock_hz", "flash_bytes", "ram_bytes", "runtimes", "env", "aot_target"),
+    "native_usb",
+)
 """What a simulated board has from the board whose firmware it runs."""
 
 

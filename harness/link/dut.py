@@ -257,8 +257,11 @@ class Dut:
             ModelRefused: the same, because of its model.
             ProtocolError: it speaks another version, or its HELLO is malformed.
             BoardTalks: it sends without being asked.
+
+        The line then goes to the fastest rate that the board offers and the line carries.
         """
         self._clock_silences = 0
+        self.link.speed.begin()
         self.link.resync()
         hello = self.link.request(Op.HELLO, bytes((VERSION,)), options=options)
         with located(self.link.where):
@@ -282,6 +285,7 @@ class Dut:
             )
         self._batch = max(self._hello.max_infer, self._max_run)
         self._state.greeted(self._hello, options)
+        self.link.speed.offer(self._hello.rates)
         return self._hello
 
     def resync(self) -> None:

@@ -35,7 +35,8 @@ from harness.link.protocol import (
     op_name,
     parse_error,
 )
-from harness.link.streams import CHUNK, ByteStream, StreamClosed
+from harness.link.speed import Line, Speed
+from harness.link.streams import CHUNK, ByteStream, Rated, StreamClosed, padded
 from harness.text import printable
 
 _NOT_UNDERSTOOD = (Status.BAD_FRAME, Status.FRAME_TOO_LONG)
@@ -53,6 +54,12 @@ MOST_REASON = 500
 FEW_LATE, MOST_LATE_S = 3, 60.0
 """A link is broken when a few requests or more needed time-outs that took this long together."""
 
+MOST_SPOILT = 3
+"""Attempts that bring damaged bytes at a faster rate; the next ones are made at the base rate."""
+
+TOLD_S = 0.05
+"""For a board to take a request whose reply nobody waits for."""
+
 MOST_TEXT = 1 << 20
 """The longest answer in text: `db print` and `results` of a large model."""
 
@@ -68,6 +75,10 @@ class LinkOptions:
     timeout_s: float = 2.0
     attempts: int = 8
     silent_attempts: int = 3
+
+
+TRIAL = LinkOptions(timeout_s=0.2, attempts=2, silent_attempts=2)
+"""For the first request at a faster rate: all of it is over before the board leaves that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +150,7 @@ class Link:
         reopen: opens the stream anew after it was lost in a request, which is then repeated under
             its number: a board that did run it answers from its cache. Raises HilError where that
             is not possible.
+        line: what is known of the line before anything is asked.
         clock: seconds, monotonic.
     """
 
@@ -149,9 +161,12 @@ class Link:
         where: Where,
         options: LinkOptions | None = None,
         reopen: Callable[[], ByteStream] | None = None,
+        line: Line | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.where = where
+        self._line = line or Line()
+        self.speed = Speed(self, self._line, clock)
         self._reopen = reopen
         self.options = options or LinkOptions()
         self.log = LinkLog()
@@ -170,6 +185,7 @@ class Link:
 
     def close(self) -> None:
         """Close the stream. Idempotent."""
+        self.speed.end()
         self._stream.close()
 
     def request(
@@ -194,6 +210,8 @@ class Link:
             BoardTalks: more bytes came than replies can have, or none of them is a frame's.
             PortLost: the stream closed.
         """
+        if op is not Op.HELLO:
+            self.speed.before()
         self._seq = self._seq % 255 + 1
         self._count(requests=1)
         frame = encode_frame(Message(seq=self._seq, op=op, body=body))
@@ -213,7 +231,10 @@ class Link:
                 self._write(b"\0" + frame if attempt else frame, op)
                 deadline = min(end, self._clock() + patience.timeout_s + compute_s)
                 most = UNASKED_BYTES + 2 * (attempt + 1) * self._splitter.most
+                lost = self.stats.timeouts
                 reply = self._await(op, deadline, received, most)
+                if reply is None and (self.stats.timeouts > lost or attempt + 1 == MOST_SPOILT):
+                    self.speed.missed()
             except PortLost as error:
                 if attempt >= patience.silent_attempts:
                     raise
@@ -221,6 +242,9 @@ class Link:
                 reply = None
             if reply is not None:
                 self._greeted = self._greeted or op is Op.HELLO
+                self.speed.heard()
+                if reply.op == Op.RESET | REPLY:
+                    self.speed.forget()
                 late = self.stats.timeouts > timeouts
                 self._refuse_late(late, self._clock() - received.start, patience.timeout_s / 2)
                 with located(self.where):
@@ -285,6 +309,31 @@ class Link:
                 raise self._talks("resync", dropped)
         return bytes(dropped.last)
 
+    def ask_speed(self, body: bytes, *, trial: bool) -> bytes:
+        """A SPEED request's reply; as a trial asked for but briefly."""
+        return self.request(Op.SPEED, body, options=TRIAL if trial else None)
+
+    def tell_speed(self, body: bytes) -> None:
+        """Send a SPEED request whose reply nobody waits for."""
+        self._seq = self._seq % 255 + 1
+        self._write(encode_frame(Message(seq=self._seq, op=Op.SPEED, body=body)), Op.SPEED)
+        self._read(TOLD_S, Op.SPEED)
+
+    def set_baud(self, baud: int) -> bool:
+        """Change this end's rate; False if it has none, or not that one."""
+        self.log.add(self._clock(), f"{baud} baud")
+        try:
+            return isinstance(self._stream, Rated) and self._stream.set_baud(baud)
+        except StreamClosed as error:
+            raise self._lost(error, Op.SPEED) from error
+
+    def settle(self, until_s: float) -> None:
+        """Drop what comes until then, and begin anew: a board that is still fast sees a break."""
+        while (left := until_s - self._clock()) > 0:
+            self._read(left, None)
+        self._splitter.reset()
+        self._write(b"\0\0", None)
+
     def ask_text(self, line: str, *, timeout_s: float | None = None) -> str:
         """Send one line of the human dialect and return the answer without its LF.
 
@@ -306,6 +355,7 @@ class Link:
         return [_text(line) for line in answer.partition(b"m-ready")[0].strip(b"\0").splitlines()]
 
     def _ask(self, what: str, text: str, end: bytes, timeout_s: float | None) -> bytes:
+        self.speed.before()
         self._write(text.encode(), None)
         patience = self.options.timeout_s if timeout_s is None else timeout_s
         start = self._clock()
@@ -340,6 +390,7 @@ class Link:
         self._splitter.reset()
         self._count(reconnects=1)
         self.log.add(self._clock(), "reconnected")
+        self.speed.leave()
 
     def _reconnect(self, error: PortLost) -> None:
         """Open the stream again, or raise the error that lost it."""
@@ -354,6 +405,8 @@ class Link:
         self.stats = replace(self.stats, **counted)
 
     def _write(self, data: bytes, op: Op | None) -> None:
+        if self._line.native_usb:
+            data = padded(data)
         self.log.add(self._clock(), f"> {op_name(op) if op else ''}", data)
         self._count(sent_bytes=len(data))
         try:

@@ -30,6 +30,13 @@ MOST_TENSOR_BYTES = 1 << 28
 SILENCE_S = 0.1
 """A board drops an unfinished frame after this long without a byte."""
 
+BASE_BAUD = 115200
+"""Of every board after reset."""
+FALL_BACK_S = 1.0
+"""A board leaves a faster rate after this long without a frame that it understands."""
+MOST_BAUD, MOST_RATES = 20_000_000, 16
+"""What HELLO may offer; more than any UART has."""
+
 
 class Op(IntEnum):
     """Requests; a reply has the top bit set as well. ERROR is a reply only."""
@@ -43,6 +50,7 @@ class Op(IntEnum):
     RESET = 0x07
     MEMORY = 0x08
     STATE = 0x09
+    SPEED = 0x0A
     ERROR = 0x7F
 
 
@@ -97,6 +105,7 @@ class Capability(IntFlag):
     RESET = 8
     MEMORY = 16
     STATE = 32
+    SPEED = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +119,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
-    """What a board says of itself. Sizes in bytes, times in ticks of `tick_hz`."""
+    """What a board says of itself. Sizes in bytes, times in ticks of `tick_hz`.
+
+    `rates` are the baud rates that it offers beside BASE_BAUD, where it announces SPEED.
+    """
 
     version: int = VERSION
     status: Status = Status.OK
@@ -131,6 +143,7 @@ class Hello:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     model: str = ""
+    rates: tuple[int, ...] = ()
     note: str = ""
 
     @property
@@ -338,7 +351,10 @@ def hello_body(hello: Hello) -> bytes:
     parts = [head, *(_text_bytes(name) for name in names)]
     for specs in (hello.inputs, hello.outputs):
         parts += [bytes((len(specs),)), *(_spec_bytes(spec) for spec in specs)]
-    parts += [_text_bytes(hello.model), _text_bytes(hello.note)]
+    parts.append(_text_bytes(hello.model))
+    if hello.capabilities & Capability.SPEED:
+        parts.append(struct.pack(f"<B{len(hello.rates)}I", len(hello.rates), *hello.rates))
+    parts.append(_text_bytes(hello.note))
     return b"".join(parts)
 
 
@@ -357,7 +373,9 @@ def parse_hello(raw: bytes) -> Hello:
     board, uid, runtime, runtime_version, kernels = (body.text() for _ in range(5))
     inputs = tuple(_take_spec(body) for _ in range(body.number("B")))
     outputs = tuple(_take_spec(body) for _ in range(body.number("B")))
-    model, note = body.text(), body.text()
+    model = body.text()
+    rates = _take_rates(body) if capabilities & Capability.SPEED else ()
+    note = body.text()
     body.end()
     for specs in (inputs, outputs):
         if sum(spec.size_bytes for spec in specs) > MOST_TENSOR_BYTES:
@@ -386,8 +404,19 @@ def parse_hello(raw: bytes) -> Hello:
         inputs=inputs,
         outputs=outputs,
         model=model,
+        rates=rates,
         note=note,
     )
+
+
+def _take_rates(body: Body) -> tuple[int, ...]:
+    count = body.number("B")
+    if not 1 <= count <= MOST_RATES:
+        raise ProtocolError(f"HELLO offers {count} faster rates, which must be 1 to {MOST_RATES}")
+    rates = tuple(int(body.number("I")) for _ in range(count))
+    if not all(BASE_BAUD < rate <= MOST_BAUD for rate in rates):
+        raise ProtocolError(f"HELLO offers rates {rates}, not from {BASE_BAUD} to {MOST_BAUD}")
+    return rates
 
 
 def _status(number: int) -> Status:
@@ -493,6 +522,24 @@ def parse_state(raw: bytes) -> int:
     invokes = int(body.number("I"))
     body.end()
     return invokes
+
+
+def speed_body(baud: int) -> bytes:
+    """Body of a SPEED request, and of its reply."""
+    return struct.pack("<I", baud)
+
+
+def parse_speed(raw: bytes, *, baud: int) -> None:
+    """Check a SPEED reply.
+
+    Raises:
+        ProtocolError: it was answered for another rate.
+    """
+    body = Body(raw)
+    said = int(body.number("I"))
+    body.end()
+    if said != baud:
+        raise ProtocolError(f"SPEED {baud} was answered by {said}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import serial
 
@@ -50,6 +50,14 @@ class ByteStream(Protocol):
 
     def close(self) -> None:
         """Close the port. Idempotent."""
+
+
+@runtime_checkable
+class Rated(Protocol):
+    """A byte stream whose rate can be changed."""
+
+    def set_baud(self, baud: int) -> bool:
+        """Change the rate of this end; False if it has no such rate."""
 
 
 class SocketStream:
@@ -122,6 +130,15 @@ class SerialStream:
         except (OSError, TypeError) as error:
             raise StreamClosed(str(error)) from error
 
+    def set_baud(self, baud: int) -> bool:
+        try:
+            self._port.baudrate = baud
+        except (ValueError, serial.SerialException):
+            return False  # Or the port is gone: the next write tells.
+        except (OSError, TypeError) as error:
+            raise StreamClosed(str(error)) from error
+        return True
+
     def pulse_reset(self, sleep: Callable[[float], None] = time.sleep) -> None:
         """Reset a board whose reset pin hangs on DTR or RTS, without starting its bootloader.
 
@@ -146,6 +163,21 @@ class SerialStream:
         self._port.close()
         if connection is not None:
             connection.close()
+
+
+USB_PACKET = 64
+"""Bytes of a full packet of USB full speed."""
+
+
+def padded(data: bytes) -> bytes:
+    """Data for a board's own USB: with bytes in front that it ignores, up to full packets.
+
+    mbed's USB stack asks for a packet's size only after it has let the next one in: if that is
+    shorter, the end of the one before it is lost, each time that the same lengths are sent.
+    The bytes stand in front, since a board takes what follows a `00` for a frame, also text.
+    """
+    ignored = b"\0" if data.startswith(b"\0") else b"\r"
+    return ignored * (-len(data) % USB_PACKET) + data
 
 
 def _bound(port: Any) -> None:

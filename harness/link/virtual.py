@@ -17,6 +17,8 @@ from cobs import cobs
 from harness.errors import ProtocolError
 from harness.link.mlperf import Mlperf, outputs_text
 from harness.link.protocol import (
+    BASE_BAUD,
+    FALL_BACK_S,
     MAX_STR,
     REPLY,
     SILENCE_S,
@@ -125,10 +127,23 @@ class VirtualBoard:
         self._last_byte_s = -math.inf
         self._greeted = False
         self._cached: tuple[bytes, bytes] | None = None
+        self._asked_baud: int | None = None
         self.input = bytearray(self.hello.input_bytes)
         self.output = bytes(self.hello.output_bytes)
         self._resets_before_each = False
+        self._baud, self._heard_s = BASE_BAUD, -math.inf
         self.reset_state()
+
+    @property
+    def baud(self) -> int:
+        """The rate of its UART; back at the base rate after a silence."""
+        if self._clock() - self._heard_s >= FALL_BACK_S:
+            self._baud = BASE_BAUD
+        return self._baud
+
+    def line_break(self) -> None:
+        """The line was low for longer than a byte, as by a `00` at a slower rate."""
+        self._baud = BASE_BAUD
 
     @property
     def _takes(self) -> Layout:
@@ -139,6 +154,7 @@ class VirtualBoard:
         if not data:
             return b""
         now = self._clock()
+        self._baud = self.baud
         silence_s = now - self._last_byte_s
         if self._mode == "frame" and silence_s >= SILENCE_S:
             self._mode = "idle"
@@ -194,7 +210,7 @@ class VirtualBoard:
         except ProtocolError:
             return self._error(0, 0, _Refusal(Status.BAD_FRAME))
         if self._cached and self._cached[0] == stuffed and request.op != Op.HELLO:
-            return self._cached[1]
+            return self._sent(self._cached[1])
         done = False
         try:
             body = self._run_op(request)
@@ -203,8 +219,16 @@ class VirtualBoard:
         except _Refusal as refusal:
             reply = self._error(request.seq, request.op, refusal)
         self._cached = (stuffed, reply)
+        self._asked_baud = _asked_baud(request) if done else None
         if done and request.op == Op.RESET:
             self.boot()
+        return self._sent(reply)
+
+    def _sent(self, reply: bytes) -> bytes:
+        """The reply, and what happens once it has left: also if it is sent again."""
+        if self._asked_baud is not None:
+            self._baud = self._asked_baud
+        self._heard_s = self._clock()
         return reply
 
     def _error(self, seq: int, op: int, refusal: _Refusal) -> bytes:
@@ -228,13 +252,14 @@ class VirtualBoard:
             Op.RESET: (Capability.RESET, self._nothing),
             Op.MEMORY: (Capability.MEMORY, self._memory),
             Op.STATE: (Capability.STATE, self._state),
+            Op.SPEED: (Capability.SPEED, self._speed),
         }
         if request.op not in handlers:
             raise _Refusal(Status.UNKNOWN_OP, detail=request.op)
         capability, handler = handlers[Op(request.op)]
         if not self.hello.capabilities & capability:
             raise _Refusal(Status.UNSUPPORTED)
-        if request.op not in (Op.RESET, Op.MEMORY) and self.hello.status is not Status.OK:
+        if request.op not in (Op.RESET, Op.MEMORY, Op.SPEED) and self.hello.status is not Status.OK:
             raise _Refusal(status=self.hello.status)
         return handler(body)
 
@@ -257,6 +282,12 @@ class VirtualBoard:
         _require_size(body, 0)
         assert self.memory is not None, "HELLO announces what this board does not have"
         return memory_body(self.memory)
+
+    def _speed(self, body: bytes) -> bytes:
+        _require_size(body, 4)
+        if int.from_bytes(body, "little") not in (BASE_BAUD, *self.hello.rates):
+            raise _Refusal(Status.BAD_VALUE, field="baud", detail=self.hello.rates[0])
+        return body
 
     def microseconds(self) -> int:
         """Time by the counter that also measures invokes."""
@@ -415,6 +446,10 @@ class VirtualBoard:
             return f"error {refusal.status.name.lower()}"
         us = (took * 2_000_000 + self.hello.tick_hz) // (2 * self.hello.tick_hz)
         return f"y={outputs_text(self.hello, self.output)} us={max(us, 0)}"
+
+
+def _asked_baud(request: Message) -> int | None:
+    return int.from_bytes(request.body, "little") if request.op == Op.SPEED else None
 
 
 def _require_size(body: bytes, size: int) -> None:

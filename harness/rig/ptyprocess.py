@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from harness.errors import HilError, StartFailed, Where
-from harness.link.streams import ByteStream, StreamClosed, open_serial
+from harness.link.streams import ByteStream, SerialStream, StreamClosed, open_serial
 from harness.process import LastWords, end_group, start
 
 START_S = 30.0
@@ -174,7 +174,7 @@ class PtyProcess:
 class _Explained:
     """A byte stream that asks, when it has closed, what its end means."""
 
-    def __init__(self, stream: ByteStream, lost: Callable[[StreamClosed], Exception]) -> None:
+    def __init__(self, stream: SerialStream, lost: Callable[[StreamClosed], Exception]) -> None:
         self._stream = stream
         self._lost = lost
 
@@ -192,6 +192,9 @@ class _Explained:
 
     def close(self) -> None:
         self._stream.close()
+
+    def set_baud(self, baud: int) -> bool:
+        return self._stream.set_baud(baud)
 
 
 def _import_path() -> str:

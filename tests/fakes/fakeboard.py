@@ -26,6 +26,7 @@ HELLO = hello(
 )
 
 
+RATES = (1_000_000, 460_800)
 ECHO = (
     TensorSpec(shape=(), dtype="int32"),
     TensorSpec(shape=(2,), dtype="bool"),
@@ -44,7 +45,7 @@ class Bench:
         self.sent = b""
         self._setup_status = Status.OK
         self.steps = 0
-        self.stateful = self.echo = False
+        self.stateful = self.echo = self.rates = False
         self.boot()
 
     def boot(self) -> None:
@@ -76,6 +77,9 @@ class Bench:
             self.boot()
         elif name == "stateful":
             self.stateful = bool(number)
+            self.board.describe()
+        elif name == "rates":
+            self.rates = bool(number)
             self.board.describe()
         elif name == "reset_fails":
             self._reset_fails = number
@@ -180,7 +184,10 @@ class FakeBoard(ObservedBoard):
         steps = Capability.PROFILE if self._bench.steps else Capability(0)
         stack = Capability.MEMORY if self.stack_bytes else Capability(0)
         state = Capability.STATE if self._bench.stateful else Capability(0)
-        self.hello = replace(self.hello, capabilities=kept | steps | stack | state)
+        speed = Capability.SPEED if self._bench.rates else Capability(0)
+        capabilities = kept | steps | stack | state | speed
+        rates = RATES if self._bench.rates else ()
+        self.hello = replace(self.hello, capabilities=capabilities, rates=rates)
         # Three tenths of it used.
         self.memory = BoardMemory(
             stack_bytes=self.stack_bytes, stack_used_bytes=self.stack_bytes * 3 // 10

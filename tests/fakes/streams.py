@@ -30,7 +30,7 @@ def _profile_body(rng: random.Random) -> bytes:
 
 
 def _request(rng: random.Random) -> bytes:
-    op = rng.choice((1, 1, 2, 2, 3, 4, 5, 6, 7, 8, 9, 0x7F, rng.randrange(256)))
+    op = rng.choice((1, 1, 2, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0x7F, rng.randrange(256)))
     count = rng.randrange(1, 5)
     body = {
         1: b"\1",
@@ -40,6 +40,7 @@ def _request(rng: random.Random) -> bytes:
         5: count.to_bytes(2, "little") + zlib.crc32(bytes(4)).to_bytes(4, "little"),
         6: _profile_body(rng),
         9: bytes((rng.randrange(3),)),
+        10: rng.choice((115200, 460800, 1000000, 9600)).to_bytes(4, "little"),
     }.get(op, b"")
     if rng.random() < 0.1:
         body = rng.randbytes(rng.choice((0, 1, 5, 40, 260)))
@@ -79,12 +80,13 @@ def _spoilt(rng: random.Random, piece: bytes) -> bytes:
 
 def random_streams(rng: random.Random, count: int) -> list[str]:
     """Lives of about 15 steps: hex to send, wN to wait N ms, sN for a model of N steps, m for one
-    that keeps state.
+    that keeps state, f for faster rates.
     """
     streams = []
     for _ in range(count):
         steps = [f"s{rng.choice((1, 3, 60))}"] if rng.random() < 0.5 else []
         steps += ["m"] if rng.random() < 0.5 else []
+        steps += ["f"] if rng.random() < 0.5 else []
         steps += [sealed(b"\1\1\1").hex()] if rng.random() < 0.7 else []
         for _ in range(rng.randrange(1, 30)):
             piece = _piece(rng)
@@ -112,6 +114,8 @@ def fake_answers(stream: str) -> bytes:
             bench.set("steps", step[1:])
         elif step == "m":
             bench.set("stateful", "1")
+        elif step == "f":
+            bench.set("rates", "1")
         else:
             bench.sent += bench.board.feed(bytes.fromhex(step))
     return _LAP.sub(b"m-lap-us-", bench.sent)

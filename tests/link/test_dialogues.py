@@ -35,6 +35,8 @@ def step(bench: Bench, line: str) -> None:
         bench.expect(sealed(rest) if verb == "<" else bytes.fromhex(rest))
     elif verb == "wait":
         bench.now_s += int(rest) / 1000
+    elif verb == "baud":
+        assert bench.board.baud == int(rest)
     elif verb == "boot":
         bench.boot()
     else:

@@ -27,6 +27,8 @@ class Bench {
   // At once. A reset takes what came behind it in the same piece with it.
   void SendWhole(const std::string& bytes);
 
+  void Idle() { server_->Idle(); }
+
   int boots() const { return boots_; }
 
  private:

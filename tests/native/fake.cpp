@@ -20,8 +20,11 @@ bool stateful = false;
 bool echo = false;
 int reset_fails = 0;
 uint32_t steps = 0;
+bool rates = false;
 
 namespace {
+uint32_t baud = port::kBaseBaud;
+const uint32_t kFaster[] = {1000000, 460800};
 int held = 0;  // Invokes since the state was reset, where there is one.
 uint32_t ticks = 0xfffffff0u;  // Wraps early, so that every test lives through it.
 int8_t input[4];
@@ -52,6 +55,7 @@ void Boot() {
   extra_ticks = 0;
   reset_fails = 0;
   held = 0;
+  baud = port::kBaseBaud;
   memset(step_values, 0, sizeof step_values);
   note.clear();
   stack_bytes = 1000;
@@ -73,6 +77,9 @@ Status Write(const uint8_t* src, size_t size) {
   fake::sent.append(reinterpret_cast<const char*>(src), size);
   return Status::kOk;
 }
+Bauds FasterBauds() { return {fake::kFaster, static_cast<uint8_t>(fake::rates ? 2 : 0)}; }
+uint32_t Baud() { return fake::baud; }
+void SetBaud(uint32_t baud) { fake::baud = baud; }
 void Sleep() {}
 void Reset() { throw fake::Reset(); }
 StackUse Stack() { return {fake::stack_bytes, fake::stack_bytes * 3 / 10}; }

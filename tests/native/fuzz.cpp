@@ -129,6 +129,7 @@ Outcome Run(const uint8_t* data, size_t size, uint8_t fill, bool whole) {
   fake::setup_status = first <= static_cast<uint8_t>(Status::kBadSchema) ? static_cast<Status>(first) : Status::kOk;
   fake::steps = 4 * (first >> 4);
   fake::stateful = (first & 8) != 0;
+  fake::rates = (first & 4) != 0;
   fake::sent.clear();
   Bench bench(fill);
   Play(&bench, steps, whole);

@@ -12,6 +12,7 @@
 #include "fake.h"
 #include "format.h"
 #include "fuzz.h"
+#include "port/port.h"
 
 namespace {
 
@@ -58,6 +59,7 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
     fake::steps = 0;
     fake::stateful = false;
     fake::echo = false;
+    fake::rates = false;
     *bench = Bench();
   } else if (verb == ">") {
     bench->Send(command ? Quoted(rest) + "%" : text ? Quoted(rest) + "\n" : Sealed(Unhex(rest)));
@@ -73,6 +75,9 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
     Expect(Unhex(rest), where);
   } else if (verb == "wait") {
     fake::Wait(static_cast<uint32_t>(std::stoul(rest)));
+  } else if (verb == "baud") {
+    bench->Idle();
+    if (port::Baud() != std::stoul(rest)) Fail(where + "\n  baud: " + std::to_string(port::Baud()));
   } else if (verb == "boot") {
     bench->Boot();
   } else if (verb == "set" && rest.compare(0, 13, "setup_status ") == 0) {
@@ -89,6 +94,8 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
     fake::stack_bytes = static_cast<uint32_t>(std::stoul(rest.substr(12)));
   } else if (verb == "set" && rest.compare(0, 6, "steps ") == 0) {
     fake::steps = static_cast<uint32_t>(std::stoul(rest.substr(6)));
+  } else if (verb == "set" && rest.compare(0, 6, "rates ") == 0) {
+    fake::rates = rest.substr(6) == "1";
   } else if (verb == "set" && rest.compare(0, 9, "stateful ") == 0) {
     fake::stateful = rest.substr(9) == "1";
   } else if (verb == "set" && rest.compare(0, 12, "reset_fails ") == 0) {
@@ -141,13 +148,14 @@ void TestGarbage() {
   std::mt19937 random(20261121);
   fake::steps = fake::kMostSteps;
   fake::stateful = true;
+  fake::rates = true;
   Bench bench;
   for (size_t sent = 0; sent < 1000000;) {
     std::string piece(1 + random() % 300, '\0');
     for (char& byte : piece) byte = static_cast<char>(random());
     if (random() % 4 == 0) {
       piece[0] = static_cast<char>(random());
-      if (piece.size() > 1) piece[1] = static_cast<char>(random() % 11);
+      if (piece.size() > 1) piece[1] = static_cast<char>(random() % 12);
       if (piece.size() > 5 && random() % 2 == 0) piece[3] = piece[4] = piece[5] = 0;
       piece = Sealed(piece);
     }
@@ -203,13 +211,15 @@ void Replay(const char* path) {
   });
 }
 
-// Each line of standard input is a life of a board: hex to send, wN to wait N ms, sN for a model of N steps, m for one with state (memory). Answers with what it sent, in hex.
+// Each line of standard input is a life of a board: hex to send, wN to wait N ms, sN for a model of N steps, m for one with state (memory),
+// f for faster rates. Answers with what it sent, in hex.
 void Streams() {
   std::string line;
   while (std::getline(std::cin, line)) {
     fake::sent.clear();
     fake::steps = 0;
     fake::stateful = false;
+    fake::rates = false;
     Bench bench;
     std::istringstream words(line);
     for (std::string word; words >> word;) {
@@ -219,6 +229,8 @@ void Streams() {
         fake::steps = static_cast<uint32_t>(std::stoul(word.substr(1)));
       } else if (word == "m") {
         fake::stateful = true;
+      } else if (word == "f") {
+        fake::rates = true;
       } else {
         bench.Send(Unhex(word));
       }

@@ -15,6 +15,7 @@ enum Capability : uint16_t {
   kCanReset = 8,
   kHasMemory = 16,
   kHasState = 32,
+  kHasSpeed = 64,
 };
 
 enum Mode : uint8_t { kKeep = 0, kResetBeforeEach = 1 };
@@ -22,7 +23,7 @@ enum Mode : uint8_t { kKeep = 0, kResetBeforeEach = 1 };
 constexpr size_t kInferFixed = kHeader + 2;
 constexpr size_t kRunFixed = kHeader + 6;
 
-bool IsKnown(uint8_t op) { return op >= kHello && op <= kState; }
+bool IsKnown(uint8_t op) { return op >= kHello && op <= kSpeed; }
 
 bool NeedsModel(uint8_t op) { return (op >= kInfer && op <= kProfile) || op == kState; }
 
@@ -69,6 +70,7 @@ Fault Operations::Execute(uint8_t op, Reader& body, Writer& reply) {
   if (op == kMemory && port::Stack().capacity_bytes == 0) return {Status::kUnsupported, 0, ""};
   if (op == kProfile && !profiler_.able()) return {Status::kUnsupported, 0, ""};
   if (op == kState && !runtime::Describe().stateful) return {Status::kUnsupported, 0, ""};
+  if (op == kSpeed && port::FasterBauds().count == 0) return {Status::kUnsupported, 0, ""};
   if (op == kInfer && InferLimit() == 0) return {Status::kUnsupported, 0, ""};
   if (NeedsModel(op) && setup_ != Status::kOk) return {setup_, 0, ""};
   switch (op) {
@@ -79,6 +81,7 @@ Fault Operations::Execute(uint8_t op, Reader& body, Writer& reply) {
     case kMemory: return Memory(body, reply);
     case kProfile: return Profile(body, reply);
     case kState: return SetState(body, reply);
+    case kSpeed: return Speed(body, reply);
     default: break;
   }
   if (body.left() != 0) return {Status::kBadSize, 0, "body"};  // RESET
@@ -111,6 +114,9 @@ Fault Operations::Hello(Reader& body, Writer& reply) {
   WriteSpecs(reply, model.inputs);
   WriteSpecs(reply, model.outputs);
   reply.Str(model.model_name);
+  const port::Bauds faster = port::FasterBauds();
+  if (faster.count > 0) reply.U8(faster.count);
+  for (uint8_t i = 0; i < faster.count; ++i) reply.U32(faster.bauds[i]);
   // What a library says of a failure can be long: the rest of HELLO matters more.
   reply.Str(model.note, CutUtf8(model.note, reply.room() > 0 ? reply.room() - 1 : 0));
   session_ = session_ || reply.ok();
@@ -220,6 +226,18 @@ Fault Operations::SetState(Reader& body, Writer& reply) {
   return {};
 }
 
+Fault Operations::Speed(Reader& body, Writer& reply) {
+  if (body.left() != 4) return {Status::kBadSize, 4, "body"};
+  const uint32_t baud = body.U32();
+  const port::Bauds faster = port::FasterBauds();
+  bool known = baud == port::kBaseBaud;
+  for (uint8_t i = 0; i < faster.count; ++i) known = known || baud == faster.bauds[i];
+  if (!known) return {Status::kBadValue, faster.bauds[0], "baud"};
+  reply.U32(baud);
+  asked_baud_ = baud;
+  return {};
+}
+
 size_t Operations::InferLimit() const {
   const runtime::Description model = runtime::Describe();
   const size_t input_size = SizeBytes(model.inputs);
@@ -233,5 +251,6 @@ uint16_t Operations::Capabilities() const {
   const int profile = profiler_.able() ? kCanProfile : 0;
   const int memory = port::Stack().capacity_bytes > 0 ? kHasMemory : 0;
   const int state = runtime::Describe().stateful ? kHasState : 0;
-  return static_cast<uint16_t>(infer | kCanRun | profile | kCanReset | memory | state);
+  const int speed = port::FasterBauds().count > 0 ? kHasSpeed : 0;
+  return static_cast<uint16_t>(infer | kCanRun | profile | kCanReset | memory | state | speed);
 }

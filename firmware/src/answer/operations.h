@@ -22,6 +22,7 @@ enum Op : uint8_t {
   kReset = 0x07,
   kMemory = 0x08,
   kState = 0x09,
+  kSpeed = 0x0a,
   kError = 0x7f,
 };
 
@@ -35,13 +36,15 @@ class Operations {
   // Measures the timer and loads the model.
   void Setup(Status port_status);
 
-  Fault Execute(uint8_t op, Reader& body, Writer& reply);  // Of RESET only the check: the reply goes first.
+  // Of RESET and SPEED only the check: the reply goes first.
+  Fault Execute(uint8_t op, Reader& body, Writer& reply);
 
   size_t max_payload() const { return max_payload_; }
   Status setup() const { return setup_; }  // The first failure of Setup().
   const Timer& timer() const { return timer_; }
   Clock* clock() { return &clock_; }
   State* state() { return &state_; }
+  uint32_t asked_baud() const { return asked_baud_; }  // By the last SPEED that was not refused.
 
  private:
   Fault Hello(Reader& body, Writer& reply);
@@ -52,6 +55,7 @@ class Operations {
   Fault Memory(Reader& body, Writer& reply);
   Fault Profile(Reader& body, Writer& reply);
   Fault SetState(Reader& body, Writer& reply);
+  Fault Speed(Reader& body, Writer& reply);
 
   Status InvokeOnce(uint32_t* elapsed);
   size_t InferLimit() const;
@@ -64,5 +68,6 @@ class Operations {
   Profiler profiler_;
   State state_;
   Status setup_ = Status::kOk;
+  uint32_t asked_baud_ = 0;
   bool session_ = false;
 };

@@ -24,11 +24,12 @@ void Send(const uint8_t* data, size_t size) { (void)port::Write(data, size); }
 void Server::Setup(Status port_status) {
   const uint64_t second = port::TicksPerSecond();
   receiver_.SetLimits(second / 10, second);
+  baud_limit_ = second;
   operations_.Setup(port_status);
 }
 
 void Server::Feed(const uint8_t* bytes, size_t size) {
-  uint64_t now = operations_.clock()->Ticks();
+  uint64_t now = LeaveSilentBaud();
   for (size_t i = 0; i < size; ++i) {
     const Receiver::Event event = receiver_.Push(bytes[i], now);
     if (event == Receiver::Event::kNone) continue;
@@ -51,7 +52,14 @@ void Server::Answer(Receiver::Event event) {
   }
 }
 
-void Server::Idle() { static_cast<void>(operations_.clock()->Ticks()); }
+void Server::Idle() { static_cast<void>(LeaveSilentBaud()); }
+
+// A host that is gone leaves a rate behind at which the next one does not ask.
+uint64_t Server::LeaveSilentBaud() {
+  const uint64_t now = operations_.clock()->Ticks();
+  if (port::Baud() != port::kBaseBaud && now - heard_ >= baud_limit_) port::SetBaud(port::kBaseBaud);
+  return now;
+}
 
 void Server::AnswerFrame() {
   const size_t max_payload = operations_.max_payload();
@@ -64,7 +72,7 @@ void Server::AnswerFrame() {
   const uint8_t op = frame.payload[1];
   const bool repeated = reply_size_ > 0 && seq == request_seq_ && frame.crc == request_crc_;
   if (repeated && op != kHello) {
-    Send(tx_, reply_size_);
+    Reply();
     return;
   }
 
@@ -81,10 +89,18 @@ void Server::AnswerFrame() {
     WriteError(seq, op, fault, &reply);
   }
   request_seq_ = seq;
+  request_op_ = fault.status == Status::kOk ? op : uint8_t{kError};
   request_crc_ = frame.crc;
   reply_size_ = SealFrame(tx_, PayloadOffset(max_payload), reply.size());
+  Reply();
+  if (request_op_ == kReset) port::Reset();
+}
+
+// A host that asks for a rate again has not heard the reply, and the board may be back at the base rate.
+void Server::Reply() {
   Send(tx_, reply_size_);
-  if (op == kReset && fault.status == Status::kOk) port::Reset();
+  if (request_op_ == kSpeed) port::SetBaud(operations_.asked_baud());
+  heard_ = operations_.clock()->Ticks();
 }
 
 // In a buffer of its own: the last reply is kept in the other for a request that is repeated, and may arrive damaged.

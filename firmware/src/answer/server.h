@@ -36,9 +36,11 @@ class Server {
  private:
   void Answer(Receiver::Event event);
   void AnswerFrame();
+  void Reply();
   void AnswerFault(Status status, uint32_t detail);
   void AnswerLine();
   void AnswerCommand();
+  uint64_t LeaveSilentBaud();  // Returns what the clock shows.
 
   Operations operations_;
   Mlperf mlperf_;
@@ -49,4 +51,8 @@ class Server {
   size_t reply_size_ = 0;
   uint32_t request_crc_ = 0;
   uint8_t request_seq_ = 0;
+  uint8_t request_op_ = 0;  // As the reply has it: ERROR if it was refused.
+
+  uint64_t heard_ = 0;  // The last frame that opened, or rather the end of its answer.
+  uint64_t baud_limit_ = 0;
 };

@@ -11,7 +11,6 @@
 
 namespace {
 
-constexpr unsigned long kBaud = 115200;
 constexpr uint32_t kStallMs = 500;  // A host that takes no byte for so long is not listening.
 constexpr uint32_t kLeaveMs = 50;   // What the core has queued has left by then: 512 bytes at 115200 baud.
 
@@ -77,6 +76,15 @@ bool Counts(const Counter& candidate) {
   }
   return false;
 }
+
+uint32_t baud = port::kBaseBaud;
+#if defined(ARDUINO_ARCH_STM32) && !defined(HIL_NETDUINOPLUS2)
+// What an ST-Link's port and a USART at any of the family's clocks have in common.
+constexpr uint32_t kFasterBauds[] = {921600, 460800};
+constexpr port::Bauds kBauds = {kFasterBauds, sizeof kFasterBauds / sizeof *kFasterBauds};
+#else
+constexpr port::Bauds kBauds = {nullptr, 0};  // Native USB has no rate, an emulator ignores it, and others were not tried.
+#endif
 
 Counter FinestCounter() {
   const Counter cycles = CycleCounter();
@@ -183,7 +191,10 @@ Status Setup() {
 #if defined(ARDUINO_ARCH_ESP32)
   Serial.setRxBufferSize(app::kLargestBurst + 1);  // Only before begin().
 #endif
-  Serial.begin(kBaud);  // Nobody is waited for: an unattended board must start.
+  // mbed's own main() has begun its USB serial: once more would start a second thread and attach a callback twice.
+#if !(defined(ARDUINO_ARCH_MBED) && defined(SERIAL_CDC))
+  Serial.begin(kBaseBaud);  // Nobody is waited for: an unattended board must start.
+#endif
   counter = FinestCounter();
   return Status::kOk;
 }
@@ -227,6 +238,19 @@ Status Write(const uint8_t* src, size_t size) {
 #endif
   }
   return Status::kOk;
+}
+
+Bauds FasterBauds() { return kBauds; }
+
+uint32_t Baud() { return baud; }
+
+void SetBaud(uint32_t wanted) {
+#if defined(ARDUINO_ARCH_STM32)
+  Serial.flush();  // end() would cut off what has not left.
+  Serial.end();
+  Serial.begin(wanted);
+#endif
+  baud = wanted;
 }
 
 void Sleep() { yield(); }  // No deeper: cycle counters stand still while the CPU sleeps.

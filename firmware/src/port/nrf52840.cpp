@@ -40,6 +40,19 @@ volatile uint8_t received;
 uint8_t sending[256];
 bool sends;  // A transfer from `sending` may still be under way.
 
+// 2 Mbaud is more than the UARTE has.
+constexpr uint32_t kFasterBauds[] = {1000000, 460800};
+volatile uint32_t baud = port::kBaseBaud;
+
+constexpr uint32_t BaudRegister(uint32_t wanted) {
+  return wanted == 1000000 ? nrf52840::kUarteBaud1000000 : wanted == 460800 ? nrf52840::kUarteBaud460800 : nrf52840::kUarteBaud115200;
+}
+
+void ChangeBaud(uint32_t wanted) {
+  uart->baudrate = BaudRegister(wanted);
+  baud = wanted;
+}
+
 inline void Barrier() { asm volatile("dsb\n isb" ::: "memory"); }
 
 // The RC oscillator that runs after reset is too far off for a UART and for a clock that counts cycles.
@@ -66,12 +79,12 @@ void StartUart() {
   nrf52840::p0::PinConfig(kRxPin) = nrf52840::p0::kInputPullUp;
   uart->psel_txd = kTxPin;
   uart->psel_rxd = kRxPin;
-  uart->baudrate = nrf52840::kUarteBaud115200;
+  ChangeBaud(port::kBaseBaud);
   uart->config = 0;  // No flow control, no parity, one stop bit.
   uart->enable = nrf52840::kUarteEnable;
   uart->rxd_ptr = reinterpret_cast<uint32_t>(&received);
   uart->rxd_maxcnt = 1;
-  uart->intenset = nrf52840::kUarteEndRx;
+  uart->intenset = nrf52840::kUarteEndRx | nrf52840::kUarteError;
   core::NvicEnable() = 1u << nrf52840::kUarteIrq;
   uart->tasks_startrx = 1;
 }
@@ -97,6 +110,13 @@ void Send(const uint8_t* src, size_t size) {
 }  // namespace
 
 extern "C" void UarteHandler() {
+  if (uart->events_error != 0) {
+    uart->events_error = 0;
+    const uint32_t errors = uart->errorsrc;
+    uart->errorsrc = errors;  // Cleared by what is written as 1.
+    // So a 00 at the base rate looks at any faster one: a host that knows of none has opened the port.
+    if ((errors & nrf52840::kUarteBreak) != 0 && baud != port::kBaseBaud) ChangeBaud(port::kBaseBaud);
+  }
   while (uart->events_endrx != 0) {
     uart->events_endrx = 0;
     const uint8_t byte = received;
@@ -154,6 +174,15 @@ Status Write(const uint8_t* src, size_t size) {
     size -= part;
   }
   return Status::kOk;
+}
+
+Bauds FasterBauds() { return {kFasterBauds, sizeof kFasterBauds / sizeof *kFasterBauds}; }
+
+uint32_t Baud() { return baud; }
+
+void SetBaud(uint32_t wanted) {
+  WaitUntilSent();
+  ChangeBaud(wanted);
 }
 
 // No WFI: the cycle counter stands still while the CPU sleeps. YIELD does nothing here, and tells a simulator that nothing

@@ -87,6 +87,10 @@ static_assert(sizeof(Uarte) == 0x570, "config is at 0x56c");
 constexpr uint32_t kUarteIrq = 2;
 constexpr uint32_t kUarteEnable = 8;
 constexpr uint32_t kUarteEndRx = 1u << 4;
+constexpr uint32_t kUarteError = 1u << 9;
+constexpr uint32_t kUarteBreak = 1u << 3;  // Of errorsrc: the line was low for longer than a byte.
 constexpr uint32_t kUarteBaud115200 = 0x01d60000;
+constexpr uint32_t kUarteBaud460800 = 0x07400000;
+constexpr uint32_t kUarteBaud1000000 = 0x10000000;
 
 }  // namespace nrf52840

@@ -20,6 +20,15 @@ uint32_t TicksPerSecond();  // Above 0 and constant after Setup().
 size_t Read(uint8_t* dst, size_t capacity);  // Returns at once; 0 when no byte waits.
 [[nodiscard]] Status Write(const uint8_t* src, size_t size);  // Blocks until every byte is queued.
 
+constexpr uint32_t kBaseBaud = 115200;  // Of every board after reset.
+struct Bauds {
+  const uint32_t* bauds;  // The fastest first, all of them faster than kBaseBaud.
+  uint8_t count;          // 0: the line has no rate, or just one.
+};
+Bauds FasterBauds();
+uint32_t Baud();  // kBaseBaud also where the line has none. A port may go back to that by itself.
+void SetBaud(uint32_t baud);  // One of the above, once everything written has left the board.
+
 // Returns when a byte may be waiting, or earlier; at the latest after half the time in which Ticks() wraps.
 void Sleep();
 [[noreturn]] void Reset();  // Once everything written has left the board.

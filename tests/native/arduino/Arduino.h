@@ -22,7 +22,8 @@ struct World {
   uint64_t last_write_us = 0;
   int read_errors = 0;          // Serial.read() fails so often, whatever available() said.
   size_t rx_buffer_size = 64;
-  bool begun = false;
+  int begun = 0;                // How often; by us, and on mbed by the core's own main().
+  unsigned long baud = 0;
   std::deque<uint8_t> to_board;
   std::deque<uint8_t> queue;    // In the core, on its way to the host.
   std::string received;         // By the host.
@@ -45,8 +46,13 @@ struct CycleCounter {
 };
 
 struct Serial {
-  void begin(unsigned long) { world.begun = true; }
-  size_t setRxBufferSize(size_t size) { return world.rx_buffer_size = world.begun ? 0 : size; }
+  void begin(unsigned long baud) {
+    ++world.begun;
+    world.baud = baud;
+  }
+  void end();
+  void flush();
+  size_t setRxBufferSize(size_t size) { return world.rx_buffer_size = world.begun > 0 ? 0 : size; }
   int available() const { return static_cast<int>(world.to_board.size()); }
   int read();
   int availableForWrite() const { return static_cast<int>(kQueueSize - world.queue.size()); }

@@ -29,6 +29,16 @@ size_t Take(const uint8_t* src, size_t size) {
   return taken;
 }
 
+// As the cores: what has not left yet is lost.
+void Serial::end() {
+  world.queue.clear();
+  world.baud = 0;
+}
+
+void Serial::flush() {
+  while (!world.queue.empty()) Pass(20);
+}
+
 int Serial::read() {
   if (world.read_errors > 0) return --world.read_errors, -1;
   if (world.to_board.empty()) return -1;
