@@ -220,6 +220,7 @@ class Link:
         received = _Received(self._clock())
         end = received.start + _longest_wait(patience, compute_s)
         timeouts = self.stats.timeouts
+        was_fast = self.speed.fast
         attempt = 0
         # A board that sends no frame at all sends no damaged replies either.
         while attempt < (patience.attempts if received.framed else patience.silent_attempts):
@@ -245,7 +246,8 @@ class Link:
                 self.speed.heard()
                 if reply.op == Op.RESET | REPLY:
                     self.speed.forget()
-                late = self.stats.timeouts > timeouts
+                # What a faster rate loses is put right by leaving it.
+                late = self.stats.timeouts > timeouts and not was_fast
                 self._refuse_late(late, self._clock() - received.start, patience.timeout_s / 2)
                 with located(self.where):
                     return self._checked(op, reply)

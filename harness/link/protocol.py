@@ -525,21 +525,22 @@ def parse_state(raw: bytes) -> int:
 
 
 def speed_body(baud: int) -> bytes:
-    """Body of a SPEED request, and of its reply."""
+    """Body of a SPEED request."""
     return struct.pack("<I", baud)
 
 
-def parse_speed(raw: bytes, *, baud: int) -> None:
-    """Check a SPEED reply.
+def parse_speed(raw: bytes, *, baud: int) -> int:
+    """The rate at which a SPEED request came in.
 
     Raises:
         ProtocolError: it was answered for another rate.
     """
     body = Body(raw)
-    said = int(body.number("I"))
+    said, came_at = int(body.number("I")), int(body.number("I"))
     body.end()
     if said != baud:
         raise ProtocolError(f"SPEED {baud} was answered by {said}")
+    return came_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

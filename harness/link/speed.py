@@ -170,11 +170,11 @@ class Speed:
                 return False
             if self._link.set_baud(baud):
                 self.baud = baud
-                try:
-                    self._ask(body, baud, trial=True)
-                    return True
-                except (LinkTimeout, ProtocolError):
-                    why = f"no reply at {baud} baud, which its line does not carry"
+                # A bridge that goes on as before makes a break, and so is answered: at the base rate.
+                with suppress(LinkTimeout, ProtocolError):
+                    if self._ask(body, baud, trial=True) == baud:
+                        return True
+                why = f"no reply at {baud} baud, which its line does not carry"
             else:
                 why = f"the port has no rate of {baud} baud"
             self._refuse(baud, why)
@@ -182,9 +182,9 @@ class Speed:
             self._link.settle(self._heard_s + LEFT_S)
         return False
 
-    def _ask(self, body: bytes, baud: int, *, trial: bool) -> None:
+    def _ask(self, body: bytes, baud: int, *, trial: bool) -> int:
         with located(self._link.where):
-            parse_speed(self._link.ask_speed(body, trial=trial), baud=baud)
+            return parse_speed(self._link.ask_speed(body, trial=trial), baud=baud)
 
     def _refuse(self, baud: int, why: str) -> None:
         self._line.slow.refuse(self._link.where.board or "", baud, why)

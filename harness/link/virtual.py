@@ -39,6 +39,7 @@ from harness.link.protocol import (
     max_run_count,
     memory_body,
     pack_ticks,
+    speed_body,
 )
 from harness.model.samples import Layout
 
@@ -287,7 +288,7 @@ class VirtualBoard:
         _require_size(body, 4)
         if int.from_bytes(body, "little") not in (BASE_BAUD, *self.hello.rates):
             raise _Refusal(Status.BAD_VALUE, field="baud", detail=self.hello.rates[0])
-        return body
+        return body + speed_body(self._baud)
 
     def microseconds(self) -> int:
         """Time by the counter that also measures invokes."""

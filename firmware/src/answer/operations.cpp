@@ -234,6 +234,7 @@ Fault Operations::Speed(Reader& body, Writer& reply) {
   for (uint8_t i = 0; i < faster.count; ++i) known = known || baud == faster.bauds[i];
   if (!known) return {Status::kBadValue, faster.bauds[0], "baud"};
   reply.U32(baud);
+  reply.U32(port::Baud());
   asked_baud_ = baud;
   return {};
 }
