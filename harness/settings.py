@@ -259,6 +259,12 @@ UNCHECKED = Setting(
     "unchecked", TRUTH, "also run what the runtime is known to compute wrongly",
     absent="off", commands=_BUILD,
 )
+MOST_BAUD = Setting(
+    "most_baud", COUNT,
+    "the fastest rate that a board's UART is asked for; 115200: none but the one after reset",
+    metavar="BAUD", absent="the rig file's, or the fastest that board and line have",
+    commands=_FLASHING,
+)
 LOCK_TIMEOUT = Setting(
     "lock_timeout", SECONDS, "seconds to wait for a board that another process holds",
     metavar="S", default="120", commands=_RUN,
@@ -267,7 +273,8 @@ LOCK_TIMEOUT = Setting(
 
 SETTINGS: tuple[Setting[Any], ...] = (
     *(BOARD, MODEL, RUNTIME, PORT, SAMPLES, SESSIONS, BASELINE, TRACK, REPORT, PROFILE, CSV),
-    *(DATA, STRIDE, DETECT, TOLERANCE, MISSING, RIG, FLASH, TFLM, ARENA, UNCHECKED, LOCK_TIMEOUT),
+    *(DATA, STRIDE, DETECT, TOLERANCE, MISSING, RIG, FLASH, TFLM, ARENA, UNCHECKED),
+    *(MOST_BAUD, LOCK_TIMEOUT),
 )
 
 

@@ -77,8 +77,10 @@ class Board:
     such as OpenOCD, which board is meant: `{serial_number}` stands for its USB serial number, and
     `{probe_uid}` for the id that pyOCD makes of it. `probe` is the target's name in pyOCD, which
     resets a board that has a debug probe. `native_usb` says that its port is USB of the chip that
-    runs the firmware, not of a bridge or a probe beside it. `clock_tolerance_ppm` is the largest error of the clock
-    that drives its counter; the default suits quartz, an RC oscillator needs more.
+    runs the firmware, not of a bridge or a probe beside it. `most_baud` is the fastest
+    rate that its UART is asked for; None leaves it to the firmware. `clock_tolerance_ppm` is the
+    largest error of the clock that drives its counter; the default suits quartz, an RC oscillator
+    needs more.
     """
 
     id: str
@@ -103,6 +105,7 @@ class Board:
     probe: str | None = None
     upload_flags: tuple[str, ...] = ()
     native_usb: bool = False
+    most_baud: int | None = None
     clock_tolerance_ppm: float = 200.0
 
     def __post_init__(self) -> None:
@@ -132,6 +135,7 @@ class Board:
             ram_bytes=self.ram_bytes,
             touch_baud=self.touch_baud,
             baud=self.baud,
+            most_baud=self.most_baud,
             clock_tolerance_ppm=self.clock_tolerance_ppm,
         )
 
@@ -164,7 +168,7 @@ class Board:
 
 INHERITED = (
     *("mcu", "clock_hz", "flash_bytes", "ram_bytes", "runtimes", "env", "aot_target"),
-    "native_usb",
+    *("native_usb", "most_baud"),
 )
 """What a simulated board has from the board whose firmware it runs."""
 

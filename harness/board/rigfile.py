@@ -43,7 +43,8 @@ class Plugged:
 
     `kind` is its id in boards.toml. It is found by its USB `serial_number`, or is always at `port`
     (a path or pyserial URL). `power_cycle` is a shell's command line that turns its power off and
-    on again, run as it stands: nothing is put into it. `budget_us` limits the latency of models,
+    on again, run as it stands: nothing is put into it. No faster rate than
+    `most_baud` is asked of its UART. `budget_us` limits the latency of models,
     by the model's name; `tolerance` says how far their outputs may be from the golden's, as
     `--hil-tolerance` does.
     """
@@ -53,6 +54,7 @@ class Plugged:
     serial_number: str | None = None
     port: str | None = None
     power_cycle: str | None = None
+    most_baud: int | None = None
     deadlines: Deadlines = field(default_factory=Deadlines)
     budget_us: Mapping[str, float] = field(default_factory=dict)
     tolerance: Mapping[str, str] = field(default_factory=dict)
@@ -69,6 +71,7 @@ class Plugged:
             )
         if self.serial_number is not None and self.port is not None:
             raise RigError("give serial_number or port, not both: they could name two boards")
+        toml.check_above_0(most_baud=self.most_baud)
         toml.check_above_0(**{f"budget_us.{model}": us for model, us in self.budget_us.items()})
         for model, text in self.tolerance.items():
             try:

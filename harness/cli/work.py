@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -22,6 +22,7 @@ from harness.progress import Progress
 from harness.project import Project, find_project
 from harness.rig.open import OpenBoard, RigOptions, look_at, open_board
 from harness.settings import Sources
+from harness.terminal import say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +38,16 @@ class Work:
     def __str__(self) -> str:
         return f"{self.board.id}, {self.runtime}, {self.artifact.name}"
 
-    def open(self, **changes: Any) -> AbstractContextManager[OpenBoard]:
+    @contextmanager
+    def open(self, **changes: Any) -> Iterator[OpenBoard]:
         """The board opened as `open_board` does, with changes to its options."""
-        return open_board(self.board, self.artifact, self.project, replace(self.options, **changes))
+        options = replace(self.options, **changes)
+        try:
+            with open_board(self.board, self.artifact, self.project, options) as opened:
+                yield opened
+        finally:
+            for note in options.slow.news():
+                say(note)
 
     def look(self) -> None:
         """Look at the model before anything is built, started or locked for it.
@@ -112,6 +120,7 @@ def works(sources: Sources, progress: Progress) -> list[Work]:
         check_support=not sources[settings.UNCHECKED],
         tolerance=sources.stated_tolerance,
         progress=progress,
+        most_baud=sources[settings.MOST_BAUD],
     )
     boards = sources[settings.BOARD]
     ports = sources.ports(boards)

@@ -28,6 +28,7 @@ class SlowLines:
 
     def __init__(self) -> None:
         self._refused: dict[tuple[str, int], str] = {}
+        self._told = 0
 
     def refuse(self, board: str, baud: int, why: str) -> None:
         """Ask for this rate no more."""
@@ -36,6 +37,12 @@ class SlowLines:
     def refused(self, board: str, baud: int) -> bool:
         """Whether the rate was tried in vain."""
         return (board, baud) in self._refused
+
+    def news(self) -> list[str]:
+        """The notes since the last time."""
+        new = self.notes()[self._told :]
+        self._told += len(new)
+        return new
 
     def notes(self) -> list[str]:
         """One line for each, for the summary of a run."""
@@ -170,7 +177,7 @@ class Speed:
                 return False
             if self._link.set_baud(baud):
                 self.baud = baud
-                # A bridge that goes on as before makes a break, and so is answered: at the base rate.
+                # Where a bridge goes on as before, the board sees a break and answers as before.
                 with suppress(LinkTimeout, ProtocolError):
                     if self._ask(body, baud, trial=True) == baud:
                         return True

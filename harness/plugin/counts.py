@@ -29,7 +29,7 @@ class Note:
 
     `outcome` is None where the phase decides nothing, as a set-up that went well. `reason` is its
     first line. `retries` are the requests sent again and `rows` what was measured since the note
-    before, `recovery` what was done to the board in between.
+    before, `recovery` what was done to the board in between, `slow` what its line could not carry.
     """
 
     board: str
@@ -39,6 +39,7 @@ class Note:
     retries: int = 0
     rows: tuple[LatencyRow, ...] = ()
     recovery: Recovery | None = None
+    slow: tuple[str, ...] = ()
 
     def pack(self) -> dict[str, Any]:
         """Plain values, to travel with a report from another process."""
@@ -52,6 +53,7 @@ class Note:
             **{
                 **packed,
                 "outcome": Outcome(outcome) if outcome else None,
+                "slow": tuple(packed["slow"]),
                 "rows": tuple(LatencyRow(**row) for row in packed["rows"]),
                 "recovery": Recovery(**recovery) if recovery else None,
             }
@@ -68,6 +70,7 @@ class BoardCounts:
     retries: int = 0
     reasons: dict[Outcome, dict[str, int]] = field(default_factory=dict)
     recoveries: list[Recovery] = field(default_factory=list)
+    slow: list[str] = field(default_factory=list)
 
     def add(self, note: Note) -> None:
         """Count one more note."""
@@ -75,6 +78,7 @@ class BoardCounts:
             self.recoveries.append(note.recovery)
         self.skipped += note.skipped
         self.retries += note.retries
+        self.slow += note.slow
         if note.outcome is not None:
             self.counts[note.outcome] += 1
             if note.reason:
@@ -100,6 +104,7 @@ class BoardCounts:
         lines = [f"{self.board}: {self.counted()}"]
         if self.retries:
             lines.append(f"{self.board}: {self.retries} requests were sent again")
+        lines += self.slow
         for kind, reasons in sorted(
             self.reasons.items(), key=lambda item: list(Outcome).index(item[0])
         ):

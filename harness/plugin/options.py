@@ -41,6 +41,7 @@ class Options:
     tflm: Path | None
     arena_bytes: int | None
     unchecked: bool
+    most_baud: int | None
     baseline: Path | None
     track: bool
     report: Path | None
@@ -118,6 +119,7 @@ def _options(sources: Sources) -> Options:
         tflm=tflm and tflm.resolve(),
         arena_bytes=sources[settings.ARENA],
         unchecked=sources[settings.UNCHECKED],
+        most_baud=sources[settings.MOST_BAUD],
         baseline=sources[settings.BASELINE],
         track=sources[settings.TRACK],
         report=sources[settings.REPORT],

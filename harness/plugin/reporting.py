@@ -88,8 +88,8 @@ class Reporting:
         if report.failed and log:
             set_property(item, LINK_LOG, log)
         note = self._judged(item, board_id, report, error)
-        retries, rows, recovery = self._rig.take()
-        note = replace(note, retries=retries, rows=rows, recovery=recovery)
+        retries, rows, recovery, slow = self._rig.take()
+        note = replace(note, retries=retries, rows=rows, recovery=recovery, slow=slow)
         self._describe(item, note)
         report.user_properties = list(item.user_properties)
         setattr(report, _NOTE, note.pack())

@@ -21,6 +21,7 @@ from harness.errors import (
     StaleFirmware,
 )
 from harness.files import refuse_overwriting
+from harness.link.speed import SlowLines
 from harness.measure.baseline import load_baselines
 from harness.measure.limits import Limit
 from harness.measure.place import check_place, inputs_of
@@ -79,6 +80,7 @@ class RunState:
     progress: Progress = no_progress
     baselines: Baselines | None = None
     measured: str | None = None
+    slow: SlowLines = field(default_factory=SlowLines)
 
     def options_for(self, board_id: str, runtime: str | None) -> RigOptions:
         """Rig options with what is said of one board, and a runtime."""
@@ -89,6 +91,8 @@ class RunState:
             tflm=options.tflm,
             arena_bytes=options.arena_bytes,
             check_support=not options.unchecked,
+            most_baud=options.most_baud,
+            slow=self.slow,
             tolerance=options.tolerance,
             runtime=runtime,
             port=options.ports.get(board_id),
@@ -127,10 +131,10 @@ class RunState:
         if self.opened is not None:
             self.retries_seen = self.opened.dut.link.stats.retries
 
-    def take(self) -> tuple[int, tuple[LatencyRow, ...], Recovery | None]:
-        """Retries, rows and recovery that no report has carried yet; the caller's report does."""
+    def take(self) -> tuple[int, tuple[LatencyRow, ...], Recovery | None, tuple[str, ...]]:
+        """Retries, rows, recovery and notes of slow lines that no report has carried yet."""
         self.count_retries()
-        taken = self.retries, tuple(self.rows), self.recovery
+        taken = self.retries, tuple(self.rows), self.recovery, tuple(self.slow.news())
         self.retries, self.rows, self.recovery = 0, [], None
         return taken
 

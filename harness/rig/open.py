@@ -25,6 +25,7 @@ from harness.firmware.verdict import refuse_unrunnable
 from harness.link.dut import Dut
 from harness.link.faults import parse_faults
 from harness.link.link import Link, LinkOptions, attach_link_log
+from harness.link.speed import Line, SlowLines
 from harness.link.streams import ByteStream, SerialStream, open_serial
 from harness.model.artifact import Artifact
 from harness.progress import Progress, no_progress
@@ -58,7 +59,9 @@ class RigOptions:
     instead of the one planned from the model. Without `check_support` a model that the runtime is
     known to compute wrongly is built and run all the same. `profile` is for firmware that tells the
     time of each operator: not the one whose latency counts. Without `timed` only outputs count, and
-    an emulator runs faster. `progress` is told of what takes a while.
+    an emulator runs faster. `progress` is told of what takes a while. No faster rate of a UART than
+    `most_baud` is asked for, else than the rig file or the board's entry says; `slow` is told, and
+    remembers, what a line does not carry.
     """
 
     lock_timeout_s: float = float(LOCK_TIMEOUT.default)
@@ -75,6 +78,8 @@ class RigOptions:
     progress: Progress = no_progress
     profile: bool = False
     timed: bool = True
+    most_baud: int | None = None
+    slow: SlowLines = field(default_factory=SlowLines, compare=False)
 
     @property
     def place(self) -> str | None:
@@ -104,6 +109,16 @@ class RigOptions:
         by_rig = self.plugged.tolerance_of(*names) if self.plugged else Stated()
         said = (self.tolerance, by_rig, artifact.tolerance)
         return next((stated for stated in said if stated.items), Stated())
+
+    def line_to(self, board: Board) -> Line:
+        """What is known of the line to a board before it is asked."""
+        by_rig = self.plugged.most_baud if self.plugged else None
+        return Line(
+            native_usb=board.native_usb,
+            baud=board.baud,
+            most_baud=self.most_baud or by_rig or board.most_baud,
+            slow=self.slow,
+        )
 
     @property
     def patience(self) -> LinkOptions:
@@ -266,6 +281,7 @@ def _attached(
             upload=upload or PlatformioUploader(project),
             lock_timeout_s=options.lock_timeout_s,
             progress=options.progress,
+            line=options.line_to(wanted.board),
         )
         return _plugged_in(real, wanted)
     if not options.starts(wanted.board):
@@ -336,7 +352,8 @@ def _greeted(
     *remedies: Remedy,
 ) -> Iterator[Ready]:
     """A board on an open stream, greeted; the link is closed when the block ends."""
-    link = Link(stream, where=where, options=wanted.options.patience, reopen=reopen)
+    line = wanted.options.line_to(wanted.board)
+    link = Link(stream, where=where, options=wanted.options.patience, reopen=reopen, line=line)
     with closing(link):
         yield greet(Dut(link), wanted.expected, remedies)
 

@@ -17,6 +17,7 @@ from harness.errors import BoardNotFound, FlashFailed, RigError, StartFailed, Wh
 from harness.firmware.build import Firmware
 from harness.link.dut import Dut
 from harness.link.link import Link, LinkOptions
+from harness.link.speed import Line
 from harness.link.streams import SerialStream, StreamClosed, open_serial
 from harness.process import defer_signals, run
 from harness.progress import Progress
@@ -44,6 +45,7 @@ class RealBoard:
         neighbours: the rig file's other boards, whose ports are not this one's.
         upload: writes a firmware to it.
         lock_timeout_s: how long to wait for another upload on this machine.
+        line: what is known of the line to it.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class RealBoard:
         upload: Uploader,
         lock_timeout_s: float,
         progress: Progress,
+        line: Line | None = None,
     ) -> None:
         self.board = board
         plugged = plugged or Plugged(id=board.id, kind=board.kind)
@@ -68,6 +71,7 @@ class RealBoard:
         self._upload = upload
         self._lock_timeout_s = lock_timeout_s
         self._progress = progress
+        self._line = line
         self._port: SerialPort | None = None
         self._stream: SerialStream | None = None
         self.steps: tuple[Attempt, ...] = ()
@@ -134,7 +138,7 @@ class RealBoard:
             return found
 
         stream = self.open(patience_s)
-        link = Link(stream, where=self.where, options=options, reopen=find_again)
+        link = Link(stream, where=self.where, options=options, reopen=find_again, line=self._line)
         return Dut(link)
 
     @property

@@ -51,7 +51,7 @@ def test_every_option_reaches_the_record(parsed, pytester) -> None:
         *("--hil-baseline", "old.csv", "--hil-report", "r.html", "--hil-profile"),
         *("--hil-csv", "l.csv", "--hil-missing", "skip", "--hil-rig", "rig.toml"),
         *("--hil-flash", "never", "--hil-tflm", "tflm", "--hil-arena", "4096"),
-        *("--hil-unchecked", "--hil-lock-timeout", "1.5"),
+        *("--hil-unchecked", "--hil-lock-timeout", "1.5", "--hil-most-baud", "115200"),
     )
     assert (options.boards, options.models) == (("a", "b", "c"), ("sine", "linear"))
     assert (options.runtimes, options.ports) == (("aot", "tflm"), {"a": "/dev/x"})
@@ -60,7 +60,7 @@ def test_every_option_reaches_the_record(parsed, pytester) -> None:
     assert (options.csv, options.rig_file) == (here / "l.csv", here / "rig.toml")
     assert (options.track, options.profile, options.unchecked) == (True, True, True)
     assert (options.flash, options.tflm, options.arena_bytes) == ("never", here / "tflm", 4096)
-    assert options.lock_timeout_s == 1.5
+    assert (options.lock_timeout_s, options.most_baud) == (1.5, 115200)
 
 
 def test_paths_belong_to_where_they_were_said(parsed, pytester, monkeypatch) -> None:

@@ -253,3 +253,41 @@ def test_a_connection_of_events_is_refused_since_none_is_made():
     machine, _ = machine_of("reset: ldr r0, =0x4001f000\nstr r0, [r0, #0x504]\nb .\n")
     with pytest.raises(SimulationError, match=r"write to PPI \+ 0x504"):
         machine.run(1000)
+
+
+RATE_CHANGED = """
+        movs r1, #0x10
+        lsls r1, #24            @ 1 Mbaud
+        str r1, [r0, #0x524]
+"""
+
+
+@pytest.mark.parametrize(
+    "given, came, errors", [(b"\0", b"\0", 0xC), (b"a", bytes((ord("a") ^ 0x5A,)), 4)]
+)
+def test_a_byte_at_another_rate_is_an_error_and_a_slow_zero_a_break(given, came, errors):
+    program = RATE_CHANGED + RECEIVE.format(room=1)
+    machine, chip = machine_of(UART.format(program=program))
+    chip.line(baud=115200, open=True)
+    assert machine.run(1000) is Pause.IDLE
+    before = machine.now()
+    chip.offer(given)
+    assert machine.run(1000) is Pause.IDLE
+    assert machine.now() - before == pytest.approx(BYTE_CYCLES, abs=20)
+    assert ram(machine, 1) == came
+    assert machine.core.bus.read(0x40002480, 4) == errors
+
+
+def test_ends_of_the_same_rate_understand_each_other_at_a_megabaud():
+    machine, chip = machine_of(UART.format(program=RATE_CHANGED + SEND))
+    chip.line(baud=1_000_000, open=True)
+    assert machine.run(1000) is Pause.IDLE
+    assert chip.take() == b"abc"
+    assert 3 * 640 <= machine.now() < 3 * 640 + 50
+
+
+def test_what_is_sent_at_another_rate_is_garbage():
+    machine, chip = machine_of(UART.format(program=RATE_CHANGED + SEND))
+    chip.line(baud=115200, open=True)
+    assert machine.run(1000) is Pause.IDLE
+    assert chip.take() == bytes(byte ^ 0xA5 for byte in b"abc")

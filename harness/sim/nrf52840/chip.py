@@ -40,6 +40,7 @@ class Nrf52840:
         )
         self._kept: dict[str, int] = {}
         self._uart: Uarte | None = None
+        self._line_baud: int | None = None
         self.host: UsbHost | None = None
         """What is plugged into its USB port; None before the machine is built."""
         self._unsent = b""
@@ -49,6 +50,7 @@ class Nrf52840:
         reason = BY_SOFTWARE if machine.resets else 0
         uarts = [Uarte(index, *at, machine) for index, at in enumerate(UARTES)]
         self._uart = uarts[0]
+        self._uart.line_baud = self._line_baud
         usbd = Usbd(machine)
         self.host = UsbHost(usbd, machine, HZ)
         usbd.changed = self.host.wake
@@ -68,10 +70,13 @@ class Nrf52840:
     def line(self, *, baud: int, open: bool) -> None:
         """The host's program has opened or closed the port, or changed its rate.
 
-        The UART has no line that would tell.
+        The UART has no line that would tell: its bytes come and go at another rate.
         """
         if self._over_usb and self.host is not None:
             self.host.line(baud=baud, open=open)
+        self._line_baud = baud
+        if self._uart is not None:
+            self._uart.line_baud = baud
 
     def take(self) -> bytes:
         """Bytes for the host that have left the chip since the last call."""

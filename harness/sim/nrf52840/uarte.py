@@ -13,7 +13,7 @@ ENABLED = 8
 FIFO_BYTES = 4
 """Received bytes that wait while no transfer runs; the specification promises four."""
 DISCONNECTED = 0xFFFFFFFF
-_OVERRUN = 1 << 0
+_OVERRUN, _FRAMING, _BREAK = 1 << 0, 1 << 2, 1 << 3
 _PARITY, _TWO_STOP_BITS = 7 << 1, 1 << 4
 
 RATES = {
@@ -24,6 +24,9 @@ RATES = {
     **{0x0F000000: 941176, 0x10000000: 1000000},
 }
 """Actual bits per second, by the value of BAUDRATE; from the specification's table."""
+
+ALIKE = 0.03
+"""Two ends understand each other up to this difference of their rates."""
 
 
 class Memory(Cpu, Protocol):
@@ -37,7 +40,10 @@ class Memory(Cpu, Protocol):
 
 
 class Uarte(NordicPeripheral):
-    """One UARTE. `inward` are bytes that the other end has sent, `outward` those for it."""
+    """One UARTE. `inward` are bytes that the other end has sent, `outward` those for it.
+
+    `line_baud` is the other end's rate; None for one that is always alike.
+    """
 
     TASKS = {0x00: "STARTRX", 0x04: "STOPRX", 0x08: "STARTTX", 0x0C: "STOPTX", 0x2C: "FLUSHRX"}
     EVENTS = {
@@ -75,6 +81,7 @@ class Uarte(NordicPeripheral):
             shorts=self.SHORTS,
         )
         self._ram = cpu
+        self.line_baud: int | None = None
         self.inward: deque[int] = deque()
         self.outward = bytearray()
         self._fifo: deque[int] = deque()
@@ -96,9 +103,22 @@ class Uarte(NordicPeripheral):
         Raises:
             SimulationError: BAUDRATE has a value that the specification does not list.
         """
+        return self._cycles_at(self._rate)
+
+    @property
+    def _rate(self) -> int:
         rate = RATES.get(self.value["BAUDRATE"])
         if rate is None:
             raise SimulationError(f"{self.name}.BAUDRATE is 0x{self.value['BAUDRATE']:08x}")
+        return rate
+
+    @property
+    def _alike(self) -> bool:
+        """Whether the other end has the same rate."""
+        rate = self._rate
+        return self.line_baud is None or abs(self.line_baud - rate) <= ALIKE * rate
+
+    def _cycles_at(self, rate: int) -> int:
         config = self.value["CONFIG"]
         bits = 10 + bool(config & _PARITY) + bool(config & _TWO_STOP_BITS)
         return -(-HZ * bits // rate)
@@ -116,12 +136,15 @@ class Uarte(NordicPeripheral):
     def _await_byte(self) -> None:
         if self.inward and self._listens and self.enabled and not self._arriving:
             self._arriving = True
-            self.cpu.at(self.cpu.now() + self.byte_cycles, self._byte_arrived)
+            rate = self._rate if self._alike else self.line_baud
+            assert rate is not None, "else both are alike"
+            self.cpu.at(self.cpu.now() + self._cycles_at(rate), self._byte_arrived)
 
     def _byte_arrived(self) -> None:
         self._arriving = False
         byte = self.inward.popleft()
         if self._listens:
+            byte = byte if self._alike else self._misheard(byte)
             if len(self._fifo) < FIFO_BYTES + self._receiving:
                 self._fifo.append(byte)
                 self.event("RXDRDY")
@@ -130,6 +153,14 @@ class Uarte(NordicPeripheral):
                 self.event("ERROR")
             self._move()
         self._await_byte()
+
+    def _misheard(self, byte: int) -> int:
+        """A byte that came at another rate: a 00 at a slower one is a break, others are garbage."""
+        assert self.line_baud is not None, "else both are alike"
+        breaks = byte == 0 and 9 * self._rate > 10 * self.line_baud
+        self.value["ERRORSRC"] |= _BREAK | _FRAMING if breaks else _FRAMING
+        self.event("ERROR")
+        return 0 if breaks else byte ^ 0x5A
 
     def _clear_errors(self, value: int) -> None:
         self.value["ERRORSRC"] &= ~value
@@ -172,6 +203,8 @@ class Uarte(NordicPeripheral):
             raise SimulationError(f"{self.name} is to send, but is not enabled")
         size = self.value["TXD.MAXCNT"]
         data = self._ram.read_ram(self.value["TXD.PTR"], size)
+        if not self._alike:
+            data = bytes(byte ^ 0xA5 for byte in data)
         self.event("TXSTARTED")
         self.cpu.at(self.cpu.now() + size * self.byte_cycles, lambda: self._sent(data))
 
