@@ -8,6 +8,7 @@
     |   |   +-- BoardBusy   another process holds the board's lock
     |   +-- ToolMissing     a program or package is not installed
     |   +-- BuildFailed     PlatformIO, the compiler or the linker failed
+    |   +-- AlienCode       a firmware for a Cortex-M that holds A32 code
     |   +-- StartFailed     the emulator or virtual board did not start
     |   +-- FlashFailed     the upload failed, or the board did not come back after it
     |   +-- PortLost        the port vanished while it was in use
@@ -170,6 +171,22 @@ class BuildFailed(RigError):
         super().__init__("firmware build failed", where=where, hint=f"{shown}\nFull log: {log}")
         self.first_errors = first_errors
         self.log = log
+
+
+class AlienCode(RigError):
+    """A firmware for a Cortex-M holds A32 code; `functions` are where."""
+
+    def __init__(self, *, where: Where, functions: list[str]) -> None:
+        shown = ", ".join(printable(name, _MOST_NAME) for name in functions[:5])
+        more = f" and {len(functions) - 5} more" if len(functions) > 5 else ""
+        super().__init__(
+            f"the firmware holds A32 code, which no Cortex-M executes: {shown}{more}",
+            where=where,
+            hint="A library for another CPU was linked, as GCC does where -mfloat-abi=soft comes "
+            "after softfp or hard.\nPlatform nordicnrf52 appends it from 9.6.0 on: the board's env "
+            "in platformio.ini needs build_unflags = -mfloat-abi=soft.",
+        )
+        self.functions = functions
 
 
 class StartFailed(RigError):

@@ -78,7 +78,9 @@ class Board:
     `{probe_uid}` for the id that pyOCD makes of it. `probe` is the target's name in pyOCD, which
     resets a board that has a debug probe. `native_usb` says that its port is USB of the chip that
     runs the firmware, not of a bridge or a probe beside it. `most_baud` is the fastest
-    rate that its UART is asked for; None leaves it to the firmware. `clock_tolerance_ppm` is the
+    rate that its UART is asked for; None leaves it to the firmware. `masked_us` is the longest
+    invoke that its firmware times with interrupts off; None where it does so with any.
+    `clock_tolerance_ppm` is the
     largest error of the clock that drives its counter; the default suits quartz, an RC oscillator
     needs more.
     """
@@ -106,6 +108,7 @@ class Board:
     upload_flags: tuple[str, ...] = ()
     native_usb: bool = False
     most_baud: int | None = None
+    masked_us: float | None = None
     clock_tolerance_ppm: float = 200.0
 
     def __post_init__(self) -> None:
@@ -136,6 +139,7 @@ class Board:
             touch_baud=self.touch_baud,
             baud=self.baud,
             most_baud=self.most_baud,
+            masked_us=self.masked_us,
             clock_tolerance_ppm=self.clock_tolerance_ppm,
         )
 
@@ -168,7 +172,7 @@ class Board:
 
 INHERITED = (
     *("mcu", "clock_hz", "flash_bytes", "ram_bytes", "runtimes", "env", "aot_target"),
-    *("native_usb", "most_baud"),
+    *("native_usb", "most_baud", "masked_us"),
 )
 """What a simulated board has from the board whose firmware it runs."""
 

@@ -33,6 +33,7 @@ from harness.firmware.arena import ArenaPlan, plan_arena
 from harness.firmware.elf import elf_sections, memory_by_owner
 from harness.firmware.failure import explain_failure, too_large
 from harness.firmware.fetch import refuse_unfetchable
+from harness.firmware.instructions import refuse_a32
 from harness.firmware.kept import ELF, MOST, KeptBuilds, contains_id, notes_of
 from harness.firmware.memory import MemoryByOwner, Section, flash_bytes, ram_bytes
 from harness.firmware.platformio import Job, pio_environment, refuse_paths, run_build, sync
@@ -192,6 +193,7 @@ class Builder:
             ModelError: the runtime cannot run the model, or the board has no room for it.
             ToolMissing: no cross compiler, or a library that cannot be fetched.
             BuildFailed: PlatformIO or the compiler failed.
+            AlienCode: what they made holds code that the CPU cannot execute.
         """
         if runtime not in board.env:
             raise RigError(f"board {board.id} has no PlatformIO environment for {runtime}")
@@ -277,6 +279,7 @@ class Builder:
             self._run_pio(job, work, lock)
             if not contains_id(elf.read_bytes(), identity):
                 raise RigError(f"{elf} is not the firmware that was to be built", where=job.where)
+        refuse_a32(elf, where=job.where)
         sections = elf_sections(elf)
         refused = too_large(
             job.board, job.where, flash_bytes=flash_bytes(sections), ram_bytes=ram_bytes(sections)

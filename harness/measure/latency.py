@@ -15,6 +15,9 @@ MEASURED_S = 20.0
 ASKED, DEFAULT, SHORTENED = "asked", "default", f"default, shortened to {MEASURED_S:g} s"
 """`n_rule` of the CSV: how the number of timed invokes was chosen."""
 
+MASKED, UNMASKED = "off", "on"
+"""`interrupts` of the CSV: whether the timed window holds the board's own interrupts."""
+
 EMULATED_PER_S = 500e6
 """Instructions that QEMU executes in a second; its own time says nothing of how long it takes."""
 

@@ -108,6 +108,7 @@ class LatencyRow:
     check_inputs: str | None = None
     state: str | None = None
     n_rule: str | None = None
+    interrupts: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

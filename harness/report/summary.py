@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.measure.compare import Verdict
-from harness.measure.latency import P99_LEAST_SAMPLES, SHORTENED
+from harness.measure.latency import P99_LEAST_SAMPLES, SHORTENED, UNMASKED
 from harness.measure.tables import GOLDEN_INPUTS, LatencyRow
 from harness.model.artifact import DEFAULT_DTYPE
 from harness.text import WIDTH, TableEntry, duration, grouped_table, wrapped
@@ -105,6 +105,8 @@ def _notes_of(row: LatencyRow) -> Iterator[str]:
         yield f"{name}: {row.sessions_lost} of {asked} sessions lost"
     if row.clock_check in _CLOCK_FAULTS:
         yield f"{name}: the board's clock {_CLOCK_FAULTS[row.clock_check]}{_rate(row)}"
+    if row.interrupts == UNMASKED:
+        yield f"{name}: the board's tick and its USB interrupted what was timed"
     if row.state is not None:
         yield f"{name}: {_STATES.get(row.state, row.state)}"
     if row.accuracy is not None:

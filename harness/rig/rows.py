@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.board.registry import Board
 from harness.errors import BoardRebooted
 from harness.firmware.elf import memory_parts
 from harness.link.dut import Measurement
 from harness.link.protocol import BoardMemory
 from harness.measure.apart import columns
 from harness.measure.clock import SKIPPED, ClockRate, judge_clock
-from harness.measure.latency import LatencySummary, summarize
+from harness.measure.latency import MASKED, UNMASKED, LatencySummary, summarize
 from harness.measure.tables import (
     RUN,
     SESSION,
@@ -144,7 +145,28 @@ def median_instructions(opened: OpenBoard, measured: Measurement) -> int | None:
     return _median_count(opened, measured, measured.ticks)
 
 
+MICROS_HZ = 1_000_000
+"""The rate of `micros()`, which an Arduino port counts by where the CPU has no counter."""
+
+
+def interrupts_in(board: Board, *, tick_hz: int, p50_us: float) -> str | None:
+    """Whether a board's firmware leaves interrupts on in invokes of this length: `on` or `off`.
+
+    None for a board without firmware. `micros()` may need them at any length.
+    """
+    if not board.env:
+        return None
+    unmasked = tick_hz == MICROS_HZ or p50_us >= (board.masked_us or 0)
+    return UNMASKED if board.masked_us is not None and unmasked else MASKED
+
+
+def _interrupts(row: LatencyRow, opened: OpenBoard) -> str | None:
+    assert row.tick_hz is not None and row.p50_us is not None, "a row with statistics"
+    return interrupts_in(opened.declared, tick_hz=row.tick_hz, p50_us=row.p50_us)
+
+
 def _clock_columns(row: LatencyRow, opened: OpenBoard, rate: ClockRate | None) -> LatencyRow:
+    row = replace(row, interrupts=_interrupts(row, opened))
     if opened.declared.emulated:
         return replace(row, clock_check=SKIPPED)
     return replace(

@@ -235,3 +235,9 @@ def test_figures_of_a_column_end_in_the_same_place(counts: list[int]) -> None:
         for line, count in zip(lines, counts, strict=False)
     }
     assert len(ends) == 1
+
+
+def test_interrupts_in_the_timed_window_are_said() -> None:
+    said = "the board's tick and its USB interrupted what was timed"
+    assert said in " ".join(summary([row(interrupts="on")], CSV).split())
+    assert said not in " ".join(summary([row(interrupts="off")], CSV).split())

@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 from fakes.processes import alive
 from fakes.pytests import ROOT
+from fakes.simulated import SimulatedUart
 
 from harness.board.registry import load_registry
 from harness.errors import HilError, RigError, StartFailed, ToolMissing, Where
 from harness.firmware.build import Builder
+from harness.link.dut import Dut
 from harness.link.link import Link
+from harness.link.speed import Line
 from harness.link.streams import StreamClosed, open_serial
 from harness.model.resolve import resolve_model
 from harness.project import find_project
@@ -31,6 +34,13 @@ SIM, REAL = REGISTRY["nrf52840dk-sim"], REGISTRY["nrf52840dk"]
 SINE = resolve_model("sine", PROJECT.artifacts)
 WHERE = Where(board=SIM.id, port="sim:nrf52840")
 UNIQUE_ID = "5566778811223344"
+
+
+def greeted(uart, line=None):
+    link = Link(uart, where=WHERE, line=line, clock=uart.now)
+    dut = Dut(link, clock=uart.now)
+    dut.greet()
+    return dut
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +104,47 @@ class TestServed:
                 # A cycle for each instruction.
                 assert np.array_equal(counts, measured.timer.net_ticks(measured.ticks))
         assert seen[0] == seen[1]
+
+    def test_its_uart_goes_to_a_megabaud_and_back(self, firmware):
+        uart = SimulatedUart(firmware.elf)
+        dut = greeted(uart)
+        assert dut.hello.rates == (1_000_000, 460_800)
+        assert (dut.link.speed.baud, uart.chip_baud) == (1_000_000, 1_000_000)
+        start = uart.now()
+        outputs = dut.infer(checks_for(SINE).inputs).samples
+        fast_s = uart.now() - start
+        dut.reset()
+        assert dut.infer(checks_for(SINE).inputs).retries == 0
+        uart.host_waits(2.0)  # Less than which is nothing on the chip, which then is idle.
+        assert dut.infer(checks_for(SINE).inputs[:1]).retries == 0
+        dut.link.close()
+        assert uart.chip_baud == 115200
+        uart.set_baud(115200)
+        slow = greeted(uart, Line(most_baud=115200))
+        start = uart.now()
+        assert np.array_equal(slow.infer(checks_for(SINE).inputs).samples, outputs)
+        sent = 2 * len(outputs)
+        saved_s = uart.now() - start - fast_s
+        assert saved_s > 0.9 * sent * 10 * (1 / 115200 - 1 / 1_000_000)
+        assert dut.link.stats.timeouts == slow.link.stats.timeouts == 0
+
+    @pytest.mark.parametrize("most_baud, expected", [(500_000, 460_800), (115200, 115200)])
+    def test_a_bridge_that_carries_no_faster_rate_is_found_out(self, firmware, most_baud, expected):
+        uart = SimulatedUart(firmware.elf, most_baud=most_baud)
+        line = Line()
+        dut = greeted(uart, line)
+        assert line.slow.refused(WHERE.board, 1_000_000)
+        assert dut.infer(checks_for(SINE).inputs[:5]).retries == 0
+        assert (dut.link.speed.baud, uart.chip_baud) == (expected, expected)
+
+    def test_a_zero_at_the_base_rate_brings_it_back_at_once(self, firmware):
+        uart = SimulatedUart(firmware.elf)
+        greeted(uart)
+        uart.set_baud(115200)  # Somebody else opens the port.
+        before = uart.now()
+        dut = greeted(uart, Line(most_baud=115200))
+        assert uart.now() - before < 0.1
+        assert (dut.link.stats.timeouts, uart.chip_baud) == (0, 115200)
 
     def test_firmware_that_hangs_is_started_anew(self, firmware):
         with open_board(SIM, SINE, PROJECT, RigOptions()) as opened:
