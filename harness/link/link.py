@@ -225,7 +225,8 @@ class Link:
         # A board that sends no frame at all sends no damaged replies either.
         while attempt < (patience.attempts if received.framed else patience.silent_attempts):
             if attempt:
-                self._count(retries=1)
+                # That a line carries no faster rate is no fault of it at the one it has.
+                self._count(retries=0 if op is Op.SPEED else 1)
                 self.log.add(self._clock(), f"retry {attempt}")
             try:
                 # The extra 00 closes a frame whose own end was lost; an idle board ignores it.

@@ -15,7 +15,7 @@ from harness.errors import BoardStatus, HilError, LinkTimeout, ProtocolError, Wh
 from harness.link.protocol import BASE_BAUD, FALL_BACK_S, parse_speed, speed_body
 
 FRESH_S = 0.7 * FALL_BACK_S
-"""So long after its last reply a board is surely still at the faster rate."""
+"""So long after its last reply a board is surely still at the faster rate. Then it is asked."""
 LEFT_S = 1.3 * FALL_BACK_S
 """And after so long it has surely left that."""
 
@@ -120,10 +120,14 @@ class Speed:
         """Before a request: agree anew on a rate that the board may have left, or has."""
         if self._wanted is None or self._switching:
             return
-        if not self.fast or self._clock() - self._heard_s >= FRESH_S:
-            self.leave()
-            if not self._switch(self._wanted):
-                self._wanted = None
+        idle_s = self._clock() - self._heard_s
+        if self.fast and (
+            idle_s < FRESH_S or (idle_s < FALL_BACK_S and self._carries(self._wanted))
+        ):
+            return
+        self.leave()
+        if not self._switch(self._wanted):
+            self._wanted = None
 
     def missed(self) -> None:
         """An attempt had no reply: the next one is made at the base rate."""
@@ -169,29 +173,34 @@ class Speed:
 
     def _switch(self, baud: int) -> bool:
         """Whether board and line are at the rate now; else both are at the base rate."""
-        body = speed_body(baud)
-        with self._alone():
-            try:
-                self._ask(body, baud, trial=False)
-            except BoardStatus:
-                return False
-            if self._link.set_baud(baud):
-                self.baud = baud
-                # Where a bridge goes on as before, the board sees a break and answers as before.
-                with suppress(LinkTimeout, ProtocolError):
-                    if self._ask(body, baud, trial=True) == baud:
-                        return True
-                why = f"no reply at {baud} baud, which its line does not carry"
-            else:
-                why = f"the port has no rate of {baud} baud"
-            self._refuse(baud, why)
-            self.forget()
-            self._link.settle(self._heard_s + LEFT_S)
+        try:
+            self._ask(baud, trial=False)
+        except BoardStatus:
+            return False
+        if self._link.set_baud(baud):
+            self.baud = baud
+            if self._carries(baud):
+                return True
+            why = f"no reply at {baud} baud, which its line does not carry"
+        else:
+            why = f"the port has no rate of {baud} baud"
+        self._refuse(baud, why)
+        self.forget()
+        self._link.settle(self._heard_s + LEFT_S)
         return False
 
-    def _ask(self, body: bytes, baud: int, *, trial: bool) -> int:
-        with located(self._link.where):
-            return parse_speed(self._link.ask_speed(body, trial=trial), baud=baud)
+    def _carries(self, baud: int) -> bool:
+        """Whether a request at the faster rate is answered, and came in at that rate.
+
+        Where a bridge goes on as before, the board sees a break and answers as before.
+        """
+        with suppress(LinkTimeout, ProtocolError):
+            return self._ask(baud, trial=True) == baud
+        return False
+
+    def _ask(self, baud: int, *, trial: bool) -> int:
+        with self._alone(), located(self._link.where):
+            return parse_speed(self._link.ask_speed(speed_body(baud), trial=trial), baud=baud)
 
     def _refuse(self, baud: int, why: str) -> None:
         self._line.slow.refuse(self._link.where.board or "", baud, why)

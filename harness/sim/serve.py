@@ -115,6 +115,7 @@ class Server:
         if writable:
             self._unread = self._unread[os.write(self._master, self._unread) :]
         if self._master in readable:
+            self._line.look()  # The rate may have changed just before these bytes were written.
             self._wire.offer(self._read())
         return True
 
