@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import select
 import socket
+import termios
 import time
 import warnings
 from collections.abc import Callable
@@ -133,7 +134,7 @@ class SerialStream:
     def set_baud(self, baud: int) -> bool:
         try:
             self._port.baudrate = baud
-        except (ValueError, serial.SerialException):
+        except (ValueError, serial.SerialException, termios.error):
             return False  # Or the port is gone: the next write tells.
         except (OSError, TypeError) as error:
             raise StreamClosed(str(error)) from error

@@ -1,10 +1,13 @@
 """The rate of a line, on simulated UARTs whose bytes take their time."""
 
+import os
+import termios
+
 import numpy as np
 import pytest
 from fakes.lines import BITS, Uart, UsbEndpoint, classifier, greeted
 
-from harness.errors import BoardRebooted, LinkTimeout, ProtocolError
+from harness.errors import BoardRebooted, LinkTimeout, ProtocolError, Where
 from harness.link.protocol import (
     BASE_BAUD,
     FALL_BACK_S,
@@ -14,7 +17,7 @@ from harness.link.protocol import (
     parse_hello,
 )
 from harness.link.speed import MOST_MISSES, Line, SlowLines
-from harness.link.streams import padded
+from harness.link.streams import Rated, open_serial, padded
 
 M = 1_000_000
 RATES = (M, 460_800)
@@ -206,6 +209,29 @@ def test_without_them_such_a_frame_never_gets_through() -> None:
     with pytest.raises(LinkTimeout):
         dut.link.request(Op.INFER, b"\1\0" + bytes(range(1, 255)) * 3 + bytes(22))
     assert wire.cut >= 3
+
+
+def test_a_serial_port_is_set_to_the_rate_and_says_if_it_cannot() -> None:
+    master, slave = os.openpty()
+    stream = open_serial(os.ttyname(slave), where=Where(board="nano"))
+    assert isinstance(stream, Rated) and stream.set_baud(M)
+    assert termios.tcgetattr(slave)[5] == termios.B1000000
+    assert not stream.set_baud(-1)
+    assert stream.set_baud(BASE_BAUD)
+    stream.close()
+    for end in (master, slave):
+        os.close(end)
+
+
+def test_news_of_slow_lines_are_told_once_and_in_words() -> None:
+    line = Line()
+    greeted(Uart(classifier(RATES), most_baud=500_000), line)
+    (note,) = line.slow.news()
+    assert note == (
+        f"nano: no reply at {M} baud, which its line does not carry; its link went on at a slower "
+        "rate"
+    )
+    assert line.slow.news() == []
 
 
 @pytest.mark.parametrize("size", [1, 2, 63, 64, 65, 128, 1035])

@@ -16,7 +16,7 @@ def test_a_note_survives_its_journey() -> None:
     for note in (
         Note(board="a"),
         Note(board="a", outcome=Outcome.SLOW, reason="r", retries=3, rows=(ROW, ROW)),
-        Note(board="a", skipped=True),
+        Note(board="a", skipped=True, slow=("a: no reply at 1000000 baud",)),
         Note(board="a", recovery=Recovery(helped=True, text="no reply: HELLO: it answers")),
     ):
         packed = note.pack()
@@ -36,7 +36,7 @@ def test_a_board_says_how_often_what_happened_and_each_reason_once() -> None:
     tally = RunCounts(["nano"])
     for note in (
         Note(board="nano", outcome=Outcome.PASSED, rows=(ROW,)),
-        Note(board="nano", outcome=Outcome.PASSED, retries=2),
+        Note(board="nano", outcome=Outcome.PASSED, retries=2, slow=("nano: too slow a line",)),
         Note(board="nano"),
         SICK,
         SICK,
@@ -48,6 +48,7 @@ def test_a_board_says_how_often_what_happened_and_each_reason_once() -> None:
     assert board.lines() == [
         "nano: 1 wrong numbers, 2 sick rig, 2 passed, 1 skipped",
         "nano: 2 requests were sent again",
+        "nano: too slow a line",
         "  wrong numbers: 3 of 256 differ",
         "  sick rig: no reply to INFER within 2 s (2 times)",
     ]

@@ -279,3 +279,18 @@ def test_picture_larger_than_a_frame_takes_one_invoke_and_its_transfer_is_apart(
         np.testing.assert_array_equal(answered.outputs, horse.goldens.outputs[:2])
         measured = dut.measure(horse.goldens.inputs[:1], 3)
         assert len(measured.ticks) == 3 and measured.link_us > 0
+
+
+@pytest.mark.parametrize(
+    ("option", "by_rig", "by_board", "expected"),
+    [(None, None, None, None), (None, None, 3, 3), (None, 2, 3, 2), (1, 2, 3, 1)],
+)
+def test_the_most_baud_is_said_by_the_run_the_rig_file_or_the_board(
+    option, by_rig, by_board, expected
+):
+    board = replace(REGISTRY["nano33ble"], most_baud=by_board)
+    plugged = Plugged(id="left", kind="nano33ble", most_baud=by_rig)
+    options = RigOptions(most_baud=option, plugged=plugged)
+    line = options.line_to(board)
+    assert (line.most_baud, line.native_usb, line.baud) == (expected, True, 115200)
+    assert replace(options, port="/dev/x").line_to(board).slow is line.slow  # For a whole run.
