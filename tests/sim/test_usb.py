@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("unicorn")
 
 from harness.firmware.toolchain import ARM_GCC  # noqa: E402
+from harness.link.streams import padded  # noqa: E402
 from harness.project import find_project  # noqa: E402
 from harness.sim.elf import load_segments  # noqa: E402
 from harness.sim.errors import SimulationError  # noqa: E402
@@ -102,6 +103,39 @@ def test_the_touch_leads_to_the_bootloader_and_back(image):
     chip.offer(b"abc")
     settle(machine)
     assert chip.take() == b"cde"  # It found the retained register as it was set.
+
+
+SIZE_FIRST = """\
+  const uint32_t size = USBD(0x4a8);
+  USBD(0x728) = (uint32_t)buffer;
+  USBD(0x72c) = size;
+  USBD(0x30) = 1;
+  while (!Happened(0x138)) {
+  }
+"""
+SIZE_LAST = """\
+  USBD(0x728) = (uint32_t)buffer;
+  USBD(0x72c) = 64;
+  USBD(0x30) = 1;
+  while (!Happened(0x138)) {
+  }
+  for (volatile int i = 0; i < 10000; ++i) {  // Until another thread has its turn.
+  }
+  const uint32_t size = USBD(0x4a8);
+"""
+"""As mbed's stack does it: the size is asked for when the next packet may be there."""
+
+
+def test_full_packets_survive_a_stack_that_asks_for_their_size_too_late(build):
+    machine, chip = plugged_in(build(SIZE_FIRST, SIZE_LAST))
+    frame = b"\0" + bytes(range(1, 71)) + b"\0"
+    chip.offer(frame)
+    settle(machine)
+    assert len(chip.take()) == 2 * (len(frame) - 64)  # The short packet has cut the one before it.
+    chip.offer(padded(frame))
+    settle(machine)
+    sent = chip.take()
+    assert len(sent) == 128 and sent.endswith(bytes(value + 1 for value in frame))
 
 
 @pytest.mark.parametrize(
