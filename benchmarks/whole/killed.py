@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.whole.kills import COMMAND_S, ROOT, Killed, hear_interrupts, hil, kill
+from benchmarks.whole.kills import COMMAND_S, ROOT, Killed, hear_interrupts, hil, kill, traceback_in
 from harness.errors import HilError
 from harness.measure.frames import read_rows
 from harness.measure.tables import LatencyRow
@@ -187,7 +187,7 @@ class Rooms:
         self.counts["in time"] += killed.in_time
         for process in killed.left:
             self._count(what, "processes left", process)
-        if _traceback(killed.said):
+        if traceback_in(killed.said):
             self._count(what, "tracebacks", killed.said[-3000:])
         for kind, detail in task.look(self._before, room, killed):
             self._count(what, kind, detail)
@@ -199,14 +199,6 @@ class Rooms:
     def _count(self, what: str, kind: str, detail: str) -> None:
         self.counts[kind] += 1
         self.told.append(f"{what}: {kind}: {detail}")
-
-
-def _traceback(said: str) -> bool:
-    """Whether a command ended with a traceback; that of Python's own start does not count."""
-    if "INTERNALERROR" in said:
-        return True
-    early = said.rstrip().endswith("KeyboardInterrupt") and ", in main\n" not in said
-    return "Traceback (most recent call last)" in said and not early
 
 
 def kill_runs(

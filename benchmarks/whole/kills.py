@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import shlex
 import shutil
 import signal
@@ -36,6 +37,8 @@ MARK = "HIL_KILLED"
 SLOWED = "HIL_SLOWED"
 GONE_S = 6.0
 """When all of them must be gone. Two seconds are their own, to end in order."""
+
+_OUR_MAIN = re.compile(r'(harness/cli/__init__|models/__main__)\.py", line \d+, in main')
 
 COMMAND_S = 600.0
 SLOWED_S = 4.0
@@ -120,6 +123,15 @@ def hear_interrupts() -> None:
     """Commands hear SIGINT, which background jobs of a shell, and all they start, ignore."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def traceback_in(said: str) -> bool:
+    """Whether a command ended with a traceback; one of Python's own start is none of ours."""
+    if "INTERNALERROR" in said:
+        return True
+    interrupted = said.rstrip().endswith("KeyboardInterrupt") or "init_import_site" in said
+    early = interrupted and not _OUR_MAIN.search(said)
+    return "Traceback (most recent call last)" in said and not early
 
 
 def _left(mark: str, within_s: float) -> tuple[str, ...]:
@@ -232,7 +244,7 @@ class Bench:
         )
         self.tally.kills += 1
         self.tally.processes += [f"{what}: {process}" for process in found.left]
-        if "Traceback" in found.said:
+        if traceback_in(found.said):
             self.tally.tracebacks.append(f"{what}:\n{found.said}")
         left = sorted(set(self._files()) - self._known)
         self.tally.files += [f"{what}: {path}" for path in left]

@@ -88,7 +88,7 @@ def test_pull_requests_run_on_hosted_runners_with_nothing_but_reading() -> None:
             if "self-hosted" in job["runs-on"]:
                 assert set(started_by) == {"schedule", "workflow_dispatch"}
     checkouts = [s for path in WORKFLOWS for s in steps(path) if "checkout@" in s.get("uses", "")]
-    assert len(checkouts) == 4
+    assert len(checkouts) == 5
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
 
 
