@@ -33,7 +33,8 @@ _OWN_SCOPES = frozenset(
 _OWN_NAMES = frozenset(
     (
         "main setup loop ResetHandler NmiHandler FaultHandler ReportFault UartRxHandler "
-        "UarteHandler WakeHandler DebugLog DebugVsnprintf hil_step_begin hil_step_end _ZeqRK5TokenPKc"
+        "UarteHandler WakeHandler DebugLog DebugVsnprintf hil_step_begin hil_step_end "
+        "_ZeqRK5TokenPKc"
     ).split()
 )
 _DESCRIPTIONS = {"kAotModel", "kTflmModel", "kSteps"}
