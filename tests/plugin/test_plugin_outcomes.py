@@ -29,7 +29,7 @@ def on_virtual(faults=""):
     [
         ("", SMALL, Outcome.PASSED, None),
         ("wrong_output=7", GOLDEN, Outcome.WRONG, "failure"),
-        ("slow=1000000", FAST.format(most=1000), Outcome.SLOW, "failure"),
+        ("slow=1000", FAST.format(most=1000), Outcome.SLOW, "failure"),
         ("wrong_model=1", GOLDEN, Outcome.STALE, "error"),
         ("hang_after=100", SMALL, Outcome.SICK, "error"),
         ("", "def test_bug(dut): raise ValueError('not the board')", Outcome.FAILED, "failure"),
