@@ -13,15 +13,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
 
-from harness.firmware.host import MOST_S, SERVERS, Ended, Ending, Server
-from harness.firmware.served import TFLM
+from harness.firmware.frame import TFLM
+from harness.firmware.server import MORE_S, MOST_S, SERVERS, Ended, Ending, Server
 from harness.model.wheels import host_arena_bytes, tflm_version
 
 PROBE_S = MOST_S
 """Until an answer: an image network takes TFLM's reference kernels some seconds."""
-
-_MORE_S = 10.0
-"""Beyond that, until its process is ended from outside; the wheel is loaded meanwhile."""
 
 MOST_SENTENCE = 300
 
@@ -96,7 +93,7 @@ class Question:
         self._content = content
         self._child = child
         self._most_s = most_s
-        self._patience_s = most_s + (_MORE_S if child is None else 0.0)
+        self._patience_s = most_s + (MORE_S if child is None else 0.0)
         self._ended: Ending | None = None
 
     def __enter__(self) -> Question:

@@ -1,4 +1,4 @@
-"""The other end of `host`: runs models for the harness, each in a process of its own.
+"""The other end of `server`: runs models for the harness, each in a process of its own.
 
 `python -m harness.firmware.served tflm` loads the interpreter once, and is forked for each model:
 what a hostile file makes of that process dies with it. Requests come on standard input, answers go
@@ -7,35 +7,27 @@ to standard output, as frames; what the interpreters say goes to standard error.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import resource
 import select
 import signal
-import struct
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import HilError
-from harness.model.interpreters import LiteRtInterpreter, TflmInterpreter
-from harness.model.tensor import TensorSpec
-from harness.model.wheels import host_arena_bytes
+from harness.firmware.frame import TFLM, Header, read_frame, write_frame
 
-TFLM, LITERT = "tflm", "litert"
+if TYPE_CHECKING:
+    from harness.model.tensor import TensorSpec
 
-Header = dict[str, Any]
 Arrays = Sequence[NDArray[Any]]
-
-MOST_HEADER = 1 << 20
-MOST_PAYLOAD = 1 << 29
-"""Bytes of a frame: samples are handed over in blocks that are far smaller."""
 
 MOST_SAID = 1 << 24
 """Bytes that an interpreter may write on standard error."""
@@ -48,34 +40,6 @@ _COPIES = 6
 
 _GROUP_BYTES, _GROUP_S = 1 << 20, 0.2
 """Samples are answered in groups of this size, or after this time."""
-
-_LENGTHS = struct.Struct("<II")
-
-
-def write_frame(write: Callable[[bytes], None], header: Header, payload: bytes = b"") -> None:
-    """Write a frame: lengths, a header in JSON, and bytes."""
-    text = json.dumps(header).encode()
-    write(_LENGTHS.pack(len(text), len(payload)) + text)
-    if payload:
-        write(payload)
-
-
-def read_frame(read: Callable[[int], bytes]) -> tuple[Header, bytes]:
-    """Read a frame.
-
-    Args:
-        read: gives exactly as many bytes as asked for, or raises.
-
-    Raises:
-        ValueError: it is larger than a frame may be, or its header is no JSON object.
-    """
-    header_size, size = _LENGTHS.unpack(read(_LENGTHS.size))
-    if header_size > MOST_HEADER or size > MOST_PAYLOAD:
-        raise ValueError("a frame that is too large")
-    header = json.loads(read(header_size))
-    if not isinstance(header, dict):
-        raise ValueError("a header that is no object")
-    return header, read(size) if size else b""
 
 
 def described(arrays: Arrays) -> list[list[Any]]:
@@ -162,6 +126,10 @@ class _Session:
         keep_tensors: bool = False,
         default_delegates: bool = False,
     ) -> Iterator[tuple[Header, bytes]]:
+        # 0.1 s, which a question can do without.
+        from harness.model.interpreters import LiteRtInterpreter, TflmInterpreter
+        from harness.model.wheels import host_arena_bytes
+
         arena = 0
         if self._kind == TFLM:
             arena = arena_bytes or host_arena_bytes(content)
@@ -301,6 +269,8 @@ def _serve_in_child(session: Callable[[], None]) -> int:
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
+    import harness.model.interpreters  # noqa: F401  # For the next model, while this one is run.
+
     watched = select.poll()
     ended = os.pidfd_open(child)
     watched.register(ended, select.POLLIN)

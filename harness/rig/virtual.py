@@ -20,8 +20,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import HilError, ModelError, Where
-from harness.firmware.host import MOST_S, Ending, crash_of
-from harness.firmware.served import TFLM, limit_model
+from harness.firmware.frame import TFLM
+from harness.firmware.host import crash_of
+from harness.firmware.served import limit_model
+from harness.firmware.server import MOST_S, Ending
 from harness.link.faults import Faults, FaultyBoard, Unplugged, parse_faults
 from harness.link.protocol import Capability, Hello
 from harness.link.streams import ByteStream, StreamClosed

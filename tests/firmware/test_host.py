@@ -14,7 +14,8 @@ import pytest
 
 from harness.errors import ModelError
 from harness.firmware import host
-from harness.firmware.served import LITERT, TFLM, described, read_frame, unpacked
+from harness.firmware.frame import LITERT, TFLM, read_frame
+from harness.firmware.served import described, unpacked
 from harness.model.artifact import load_artifact
 from harness.model.interpreters import TflmInterpreter
 from harness.model.wheels import tflm_version
@@ -124,7 +125,7 @@ def test_a_frame_that_is_too_large_is_refused_before_it_is_read() -> None:
 
 def test_the_process_ends_with_the_one_that_started_it() -> None:
     code = (
-        "import os; from harness.firmware.host import Server\n"
+        "import os; from harness.firmware.server import Server\n"
         "server = Server('litert'); print(server._process.pid, flush=True)\n"
         "server.send({'what': 'reset'}, most_s=9); server.receive(most_s=20)\n"
         "os.kill(os.getpid(), 9)"

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from fakes.rewritten import float_output, lsh_projection, rewritten
 
-from harness.firmware.host import MOST_SAID
 from harness.firmware.probe import (
     MOST_SENTENCE,
     Allocations,
@@ -18,6 +17,7 @@ from harness.firmware.probe import (
     parse_allocations,
     parse_refusal,
 )
+from harness.firmware.server import MOST_SAID
 from harness.model.artifact import load_artifact
 from harness.model.wheels import tflm_version
 
@@ -168,7 +168,7 @@ def test_a_process_that_goes_wrong_is_a_refusal_in_bounded_time(child: str, sent
 
 def test_the_process_gets_the_model_and_room_for_it() -> None:
     child = (
-        "import sys; from harness.firmware.served import read_frame\n"
+        "import sys; from harness.firmware.frame import read_frame\n"
         "header, content = read_frame(sys.stdin.buffer.read)\n"
         "print(len(content), header['arena_bytes'], file=sys.stderr)"
     )
