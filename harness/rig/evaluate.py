@@ -128,7 +128,7 @@ def evaluate_board(opened: OpenBoard, data: DataSet, plan: EvaluationPlan) -> Ev
             defined=opened.defined,
         )
         result = _with_detections(result, opened.artifact, data, plan, board, host)
-        saved = _saved(opened, data, result, plan, journal.run, board=board, host=host)
+        saved = _saved(opened, data, walk, result, plan, journal.run, board=board, host=host)
         stamp = Stamp(run=journal.run, now=plan.now(), commit=plan.commit)
         took = Took(resumed_at=resumed_at, recoveries=recoveries, seconds=plan.clock() - start)
         rows = evaluation_rows(opened, data, walk, result, took, stamp, saved)
@@ -303,6 +303,7 @@ def _references(
 def _saved(
     opened: OpenBoard,
     data: DataSet,
+    walk: Walk,
     result: Evaluation,
     plan: EvaluationPlan,
     run: str,
@@ -315,7 +316,6 @@ def _saved(
         return None
     default = plan.csv.with_name(f"disagreements-{opened.declared.id}-{run}.npz")
     path = plan.saved or default
-    walk = walk_of(opened.artifact, data, result.samples)
     save_disagreeing(path, data, walk, result.disagreeing, board=board, host=host)
     return path
 

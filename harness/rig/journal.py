@@ -15,13 +15,12 @@ import struct
 import uuid
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from filelock import FileLock, Timeout
-
-from harness.errors import RigError
+from harness.errors import LockBusy, RigError
+from harness.locks import held
 
 FOLDER = "evaluations"
 MOST_BYTES = 1 << 28
@@ -179,9 +178,9 @@ def open_journal(
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _remove_oldest(folder, path)
-            stack.enter_context(FileLock(f"{path}.lock", timeout=0))
+            stack.enter_context(_held(path))
             journal = Journal(stack.enter_context(_opened(path)), key, size_bytes)
-        except Timeout as error:
+        except LockBusy as error:
             raise JournalTaken(
                 "another process evaluates this data set on this board at the moment",
                 hint=f"Wait for it, or stop it. Its journal: {path}",
@@ -193,6 +192,10 @@ def open_journal(
         yield journal
         if journal.finished:
             path.unlink(missing_ok=True)
+
+
+def _held(path: Path) -> AbstractContextManager[int]:
+    return held(Path(f"{path}.lock"), f"{path} is in use", timeout_s=0)
 
 
 @contextmanager
@@ -209,9 +212,5 @@ def _remove_oldest(folder: Path, mine: Path) -> None:
     others = [path for path in folder.glob("*.journal") if path != mine]
     others.sort(key=lambda path: path.stat().st_mtime)
     for path in others[: max(0, len(others) - KEPT)]:
-        lock = FileLock(f"{path}.lock", timeout=0)
-        try:
-            with lock:
-                path.unlink(missing_ok=True)
-        except Timeout:
-            continue
+        with suppress(LockBusy), _held(path):
+            path.unlink(missing_ok=True)
