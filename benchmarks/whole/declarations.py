@@ -16,16 +16,15 @@ import json
 import random
 import re
 import shutil
-import signal
 import sys
 import tempfile
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
+from benchmarks.whole.deadline import Hang, within
 from harness import load_registry
 from harness.board.rigfile import load_rig
 from harness.errors import HilError
@@ -141,24 +140,16 @@ def damaged(text: str, rng: random.Random) -> str:
     return text
 
 
-class Hang(BaseException):
-    """Reading took longer than MOST_S."""
-
-
-def _late(number: int, frame: FrameType | None) -> None:
-    raise Hang
-
-
 def attempt(
     what: str, read: Callable[[], object], counts: Counter[str], show: Callable[[str], None]
 ) -> None:
     """Read once, and count how it ended."""
     before = tracemalloc.get_traced_memory()[0]
     tracemalloc.reset_peak()
-    signal.setitimer(signal.ITIMER_REAL, MOST_S)
     ended, problem = "works", ""
     try:
-        read()
+        with within(MOST_S):
+            read()
     except HilError as error:
         ended = f"refused ({type(error).__name__})"
         if RAW.search(str(error)):
@@ -169,8 +160,6 @@ def attempt(
         problem = "hang"
     except Exception as error:
         problem = f"traceback: {type(error).__name__}: {str(error)[:200]}"
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
     peak = tracemalloc.get_traced_memory()[1] - before
     if peak > MOST_BYTES:
         problem = problem or f"memory over its bound: {peak >> 20} MiB"
@@ -186,7 +175,6 @@ def try_declarations(
     """Damage and read `count` files; counts of how each ended, `wrong` among them."""
     rng, counts, registry = random.Random(seed), Counter[str](), load_registry()
     source = find_project().artifacts / "sine"
-    signal.signal(signal.SIGALRM, _late)
     tracemalloc.start()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name, "sine")

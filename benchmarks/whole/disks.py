@@ -23,6 +23,7 @@ from textwrap import indent
 
 import numpy as np
 
+from benchmarks.whole.kills import traceback_in
 from benchmarks.whole.wall import altered_model
 from harness.project import find_project
 
@@ -40,8 +41,6 @@ SAYS = {
 }
 REFUSED = (2, 4)
 """Exit statuses of wrong use, of `hil` and of pytest."""
-
-TRACEBACKS = ("Traceback (most recent call last)", "INTERNALERROR", "Fatal Python error")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +189,7 @@ def harmed(case: Case, room: Path) -> Iterator[str]:
 
 def problems(case: Case, kind: str, status: int, text: str) -> Iterator[str]:
     """What is wrong with how a command took its disk."""
-    if any(word in text for word in TRACEBACKS):
+    if traceback_in(text):
         yield "traceback"
     refused = status in REFUSED and "cannot be written: " in text
     if status not in case.statuses and not refused:

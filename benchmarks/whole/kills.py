@@ -127,9 +127,10 @@ def hear_interrupts() -> None:
 
 def traceback_in(said: str) -> bool:
     """Whether a command ended with a traceback; one of Python's own start is none of ours."""
-    if "INTERNALERROR" in said:
+    starting = "init_import_site" in said
+    if "INTERNALERROR" in said or ("Fatal Python error" in said and not starting):
         return True
-    interrupted = said.rstrip().endswith("KeyboardInterrupt") or "init_import_site" in said
+    interrupted = said.rstrip().endswith("KeyboardInterrupt") or starting
     early = interrupted and not _OUR_MAIN.search(said)
     return "Traceback (most recent call last)" in said and not early
 

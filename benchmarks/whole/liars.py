@@ -11,20 +11,17 @@ was counted.
 import argparse
 import random
 import re
-import signal
 import sys
 import tempfile
-import threading
 import tracemalloc
 from collections import Counter, deque
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 
+from benchmarks.whole.deadline import Hang, within
 from benchmarks.whole.lies import LIES, Lie, Piece, Scene, once
 from harness import load_registry, resolve_model
 from harness.errors import HilError, Where
@@ -61,10 +58,6 @@ MOST_BYTES = 32 << 20
 _RAW = re.compile(
     r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2028\u2029\ud800-\udfff]|^\s*::", re.M
 )
-
-
-class Hang(BaseException):
-    """The harness waited, or worked, for longer than it may."""
 
 
 class LyingStream:
@@ -291,7 +284,7 @@ class Bench:
         ended, text, traceback = "passed", "", False
         tracemalloc.start()
         try:
-            with _alarm(WALL_S):
+            with within(WALL_S):
                 text = self.work(stream)
         except HilError as error:
             ended, text = type(error).__name__, "\n".join((str(error), *error.link_log))
@@ -310,25 +303,6 @@ class Bench:
             text=text,
             traceback=traceback,
         )
-
-
-@contextmanager
-def _alarm(seconds: float) -> Iterator[None]:
-    """Raise Hang if the block takes longer by this machine's clock; in the main thread."""
-
-    def ring(number: int, frame: FrameType | None) -> None:
-        raise Hang(f"{seconds:g} s of this machine's time")
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def lie(count: int = 200, seed: int = 0) -> Tally:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import os
 import resource
-import signal
 import struct
 import sys
 import tempfile
@@ -24,14 +23,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 
+from benchmarks.whole.deadline import Hang, within
 from harness import load_registry
 from harness.errors import HilError
 from harness.firmware import host
@@ -147,10 +145,6 @@ _CHANGES: tuple[Callable[[bytearray, np.random.Generator], None], ...] = (
 )
 
 
-class Hang(BaseException):
-    """A stage took longer than MOST_S."""
-
-
 @dataclass(kw_only=True)
 class Tally:
     """What became of mutants: counts by stage and outcome, and the first of each that is wrong."""
@@ -183,20 +177,6 @@ class Tally:
         yield from (f"WRONG {what}" for what in self.wrong)
 
 
-@contextmanager
-def _within(most_s: float) -> Iterator[None]:
-    def late(number: int, frame: FrameType | None) -> None:
-        raise Hang
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, most_s)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
 @cache
 def _board() -> object:
     return load_registry()["qemu-m4"]
@@ -210,7 +190,7 @@ def try_mutant(content: bytes, tally: Tally, *, stages: Sequence[str] = STAGES) 
         if tally.count % ALL_OF.get(stage, 1):
             continue
         try:
-            with _within(MOST_S + (10 * INTERPRET_S if stage in ("tflm", "litert") else 0)):
+            with within(MOST_S + (10 * INTERPRET_S if stage in ("tflm", "litert") else 0)):
                 if artifact is None:
                     artifact = described(Path("mutant.tflite"), content)
                 tally.outcomes[stage, _STAGES[stage](artifact)] += 1
