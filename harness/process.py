@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,9 @@ from harness.terminal import say_from_handler
 
 GRACE_S = 2.0
 """How long a process group may take to end after SIGTERM."""
+
+MOST_TOLD = 2000
+"""Bytes of a command's output that `run_told` returns, the last ones."""
 
 _POLL_S = 0.05
 
@@ -66,6 +70,20 @@ def run(
             return _follow(process, log, on_line, timeout_s)
         finally:
             end_group(process)
+
+
+def run_told(command: Sequence[str] | str, *, timeout_s: float) -> tuple[int, str]:
+    """Run a command as `run` does; its exit status, and the end of what it wrote.
+
+    Raises:
+        subprocess.TimeoutExpired: it took longer than `timeout_s`.
+    """
+    with tempfile.TemporaryDirectory(prefix="hil-run-") as folder:
+        log = Path(folder, "log")
+        status = run(command, log, timeout_s=timeout_s)
+        with log.open("rb") as said:
+            said.seek(max(0, log.stat().st_size - MOST_TOLD))
+            return status, said.read(MOST_TOLD).decode(errors="replace").strip()
 
 
 @contextmanager

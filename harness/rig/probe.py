@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 from harness.board.registry import Board
 from harness.errors import RigError, Where
-from harness.process import run
+from harness.process import run_told
 
 INSTALL_PYOCD = "pip install 'tinyml-hil[probe]'"
 
@@ -61,14 +59,11 @@ def reset(board: Board, serial_number: str | None, *, timeout_s: float, where: W
     """
     assert board.probe is not None, "the board has a probe"
     command = reset_command(board.probe, serial_number)
-    with tempfile.TemporaryDirectory(prefix="hil-probe-") as folder:
-        log = Path(folder, "log")
-        try:
-            status = run(command, log, timeout_s=timeout_s)
-        except subprocess.TimeoutExpired as error:
-            what = f"pyOCD took longer than {timeout_s:g} s to reset the board"
-            raise RigError(what, where=where) from error
-        said = log.read_text(errors="replace").strip()
+    try:
+        status, said = run_told(command, timeout_s=timeout_s)
+    except subprocess.TimeoutExpired as error:
+        what = f"pyOCD took longer than {timeout_s:g} s to reset the board"
+        raise RigError(what, where=where) from error
     if status:
         last = said.splitlines()[-1] if said else f"status {status}"
         if _ABSENT in said:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import subprocess
-import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from harness.board.lock import hold_uploads
 from harness.board.ports import POLL_S, Bench, SerialPort, again, find_port, in_bootloader
@@ -19,21 +17,12 @@ from harness.link.dut import Dut
 from harness.link.link import Link, LinkOptions
 from harness.link.speed import Line
 from harness.link.streams import SerialStream, StreamClosed, open_serial
-from harness.process import defer_signals, run
+from harness.process import defer_signals, run_told
 from harness.progress import Progress
 from harness.rig import probe
 from harness.rig.flash import Flasher, FlashReport, Uploader
 from harness.rig.recovery import Attempt, Remedy, reopen, request_reset
 from harness.terminal import say
-
-MOST_SHOWN = 2000
-"""Bytes of a power-cycle command's output that an error shows, the last ones."""
-
-
-def _end_of(log: Path) -> str:
-    with log.open("rb") as said:
-        said.seek(max(0, log.stat().st_size - MOST_SHOWN))
-        return said.read(MOST_SHOWN).decode(errors="replace").strip()
 
 
 class RealBoard:
@@ -166,22 +155,20 @@ class RealBoard:
         command, limit_s = self.plugged.power_cycle, self.plugged.deadlines.power_s
         if command is None:
             raise RigError("the rig file has no power_cycle command", where=self.where)
-        with tempfile.TemporaryDirectory(prefix="hil-power-") as folder:
-            log = Path(folder, "log")
-            try:
-                status = run(command, log, timeout_s=limit_s)
-            except subprocess.TimeoutExpired as error:
-                raise RigError(
-                    f"power-cycle command took longer than {limit_s:g} s",
-                    where=self._where,
-                    hint=f"Command: {command}",
-                ) from error
-            if status:
-                raise RigError(
-                    f"power-cycle command ended with status {status}",
-                    where=self._where,
-                    hint=f"Command: {command}\nIt said: {_end_of(log)}",
-                )
+        try:
+            status, said = run_told(command, timeout_s=limit_s)
+        except subprocess.TimeoutExpired as error:
+            raise RigError(
+                f"power-cycle command took longer than {limit_s:g} s",
+                where=self._where,
+                hint=f"Command: {command}",
+            ) from error
+        if status:
+            raise RigError(
+                f"power-cycle command ended with status {status}",
+                where=self._where,
+                hint=f"Command: {command}\nIt said: {said}",
+            )
 
     def flash(self, firmware: Firmware) -> FlashReport:
         """Upload a firmware to the board, while nobody else on this machine uploads.
