@@ -2,7 +2,9 @@
 #include "port/port.h"
 
 #include "app.h"
+#include "port/mps2_uart.h"
 #include "port/paint.h"
+#include "port/ring.h"
 
 extern "C" {
 extern uint32_t __stack_limit;  // What the linker script reserves, painted by ResetHandler.
@@ -12,20 +14,6 @@ extern uint32_t __stack_top;
 namespace {
 
 constexpr uint32_t kClockHz = 25000000;
-
-struct Uart {
-  volatile uint32_t data;
-  volatile uint32_t state;
-  volatile uint32_t ctrl;
-  volatile uint32_t intstatus;  // Write 1 to clear.
-  volatile uint32_t bauddiv;
-};
-constexpr uint32_t kTxFull = 1u << 0;
-constexpr uint32_t kRxFull = 1u << 1;
-constexpr uint32_t kTxEnable = 1u << 0;
-constexpr uint32_t kRxEnable = 1u << 1;
-constexpr uint32_t kRxInterruptEnable = 1u << 3;
-constexpr uint32_t kRxInterrupt = 1u << 1;
 
 struct CountdownTimer {
   volatile uint32_t ctrl;
@@ -38,7 +26,7 @@ constexpr uint32_t kTimerInterruptEnable = 1u << 3;
 constexpr uint32_t kTimerInterrupt = 1u << 0;
 constexpr uint32_t kWakeTicks = 1u << 30;  // A quarter of the range of Ticks().
 
-Uart* const uart = reinterpret_cast<Uart*>(0x40004000);
+mps2::Uart* const uart = reinterpret_cast<mps2::Uart*>(0x40004000);
 CountdownTimer* const timer = reinterpret_cast<CountdownTimer*>(0x40000000);
 CountdownTimer* const wake_timer = reinterpret_cast<CountdownTimer*>(0x40001000);
 
@@ -49,12 +37,7 @@ constexpr uint32_t kUartRxIrq = 1u << 0;
 constexpr uint32_t kWakeIrq = 1u << 9;
 constexpr uint32_t kSystemReset = (0x5fau << 16) | (1u << 2);
 
-// One producer (the interrupt) and one consumer (Read), each with an index of its own that only grows.
-constexpr uint32_t kRingSize = 8192;
-static_assert((kRingSize & (kRingSize - 1)) == 0, "indices wrap by masking");
-uint8_t ring[kRingSize];
-volatile uint32_t ring_head;
-volatile uint32_t ring_tail;
+port::Ring<8192> ring;
 
 // Where outputs count and time does not, the harness shares memory with the board and puts its address at the end of code
 // memory, else 0. Bytes for the board then come by that memory, and one for the UART wakes it: each of those takes an
@@ -81,20 +64,14 @@ size_t ReadMailbox(uint8_t* dst, size_t capacity) {
 }
 
 // Nothing has come that was not read.
-bool Waits() { return mailbox != nullptr ? mailbox->head == mailbox->tail : ring_head == ring_tail; }
+bool Waits() { return mailbox != nullptr ? mailbox->head == mailbox->tail : ring.Empty(); }
 
 }  // namespace
 
 extern "C" void UartRxHandler() {
   // Cleared before reading: a byte that comes in between raises it anew, while the other order would lose that one.
-  uart->intstatus = kRxInterrupt;
-  uint32_t head = ring_head;
-  while ((uart->state & kRxFull) != 0) {
-    const uint8_t byte = static_cast<uint8_t>(uart->data);
-    // A host that respects max_payload never fills the ring; whatever overflows it fails its CRC.
-    if (head - ring_tail < kRingSize) ring[head++ & (kRingSize - 1)] = byte;
-  }
-  ring_head = head;
+  uart->intstatus = mps2::kRxInterrupt;
+  while ((uart->state & mps2::kRxFull) != 0) ring.Put(static_cast<uint8_t>(uart->data));
 }
 
 // Its only purpose is to end a sleep.
@@ -110,13 +87,13 @@ Status Setup() {
   wake_timer->value = kWakeTicks;
   wake_timer->ctrl = kTimerEnable | kTimerInterruptEnable;
   mailbox = *mailbox_address;
-  uart->bauddiv = 16;  // The least the hardware takes; QEMU moves bytes at its own pace.
-  uart->ctrl = kTxEnable | kRxEnable | kRxInterruptEnable;
+  uart->bauddiv = mps2::kLeastDivisor;
+  uart->ctrl = mps2::kTxEnable | mps2::kRxEnable | mps2::kRxInterruptEnable;
   // QEMU offers the next byte when one is read. Bytes that came before the enable wait in its multiplexer for that.
-  if ((uart->state & kRxFull) == 0) static_cast<void>(uart->data);
+  if ((uart->state & mps2::kRxFull) == 0) static_cast<void>(uart->data);
   *nvic_enable = kUartRxIrq | kWakeIrq;
   *nvic_pend = kUartRxIrq;  // A byte that came before the enable raises no edge of its own.
-  const bool running = (uart->ctrl & kRxInterruptEnable) != 0 && (timer->ctrl & kTimerEnable) != 0;
+  const bool running = (uart->ctrl & mps2::kRxInterruptEnable) != 0 && (timer->ctrl & kTimerEnable) != 0;
   return running ? Status::kOk : Status::kPortFailed;
 }
 
@@ -125,21 +102,11 @@ uint32_t Ticks() { return ~timer->value; }  // It counts down from all ones.
 uint32_t TicksPerSecond() { return kClockHz; }
 
 size_t Read(uint8_t* dst, size_t capacity) {
-  if (mailbox != nullptr) return ReadMailbox(dst, capacity);
-  const uint32_t head = ring_head;
-  uint32_t tail = ring_tail;
-  size_t size = 0;
-  while (tail != head && size < capacity) dst[size++] = ring[tail++ & (kRingSize - 1)];
-  ring_tail = tail;
-  return size;
+  return mailbox != nullptr ? ReadMailbox(dst, capacity) : ring.Read(dst, capacity);
 }
 
 Status Write(const uint8_t* src, size_t size) {
-  for (size_t i = 0; i < size; ++i) {
-    while ((uart->state & kTxFull) != 0) {
-    }
-    uart->data = src[i];
-  }
+  for (size_t i = 0; i < size; ++i) mps2::Send(uart, src[i]);
   return Status::kOk;
 }
 
@@ -157,7 +124,7 @@ void Sleep() {
 }
 
 void Reset() {
-  while ((uart->state & kTxFull) != 0) {
+  while ((uart->state & mps2::kTxFull) != 0) {
   }
   SyncBarrier();
   *aircr = kSystemReset;

@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "port/bare.h"
+#include "port/mps2_uart.h"
 
 extern "C" {
 extern uint32_t __stack_top;
@@ -12,17 +13,6 @@ void WakeHandler();
 
 namespace {
 
-// What the harness reads as the emulator's own words: the second UART.
-struct FaultUart {
-  volatile uint32_t data;
-  volatile uint32_t state;
-  volatile uint32_t ctrl;
-  volatile uint32_t intstatus;
-  volatile uint32_t bauddiv;
-};
-constexpr uint32_t kTxFull = 1u << 0;
-constexpr uint32_t kTxEnable = 1u << 0;
-
 // Raises NMI when it has counted down, and when it has done so again what the emulator was told to do then: to end.
 struct Watchdog {
   volatile uint32_t load;
@@ -31,7 +21,8 @@ struct Watchdog {
 };
 constexpr uint32_t kWatchdogEnable = 3;
 
-FaultUart* const fault_uart = reinterpret_cast<FaultUart*>(0x40005000);
+// The second UART, which the harness reads as the emulator's own words.
+mps2::Uart* const fault_uart = reinterpret_cast<mps2::Uart*>(0x40005000);
 Watchdog* const watchdog = reinterpret_cast<Watchdog*>(0x40008000);
 
 struct Vectors {
@@ -42,13 +33,9 @@ struct Vectors {
 }  // namespace
 
 void EndWithFault(const char* line) {
-  fault_uart->bauddiv = 16;
-  fault_uart->ctrl = kTxEnable;
-  for (; *line != '\0'; ++line) {
-    while ((fault_uart->state & kTxFull) != 0) {
-    }
-    fault_uart->data = static_cast<uint8_t>(*line);
-  }
+  fault_uart->bauddiv = mps2::kLeastDivisor;
+  fault_uart->ctrl = mps2::kTxEnable;
+  for (; *line != '\0'; ++line) mps2::Send(fault_uart, static_cast<uint8_t>(*line));
   watchdog->load = 1;
   watchdog->ctrl = kWatchdogEnable;
   for (;;) asm volatile("");

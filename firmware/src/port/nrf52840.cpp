@@ -7,6 +7,7 @@
 #include "port/bare.h"
 #include "port/nrf52840_registers.h"
 #include "port/paint.h"
+#include "port/ring.h"
 
 extern "C" {
 extern uint32_t __stack_limit;  // What the linker script reserves, painted by ResetHandler.
@@ -26,13 +27,9 @@ constexpr uint32_t kRxPin = 8;
 
 nrf52840::Uarte* const uart = reinterpret_cast<nrf52840::Uarte*>(0x40002000);
 
-// One producer (the interrupt) and one consumer (Read), each with an index of its own that only grows.
 constexpr uint32_t kRingSize = 2048;
-static_assert((kRingSize & (kRingSize - 1)) == 0, "indices wrap by masking");
 static_assert(kRingSize >= app::kLargestBurst, "the largest frame must fit");
-uint8_t ring[kRingSize];
-volatile uint32_t ring_head;
-volatile uint32_t ring_tail;
+port::Ring<kRingSize> ring;
 
 // EasyDMA reaches RAM only. One byte at a time is received: a transfer that is longer would end only when it is full, while
 // the receiver's FIFO holds what comes until the next one is started.
@@ -121,12 +118,7 @@ extern "C" void UarteHandler() {
     uart->events_endrx = 0;
     const uint8_t byte = received;
     uart->tasks_startrx = 1;
-    const uint32_t head = ring_head;
-    // A host that respects max_payload never fills the ring; whatever overflows it fails its CRC.
-    if (head - ring_tail < kRingSize) {
-      ring[head & (kRingSize - 1)] = byte;
-      ring_head = head + 1;
-    }
+    ring.Put(byte);
   }
 }
 
@@ -157,14 +149,7 @@ uint32_t Ticks() { return core::CycleCount(); }
 
 uint32_t TicksPerSecond() { return kClockHz; }
 
-size_t Read(uint8_t* dst, size_t capacity) {
-  const uint32_t head = ring_head;
-  uint32_t tail = ring_tail;
-  size_t size = 0;
-  while (tail != head && size < capacity) dst[size++] = ring[tail++ & (kRingSize - 1)];
-  ring_tail = tail;
-  return size;
-}
+size_t Read(uint8_t* dst, size_t capacity) { return ring.Read(dst, capacity); }
 
 Status Write(const uint8_t* src, size_t size) {
   while (size > 0) {
@@ -189,7 +174,7 @@ void SetBaud(uint32_t wanted) {
 // happens before the next interrupt; masked, so that none can slip in between the look and the hint.
 void Sleep() {
   asm volatile("cpsid i" ::: "memory");
-  if (ring_head == ring_tail) asm volatile("yield" ::: "memory");
+  if (ring.Empty()) asm volatile("yield" ::: "memory");
   asm volatile("cpsie i\n isb" ::: "memory");
 }
 
