@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,6 +35,20 @@ def same_file(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except OSError:
         return os.path.realpath(one) == os.path.realpath(other)
+
+
+def refuse_foreign(output: Path, option: str, what: str, ours: Callable[[Path], bool]) -> None:
+    """Raise WrongUse if a file that is to be written is there already and is none of `ours`.
+
+    Args:
+        option: that named it.
+        what: it would have to be: `report`.
+    """
+    if output.is_file() and not ours(output):
+        raise WrongUse(
+            f"{option} {output}: that file is there already and is no {what}",
+            hint="Nothing was changed. Name another file, or remove it.",
+        )
 
 
 def refuse_overwriting(output: Path | None, option: str, inputs: Iterable[Path]) -> None:

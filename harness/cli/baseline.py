@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.cli.command import Command
 from harness.cli.settings import add_settings, sources_of
 from harness.errors import NotWritten, ReportError, WrongUse
-from harness.files import refuse_overwriting, write_atomic
+from harness.files import refuse_foreign, refuse_overwriting, write_atomic
 from harness.measure.baseline import load_baselines, save
 from harness.measure.csvfile import begin_of
 from harness.measure.place import inputs_of
@@ -178,14 +178,12 @@ def compare(options: argparse.Namespace) -> int:
 
 def _write(output: Path, text: str) -> None:
     """Write a comparison, over an earlier one only."""
-    heading = text.partition("\n")[0]
+    heading = text.partition("\n")[0].split()
     if output.is_dir():
         raise WrongUse(f"--output {output}: a folder cannot be written as a file")
-    if output.is_file() and begin_of(output).split() not in ([], heading.split()):
-        raise WrongUse(
-            f"--output {output}: that file is there already and is no such comparison",
-            hint="Nothing was changed. Name another file, or remove it.",
-        )
+    refuse_foreign(
+        output, "--output", "such comparison", lambda path: begin_of(path).split() in ([], heading)
+    )
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(output, f"{text}\n".encode())

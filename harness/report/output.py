@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.errors import WrongUse
-from harness.files import refuse_overwriting
+from harness.files import refuse_foreign, refuse_overwriting
 
 TITLE = "Hardware-in-the-loop report"
 _LOOKED_AT = 1 << 16
@@ -25,11 +24,7 @@ def check_output(output: Path | None, option: str, inputs: Iterable[Path]) -> No
     if output is None:
         return
     refuse_overwriting(output, option, inputs)
-    if output.is_file() and not _is_report(output):
-        raise WrongUse(
-            f"{option} {output}: that file is there already and is no report",
-            hint="Nothing was changed. Name another file, or remove it.",
-        )
+    refuse_foreign(output, option, "report", _is_report)
 
 
 def _is_report(path: Path) -> bool:
