@@ -1,27 +1,36 @@
 """Course models: training, Fashion-MNIST through the emulated board, the whole board suite.
 
 python -m benchmarks.whole.models [train] [images] [suite] [goldens]
+    [--board ID] [--runtime NAME] [--tflm DIR] [--slow MACS] [--most N]
 
 Without arguments the first three. `goldens` compares every stored golden of every model, where the
-board suite takes fewer of slow models.
+board suite takes fewer of slow models, and names the operator where one differs. The options are
+for `goldens`: on another board, with another runtime; of a model with more than --slow
+multiply-accumulates, the first --most.
 """
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 
-from harness import RigOptions, load_registry, open_board, resolve_model
+from harness import Artifact, OpenBoard, RigOptions, load_registry, open_board, resolve_model
+from harness.errors import ModelError
 from harness.model.artifact import list_models
+from harness.model.goldens import Goldens
 from harness.model.interpreters import TflmInterpreter
 from harness.model.tensor import quantize
 from harness.project import find_project
 from harness.rig.checks import run_batch
+from harness.rig.profiling import first_difference
 from models.images import fashion
 from models.recipe import Request
 
@@ -50,7 +59,7 @@ def timed(command: list[str]) -> float:
     return time.perf_counter() - start
 
 
-def train() -> None:
+def train(_: argparse.Namespace) -> None:
     for name, limit_s in TRAINED.items():
         with tempfile.TemporaryDirectory() as output:
             command = [
@@ -65,7 +74,7 @@ def train() -> None:
             print(f"train {name}: {timed(command):.1f} s, to be {limit_s} s at most", flush=True)
 
 
-def images() -> None:
+def images(_: argparse.Namespace) -> None:
     model = resolve_model(SMALL_CNN, PROJECT.artifacts)
     test = fashion(Request(variant="8"), channels=True).test
     inputs = quantize(test.x[:IMAGES], model.inputs[0])
@@ -85,7 +94,7 @@ def images() -> None:
     )
 
 
-def suite() -> None:
+def suite(_: argparse.Namespace) -> None:
     models = list_models(PROJECT.artifacts)
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pytest", "-q", "--board", BOARD.id]
@@ -95,25 +104,62 @@ def suite() -> None:
     print(f"board suite over {len(models)} models: {took_s:.1f} s, to be {SUITE_S} s at most")
 
 
-def goldens() -> None:
+def goldens(options: argparse.Namespace) -> None:
+    print(f"{'model':20} {'goldens':>7} {'differ':>7} {'seconds':>8}  {options.board}")
     for name in list_models(PROJECT.artifacts):
         model = resolve_model(name, PROJECT.artifacts)
-        if model.goldens is None:
-            continue
-        start = time.perf_counter()
-        with open_board(BOARD, model, PROJECT, RigOptions()) as board:
-            outputs = board.dut.infer(model.goldens.inputs).outputs
-        differ = (outputs != model.goldens.outputs).reshape(len(outputs), -1).any(axis=1).sum()
-        took_s = time.perf_counter() - start
-        print(
-            f"{model.name}: {differ} of {len(outputs)} goldens differ, {took_s:.1f} s", flush=True
-        )
+        if model.goldens is not None:
+            print(f"{model.name:20} {_compared(model, model.goldens, options)}", flush=True)
+
+
+def _compared(model: Artifact, stored: Goldens, options: argparse.Namespace) -> str:
+    """What a model's goldens come to on the board: the rest of its line."""
+    most = options.most if model.macs > options.slow else len(stored.inputs)
+    start = time.perf_counter()
+    try:
+        with _opened(model, options) as board:
+            outputs = board.dut.infer(stored.inputs[:most]).outputs
+    except ModelError as error:
+        return f"refused: {error.what}"
+    wrong = outputs != stored.outputs[:most]
+    differ = int(wrong.reshape(len(outputs), -1).any(axis=1).sum())
+    text = f"{len(outputs):7} {differ:7} {time.perf_counter() - start:8.1f}"
+    return f"{text}  {_first_difference(model, options)}" if differ else text
+
+
+def _first_difference(model: Artifact, options: argparse.Namespace) -> str:
+    with _opened(model, options, profile=True) as board:
+        return str(first_difference(board))
+
+
+def _opened(
+    model: Artifact, options: argparse.Namespace, *, profile: bool = False
+) -> AbstractContextManager[OpenBoard]:
+    asked = RigOptions(
+        runtime=options.runtime, tflm=options.tflm, check_support=False, profile=profile
+    )
+    return open_board(load_registry()[options.board], model, PROJECT, asked)
 
 
 def main() -> None:
-    parts = {"train": train, "images": images, "suite": suite, "goldens": goldens}
-    for name in sys.argv[1:] or ["train", "images", "suite"]:
-        parts[name]()
+    parts: dict[str, Callable[[argparse.Namespace], None]] = {
+        **{"train": train, "images": images},
+        **{"suite": suite, "goldens": goldens},
+    }
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(parts))
+    parser.add_argument("--board", default=BOARD.id)
+    parser.add_argument("--runtime")
+    parser.add_argument("--tflm", type=Path)
+    parser.add_argument("--slow", type=int, default=1_000_000_000, metavar="MACS")
+    parser.add_argument("--most", type=int, default=256, metavar="N")
+    options = parser.parse_args()
+    for name in options.parts or ["train", "images", "suite"]:
+        if name not in parts:
+            parser.error(f"no part {name!r}: {', '.join(parts)}")
+        parts[name](options)
 
 
 if __name__ == "__main__":
