@@ -107,13 +107,13 @@ def prepare(content: bytes, *, where: Where = NOWHERE) -> Prepared:
     position = 0
     while position < len(graph.nodes):
         with _only_our_errors(graph, graph.nodes[position]):
-            end = _taken(graph, reasons, position)
-            if end > position:
-                parts.append(_body(graph, graph.nodes[position:end]))
+            body = _taken(graph, reasons, position)
+            if body is not None:
+                parts.append(body)
+                position += len(body.operators)
             else:
-                end = position + 1
                 parts.append(_own_or_refused(graph, graph.nodes[position], reasons[position]))
-        position = end
+                position += 1
     return Prepared(graph=graph, parts=tuple(parts), changes=graph.changes + _changes(graph, parts))
 
 
@@ -166,18 +166,22 @@ def _rows(graph: Graph, node: Node) -> int:
     return target.shape[0] if len(target.shape) > 1 else 1
 
 
-def _taken(graph: Graph, reasons: list[str], start: int) -> int:
-    """The end of the longest run of operators from `start` on that the generator takes.
+def _taken(graph: Graph, reasons: list[str], start: int) -> Body | None:
+    """The longest run of operators from `start` on that the generator takes; None if it is empty.
 
     The generator is asked about the run, and about each operator only if it refuses that: asking
     takes 5 ms.
     """
     end = _longest(graph, reasons, start)
-    if end == start or not importer_says(_body(graph, graph.nodes[start:end]).content):
-        return end
+    if end == start:
+        return None
+    body = _body(graph, graph.nodes[start:end])
+    if not importer_says(body.content):
+        return body
     for index in range(start, end):
         reasons[index] = importer_says(_body(graph, [graph.nodes[index]]).content)
-    return _longest(graph, reasons, start)
+    end = _longest(graph, reasons, start)
+    return _body(graph, graph.nodes[start:end]) if end > start else None
 
 
 def _unlike(graph: Graph, node: Node) -> str:
@@ -327,7 +331,8 @@ class _BodyWriter:
 def _bias_scales(graph: Graph, node: Node) -> list[float]:
     """What TFLM computes with, whatever the file says: scale of the input times that of weights."""
     source, weights = (graph.tensors[index] for index in node.inputs[:2])
-    return [float(np.float32(source.scale * scale)) for scale in weights.scales]
+    scales: list[float] = (source.scale * np.array(weights.scales)).astype(np.float32).tolist()
+    return scales
 
 
 def _options(graph: Graph, node: Node) -> Any:
