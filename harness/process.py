@@ -164,11 +164,12 @@ def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
 
 def _wait_for_group(process: subprocess.Popen[bytes]) -> bool:
     """Whether it is gone after GRACE_S at most."""
-    deadline = time.monotonic() + GRACE_S
+    deadline, pause_s = time.monotonic() + GRACE_S, 0.001
     while process.poll() is None or _group_runs(process.pid):
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.01)
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, 0.01)
     return True
 
 

@@ -22,6 +22,9 @@ T = TypeVar("T")
 
 DEFAULT_BASELINES = Path("baselines.csv")
 """The file of `hil baseline`, where no baseline is set."""
+RUNTIMES = ("tflm", "aot")
+"""What executes a model on a board."""
+
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
 

@@ -11,12 +11,12 @@ from typing import Any
 from harness import toml
 from harness.errors import RigError, UnknownName
 from harness.names import NAME_RULE, is_name
+from harness.settings import RUNTIMES
 from harness.text import printable
 
 ATTACHMENTS = ("serial", "url", "emulator", "sim", "virtual")
 WIRES = ("uart", "usb")
 INSTRUCTIONS, CYCLES = "instructions", "cycles"
-RUNTIMES = ("tflm", "aot")
 BOARDS_FILE = Path(__file__).with_name("boards.toml")
 _USB = re.compile("[0-9a-f]{4}:[0-9a-f]{4}")
 

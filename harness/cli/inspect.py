@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING
 from harness.cli.command import EXIT_USAGE, Command
 from harness.cli.settings import add_settings, sources_of
 from harness.errors import ModelError
-from harness.firmware.probe import Question
-from harness.model.subgraphs import MOST_BYTES
-from harness.model.wheels import tflm_version
+from harness.firmware.frame import TFLM
+from harness.firmware.server import SERVERS
+from harness.model.wheels import tflm_installed
 from harness.outcome import Outcome
 from harness.project import find_project
-from harness.settings import TFLM
 
 if TYPE_CHECKING:
     from harness.board.registry import Board
@@ -32,13 +31,15 @@ def inspect(options: argparse.Namespace) -> int:
     # NumPy's threads, one for each core, take longer to start than what is computed here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with ExitStack() as stack:
+        asks = tflm_installed()
+        if asks and _is_file(options.file):
+            SERVERS[TFLM].start()
+        from harness.firmware.probe import Question, ask_tflm
+
         content = _content(options.file)
-        question = None
-        if content is not None and tflm_version() is not None:
-            question = stack.enter_context(Question(content))
+        question = stack.enter_context(Question(content)) if asks and content is not None else None
         from harness.firmware.aot_pass import prepare
         from harness.firmware.look import as_json, as_page
-        from harness.firmware.probe import ask_tflm
         from harness.firmware.verdict import Ability, verdicts
         from harness.model.inspect import facts_of
         from harness.model.resolve import resolve_model
@@ -55,12 +56,17 @@ def inspect(options: argparse.Namespace) -> int:
     return Outcome.PASSED.exit_status if runs else EXIT_USAGE
 
 
+def _is_file(file: str) -> bool:
+    return file.endswith(".tflite") and os.path.isfile(file)
+
+
 def _content(file: str) -> bytes | None:
     """Bytes of a file, so that TFLM can be asked at once; None where it is none, or a name."""
-    path = Path(file)
+    from harness.model.subgraphs import MOST_BYTES
+
     try:
-        if path.suffix == ".tflite" and path.is_file() and path.stat().st_size <= MOST_BYTES:
-            return path.read_bytes()
+        if _is_file(file) and os.path.getsize(file) <= MOST_BYTES:
+            return Path(file).read_bytes()
     except OSError:
         pass  # Said where the model is resolved.
     return None
@@ -79,8 +85,9 @@ def _boards(options: argparse.Namespace) -> list[Board]:
 def _limits(options: argparse.Namespace, board: Board) -> tuple[str, ...]:
     """What the TFLM library of a board's environment computes wrongly."""
     from harness.firmware.tflm_library import library_for
+    from harness.settings import TFLM as LIBRARY
 
-    return library_for(find_project(), board.env["tflm"], sources_of(options)[TFLM]).cannot
+    return library_for(find_project(), board.env["tflm"], sources_of(options)[LIBRARY]).cannot
 
 
 def register(command: Command) -> None:

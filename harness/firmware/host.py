@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from harness.errors import ModelError, ToolMissing, Where
 from harness.firmware.frame import LITERT, TFLM, Header
-from harness.firmware.served import Arrays, described, unpacked
+from harness.firmware.requests import Arrays, described, unpacked
 from harness.firmware.server import MORE_S, MOST_S, SERVERS, Ended, Ending
 from harness.model.artifact import Artifact
 from harness.model.interpreters import Interpreter, LiteRtInterpreter, TflmInterpreter

@@ -6,15 +6,17 @@ import json
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.board.registry import Board
 from harness.firmware.probe import Answer, ask_tflm
 from harness.firmware.verdict import RuntimeVerdict, verdict
 from harness.model.artifact import Artifact
 from harness.model.inspect import Facts, facts_of
 from harness.model.tensor import TensorSpec
 from harness.text import WIDTH, shortened, wrapped
+
+if TYPE_CHECKING:
+    from harness.board.registry import Board
 
 Lines = Iterable[tuple[str, str]]
 """What the page says, each with its label, which is empty where a line goes on."""

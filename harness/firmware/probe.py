@@ -15,7 +15,7 @@ from itertools import takewhile
 
 from harness.firmware.frame import TFLM
 from harness.firmware.server import MORE_S, MOST_S, SERVERS, Ended, Ending, Server
-from harness.model.wheels import host_arena_bytes, tflm_version
+from harness.model.wheels import host_arena_bytes, tflm_installed
 
 PROBE_S = MOST_S
 """Until an answer: an image network takes TFLM's reference kernels some seconds."""
@@ -70,7 +70,7 @@ class Answer:
 
 def ask_tflm(content: bytes) -> Answer | None:
     """Let TFLM plan and invoke a model; None without the tflite-micro wheel on this machine."""
-    return _asked(content) if tflm_version() is not None else None
+    return _asked(content) if tflm_installed() else None
 
 
 @lru_cache(maxsize=32)

@@ -192,6 +192,13 @@ class Servers:
         self._lock = threading.Lock()
         self._process = os.getpid()
 
+    def start(self) -> None:
+        """Have an idle server soon, where there is none: it takes as long to start as imports do
+        that come first."""
+        server = self.take()
+        with self._lock:
+            self._idle.append(server)
+
     def take(self) -> Server:
         """An idle server, or a new one; for `give_back` or `Server.close`."""
         with self._lock:

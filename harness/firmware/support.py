@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from harness.board.registry import Board
+from typing import TYPE_CHECKING
+
 from harness.errors import ModelError, Where
 from harness.model.artifact import Artifact
+
+if TYPE_CHECKING:
+    from harness.board.registry import Board
 
 PER_CHANNEL_DENSE = "per_channel_dense"
 """Dense layers with a scale for each output channel, which some TFLM libraries compute wrongly."""

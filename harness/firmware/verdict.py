@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.board.registry import RUNTIMES, Board
 from harness.errors import ModelError, Where
 from harness.firmware.aot_pass import prepare
 from harness.firmware.arena import plan_arena
-from harness.firmware.host import of_this_project
 from harness.firmware.probe import ABORTS, CRASHES, NO_KERNEL, Answer, Refusal, ask_tflm
 from harness.firmware.support import doubt_of, refuse_unsupported, shortage
 from harness.firmware.tflm import distinct_operators
@@ -20,6 +19,10 @@ from harness.model.artifact import Artifact
 from harness.model.graph import Graph, read_graph
 from harness.model.resolve import inspect_model
 from harness.model.subgraphs import read_subgraphs
+from harness.settings import RUNTIMES
+
+if TYPE_CHECKING:
+    from harness.board.registry import Board
 
 VIRTUAL = "virtual"
 """TFLM on the host, as the virtual board runs it."""
@@ -261,6 +264,8 @@ def refuse_unrunnable(artifact: Artifact, board: Board, runtime: str) -> None:
     Raises:
         ModelError: the runtime cannot run it; the text says why and what to do.
     """
+    from harness.firmware.host import of_this_project  # 0.02 s
+
     answer = None if of_this_project(artifact) else ask_tflm(artifact.content)
     found = verdict(artifact, runtime, board, answer=answer)
     if found.ability is Ability.CANNOT:

@@ -6,7 +6,6 @@ them, and the rig has `harness.firmware.host`, which gives each model a process 
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
 from collections.abc import Sequence
 from functools import cache
@@ -18,7 +17,14 @@ from numpy.typing import NDArray
 from harness.errors import ModelError, ToolMissing, Where
 from harness.model.graph import read_graph
 from harness.model.tensor import TensorSpec
-from harness.model.wheels import LITERT_WHEEL, TFLM_INSTALL, host_arena_bytes, tflm_version
+from harness.model.wheels import (
+    LITERT_WHEEL,
+    TFLM_INSTALL,
+    host_arena_bytes,
+    litert_version,
+    tflm_runtime,
+    tflm_version,
+)
 from harness.model.wheels import TFLM_WHEEL as TFLM_WHEEL  # models/ has it from here.
 
 
@@ -64,7 +70,7 @@ class TflmInterpreter:
                 needed_for="running TFLM on the host",
                 install=TFLM_INSTALL,
             )
-        from tflite_micro import runtime  # 0.1 s: only where it runs
+        runtime = tflm_runtime()
 
         self.source = f"tflm {version}"
         self._has_variables = cache(lambda: read_graph(content, name=name).variables > 0)
@@ -148,8 +154,9 @@ class LiteRtInterpreter:
 
         self._name = name
         kind = "AUTO" if default_delegates else "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
-        version = importlib.metadata.version(LITERT_WHEEL)
-        self.source = f"litert {version} {'xnnpack' if default_delegates else 'no delegates'}"
+        self.source = (
+            f"litert {litert_version()} {'xnnpack' if default_delegates else 'no delegates'}"
+        )
         self._has_variables = cache(lambda: read_graph(content, name=name).variables > 0)
 
         def load() -> Any:

@@ -22,7 +22,7 @@ from pathlib import Path
 from harness.errors import HilError, ModelError, Where
 from harness.firmware.frame import TFLM
 from harness.firmware.host import crash_of
-from harness.firmware.served import limit_model
+from harness.firmware.requests import limit_model
 from harness.firmware.server import MOST_S, Ending
 from harness.link.faults import Faults, FaultyBoard, Unplugged, parse_faults
 from harness.link.protocol import Capability, Hello

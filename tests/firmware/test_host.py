@@ -15,7 +15,7 @@ import pytest
 from harness.errors import ModelError
 from harness.firmware import host
 from harness.firmware.frame import LITERT, TFLM, read_frame
-from harness.firmware.served import described, unpacked
+from harness.firmware.requests import described, unpacked
 from harness.model.artifact import load_artifact
 from harness.model.interpreters import TflmInterpreter
 from harness.model.wheels import tflm_version
