@@ -87,12 +87,15 @@ def in_bootloader(board: Board, port: SerialPort) -> bool:
 def again(before: SerialPort, listing: Listing) -> SerialPort | None:
     """The port now of the device that was at `before`, whatever its name and USB id; None if gone.
 
-    By its serial number, or without one by the USB socket it is plugged into. A port that is no
-    USB device, such as a URL or the machine's own UART, is always there.
+    By its serial number, or without one by the USB socket it is plugged into; of a device with
+    several ports the one with the same link. A port that is no USB device, such as a URL or the
+    machine's own UART, is always there.
     """
     if before.usb is None:
         return before
-    return next((port for port in listing if _same_device(before, port)), None)
+    same = [port for port in listing if _same_device(before, port)]
+    linked = [port for port in same if set(port.links) & set(before.links)]
+    return next(iter((*linked, *same)), None)
 
 
 def _same_device(one: SerialPort, other: SerialPort) -> bool:

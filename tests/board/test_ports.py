@@ -109,6 +109,14 @@ def test_a_port_is_known_again_by_serial_number_then_by_socket() -> None:
     assert again(UART, ()) == UART
 
 
+def test_of_a_device_with_two_ports_the_one_with_the_same_link_is_known_again() -> None:
+    first = replace(APPLICATION, usb="1366:1051", links=("/dev/serial/by-id/usb-SEGGER-if00",))
+    second = replace(first, path="/dev/ttyACM1", links=("/dev/serial/by-id/usb-SEGGER-if02",))
+    swapped = (replace(second, path=first.path), replace(first, path=second.path))
+    assert again(first, swapped) == swapped[1]
+    assert again(second, swapped) == swapped[0]
+
+
 def test_rig_lines_tie_a_board_to_what_is_unique() -> None:
     listing = (APPLICATION, TWIN, NAMELESS)
     assert rig_lines("nano", "nano", APPLICATION, listing) == (
