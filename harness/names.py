@@ -13,6 +13,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # Pico), `0001` (CP210x), letters and digits (FTDI) or a MAC address with colons (ESP32-S3).
 _SERIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,125}")
 _PORT = re.compile(r"[A-Za-z0-9/][A-Za-z0-9./:@_+=,-]{0,4095}")
+# What `git describe --always` writes: a hash, or a tag with a count and a hash.
+_COMMIT = re.compile(r"[A-Za-z0-9_](?:[./]?[A-Za-z0-9_+-]){0,99}")
 
 
 def is_name(text: str) -> bool:
@@ -28,3 +30,8 @@ def is_serial_number(text: str) -> bool:
 def is_port(text: str) -> bool:
     """Whether a text is a port's path or URL that may reach another program."""
     return _PORT.fullmatch(text) is not None
+
+
+def is_commit(text: str) -> bool:
+    """Whether a text may stand for a commit in a command for git: no option, range or quote."""
+    return _COMMIT.fullmatch(text) is not None

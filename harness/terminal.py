@@ -82,6 +82,11 @@ Down and up first: at the bottom of the screen this scrolls, so that there is a 
 """
 
 
+def is_utf8(stream: TextIO) -> bool:
+    """Whether what is written may hold more than ASCII."""
+    return (stream.encoding or "").lower().replace("-", "") == "utf8"
+
+
 def wants_progress(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
     """Whether to show progress: on a terminal that can move its cursor, not in CI."""
     in_ci = bool(environment.get("CI"))
@@ -188,7 +193,7 @@ class TerminalProgress:
             return _FALLBACK_COLUMNS
 
     def _unicode(self) -> bool:
-        return (self._stream.encoding or "").lower().replace("-", "") == "utf8"
+        return is_utf8(self._stream)
 
 
 def line(now: State, columns: int, *, unicode: bool = True) -> str:

@@ -34,6 +34,7 @@ GROUPS = {
     "evaluate": ("evaluate",),
     "baseline": ("baseline", "compare"),
     "report": ("report",),
+    "history": ("history",),
 }
 """Modules of this package, in the order of the help, and the commands of each. Only the module of
 the command that is given is imported, since all of them together take longer than some commands."""
