@@ -9,7 +9,7 @@ import re
 import struct
 import sys
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -27,9 +27,11 @@ from harness.firmware.memory import (
     summed,
 )
 
-_WRITE, _ALLOC, _EXECUTED = 1, 2, 4
+_WRITE, _ALLOC, EXECUTED = 1, 2, 4
+"""Flags of sections."""
 _LOCAL = 0
-_OBJECT, _FUNCTION, _FILE = 1, 2, 4
+_OBJECT, FUNCTION, _FILE = 1, 2, 4
+"""Kinds of symbols."""
 _RESERVED_INDEX = 0xFF00
 _SYMBOL = struct.Struct("<IIIBBH")
 
@@ -44,6 +46,13 @@ def _read(file: BinaryIO) -> Any:
     from elftools.elf.elffile import ELFFile  # 0.04 s: only where one is read
 
     return ELFFile(file)
+
+
+@contextmanager
+def opened_elf(elf: Path) -> Iterator[Any]:
+    """An ELF file as pyelftools reads it."""
+    with elf.open("rb") as file:
+        yield _read(file)
 
 
 def elf_sections(elf: Path) -> tuple[Section, ...]:
@@ -119,7 +128,7 @@ def _sections(binary: Any) -> tuple[Section, ...]:
             in_ram=bool(section["sh_flags"] & _WRITE)
             or any(section["sh_addr"] in addresses for addresses in copied),
         )
-        for section in _allocated(binary)
+        for section in allocated(binary)
         if not _only_reserves(section, marks)
     )
 
@@ -145,13 +154,14 @@ def _only_reserves(section: Any, marks: Mapping[str, int]) -> bool:
     )
 
 
-def _allocated(binary: Any) -> Iterator[Any]:
+def allocated(binary: Any) -> Iterator[Any]:
+    """Sections that take memory."""
     for section in binary.iter_sections():
         if section["sh_flags"] & _ALLOC and section["sh_size"]:
             yield section
 
 
-def _symbol_table(binary: Any) -> Iterator[tuple[str, int, int, int, int]]:
+def symbol_table(binary: Any) -> Iterator[tuple[str, int, int, int, int]]:
     """Name, value, size, kind with binding, and section index of each symbol.
 
     Read by hand: pyelftools takes ten times as long.
@@ -168,7 +178,7 @@ def _symbol_table(binary: Any) -> Iterator[tuple[str, int, int, int, int]]:
 def _marks(binary: Any) -> dict[str, int]:
     """Addresses of the symbols by which linker scripts mark where variables, heap and RAM end."""
     wanted = _VARIABLES_END | _HEAP_ENDS | _RAM_ENDS
-    return {name: value for name, value, *_ in _symbol_table(binary) if name in wanted}
+    return {name: value for name, value, *_ in symbol_table(binary) if name in wanted}
 
 
 def _symbols(binary: Any) -> tuple[list[Symbol], list[tuple[int, bool]]]:
@@ -177,22 +187,22 @@ def _symbols(binary: Any) -> tuple[list[Symbol], list[tuple[int, bool]]]:
     symbols: list[Symbol] = []
     turns: list[tuple[int, bool]] = []
     file = ""
-    for name, value, size, info, index in _symbol_table(binary):
+    for name, value, size, info, index in symbol_table(binary):
         kind = info & 15
         if kind == _FILE:
             file = name
         elif 0 < index < _RESERVED_INDEX and arm and name[:2] in ("$d", "$t", "$a"):
             turns.append((value, name[:2] == "$d"))
-        elif 0 < index < _RESERVED_INDEX and size and kind in (_OBJECT, _FUNCTION):
+        elif 0 < index < _RESERVED_INDEX and size and kind in (_OBJECT, FUNCTION):
             # The lowest bit of a function's address says that it is Thumb code.
-            address = value & ~1 if arm and kind == _FUNCTION else value
+            address = value & ~1 if arm and kind == FUNCTION else value
             symbols.append(
                 Symbol(
                     name=name,
                     address=address,
                     size_bytes=size,
                     file=Path(file).name if info >> 4 == _LOCAL else "",
-                    is_function=kind == _FUNCTION,
+                    is_function=kind == FUNCTION,
                 )
             )
     return symbols, sorted(turns)
@@ -209,7 +219,7 @@ def _pointers(
     highest = max((section.address + section.size_bytes for section in flash), default=0)
     edges = np.array([at for at, _ in turns], dtype=np.int64)
     literal = np.array([False, *(is_literal for _, is_literal in turns)])
-    for section in _allocated(binary):
+    for section in allocated(binary):
         if section["sh_type"] == "SHT_NOBITS":
             continue
         start = -(-section["sh_addr"] // 4) * 4
@@ -217,7 +227,7 @@ def _pointers(
         words = np.frombuffer(raw[: len(raw) // 4 * 4], dtype="<u4")
         places = start + 4 * np.arange(len(words), dtype=np.int64)
         chosen = (words >= lowest) & (words < highest)
-        if section["sh_flags"] & _EXECUTED:
+        if section["sh_flags"] & EXECUTED:
             chosen &= literal[np.searchsorted(edges, places, side="right")]
         for place, word in zip(places[chosen], words[chosen], strict=True):
             yield Pointer(address=int(place), target=int(word))

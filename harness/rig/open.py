@@ -31,9 +31,10 @@ from harness.model.artifact import Artifact
 from harness.progress import Progress, no_progress
 from harness.project import Project, find_project
 from harness.rig.checks import checks_for
+from harness.rig.counting import counting
 from harness.rig.flash import PlatformioUploader, Uploader
 from harness.rig.opened import OpenBoard
-from harness.rig.qemu import QemuProcess
+from harness.rig.qemu import QemuProcess, installed_qemu
 from harness.rig.ready import Expected, Ready, greet
 from harness.rig.real import RealBoard
 from harness.rig.recovery import PROBE, SILENT, Remedy
@@ -59,9 +60,10 @@ class RigOptions:
     instead of the one planned from the model. Without `check_support` a model that the runtime is
     known to compute wrongly is built and run all the same. `profile` is for firmware that tells the
     time of each operator: not the one whose latency counts. Without `timed` only outputs count, and
-    an emulator runs faster. `progress` is told of what takes a while. No faster rate of a UART than
-    `most_baud` is asked for, else than the rig file or the board's entry says; `slow` is told, and
-    remembers, what a line does not carry.
+    an emulator runs faster. With `functions` the emulator of a board counts the instructions of
+    each invoke (`OpenBoard.counter`), in firmware and time that are as ever. `progress` is told of
+    what takes a while. No faster rate of a UART than `most_baud` is asked for, else than the rig
+    file or the board's entry says; `slow` is told, and remembers, what a line does not carry.
     """
 
     lock_timeout_s: float = float(LOCK_TIMEOUT.default)
@@ -78,6 +80,7 @@ class RigOptions:
     progress: Progress = no_progress
     profile: bool = False
     timed: bool = True
+    functions: bool = False
     most_baud: int | None = None
     slow: SlowLines = field(default_factory=SlowLines, compare=False)
 
@@ -161,6 +164,7 @@ def open_board(
     project = project or find_project()
     runtime = board.runtime(options.runtime)
     _refuse_faults(board, options.place)
+    _refuse_uncounted(board, options)
     look_at(board, artifact, project, options)
     firmware = None if board.attachment == "virtual" else _build(board, artifact, project, options)
     build_id = firmware.build_id if firmware else virtual_build_id(artifact.sha256)
@@ -237,6 +241,15 @@ def _refuse_faults(board: Board, place: str | None) -> None:
         )
 
 
+def _refuse_uncounted(board: Board, options: RigOptions) -> None:
+    if options.functions and not (board.emulator and options.starts(board)):
+        raise WrongUse(
+            "instructions of functions are counted by QEMU only, which this board is not",
+            where=Where(board=board.id, port=options.place),
+            hint="Take an emulated board, such as --board qemu-m4, and no port.",
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wanted:
     """A board that is to be opened, what is to run on it, and what HELLO must show."""
@@ -287,21 +300,35 @@ def _attached(
     if not options.starts(wanted.board):
         return _at_port(port, wanted)
     if wanted.board.emulator is not None:
-        return _emulated(wanted)
+        return _emulated(wanted, project)
     return _virtual(port, wanted) if wanted.board.simulator is None else _simulated(wanted)
 
 
 @contextmanager
-def _emulated(wanted: _Wanted) -> Iterator[Ready]:
+def _emulated(wanted: _Wanted, project: Project) -> Iterator[Ready]:
     """The firmware on an emulator of its own."""
     emulator, firmware = wanted.board.emulator, wanted.firmware
     assert emulator is not None and firmware is not None, "its attachment is `emulator`"
     where = replace(wanted.where, port=f"qemu:{emulator.machine}")
-    counted = wanted.options.timed
-    with QemuProcess(emulator, firmware.elf, where=where, counted=counted) as process:
+    with ExitStack() as stack:
+        counter = None
+        if wanted.options.functions:
+            folder = project.state / "plugins"
+            counter = stack.enter_context(
+                counting(firmware.elf, folder, installed_qemu(), where=where)
+            )
+        process = stack.enter_context(
+            QemuProcess(
+                emulator,
+                firmware.elf,
+                where=where,
+                counted=wanted.options.timed,
+                counter=counter,
+            )
+        )
         reset = Remedy(name="system_reset of QEMU", act=lambda link: process.power_cycle())
         with _greeted(process.stream, process.reopen, wanted, where, reset) as ready:
-            yield replace(ready, fresh=True)
+            yield replace(ready, fresh=True, counter=counter)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from harness.model.goldens import Reading
 from harness.model.interpreters import Interpreter
 from harness.model.tensor import dequantize
 from harness.rig.checks import Checks, Compared, HostRun, checks_for, checks_of, run_batch
+from harness.rig.counting import InvokeCounter
 from harness.rig.ready import Ready
 from harness.rig.recovery import AGAIN, ANSWERS, ASKED, Attempt, recover
 from harness.tolerance import Stated
@@ -98,6 +99,12 @@ class OpenBoard:
         """Ticks of the first invoke since the board was started; None when asked a second time."""
         cold_ticks, self.cold_ticks = self.cold_ticks, None
         return cold_ticks
+
+    @property
+    def counter(self) -> InvokeCounter:
+        """Counts the instructions of each invoke; with RigOptions(functions=True) only."""
+        assert self._ready.counter is not None, "not asked for"
+        return self._ready.counter
 
     def reset(self) -> None:
         """Reset the board and check that it runs the same firmware.

@@ -24,6 +24,7 @@ from harness.board.registry import Emulator
 from harness.errors import RigError, StartFailed, ToolMissing, Where
 from harness.link.streams import SocketStream
 from harness.process import LastWords, end_group, start
+from harness.rig.counting import InvokeCounter
 from harness.rig.mailbox import ADDRESSES, MEMORY_BYTES, Mailbox, MailboxStream
 from harness.rig.qmp import Qmp, QmpError
 
@@ -44,16 +45,19 @@ _NO_NETWORK = "has no peer"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wires:
-    """File descriptors that QEMU inherits: sockets for the UART and QMP, memory to share."""
+    """File descriptors that QEMU inherits: sockets for the UART and QMP, memory to share, and a
+    file for what a plugin counts."""
 
     uart: int
     qmp: int
     mailbox: int | None = None
+    counts: int | None = None
 
     @property
     def all(self) -> tuple[int, ...]:
         """Those that there are."""
-        return tuple(fd for fd in (self.uart, self.qmp, self.mailbox) if fd is not None)
+        found = (self.uart, self.qmp, self.mailbox, self.counts)
+        return tuple(fd for fd in found if fd is not None)
 
 
 def qemu_command(
@@ -99,6 +103,20 @@ def qemu_command(
     return command
 
 
+def installed_qemu() -> str:
+    """Path of QEMU.
+
+    Raises:
+        ToolMissing: it is not installed.
+    """
+    qemu = shutil.which(QEMU)
+    if qemu is None:
+        raise ToolMissing(
+            QEMU, needed_for="an emulated board", install=f"sudo apt-get install {QEMU}"
+        )
+    return qemu
+
+
 @cache
 def sandbox_of(qemu: str) -> tuple[str, ...]:
     """SANDBOX, or nothing if this QEMU was built without it, as all are that are not for Linux."""
@@ -134,6 +152,7 @@ class QemuProcess:
     Args:
         where: put into errors; its port becomes `qemu:MACHINE`.
         counted: as for `qemu_command`.
+        counter: counts the instructions of each invoke.
         answer_s: how long a QMP command may take.
 
     Raises on entry:
@@ -148,6 +167,7 @@ class QemuProcess:
         *,
         where: Where,
         counted: bool = True,
+        counter: InvokeCounter | None = None,
         answer_s: float = ANSWER_S,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -155,6 +175,7 @@ class QemuProcess:
         self._emulator = emulator
         self._elf = elf
         self._counted = counted
+        self._counter = counter
         self._where = where
         self._answer_s = answer_s
         self._clock = clock
@@ -168,13 +189,8 @@ class QemuProcess:
         self._open = ExitStack()
 
     def __enter__(self) -> QemuProcess:
-        qemu = shutil.which(QEMU)
-        if qemu is None:
-            raise ToolMissing(
-                QEMU, needed_for="an emulated board", install=f"sudo apt-get install {QEMU}"
-            )
         try:
-            self._start(qemu)
+            self._start(installed_qemu())
             self._stream = self._connect()
         except BaseException:
             self.stop()
@@ -249,12 +265,15 @@ class QemuProcess:
                 uart=uart[1].fileno(),
                 qmp=qmp[1].fileno(),
                 mailbox=self._mailbox.fd if self._mailbox else None,
+                counts=self._counter.fd if self._counter else None,
             )
             command = qemu_command(
                 *(self._emulator, self._elf, wires, qemu),
                 counted=self._counted,
                 sandbox=sandbox_of(qemu),
             )
+            if self._counter is not None:
+                command += self._counter.option
             self._process = start(
                 dies_with_parent(command),
                 stdout=subprocess.PIPE,

@@ -9,6 +9,7 @@ from harness.link.dut import Dut, check_identity, check_tensors
 from harness.link.link import LinkOptions, attach_link_log
 from harness.link.protocol import Hello, Status
 from harness.model.tensor import TensorSpec
+from harness.rig.counting import InvokeCounter
 from harness.rig.flash import FlashReport
 from harness.rig.recovery import Attempt, Remedy, recover
 
@@ -42,7 +43,7 @@ class Ready:
 
     `flash` reports an upload, if there was one; `escalations` are the attempts that it took to make
     a silent board answer. `remedies` may bring it back when it falls silent later. `fresh` says
-    that it was started for this session.
+    that it was started for this session. `counter` counts its instructions, if that was asked for.
     """
 
     dut: Dut
@@ -51,6 +52,7 @@ class Ready:
     flash: FlashReport | None = None
     escalations: tuple[Attempt, ...] = ()
     fresh: bool = False
+    counter: InvokeCounter | None = None
 
     @property
     def port(self) -> str:

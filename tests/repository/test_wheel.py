@@ -60,6 +60,7 @@ def test_the_wheel_has_what_a_rig_needs_and_nothing_of_training(installed: Path)
         "harness/suite/test_on_board.py",
         "harness/board/boards.toml",
         "harness/report/templates/report.html",
+        "harness/rig/counting.c",
         "harness/project/platformio.ini",
         "harness/project/firmware/src/main.cpp",
         "harness/project/models/artifacts/sine/manifest.json",

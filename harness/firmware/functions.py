@@ -1,0 +1,94 @@
+"""The functions of an ELF file, and the handlers of exceptions: what to count instructions by."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from harness.firmware.elf import EXECUTED, FUNCTION, allocated, opened_elf, symbol_table
+
+MOST_NAME = 500
+"""Letters of a symbol's name that are kept."""
+
+MOST_FUNCTIONS = 1 << 16
+_MOST_VECTORS = 256
+_GLOBAL = 1
+_RESERVED_INDEX = 0xFF00
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeRange:
+    """A function's code, from `address` up to `end`; `name` as in the ELF file, mangled."""
+
+    name: str
+    address: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeMap:
+    """The functions of a firmware in the order of their addresses; none overlaps another.
+
+    `handlers` are the addresses in the vector table, without that of reset.
+    """
+
+    functions: tuple[CodeRange, ...]
+    handlers: tuple[int, ...]
+
+    def address_of(self, name: str) -> int | None:
+        """Where a function begins; None if there is none of this name."""
+        return next((code.address for code in self.functions if code.name == name), None)
+
+
+def code_map(elf: Path) -> CodeMap:
+    """Functions and handlers of a firmware for a Cortex-M.
+
+    Where several symbols name one address, the global one with the shortest name counts. One
+    without a size, as assemblers leave them, ends where the next begins.
+    """
+    with opened_elf(elf) as binary:
+        sections = [
+            range(section["sh_addr"], section["sh_addr"] + section["sh_size"])
+            for section in allocated(binary)
+            if section["sh_flags"] & EXECUTED
+        ]
+        found: dict[int, tuple[bool, int, str, int]] = {}
+        for name, value, size, info, index in symbol_table(binary):
+            if info & 15 != FUNCTION or not 0 < index < _RESERVED_INDEX:
+                continue
+            candidate = (info >> 4 != _GLOBAL, len(name), name[:MOST_NAME], size)
+            address = value & ~1
+            found[address] = min(candidate, found.get(address, candidate))
+        functions = tuple(_ranges(found, sections))[:MOST_FUNCTIONS]
+        return CodeMap(functions=functions, handlers=_handlers(binary, functions))
+
+
+def _ranges(
+    found: dict[int, tuple[bool, int, str, int]], sections: Iterable[range]
+) -> Iterable[CodeRange]:
+    for code in sections:
+        inside = sorted(address for address in found if address in code)
+        for address, following in pairwise([*inside, code.stop]):
+            _, _, name, size = found[address]
+            end = min(address + size, following) if size else following
+            yield CodeRange(name=name, address=address, end=end)
+
+
+def _handlers(binary: Any, functions: tuple[CodeRange, ...]) -> tuple[int, ...]:
+    """Of the vector table, which begins the firmware: each word is a function's address plus 1."""
+    first = min(allocated(binary), key=lambda section: section["sh_addr"], default=None)
+    if first is None or first["sh_type"] != "SHT_PROGBITS":
+        return ()
+    data = first.data()[: 4 * _MOST_VECTORS]
+    begins = {code.address for code in functions}
+    handlers: set[int] = set()
+    for (word,) in struct.iter_unpack("<I", data[8 : len(data) // 4 * 4]):
+        if word and (not word & 1 or word - 1 not in begins):
+            break
+        if word:
+            handlers.add(word - 1)
+    return tuple(sorted(handlers))

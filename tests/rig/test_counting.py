@@ -1,0 +1,334 @@
+"""QEMU counts the instructions of functions: of assembly, counted by hand, and of ours."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from harness.board.registry import Emulator, load_registry
+from harness.errors import RigError, ToolMissing, Where, WrongUse
+from harness.firmware.functions import code_map
+from harness.firmware.toolchain import ARM_GCC
+from harness.measure.counts import InvokeCounts
+from harness.model.resolve import resolve_model
+from harness.project import find_project
+from harness.rig.counting import INVOKE, compiled_plugin, counting, plugin_version
+from harness.rig.open import RigOptions, open_board
+from harness.rig.qemu import QemuProcess, installed_qemu
+
+PROJECT = find_project()
+WHERE = Where(board="qemu-m4")
+EMULATOR = Emulator(machine="mps2-an386", icount_shift=7)
+
+# Each function's instructions are counted in the comment behind it.
+FIRMWARE = """
+.syntax unified
+.cpu cortex-m4
+.thumb
+.macro function name
+.global \\name
+.thumb_func
+.type \\name,%function
+\\name:
+.endm
+
+.word 0x20010000, reset + 1, silent + 1, silent + 1
+.fill 11, 4, 0
+.word tick + 1
+
+function reset
+  ldr r4, =0x40004000
+  movs r0, #16
+  str r0, [r4, #16]
+  movs r0, #3
+  str r0, [r4, #8]
+again:                          // An invoke for each byte that comes.
+  ldr r0, [r4, #4]
+  lsls r0, #30
+  bpl again
+  ldr r5, [r4]
+  bl _ZN7runtime6InvokeEv
+  str r5, [r4]
+  b again
+.ltorg
+function silent
+  b .
+
+function _ZN7runtime6InvokeEv   // 13
+  push {r4, lr}
+  movs r0, #3
+  bl recursive
+  bl tail_a
+  bl device
+  movs r0, #1
+  bl switch
+  bl ping
+  ldr r3, =far + 1
+  blx r3
+  bl interrupted
+  bl tail_b
+  pop {r4, pc}
+.ltorg
+
+function recursive              // 5 + 5 + 4, the last without the call
+  push {r4, lr}
+  subs r0, #1
+  beq 1f                        // To where a call of itself returns to.
+  bl recursive
+1: pop {r4, pc}
+
+function tail_a                 // 2
+  nop
+  b tail_b
+function tail_b                 // 1
+  bx lr
+
+function device                 // 6: an access to a device, within a block
+  ldr r1, =0x40004000
+  nop
+  ldr r2, [r1, #4]
+  nop
+  ldr r2, [r1, #4]
+  bx lr
+.ltorg
+
+function switch                 // 6: a jump by a table is no return
+  ldr r2, =table
+  ldr.w r2, [r2, r0, lsl #2]
+  mov pc, r2
+  nop
+1: cmp r0, #0
+  it ne
+  bxne lr
+  b .
+.align 2
+table: .word 0, 1b
+.ltorg
+
+function ping                   // 3 + 3: it and `pong` jump to each other, then it returns
+  movs r0, #2
+ping_again:
+  subs r0, #1
+  bne pong
+  bx lr
+function pong                   // 1
+  b ping_again
+
+function far                    // 3: `deeper` leaves two functions at once
+  push {r4, r5, r6, lr}
+  mov r6, sp
+  bl deep
+  nop
+function deep                   // 1
+  b deeper
+function deeper                 // 3
+  mov sp, r6
+  ldr.w lr, [sp, #12]
+  pop {r4, r5, r6, pc}
+
+function interrupted            // 9, and 3 for each turn
+  ldr r1, =0xe000e010
+  ldr r2, =ticked
+  movs r0, #0
+  str r0, [r2]
+  movs r0, #100
+  str r0, [r1, #4]
+  movs r0, #7
+  str r0, [r1]
+1: ldr r0, [r2]
+  cmp r0, #0
+  beq 1b
+  bx lr
+.ltorg
+function tick                   // 6, and it jumps to tail_b, which ends the exception
+  ldr r0, =0xe000e010
+  movs r1, #0
+  str r1, [r0]
+  ldr r0, =ticked
+  str r0, [r0]
+  b tail_b
+.ltorg
+
+.bss
+ticked: .word 0
+"""
+
+
+@pytest.fixture(scope="module")
+def elf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("counted")
+    source, made = folder / "firmware.S", folder / "firmware.elf"
+    source.write_text(FIRMWARE)
+    placed = ("-Wl,-Ttext=0", "-Wl,-Tbss=0x20000000", "-Wl,-e,reset", "-nostdlib", "-static")
+    subprocess.run([ARM_GCC, "-mcpu=cortex-m4", *placed, source, "-o", made], check=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def invokes(elf: Path) -> tuple[InvokeCounts, ...]:
+    """Two in a row."""
+    folder = PROJECT.state / "plugins"
+    with (
+        counting(elf, folder, installed_qemu(), where=WHERE) as counter,
+        QemuProcess(EMULATOR, elf, where=WHERE, counter=counter) as process,
+    ):
+
+        def each() -> Iterator[InvokeCounts]:
+            for byte in (b"a", b"b"):
+                process.stream.write(byte)
+                assert process.stream.read(5.0) == byte
+                yield counter.read()
+
+        return tuple(each())
+
+
+def named(elf: Path, counts: InvokeCounts) -> dict[str, tuple[int, int]]:
+    """Calls and instructions by the names of functions from the invoke on."""
+    functions = code_map(elf).functions
+    names: list[str] = []
+    found: dict[str, tuple[int, int]] = {}
+    for path in counts.paths:
+        assert path.function is not None
+        own = functions[path.function].name
+        names.append(own if path.parent is None else f"{names[path.parent]} {own}")
+        found[names[-1].removeprefix(INVOKE).strip()] = (path.calls, path.instructions)
+    return found
+
+
+def test_calls_of_all_kinds_are_counted_along_their_paths(elf, invokes) -> None:
+    found = named(elf, invokes[0])
+    looped = found.pop("interrupted")
+    assert looped[0] == 1 and looped[1] > 9 and (looped[1] - 9) % 3 == 0
+    assert found == {
+        "": (1, 13),
+        "recursive": (1, 5),
+        "recursive recursive": (1, 5),
+        "recursive recursive recursive": (1, 4),
+        "tail_a": (1, 2),
+        "tail_a tail_b": (1, 1),
+        "device": (1, 6),
+        "switch": (1, 6),
+        "ping": (1, 6),
+        "ping pong": (1, 1),
+        "far": (1, 3),
+        "far deep": (1, 1),
+        "far deep deeper": (1, 3),
+        "interrupted tick": (1, 6),
+        "interrupted tick tail_b": (1, 1),
+        "tail_b": (1, 1),
+    }
+
+
+def test_each_invoke_is_counted_by_itself(elf, invokes) -> None:
+    assert [counts.number for counts in invokes] == [0, 1]
+    first, second = (named(elf, counts) for counts in invokes)
+    for found in (first, second):
+        found.pop("interrupted")  # It takes as long as the interrupt lets it wait.
+    assert first == second
+
+
+def test_instructions_are_told_with_how_often_their_branch_was_taken(elf, invokes) -> None:
+    begins = code_map(elf).address_of("recursive")
+    assert begins is not None
+    found = [
+        (at.address - begins, at.size, at.mnemonic, at.operands, at.count, at.taken)
+        for at in invokes[0].code
+        if 0 <= at.address - begins < 12
+    ]
+    assert found == [
+        (0, 2, "push", "{r4, lr}", 3, 0),
+        (2, 2, "subs", "r0, #1", 3, 0),
+        (4, 2, "beq", f"#{begins + 10:#x}", 3, 1),
+        (6, 4, "bl", f"#{begins:#x}", 2, 2),
+        (10, 2, "pop", "{r4, pc}", 3, 3),
+    ]
+
+
+def test_vector_table_and_symbols_are_what_is_looked_for(elf) -> None:
+    code = code_map(elf)
+    assert len(code.handlers) == 2  # of NMI and HardFault, which are one, and SysTick
+    assert code.address_of("absent") is None
+    assert all(one.end <= other.address for one, other in pairwise(code.functions))
+    names = [function.name for function in code.functions]
+    assert names[:3] == ["reset", "silent", INVOKE]
+
+
+@pytest.mark.parametrize("board", ["qemu-m3", "qemu-m4", "qemu-m7"])
+def test_counts_are_those_of_the_boards_counter_to_the_instruction(board: str) -> None:
+    """Between its two readings lie the call itself and one instruction that keeps the result."""
+    declared = load_registry()[board]
+    sine = resolve_model("sine", PROJECT.artifacts)
+    with open_board(declared, sine, PROJECT, RigOptions(runtime="aot", functions=True)) as opened:
+        for number in (1, 2):  # The first was the cold one.
+            answered = opened.dut.infer(opened.checks.inputs[number : number + 1])
+            counts = opened.counter.read()
+            timed = opened.dut.timer.instructions(answered.ticks, declared.ns_per_instruction)
+            assert counts.number == number
+            assert counts.instructions == int(timed[0]) - 2
+            assert counts.by_mnemonic().total() == counts.instructions
+
+
+def test_only_qemu_counts() -> None:
+    sine = resolve_model("sine", PROJECT.artifacts)
+    options = RigOptions(functions=True)
+    with pytest.raises(WrongUse, match="counted by QEMU only, which this board is not"):
+        with open_board(load_registry()["virtual"], sine, PROJECT, options):
+            pytest.fail("opened")
+    options = RigOptions(functions=True, port="/dev/ttyACM0")
+    with pytest.raises(WrongUse, match="and no port"):
+        with open_board(load_registry()["qemu-m4"], sine, PROJECT, options):
+            pytest.fail("opened")
+
+
+def test_without_a_compiler_the_package_is_named(tmp_path, monkeypatch) -> None:
+    qemu = installed_qemu()
+    plugin_version(qemu)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolMissing, match="C compiler.*\n.*apt-get install gcc libc6-dev"):
+        compiled_plugin(tmp_path / "none", qemu)
+
+
+def script(path: Path, text: str) -> str:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_what_the_compiler_said_is_shown(tmp_path, monkeypatch) -> None:
+    qemu = installed_qemu()
+    script(tmp_path / "cc", "echo 'stdio.h: No such \033[31m file' >&2; exit 1")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    with pytest.raises(RigError, match="stdio.h: No such .x1b.31m file") as caught:
+        compiled_plugin(tmp_path / "none", qemu)
+    assert "libc6-dev" in str(caught.value) and not list(tmp_path.glob("none/*"))
+
+
+@pytest.mark.parametrize(
+    ("said", "needs"),
+    [
+        ("echo 'plugin interface not enabled in this build' >&2; exit 1", "not enabled in this"),
+        ("echo 'QEMU emulator version 9.2.0 (Debian)'", "QEMU before 9.0 .this is version 9.2.0"),
+    ],
+)
+def test_a_qemu_that_cannot_load_the_plugin_is_named(tmp_path, said: str, needs: str) -> None:
+    with pytest.raises(ToolMissing, match=f"{needs}.*\n.*Debian 12's QEMU 7.2 loads plugins"):
+        plugin_version(script(tmp_path / "qemu", said))
+
+
+def test_firmware_without_symbols_is_refused(elf, tmp_path) -> None:
+    bare = tmp_path / "bare.elf"
+    subprocess.run([ARM_GCC.replace("gcc", "strip"), elf, "-o", bare], check=True)
+    with pytest.raises(RigError, match="no symbol _ZN7runtime6InvokeEv"):
+        with counting(bare, tmp_path, installed_qemu(), where=WHERE):
+            pytest.fail("counting")
+
+
+def test_before_any_invoke_there_are_no_counts(elf) -> None:
+    folder = PROJECT.state / "plugins"
+    with counting(elf, folder, installed_qemu(), where=WHERE) as counter:
+        with pytest.raises(RigError, match="not whole"):
+            counter.read()
