@@ -7,7 +7,7 @@ from harness.sim.machine import Machine
 from harness.sim.nrf52840.clock import BY_SOFTWARE, Clock
 from harness.sim.nrf52840.counting import Rtc, Timer
 from harness.sim.nrf52840.nordic import HZ
-from harness.sim.nrf52840.others import Rng, errata, ppi, temp
+from harness.sim.nrf52840.others import Gpiote, Pwm, Rng, errata, ppi, stray, temp
 from harness.sim.nrf52840.simple import Gpio, ficr, nvmc, uicr
 from harness.sim.nrf52840.uarte import Uarte
 from harness.sim.nrf52840.usbd import Usbd
@@ -19,6 +19,7 @@ UART, USB = "uart", "usb"
 
 TIMERS = ((0x40008000, 8), (0x40009000, 9), (0x4000A000, 10), (0x4001A000, 26), (0x4001B000, 27))
 RTCS = ((0x4000B000, 11), (0x40011000, 17), (0x40024000, 36))
+PWMS = (0x4001C000, 0x40021000, 0x40022000, 0x4002D000)
 UARTES = ((0x40002000, 2), (0x40028000, 40))
 
 
@@ -60,7 +61,8 @@ class Nrf52840:
             *(Timer(index, *at, machine) for index, at in enumerate(TIMERS)),
             *(Rtc(index, *at, machine) for index, at in enumerate(RTCS)),
             *(Gpio(0, 0x000, 32), Gpio(1, 0x300, 16)),
-            *(nvmc(), ficr(), uicr(), temp(), ppi(), Rng(machine), *errata()),
+            *(Pwm(index, at) for index, at in enumerate(PWMS)),
+            *(nvmc(), ficr(), uicr(), temp(), ppi(), stray(), Gpiote(machine), Rng(machine), *errata()),
         )
 
     def offer(self, data: bytes) -> None:

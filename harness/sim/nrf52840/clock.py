@@ -55,6 +55,7 @@ class Clock(NordicPeripheral):
         Register(offset=0x538, name="CTIV"),
         Register(offset=0x578, name="DCDCEN", writable=1),
         Register(offset=0x580, name="DCDCEN0", writable=1),
+        Register(offset=0x55C, name="TRACECONFIG", writable=0x30003),
         constant(0x640, "MAINREGSTATUS", 0),
     )
 

@@ -66,6 +66,7 @@ class Usbd(NordicPeripheral):
         Register(offset=0x51C, name="ISOSPLIT"),
         constant(0x520, "FRAMECNTR", 0),
         Register(offset=0x52C, name="LOWPOWER", writable=1),
+        Register(offset=0x530, name="ISOINCONFIG", writable=1),
         *(row for n in range(ENDPOINTS) for row in _endpoint(0x600 + 0x14 * n, f"EPIN[{n}]")),
         *(row for n in range(ENDPOINTS) for row in _endpoint(0x700 + 0x14 * n, f"EPOUT[{n}]")),
     )
