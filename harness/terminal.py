@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any, TextIO
@@ -29,6 +29,12 @@ _TIME_COLUMNS, _BAR_COLUMNS = 10, 45
 def say(text: str) -> None:
     """One line of progress, at once, on standard error; `printable_lines` of it."""
     print(printable_lines(text), file=sys.stderr, flush=True)
+
+
+def say_notes(notes: Iterable[str]) -> None:
+    """Each note on a line of its own, whatever a file's names have in them."""
+    for note in notes:
+        say(printable(note))
 
 
 def say_from_handler(text: str) -> None:

@@ -32,7 +32,8 @@ GROUPS = {
     "inspect": ("inspect",),
     "board": ("build", "flash", "bench", "infer", "profile", "virtual"),
     "evaluate": ("evaluate",),
-    "baseline": ("baseline", "compare"),
+    "baseline": ("baseline",),
+    "compare": ("compare",),
     "report": ("report",),
     "history": ("history",),
 }

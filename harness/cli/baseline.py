@@ -1,4 +1,4 @@
-"""`hil baseline save|list|show` and `hil compare`."""
+"""`hil baseline save|list|show`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from pathlib import Path
 
 from harness.cli.command import Command
 from harness.cli.settings import add_settings, sources_of
-from harness.errors import NotWritten, ReportError, WrongUse
-from harness.files import refuse_foreign, refuse_overwriting, write_atomic
+from harness.errors import ReportError
+from harness.files import refuse_overwriting
 from harness.measure.baseline import load_baselines, save
-from harness.measure.csvfile import begin_of
 from harness.measure.place import inputs_of
 from harness.measure.runs import Baselines, Key, Run, load_runs, newest
-from harness.measure.versus import FORMATS, any_slower, as_csv, as_markdown, as_text, versus
-from harness.outcome import Outcome
 from harness.settings import BASELINE, CSV, DEFAULT_BASELINES
-from harness.terminal import say
-from harness.text import WIDTH, counted, printable, table
+from harness.terminal import say, say_notes
+from harness.text import WIDTH, counted, table
 
 
 def baseline(options: argparse.Namespace) -> int:
@@ -33,7 +30,7 @@ def _save(options: argparse.Namespace) -> int:
     csv, target = sources_of(options)[CSV], _baseline_file(options)
     refuse_overwriting(target, "--baseline", inputs_of(csv))
     measured = load_runs(csv)
-    _say_notes(measured.notes)
+    say_notes(measured.notes)
     chosen = [run for run in newest(measured.runs).values() if _asked_for(run, options)]
     if not chosen:
         raise ReportError(
@@ -41,7 +38,7 @@ def _save(options: argparse.Namespace) -> int:
             hint="Measure one: hil bench --sessions 5, or pytest --hil-sessions 5",
         )
     done = save(target, chosen, replace_old=options.replace)
-    _say_notes(done.notes)
+    say_notes(done.notes)
     for run in chosen:
         how = "replaced" if run.key in done.replaced else "saved"
         print(f"{how} {run.key}: {_sessions(run)}")
@@ -133,7 +130,7 @@ def _existing(path: Path) -> Baselines:
         raise ReportError(
             f"there is no baseline file {path}", hint="hil baseline save makes it from a CSV."
         )
-    _say_notes(found.notes)
+    say_notes(found.notes)
     return found
 
 
@@ -149,55 +146,9 @@ def _filters(options: argparse.Namespace) -> str:
     return f" of {', '.join(asked)}" if asked else ""
 
 
-def _say_notes(notes: Iterable[str]) -> None:
-    for note in notes:
-        say(printable(note))
-
-
-_WRITERS = dict(zip(FORMATS, (as_text, as_csv, as_markdown), strict=True))
-
-
-def compare(options: argparse.Namespace) -> int:
-    """Compare two CSV files or folders of them, as of two commits: ratios with intervals."""
-    refuse_overwriting(options.output, "--output", [*inputs_of(options.a), *inputs_of(options.b)])
-    a, b = load_runs(options.a), load_runs(options.b)
-    for side in (a, b):
-        _say_notes(side.notes)
-        if not side.runs:
-            raise ReportError(f"{side.source} has no complete run")
-    rows = versus(a, b)
-    text = _WRITERS[options.format](rows)
-    if options.output is None:
-        print(text)
-    else:
-        _write(options.output, text)
-        say(f"wrote {options.output}")
-    slower = options.gate and any_slower(rows)
-    return (Outcome.SLOW if slower else Outcome.PASSED).exit_status
-
-
-def _write(output: Path, text: str) -> None:
-    """Write a comparison, over an earlier one only."""
-    heading = text.partition("\n")[0].split()
-    if output.is_dir():
-        raise WrongUse(f"--output {output}: a folder cannot be written as a file")
-    refuse_foreign(
-        output, "--output", "such comparison", lambda path: begin_of(path).split() in ([], heading)
-    )
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(output, f"{text}\n".encode())
-    except OSError as error:
-        raise NotWritten(f"cannot write {output}: {error.strerror or error}") from error
-
-
 def register(command: Command) -> None:
-    """Add `hil baseline` and `hil compare` to the command line."""
-    _register_baseline(command(baseline))
-    _register_compare(command(compare))
-
-
-def _register_baseline(parser: argparse.ArgumentParser) -> None:
+    """Add `hil baseline` to the command line."""
+    parser = command(baseline)
     acts = parser.add_subparsers(required=True, metavar="save|list|show")
     made = {}
     for act in (_save, _list, _show):
@@ -210,11 +161,3 @@ def _register_baseline(parser: argparse.ArgumentParser) -> None:
     saving.add_argument("--board", nargs="+", metavar="ID", help="only these")
     saving.add_argument("--model", nargs="+", metavar="NAME", help="only these")
     made["show"].add_argument("words", nargs="+", metavar="WORD", help="board, model, hash...")
-
-
-def _register_compare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("a", type=Path, metavar="A", help="CSV or folder: before")
-    parser.add_argument("b", type=Path, metavar="B", help="CSV or folder: after")
-    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0])
-    parser.add_argument("--output", type=Path, metavar="FILE")
-    parser.add_argument("--gate", action="store_true", help="exit status 12 if one is slower")
