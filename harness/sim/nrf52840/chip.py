@@ -62,7 +62,17 @@ class Nrf52840:
             *(Rtc(index, *at, machine) for index, at in enumerate(RTCS)),
             *(Gpio(0, 0x000, 32), Gpio(1, 0x300, 16)),
             *(Pwm(index, at) for index, at in enumerate(PWMS)),
-            *(nvmc(), ficr(), uicr(), temp(), ppi(), stray(), Gpiote(machine), Rng(machine), *errata()),
+            *(
+                nvmc(),
+                ficr(),
+                uicr(),
+                temp(),
+                ppi(),
+                stray(),
+                Gpiote(machine),
+                Rng(machine),
+                *errata(),
+            ),
         )
 
     def offer(self, data: bytes) -> None:
