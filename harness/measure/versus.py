@@ -15,7 +15,8 @@ from harness.text import TableEntry, duration, grouped_table, wrapped
 ONLY_A, ONLY_B, REFUSED = "only in A", "only in B", "refused"
 FORMATS = ("text", "csv", "markdown")
 INSTRUCTIONS = "instructions"
-_HEADINGS = ("ratio", "95 % interval", "verdict")
+HEADINGS = ("ratio", "95 % interval", "verdict")
+"""Of what `ratios` gives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,11 +136,11 @@ def as_text(rows: Sequence[VersusRow]) -> str:
         TableEntry(
             group=f"{row.board}, {row.runtime}",
             name=f"{row.model}_{row.dtype}",
-            figures=(_amount(row, row.a), _amount(row, row.b), *_ratios(row)),
+            figures=(amount(row, row.a), amount(row, row.b), *ratios(row)),
         )
         for row in rows
     ]
-    lines = grouped_table(("A", "B", *_HEADINGS), entries)
+    lines = grouped_table(("A", "B", *HEADINGS), entries)
     for row in rows:
         if row.verdict != LatencyVerdict.SAME.value:
             said = f"{row.board}, {row.runtime}, {row.model}_{row.dtype}: {row.reason}"
@@ -147,13 +148,15 @@ def as_text(rows: Sequence[VersusRow]) -> str:
     return "\n".join(lines)
 
 
-def _amount(row: VersusRow, median: float | None) -> str:
+def amount(row: VersusRow, median: float | None) -> str:
+    """A median of the row in its unit."""
     if median is None:
         return "-"
     return f"{median:.0f} instr" if row.unit == INSTRUCTIONS else duration(median)
 
 
-def _ratios(row: VersusRow) -> tuple[str, ...]:
+def ratios(row: VersusRow) -> tuple[str, ...]:
+    """Ratio, interval and verdict, for the columns HEADINGS."""
     interval = "-"
     if row.low is not None and row.high is not None:
         interval = f"{_four(row.low)}..{_four(row.high)}"
@@ -168,11 +171,11 @@ def _four(ratio: float) -> str:
 
 def as_markdown(rows: Sequence[VersusRow]) -> str:
     """The same for a pull request: slower rows are bold, the reasons folded away."""
-    headings = ("board", "runtime", "model", "A", "B", *_HEADINGS)
+    headings = ("board", "runtime", "model", "A", "B", *HEADINGS)
     lines = ["| " + " | ".join(headings) + " |", "|---|---|---|---:|---:|---:|---|---|"]
     for row in rows:
         names = (row.board, row.runtime, f"{row.model}_{row.dtype}")
-        figures = (_amount(row, row.a), _amount(row, row.b), *_ratios(row))
+        figures = (amount(row, row.a), amount(row, row.b), *ratios(row))
         cells = [_escaped(text) for text in (*names, *figures)]
         if row.verdict == LatencyVerdict.SLOWER.value:
             cells[-1] = f"**{cells[-1]}**"

@@ -1,0 +1,182 @@
+"""Two sets of runs side by side as a document: what is slower, wrong or larger, and by how much."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.measure.footprint import QUANTITIES, FootprintRow, SizeChange
+from harness.measure.gate import LatencyVerdict
+from harness.measure.runs import Run, Subject
+from harness.measure.versus import (
+    HEADINGS,
+    ONLY_A,
+    ONLY_B,
+    REFUSED,
+    VersusRow,
+    amount,
+    any_slower,
+    ratios,
+)
+from harness.report.document import Column, Document, Kind, Line, Note, Section
+from harness.text import counted
+
+_SLOWER, _SAME = LatencyVerdict.SLOWER.value, LatencyVerdict.SAME.value
+_ORDER = (
+    _SLOWER,
+    REFUSED,
+    ONLY_A,
+    LatencyVerdict.CANNOT_TELL.value,
+    LatencyVerdict.FASTER.value,
+    ONLY_B,
+    _SAME,
+)
+"""Verdicts, the one to be read first first."""
+SUBJECT_COLUMNS = tuple(
+    Column(heading=name, kind=Kind.NAME) for name in ("board", "runtime", "model")
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A section, and what it adds to the verdict: in words, and whether it is bad."""
+
+    section: Section | None
+    said: str = ""
+    bad: bool = False
+
+
+def document_of_parts(title: str, parts: Iterable[Part], notes: Sequence[Note] = ()) -> Document:
+    """The sections of several comparisons under one verdict."""
+    parts = list(parts)
+    said = "; ".join(part.said for part in parts if part.said)
+    return Document(
+        title=title,
+        verdict=f"{said[:1].upper()}{said[1:]}." if said else "",
+        bad=any(part.bad for part in parts),
+        notes=tuple(notes),
+        sections=tuple(part.section for part in parts if part.section is not None),
+    )
+
+
+def times_part(rows: Sequence[VersusRow]) -> Part:
+    """Time, or exact instructions: the slower first, and for each row its rule."""
+    ordered = sorted(rows, key=lambda row: _ORDER.index(row.verdict))
+    said = _tally(row.verdict for row in ordered)
+    figures = [
+        Column(heading=heading, kind=Kind.WORD if heading == HEADINGS[-1] else Kind.FIGURE)
+        for heading in ("A", "B", *HEADINGS)
+    ]
+    section = Section(
+        heading=f"Time: {said}",
+        columns=(*SUBJECT_COLUMNS, *figures),
+        lines=tuple(map(_time_line, ordered)),
+        notes=tuple(Note(subject=subject_text(row), text=row.reason) for row in ordered),
+    )
+    return Part(section=section, said=said, bad=any_slower(rows))
+
+
+def _time_line(row: VersusRow) -> Line:
+    figures = (amount(row, row.a), amount(row, row.b), *ratios(row))
+    return Line(cells=(*subject_cells(row), *figures), loud=row.verdict == _SLOWER)
+
+
+def outputs_part(a: Iterable[Run], b: Iterable[Run]) -> Part:
+    """Models whose newest outputs in B are wrong, or were in A."""
+    before, after = _judged(a), _judged(b)
+    lines = [
+        Line(
+            cells=(*_named(name), _outputs(before.get(name)), _outputs(after.get(name))),
+            loud=_wrong(after.get(name)),
+        )
+        for name in sorted({*before, *after})
+        if _wrong(before.get(name)) or _wrong(after.get(name))
+    ]
+    wrong = [name for name, run in after.items() if _wrong(run)]
+    if not lines:
+        return Part(section=None, said="all outputs right" if after else "")
+    lines.sort(key=lambda line: not line.loud)
+    columns = (Column(heading="A", kind=Kind.WORD), Column(heading="B", kind=Kind.WORD))
+    said = f"wrong outputs of {len(wrong)} of {len(after)}" if wrong else "all outputs right"
+    section = Section(
+        heading=f"Outputs: {said}", columns=(*SUBJECT_COLUMNS, *columns), lines=tuple(lines)
+    )
+    return Part(section=section, said=said, bad=bool(wrong))
+
+
+def _judged(runs: Iterable[Run]) -> dict[Subject, Run]:
+    return {run.subject: run for run in runs if run.row.verdict is not None}
+
+
+def _wrong(run: Run | None) -> bool:
+    return run is not None and run.row.verdict != "pass"
+
+
+def _outputs(run: Run | None) -> str:
+    if run is None:
+        return "-"
+    row = run.row
+    said = "right" if row.verdict == "pass" else str(row.verdict)
+    return said if not row.mismatches else f"{said}, {row.mismatches} of {row.samples}"
+
+
+def footprint_part(rows: Sequence[FootprintRow]) -> Part:
+    """Flash, RAM, arena and stack: what grew first, and who took or gave the bytes."""
+    ordered = sorted(rows, key=lambda row: (not row.larger, not row.changed))
+    larger = sum(bool(row.larger) for row in rows)
+    changed = sum(bool(row.changed) for row in rows)
+    said = f"{larger} larger" if larger else f"{changed} smaller" if changed else "no size changed"
+    if not any(size.a is not None or size.b is not None for row in rows for size in row.sizes):
+        return Part(section=None)
+    sizes = tuple(Column(heading=quantity, kind=Kind.FIGURE) for quantity in QUANTITIES)
+    section = Section(
+        heading=f"Bytes: {said}",
+        columns=(*SUBJECT_COLUMNS, *sizes),
+        lines=tuple(
+            Line(cells=(*subject_cells(row), *map(size_cell, row.sizes))) for row in ordered
+        ),
+        notes=tuple(_owner_notes(ordered)),
+    )
+    return Part(section=section, said=said)
+
+
+def _owner_notes(rows: Iterable[FootprintRow]) -> Iterable[Note]:
+    for row in rows:
+        for size in row.sizes:
+            if size.owners:
+                yield Note(subject=subject_text(row), text=owners_text(size))
+
+
+def owners_text(size: SizeChange) -> str:
+    """`flash +512: kernels +480, rest +32`."""
+    shares = ", ".join(f"{owner} {change:+d}" for owner, change in size.owners)
+    return f"{size.quantity} {size.difference or 0:+d}: {shares}"
+
+
+def size_cell(size: SizeChange) -> str:
+    """Bytes in B, with the difference to A where there is one; of A alone, that it is gone."""
+    if size.b is None:
+        return "-" if size.a is None else f"{size.a} in A only"
+    return f"{size.b} ({size.difference:+d})" if size.difference else str(size.b)
+
+
+def subject_cells(row: VersusRow | FootprintRow) -> tuple[str, str, str]:
+    """Board, runtime, and the model with its dtype."""
+    return row.board, row.runtime, f"{row.model}_{row.dtype}"
+
+
+def subject_text(row: VersusRow | FootprintRow) -> str:
+    """The same as one text."""
+    return ", ".join(subject_cells(row))
+
+
+def _named(subject: Subject) -> tuple[str, str, str]:
+    board, runtime, model, dtype = subject
+    return board, runtime, f"{model}_{dtype}"
+
+
+def _tally(verdicts: Iterable[str]) -> str:
+    """`1 slower, 2 same`, in the order of the verdicts."""
+    counts = Counter(verdicts)
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or counted(0, "run")
