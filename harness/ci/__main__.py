@@ -1,0 +1,102 @@
+"""`python -m harness.ci measure|compare|comment`: what the steps of the action run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from harness.errors import HilError, WrongUse
+from harness.names import is_name
+from harness.text import printable
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Measure a checkout into a folder; that something failed is told there, and by `compare`."""
+    from harness.ci.side import measure_side
+    from harness.ci.tree import wanted_of
+
+    wanted = wanted_of(
+        boards=options.boards,
+        models=options.models,
+        runtimes=options.runtime,
+        tflm=options.tflm,
+        extra=options.arguments,
+    )
+    measure_side(options.tree, options.output, wanted, timeout_s=60.0 * options.minutes)
+    return 0
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Compare two measured folders; writes the Markdown and the record, prints the exit status."""
+    from harness.ci.outcome import Gates, judge_sides, summary_of, write_judged
+
+    _check_name(options.name)
+    gates = Gates(slower=options.fail_on_slower, larger=options.fail_on_larger)
+    judged = judge_sides(
+        options.output / "base", options.output / "head", (options.base, options.head), gates
+    )
+    write_judged(judged, options.output, name=options.name, pull_request=options.pull_request)
+    print(printable(summary_of(judged)), file=sys.stderr)
+    print(judged.status)
+    return 0
+
+
+def comment(options: argparse.Namespace) -> int:
+    """Write the comment under the pull request whose run started this workflow."""
+    from harness.ci.comment import comment_of_event
+
+    print(printable(comment_of_event(os.environ, options.name), 400))
+    return 0
+
+
+def _check_name(name: str) -> None:
+    if not is_name(name):
+        raise WrongUse(f"{printable(name)} is no name")
+
+
+def _truth(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"true or false, not {printable(text)}")
+    return text == "true"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m harness.ci", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    measuring = commands.add_parser("measure", help=measure.__doc__)
+    measuring.set_defaults(run=measure)
+    measuring.add_argument("--tree", type=Path, required=True)
+    measuring.add_argument("--output", type=Path, required=True)
+    measuring.add_argument("--minutes", type=float, default=60.0)
+    for name in ("boards", "models", "runtime", "tflm", "arguments"):
+        measuring.add_argument(f"--{name}", default="")
+    comparing = commands.add_parser("compare", help=compare.__doc__)
+    comparing.set_defaults(run=compare)
+    comparing.add_argument("--output", type=Path, required=True)
+    comparing.add_argument("--base", default="")
+    comparing.add_argument("--head", default="")
+    comparing.add_argument("--name", default="hil")
+    comparing.add_argument("--pull-request", type=lambda text: int(text) if text else None)
+    for gate in ("slower", "larger"):
+        comparing.add_argument(f"--fail-on-{gate}", type=_truth, default=gate == "slower")
+    commenting = commands.add_parser("comment", help=comment.__doc__)
+    commenting.set_defaults(run=comment)
+    commenting.add_argument("--name", default="hil")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point; what fails is said in one line, and ends with 2."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+        return status
+    except HilError as error:
+        print(f"hil: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

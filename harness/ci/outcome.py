@@ -1,0 +1,120 @@
+"""Two measured checkouts as one document, the files that a workflow passes on, and its end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.ci.side import CSV, Side, read_side
+from harness.errors import ReportError
+from harness.files import write_atomic
+from harness.measure.footprint import any_larger, footprints
+from harness.measure.runs import Baselines, load_runs
+from harness.measure.versus import any_slower, versus
+from harness.outcome import Outcome
+from harness.report.comparison import (
+    Part,
+    document_of_parts,
+    footprint_part,
+    outputs_part,
+    times_part,
+)
+from harness.report.document import Document, Note, as_json
+from harness.report.markdown import as_markdown
+from harness.text import counted
+
+MARKDOWN, COMMENT, RECORD = "comparison.md", "comment", "comparison.json"
+_LAST_LINES = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A comparison, and the exit status of a job that fails because of it."""
+
+    document: Document
+    status: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gates:
+    """Which findings fail a job beside wrong outputs and a head that cannot be measured."""
+
+    slower: bool = True
+    larger: bool = False
+
+
+def judge_sides(base: Path, head: Path, names: tuple[str, str], gates: Gates) -> Judged:
+    """Compare two folders that `measure_side` wrote.
+
+    Args:
+        names: of both, as their commits.
+    """
+    sides = read_side(base), read_side(head)
+    a, b = _runs(base), _runs(head)
+    times, sizes = versus(a, b), footprints(a, b)
+    outputs = outputs_part(a.runs, b.runs)
+    parts = (
+        _broken_part("base", sides[0], a, bad=False),
+        _broken_part("head", sides[1], b, bad=True),
+        *((times_part(times), outputs, footprint_part(sizes)) if times else ()),
+    )
+    notes = [
+        Note(text=f"A is the base, {names[0]}"),
+        Note(text=f"B is the head, {names[1]}"),
+        *_side_notes("base", sides[0]),
+        *_side_notes("head", sides[1]),
+        *(Note(text=note) for side in (a, b) for note in side.notes),
+    ]
+    document = document_of_parts("Emulated boards", parts, notes)
+    statuses = [
+        sides[1].status,
+        Outcome.SLOW.exit_status if gates.slower and any_slower(times) else 0,
+        Outcome.FAILED.exit_status if gates.larger and any_larger(sizes) else 0,
+    ]
+    return Judged(document=document, status=next(filter(None, statuses), 0))
+
+
+def _runs(folder: Path) -> Baselines:
+    try:
+        return load_runs(folder / CSV)
+    except ReportError:
+        return Baselines(source=str(folder))
+
+
+def _broken_part(name: str, side: Side, found: Baselines, *, bad: bool) -> Part:
+    wrong = any(run.row.verdict != "pass" for run in found.runs)
+    if not side.status or (side.status == Outcome.WRONG.exit_status and wrong):
+        return Part(section=None)
+    what = "was not measured to the end" if found.runs else "could not be measured"
+    return Part(section=None, said=f"the {name} {what}", bad=bad)
+
+
+def _side_notes(name: str, side: Side) -> Iterator[Note]:
+    if side.absent:
+        yield Note(subject=", ".join(side.absent), text=f"not in the {name}")
+    if side.status:
+        yield Note(text=f"measuring the {name} ended with status {side.status}; its last lines:")
+        for line in [line for line in side.said.splitlines() if line.strip()][-_LAST_LINES:]:
+            yield Note(subject=line, text="")
+
+
+def write_judged(judged: Judged, output: Path, *, name: str, pull_request: int | None) -> None:
+    """Write the Markdown, and the record for the workflow that comments."""
+    folder = output / COMMENT
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(output / MARKDOWN, f"{as_markdown(judged.document)}\n".encode())
+    record = {
+        "format": 1,
+        "name": name,
+        "pull_request": pull_request,
+        "document": json.loads(as_json(judged.document)),
+    }
+    write_atomic(folder / RECORD, json.dumps(record, indent=1).encode())
+
+
+def summary_of(judged: Judged) -> str:
+    """One line for the log."""
+    rows = sum(len(section.lines) for section in judged.document.sections)
+    return f"{judged.document.verdict} ({counted(rows, 'row')})"
