@@ -61,8 +61,8 @@ def judge_sides(base: Path, head: Path, names: tuple[str, str], gates: Gates) ->
         *((times_part(times), outputs, footprint_part(sizes)) if times else ()),
     )
     notes = [
-        Note(text=f"A is the base, {names[0]}"),
-        Note(text=f"B is the head, {names[1]}"),
+        Note(subject=names[0], text="the base, A"),
+        Note(subject=names[1], text="the head, B"),
         *_side_notes("base", sides[0]),
         *_side_notes("head", sides[1]),
         *(Note(text=note) for side in (a, b) for note in side.notes),
