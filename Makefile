@@ -46,6 +46,7 @@ tflm:
 test: setup
 	-@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
 	    .ci/install_packages.sh chromium
+	-@.ci/install_packages.sh shellcheck
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 

@@ -26,6 +26,8 @@ from harness.report.markdown import as_markdown
 from harness.text import counted
 
 MARKDOWN, COMMENT, RECORD = "comparison.md", "comment", "comparison.json"
+EMPTY = 2
+"""Exit status where the head has nothing to measure."""
 _LAST_LINES = 12
 
 
@@ -70,6 +72,8 @@ def judge_sides(base: Path, head: Path, names: tuple[str, str], gates: Gates) ->
     document = document_of_parts("Emulated boards", parts, notes)
     statuses = [
         sides[1].status,
+        # That nothing was found to measure is no success.
+        EMPTY if not b.runs else 0,
         Outcome.SLOW.exit_status if gates.slower and any_slower(times) else 0,
         Outcome.FAILED.exit_status if gates.larger and any_larger(sizes) else 0,
     ]
@@ -84,8 +88,11 @@ def _runs(folder: Path) -> Baselines:
 
 
 def _broken_part(name: str, side: Side, found: Baselines, *, bad: bool) -> Part:
+    if not side.status:
+        said = "" if found.runs else f"the {name} has nothing to measure"
+        return Part(section=None, said=said, bad=bool(said) and bad)
     wrong = any(run.row.verdict != "pass" for run in found.runs)
-    if not side.status or (side.status == Outcome.WRONG.exit_status and wrong):
+    if side.status == Outcome.WRONG.exit_status and wrong:
         return Part(section=None)
     what = "was not measured to the end" if found.runs else "could not be measured"
     return Part(section=None, said=f"the {name} {what}", bad=bad)

@@ -29,6 +29,10 @@ from harness.measure.tables import LatencyRow
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+ACTIONS = [ROOT / "action.yml", *sorted((ROOT / ".github" / "actions").glob("*/action.yml"))]
+TEMPLATES = sorted((ROOT / "docs" / "ci").glob("*.yml"))
+SCRIPTS = [ROOT / ".ci" / name for name in ("run", "night", "only_nightly")]
+SCRIPTS += sorted((ROOT / ".ci").glob("*.sh"))
 NIGHT = ROOT / ".ci" / "night"
 ONLY_NIGHTLY = ROOT / ".ci" / "only_nightly"
 GUIDES = (*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md")
@@ -47,13 +51,19 @@ def read(workflow: Path) -> Mapping[str, Any]:
     return content
 
 
-def steps(workflow: Path) -> Iterator[Mapping[str, Any]]:
-    """Every step of every job."""
-    for job in read(workflow)["jobs"].values():
+def steps(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Every step of an action, or of every job of a workflow."""
+    content = read(path)
+    for job in [content["runs"]] if "runs" in content else content["jobs"].values():
         yield from job["steps"]
 
 
-RUNS = [(path.name, step["run"]) for path in WORKFLOWS for step in steps(path) if "run" in step]
+RUNS = [
+    (f"{path.parent.name}/{path.name}: {step.get('name')}", step["run"])
+    for path in (*WORKFLOWS, *ACTIONS)
+    for step in steps(path)
+    if "run" in step
+]
 
 
 def scripts() -> Iterator[str]:
@@ -78,18 +88,53 @@ def options(command: str) -> list[str]:
     return re.findall(r"(?<=\s)--[a-z][a-z-]*", command)
 
 
+COMMENTING = {"actions": "read", "pull-requests": "write"}
+"""All that a workflow may do which writes a comment. Ours also reads its own action."""
+
+
 def test_pull_requests_run_on_hosted_runners_with_nothing_but_reading() -> None:
     for workflow in WORKFLOWS:
         content = read(workflow)
         started_by = content["on"]
-        assert content["permissions"] == {"contents": "read"}
         assert "pull_request_target" not in started_by
+        if "workflow_run" in started_by:
+            assert set(started_by) == {"workflow_run"}
+            assert content["permissions"] == COMMENTING | {"contents": "read"}
+        else:
+            assert content["permissions"] == {"contents": "read"}
         for job in content["jobs"].values():
+            assert "permissions" not in job
             if "self-hosted" in job["runs-on"]:
                 assert set(started_by) == {"schedule", "workflow_dispatch"}
-    checkouts = [s for path in WORKFLOWS for s in steps(path) if "checkout@" in s.get("uses", "")]
-    assert len(checkouts) == 5
+
+
+def test_checkouts_keep_no_token() -> None:
+    every = [step for path in (*WORKFLOWS, *ACTIONS, *TEMPLATES) for step in steps_of_any(path)]
+    checkouts = [step for step in every if "checkout@" in step.get("uses", "")]
+    assert len(checkouts) == 9
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+def test_what_may_write_a_comment_runs_nothing_but_the_comment() -> None:
+    """A checkout there is of the default branch: none names the pull request's commit."""
+    writing = [
+        path
+        for path in (*WORKFLOWS, *TEMPLATES)
+        if "pull-requests" in read(path).get("permissions", {})
+    ]
+    assert [path.name for path in writing] == ["comment.yml", "github-comment.yml"]
+    for path in writing:
+        (job,) = read(path)["jobs"].values()
+        assert job["if"] == "github.event.workflow_run.event == 'pull_request'"
+        used = [step.get("uses", "").partition("@")[0] for step in job["steps"]]
+        assert used[-1].endswith("/.github/actions/comment")
+        assert used[:-1] in ([], ["actions/checkout"])
+        assert all(set(step.get("with", {})) <= {"persist-credentials"} for step in job["steps"])
+
+
+def steps_of_any(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Also of files that have none, as GitLab's."""
+    return steps(path) if {"jobs", "runs"} & set(read(path)) else iter(())
 
 
 NIGHTLY = {
@@ -127,28 +172,61 @@ def test_a_night_makes_no_folder_for_what_is_no_board(board: str, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
-def test_workflow_agrees_with_githubs_own_schema(workflow: Path) -> None:
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
+GITHUB_TEMPLATES = [path for path in TEMPLATES if path.name.startswith("github-")]
+
+
+@pytest.mark.parametrize(
+    ("schema", "paths"),
+    [
+        ("github-workflows", [*WORKFLOWS, *GITHUB_TEMPLATES]),
+        ("github-actions", ACTIONS),
+        ("gitlab-ci", [path for path in TEMPLATES if path not in GITHUB_TEMPLATES]),
+    ],
+)
+def test_files_agree_with_the_schemas_of_github_and_gitlab(schema: str, paths: list[Path]) -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}"]
+    done = subprocess.run([*command, *paths], capture_output=True, text=True)
+    assert paths and done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_audit_finds_nothing_unsafe_in_workflows_and_actions() -> None:
+    places = (str(Path(sys.executable).parent), os.environ["PATH"])
+    program = shutil.which("zizmor", path=os.pathsep.join(places))
+    assert program, "zizmor is among the packages of pip install -e '.[dev]'"
     done = subprocess.run(
-        [*command, "vendor.github-workflows", workflow], capture_output=True, text=True
+        [program, "--offline", "--quiet", "--no-progress", ROOT], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
-def test_actions_are_pinned_to_a_commit_with_its_version_beside_it(workflow: Path) -> None:
-    used = re.findall(r"uses: (.*)", workflow.read_text())
-    assert used
-    assert [
-        use for use in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v[\d.]+", use)
-    ] == []
 
 
 @pytest.mark.parametrize(("name", "script"), RUNS)
 def test_shell_of_every_step_can_be_parsed(name: str, script: str) -> None:
     done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def checked_shell(name: str, script: str) -> str:
+    """What shellcheck says of a script."""
+    if shutil.which("shellcheck") is None:
+        assert not os.environ.get("CI"), "no shellcheck, and CI is set: apt-get install shellcheck"
+        pytest.skip("no shellcheck: apt-get install shellcheck")
+    done = subprocess.run(["shellcheck", "-"], input=script, capture_output=True, text=True)
+    return f"{name}: {done.stdout}" if done.returncode else ""
+
+
+def test_shell_of_every_step_is_sound() -> None:
+    # As GitHub starts it: bash --noprofile --norc -eo pipefail
+    said = [checked_shell(name, f"#!/bin/bash\nset -eo pipefail\n{text}") for name, text in RUNS]
+    said += [checked_shell(path.name, path.read_text()) for path in SCRIPTS]
+    assert "".join(said) == ""
+
+
+@pytest.mark.parametrize("workflow", [*WORKFLOWS, *ACTIONS, *TEMPLATES], ids=lambda path: path.name)
+def test_actions_are_pinned_to_a_commit_with_its_version_beside_it(workflow: Path) -> None:
+    used = re.findall(r"uses: (.*)", workflow.read_text())
+    ours = re.compile(r"\./[\w./-]*|OWNER/REPO(?:/[\w./-]+)?@v1")
+    pinned = re.compile(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v[\d.]+")
+    assert [use for use in used if not (ours.fullmatch(use) or pinned.fullmatch(use))] == []
 
 
 def test_every_hil_command_in_workflows_and_guides_exists() -> None:

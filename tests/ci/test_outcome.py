@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.measured import rows
+
+from harness.ci.outcome import Gates, Judged, judge_sides, write_judged
+from harness.ci.side import CSV, STATUS, measure_side, read_side
+from harness.ci.tree import wanted_of
+from harness.measure.csvfile import append
+from harness.report.markdown import as_markdown
+
+SIZES = {"flash_bytes": 1000, "ram_bytes": 200}
+FIELDS: dict[str, Any] = {
+    "board": "qemu-m4",
+    "emulated": True,
+    "mcu": "M4",
+    "verdict": "pass",
+    "mismatches": 0,
+    "samples": 9,
+}
+
+
+def side(folder: Path, count: int | None, status: int = 0, said: str = "", **changes: Any) -> Path:
+    folder.mkdir()
+    if count is not None:
+        fields = {**FIELDS, **SIZES, "instructions_p50": count, **changes}
+        append(folder / CSV, rows(folder.name, [1.0], **fields))
+    ended = {"status": status, "said": said, "absent": ["m/new.tflite"] if status else []}
+    (folder / STATUS).write_text(json.dumps(ended))
+    return folder
+
+
+def judged(tmp_path: Path, base: Any, head: Any, **gates: bool) -> Judged:
+    return judge_sides(
+        side(tmp_path / "base", **base),
+        side(tmp_path / "head", **head),
+        ("aa", "bb"),
+        Gates(**gates),
+    )
+
+
+@pytest.mark.parametrize(
+    ("head", "gates", "status", "verdict"),
+    [
+        ({"count": 100}, {}, 0, "1 same; all outputs right; no size changed."),
+        ({"count": 101}, {}, 12, "1 slower; all outputs right; no size changed."),
+        ({"count": 101}, {"slower": False}, 0, "1 slower; all outputs right; no size changed."),
+        ({"count": 99, "flash_bytes": 1001}, {}, 0, "1 faster; all outputs right; 1 larger."),
+        (
+            {"count": 99, "flash_bytes": 1001},
+            {"larger": True},
+            1,
+            "1 faster; all outputs right; 1 larger.",
+        ),
+        (
+            {"count": 100, "verdict": "mismatch", "mismatches": 2, "status": 1},
+            {},
+            1,
+            "1 same; wrong outputs of 1 of 1; no size changed.",
+        ),
+        (
+            {"count": 100, "status": 10},
+            {},
+            10,
+            "The head was not measured to the end; 1 same; all outputs right; no size changed.",
+        ),
+        ({"count": None, "status": 1}, {}, 1, "The head could not be measured; 1 only in A"),
+        ({"count": None}, {}, 2, "The head has nothing to measure; 1 only in A"),
+    ],
+)
+def test_verdict_and_exit_status(
+    tmp_path: Path, head: Any, gates: Any, status: int, verdict: str
+) -> None:
+    found = judged(tmp_path, {"count": 100}, head, **gates)
+    assert found.document.verdict.startswith(verdict)
+    assert found.status == status
+
+
+def test_a_base_that_cannot_be_measured_fails_nothing_and_is_quoted(tmp_path: Path) -> None:
+    base = {"count": None, "status": 1, "said": "x\n" * 30 + "error: `no` <member>\n"}
+    found = judged(tmp_path, base, {"count": 100})
+    assert found.status == 0 and not found.document.bad
+    text = as_markdown(found.document)
+    assert "The base could not be measured; 1 only in B" in text
+    assert "- `error: \\u0060no\\u0060 <member>`" in text and text.count("- `x`") == 11
+    assert "- `m/new.tflite`: not in the base" in text
+
+
+def test_a_side_that_left_no_word_was_cut_off(tmp_path: Path) -> None:
+    (tmp_path / STATUS).write_text("{")
+    assert read_side(tmp_path).said == read_side(tmp_path / "none").said == "it was cut off"
+
+
+def test_the_record_has_the_number_and_the_document(tmp_path: Path) -> None:
+    found = judged(tmp_path, {"count": 100}, {"count": 101})
+    write_judged(found, tmp_path, name="hil", pull_request=7)
+    record = json.loads((tmp_path / "comment" / "comparison.json").read_text())
+    assert record["pull_request"] == 7 and record["document"]["bad"] is True
+    assert (tmp_path / "comparison.md").read_text() == as_markdown(found.document) + "\n"
+
+
+def test_a_model_that_neither_name_nor_file_fits_ends_a_side(tmp_path: Path) -> None:
+    wanted = wanted_of(boards="qemu-m4", models="m/a.tflite", runtimes="", tflm="", extra="")
+    found = measure_side(tmp_path, tmp_path / "out", wanted, timeout_s=5)
+    assert (found.status, found.absent) == (0, ("m/a.tflite",))
+    assert read_side(tmp_path / "out") == found
+
+
+def test_a_tflm_folder_that_is_not_there_ends_a_side_with_its_error(tmp_path: Path) -> None:
+    wanted = wanted_of(boards="qemu-m4", models="sine", runtimes="", tflm="gone", extra="")
+    found = measure_side(tmp_path, tmp_path / "out", wanted, timeout_s=5)
+    assert found.status == 2 and "no folder gone" in found.said
