@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.measure.runs import Baselines, Run, Subject
 from harness.measure.tables import OWNERS, LatencyRow
+from harness.text import TableEntry, grouped_table, wrapped
 
 QUANTITIES = {
     "flash": "flash_bytes",
@@ -28,6 +29,18 @@ class SizeChange:
     a: int | None
     b: int | None
     owners: tuple[tuple[str, int], ...] = ()
+
+    def __str__(self) -> str:
+        """Bytes in B, with the difference where there is one; of A alone, that it is gone."""
+        if self.b is None:
+            return "-" if self.a is None else f"{self.a} in A only"
+        return f"{self.b} ({self.difference:+d})" if self.difference else str(self.b)
+
+    @property
+    def why(self) -> str:
+        """`flash +512: kernels +480, rest +32`; nothing where no owner's share changed."""
+        shares = ", ".join(f"{owner} {change:+d}" for owner, change in self.owners)
+        return f"{self.quantity} {self.difference or 0:+d}: {shares}" if shares else ""
 
     @property
     def difference(self) -> int | None:
@@ -71,6 +84,23 @@ def footprints(a: Baselines, b: Baselines) -> tuple[FootprintRow, ...]:
 def any_larger(rows: Iterable[FootprintRow]) -> bool:
     """Whether anything grew, where that is to close the gate."""
     return any(row.larger for row in rows)
+
+
+def as_text(rows: Sequence[FootprintRow]) -> str:
+    """A table, and who took or gave the bytes; at most 80 columns."""
+    entries = [
+        TableEntry(
+            group=f"{row.board}, {row.runtime}",
+            name=f"{row.model}_{row.dtype}",
+            figures=tuple(map(str, row.sizes)),
+        )
+        for row in rows
+    ]
+    lines = grouped_table(tuple(QUANTITIES), entries)
+    for row in rows:
+        for size in filter(lambda size: size.why, row.sizes):
+            lines += wrapped(f"{row.board}, {row.runtime}, {row.model}_{row.dtype}: {size.why}")
+    return "\n".join(lines)
 
 
 def _newest(runs: Iterable[Run]) -> dict[Subject, LatencyRow]:

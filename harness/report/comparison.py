@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.measure.footprint import QUANTITIES, FootprintRow, SizeChange
+from harness.measure.footprint import QUANTITIES, FootprintRow
 from harness.measure.gate import LatencyVerdict
 from harness.measure.runs import Run, Subject
 from harness.measure.versus import (
@@ -133,9 +133,7 @@ def footprint_part(rows: Sequence[FootprintRow]) -> Part:
     section = Section(
         heading=f"Bytes: {said}",
         columns=(*SUBJECT_COLUMNS, *sizes),
-        lines=tuple(
-            Line(cells=(*subject_cells(row), *map(size_cell, row.sizes))) for row in ordered
-        ),
+        lines=tuple(Line(cells=(*subject_cells(row), *map(str, row.sizes))) for row in ordered),
         notes=tuple(_owner_notes(ordered)),
     )
     return Part(section=section, said=said)
@@ -144,21 +142,8 @@ def footprint_part(rows: Sequence[FootprintRow]) -> Part:
 def _owner_notes(rows: Iterable[FootprintRow]) -> Iterable[Note]:
     for row in rows:
         for size in row.sizes:
-            if size.owners:
-                yield Note(subject=subject_text(row), text=owners_text(size))
-
-
-def owners_text(size: SizeChange) -> str:
-    """`flash +512: kernels +480, rest +32`."""
-    shares = ", ".join(f"{owner} {change:+d}" for owner, change in size.owners)
-    return f"{size.quantity} {size.difference or 0:+d}: {shares}"
-
-
-def size_cell(size: SizeChange) -> str:
-    """Bytes in B, with the difference to A where there is one; of A alone, that it is gone."""
-    if size.b is None:
-        return "-" if size.a is None else f"{size.a} in A only"
-    return f"{size.b} ({size.difference:+d})" if size.difference else str(size.b)
+            if size.why:
+                yield Note(subject=subject_text(row), text=size.why)
 
 
 def subject_cells(row: VersusRow | FootprintRow) -> tuple[str, str, str]:

@@ -18,7 +18,7 @@ from harness.measure.footprint import QUANTITIES, FootprintRow
 from harness.measure.gate import LatencyVerdict
 from harness.measure.runs import Run, Subject
 from harness.measure.versus import INSTRUCTIONS, VersusRow
-from harness.report.comparison import owners_text, size_cell, subject_text
+from harness.report.comparison import subject_text
 from harness.text import printable
 
 QUALITY_FILE, METRICS_FILE = "gl-code-quality-report.json", "metrics.txt"
@@ -63,9 +63,7 @@ def findings_of(
     for row in footprints:
         for size in row.larger:
             subject = f"{subject_text(row)}, {size.quantity}"
-            said = f"{subject}: {size_cell(size)} bytes"
-            if size.owners:
-                said += f"; {owners_text(size)}"
+            said = "; ".join(filter(None, (f"{subject}: {size} bytes", size.why)))
             yield Finding(check="bytes", severity="minor", subject=subject, description=said)
 
 

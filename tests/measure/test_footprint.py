@@ -4,7 +4,7 @@ from typing import Any
 
 from fakes.measured import a_run
 
-from harness.measure.footprint import FootprintRow, any_larger, footprints
+from harness.measure.footprint import FootprintRow, any_larger, as_text, footprints
 from harness.measure.runs import Baselines, Run
 
 SIZES = {
@@ -68,3 +68,12 @@ def test_what_one_side_lacks_has_sizes_of_the_other_only() -> None:
     assert (old.board, old.sizes[0].a, old.sizes[0].b) == ("a", 1000, None)
     assert (new.board, new.sizes[0].a, new.sizes[0].b) == ("b", None, 1000)
     assert not any_larger([old, new])
+
+
+def test_text_fits_eighty_columns_and_names_owners() -> None:
+    long = {"board": "qemu-netduinoplus2", "model": "horse_or_human-96"}
+    changed = sized("2", **long, flash_bytes=1_512_345, flash_kernels_bytes=1_511_945)
+    text = as_text(compared([sized("1", **long)], [changed]))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "1512345 (+1511345)" in text
+    assert "flash +1511345: kernels +1511345" in text.replace("\n    ", " ")
