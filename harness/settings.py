@@ -216,6 +216,11 @@ PROFILE = Setting(
     "profile", TRUTH, "the cost of every operator, from another build, into layers.csv",
     absent="off", commands=_BENCH,
 )
+FUNCTIONS = Setting(
+    "functions", TRUTH,
+    "the instructions of every function on QEMU's boards, into functions.csv and calls.csv",
+    absent="off", commands=_BENCH,
+)
 CSV = Setting(
     "csv", PATH, "latency CSV, appended to",
     metavar="FILE", default="reports/latency.csv", commands=("bench", "evaluate", "baseline save"),
@@ -275,7 +280,20 @@ LOCK_TIMEOUT = Setting(
 # fmt: on
 
 SETTINGS: tuple[Setting[Any], ...] = (
-    *(BOARD, MODEL, RUNTIME, PORT, SAMPLES, SESSIONS, BASELINE, TRACK, REPORT, PROFILE, CSV),
+    *(
+        BOARD,
+        MODEL,
+        RUNTIME,
+        PORT,
+        SAMPLES,
+        SESSIONS,
+        BASELINE,
+        TRACK,
+        REPORT,
+        PROFILE,
+        FUNCTIONS,
+        CSV,
+    ),
     *(DATA, STRIDE, DETECT, TOLERANCE, MISSING, RIG, FLASH, TFLM, ARENA, UNCHECKED),
     *(MOST_BAUD, LOCK_TIMEOUT),
 )

@@ -16,7 +16,7 @@ import numpy as np
 from harness import settings
 from harness.board.registry import load_registry
 from harness.cli.command import Command, errors_noted, worst_status
-from harness.cli.profile import show_profile
+from harness.cli.profile import show_functions, show_profile
 from harness.cli.report import report_to
 from harness.cli.settings import add_settings, refuse_several, sources_of
 from harness.cli.work import Work, one_work, runnable, works
@@ -28,6 +28,7 @@ from harness.firmware.verdict import refuse_unrunnable
 from harness.link.dut import Inference
 from harness.link.faults import Faults, parse_faults
 from harness.measure.baseline import load_baselines
+from harness.measure.findings import findings
 from harness.measure.gate import LatencyVerdict
 from harness.measure.latency import MOST_INVOKES
 from harness.measure.place import check_place, inputs_of
@@ -38,6 +39,7 @@ from harness.outcome import Outcome
 from harness.project import find_project, git_commit
 from harness.report.output import check_output
 from harness.report.summary import summary
+from harness.rig.functions import append_functions
 from harness.rig.open import OpenBoard
 from harness.rig.profiling import DEFAULT_RUNS, append_profile
 from harness.rig.recovery import Attempt
@@ -140,6 +142,7 @@ def bench(options: argparse.Namespace) -> int:
     """
     sources = sources_of(options)
     profiled, report = sources[settings.PROFILE], sources[settings.REPORT]
+    by_function = sources[settings.FUNCTIONS]
     check_place(sources[settings.CSV])
     check_output(report, "--report", _files_of(sources))
     plan = _plan(sources)
@@ -156,6 +159,8 @@ def bench(options: argparse.Namespace) -> int:
                 raise
             if profiled:
                 _append_profile(work, rows[-1], plan.csv)
+            if by_function:
+                _append_functions(work, rows[-1], plan.csv)
     statuses += [_outcome(row).exit_status for row in rows]
     if rows:
         print(summary(rows, plan.csv if kept else None))
@@ -213,6 +218,16 @@ def _append_profile(work: Work, row: LatencyRow, csv: Path) -> None:
     append_profile(work.board, work.artifact, work.project, work.options, run=row.run, csv=csv)
 
 
+def _append_functions(work: Work, row: LatencyRow, csv: Path) -> None:
+    if not work.counts_functions or row.run is None:
+        return
+    say(f"{work}: count an invoke by function")
+    options = work.options
+    found = append_functions(work.board, work.artifact, work.project, options, run=row.run, csv=csv)
+    for text in findings(found.functions, found.calls):
+        say(text)
+
+
 def _judge(sources: Sources) -> Judging | None:
     baseline = sources[settings.BASELINE]
     if baseline is None:
@@ -230,17 +245,37 @@ def _outcome(row: LatencyRow) -> Outcome:
 
 
 def profile(options: argparse.Namespace) -> int:
-    """Show where an inference on a board spends its time, operator by operator."""
+    """Show where an inference on a board spends its time, operator by operator.
+
+    With --functions on one of QEMU's boards: function by function, in exact instructions.
+    """
     work = one_work(options)
-    if work.board.attachment == "virtual":
+    if work.board.attachment == "virtual" and not options.functions:
         raise WrongUse(
             "the virtual board cannot be profiled: TFLM's Python package runs whole models only",
             hint="Take an emulated board: hil profile --board qemu-m4",
         )
-    say(f"{work}: build to be profiled, start, {options.n} invokes")
+    if options.functions:
+        return _functions(work, options)
+    if options.json:
+        raise WrongUse("--json shows functions: add --functions")
+    count = options.n or DEFAULT_RUNS
+    say(f"{work}: build to be profiled, start, {count} invokes")
     with work.open(profile=True) as opened:
         _say_what_it_took(opened)
-        return show_profile(opened, n=options.n, difference=options.first_difference)
+        return show_profile(opened, n=count, difference=options.first_difference)
+
+
+def _functions(work: Work, options: argparse.Namespace) -> int:
+    if options.first_difference or options.n:
+        raise WrongUse(
+            "--functions counts one invoke of the firmware that is measured; --n and "
+            "--first-difference are for the build that times operators",
+            hint="Run hil profile twice.",
+        )
+    say(f"{work}: build, start, one invoke")
+    with work.open(functions=True) as opened:
+        return show_functions(opened, as_json=options.json)
 
 
 def virtual(options: argparse.Namespace) -> int:
@@ -277,7 +312,13 @@ def _register_infer(parser: argparse.ArgumentParser) -> None:
 
 def _register_profile(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, "profile")
-    parser.add_argument("--n", type=_positive, default=DEFAULT_RUNS, help="invokes to observe")
+    parser.add_argument("--n", type=_positive, help=f"invokes to observe; default {DEFAULT_RUNS}")
+    parser.add_argument(
+        "--functions",
+        action="store_true",
+        help="the instructions of each function of one invoke, on QEMU's boards",
+    )
+    parser.add_argument("--json", action="store_true", help="with --functions: all rows as JSON")
     parser.add_argument(
         "--first-difference",
         action="store_true",

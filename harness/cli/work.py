@@ -49,6 +49,11 @@ class Work:
             for note in options.slow.news():
                 say(note)
 
+    @property
+    def counts_functions(self) -> bool:
+        """Whether QEMU runs the board, which counts the instructions of functions."""
+        return self.options.counts_functions(self.board)
+
     def look(self) -> None:
         """Look at the model before anything is built, started or locked for it.
 

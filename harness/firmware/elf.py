@@ -30,7 +30,7 @@ from harness.firmware.memory import (
 _WRITE, _ALLOC, EXECUTED = 1, 2, 4
 """Flags of sections."""
 _LOCAL = 0
-_OBJECT, FUNCTION, _FILE = 1, 2, 4
+_OBJECT, FUNCTION, FILE = 1, 2, 4
 """Kinds of symbols."""
 _RESERVED_INDEX = 0xFF00
 _SYMBOL = struct.Struct("<IIIBBH")
@@ -189,7 +189,7 @@ def _symbols(binary: Any) -> tuple[list[Symbol], list[tuple[int, bool]]]:
     file = ""
     for name, value, size, info, index in symbol_table(binary):
         kind = info & 15
-        if kind == _FILE:
+        if kind == FILE:
             file = name
         elif 0 < index < _RESERVED_INDEX and arm and name[:2] in ("$d", "$t", "$a"):
             turns.append((value, name[:2] == "$d"))

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from harness.firmware.elf import EXECUTED, FUNCTION, allocated, opened_elf, symbol_table
+from harness.firmware.elf import EXECUTED, FILE, FUNCTION, allocated, opened_elf, symbol_table
 
 MOST_NAME = 500
 """Letters of a symbol's name that are kept."""
@@ -20,11 +20,18 @@ _GLOBAL = 1
 _RESERVED_INDEX = 0xFF00
 
 
+_Candidate = tuple[tuple[bool, int, int], str, int, str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeRange:
-    """A function's code, from `address` up to `end`; `name` as in the ELF file, mangled."""
+    """A function's code, from `address` up to `end`; `name` as in the ELF file, mangled.
+
+    `file` is the source file of a local symbol, empty for a global one.
+    """
 
     name: str
+    file: str
     address: int
     end: int
 
@@ -47,7 +54,8 @@ class CodeMap:
 def code_map(elf: Path) -> CodeMap:
     """Functions and handlers of a firmware for a Cortex-M.
 
-    Where several symbols name one address, the global one with the shortest name counts. One
+    Where several symbols name one address, a global one counts, and `memcpy` before
+    `__aeabi_memcpy`, `__aeabi_fmul` before `__mulsf3`, then the shortest name. One
     without a size, as assemblers leave them, ends where the next begins.
     """
     with opened_elf(elf) as binary:
@@ -56,26 +64,36 @@ def code_map(elf: Path) -> CodeMap:
             for section in allocated(binary)
             if section["sh_flags"] & EXECUTED
         ]
-        found: dict[int, tuple[bool, int, str, int]] = {}
+        found: dict[int, _Candidate] = {}
+        file = ""
         for name, value, size, info, index in symbol_table(binary):
+            if info & 15 == FILE:
+                file = name
             if info & 15 != FUNCTION or not 0 < index < _RESERVED_INDEX:
                 continue
-            candidate = (info >> 4 != _GLOBAL, len(name), name[:MOST_NAME], size)
+            rank = (info >> 4 != _GLOBAL, _hidden(name), len(name))
+            local = "" if info >> 4 else Path(file).name[:MOST_NAME]
+            candidate = (rank, name[:MOST_NAME], size, local)
             address = value & ~1
             found[address] = min(candidate, found.get(address, candidate))
         functions = tuple(_ranges(found, sections))[:MOST_FUNCTIONS]
         return CodeMap(functions=functions, handlers=_handlers(binary, functions))
 
 
-def _ranges(
-    found: dict[int, tuple[bool, int, str, int]], sections: Iterable[range]
-) -> Iterable[CodeRange]:
+def _hidden(name: str) -> int:
+    """How little a name is for people."""
+    if name.startswith("__aeabi_"):
+        return 1
+    return 2 if name.startswith("_") and not name.startswith("_Z") else 0
+
+
+def _ranges(found: dict[int, _Candidate], sections: Iterable[range]) -> Iterable[CodeRange]:
     for code in sections:
         inside = sorted(address for address in found if address in code)
         for address, following in pairwise([*inside, code.stop]):
-            _, _, name, size = found[address]
+            _, name, size, file = found[address]
             end = min(address + size, following) if size else following
-            yield CodeRange(name=name, address=address, end=end)
+            yield CodeRange(name=name, file=file, address=address, end=end)
 
 
 def _handlers(binary: Any, functions: tuple[CodeRange, ...]) -> tuple[int, ...]:

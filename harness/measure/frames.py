@@ -30,6 +30,8 @@ _HALLMARKS = {
     "samples": {"index", "ticks", "us"},
     "outputs": {"sample", "element", "board_raw"},
     "layers": {"index", "operator", "macs"},
+    "functions": {"function", "with_callees"},
+    "calls": {"index", "parent", "calls"},
     "memory": {"section", "owner"},
     "evaluation": {"data_sha256", "disagreements"},
 }
@@ -252,7 +254,8 @@ def load_frame(source: str | Path, table: str = "latency") -> DataFrame:
 
     Args:
         source: a CSV that holds the table, or a folder of CSVs, those in its folders included.
-        table: `latency`, `samples`, `outputs`, `layers`, `memory` or `evaluation`.
+        table: `latency`, `samples`, `outputs`, `layers`, `functions`, `calls`, `memory` or
+            `evaluation`.
 
     Raises:
         ReportError: there is no such table.

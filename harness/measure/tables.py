@@ -1,4 +1,4 @@
-"""The records of the six CSV tables; docs/csv.md says what each column means."""
+"""The records of the CSV tables; docs/csv.md says what each column means."""
 
 from __future__ import annotations
 
@@ -228,6 +228,61 @@ class LayerRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionRow:
+    """A row of `functions.csv`: what one function took in one invoke that an emulator counted.
+
+    `load` to `other` are the kinds of its own `instructions`. `whole_instructions` is the invoke's
+    and `timed_instructions` what the board's counter says of it, repeated in each row.
+    """
+
+    run: str
+    time_utc: str
+    board: str
+    runtime: str
+    runtime_version: str
+    model: str
+    dtype: str
+    model_sha256: str
+    firmware_build: str
+    function: str
+    symbol: str
+    owner: str
+    size_bytes: int
+    calls: int
+    instructions: int
+    with_callees: int
+    load: int
+    store: int
+    alu: int
+    multiply: int
+    divide: int
+    branch: int
+    fpu: int
+    simd: int
+    other: int
+    whole_instructions: int
+    timed_instructions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRow:
+    """A row of `calls.csv`: a function as called along one path; `parent` has the `index` of the
+    path that called it. None is an empty cell.
+    """
+
+    run: str
+    board: str
+    runtime: str
+    model: str
+    dtype: str
+    index: int
+    parent: int | None
+    function: str
+    calls: int
+    instructions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationRow:
     """A row of `evaluation.csv`: one output of a data set through a board. None is an empty cell.
 
@@ -302,6 +357,8 @@ TABLES: dict[str, type[Any]] = {
     "samples": SampleRow,
     "outputs": OutputRow,
     "layers": LayerRow,
+    "functions": FunctionRow,
+    "calls": CallRow,
     "memory": MemoryRow,
     "evaluation": EvaluationRow,
 }

@@ -21,6 +21,7 @@ from harness.plugin.options import Options
 from harness.plugin.start import board_of
 from harness.plugin.state import RunState, first_line
 from harness.rig.evaluate import EvaluationPlan, evaluate_board
+from harness.rig.functions import append_functions
 from harness.rig.open import OpenBoard, open_board
 from harness.rig.profiling import append_profile
 
@@ -104,12 +105,14 @@ def opened(
     """A board for tests; skips where a tool is missing and that is to be skipped.
 
     Where profiles are asked for, it is profiled in the end, if it was measured: in another build,
-    since what is measured is to carry nothing of what observes it.
+    since what is measured is to carry nothing of what observes it. Functions are counted in a start
+    of their own, of the same build.
     """
     declared = rig.registry[board_id]
     options = rig.options_for(board_id, runtime)
     data = _data_for(model, rig.options)
     profiled = rig.options.profile and declared.attachment != "virtual"
+    by_function = rig.options.functions and options.counts_functions(declared)
     with ExitStack() as lock:
         if profiled:
             # One hold for both builds: another run would take the board between them.
@@ -130,6 +133,9 @@ def opened(
         if profiled and rig.measured is not None:
             run, csv = rig.measured, rig.options.csv
             append_profile(declared, model, rig.project, options, run=run, csv=csv)
+        if by_function and rig.measured is not None:
+            run, csv = rig.measured, rig.options.csv
+            append_functions(declared, model, rig.project, options, run=run, csv=csv)
 
 
 def _data_for(model: Artifact, options: Options) -> DataSet | None:

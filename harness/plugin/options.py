@@ -46,6 +46,7 @@ class Options:
     track: bool
     report: Path | None
     profile: bool
+    functions: bool
     data: Path | None
     stride: int | None
     detector: Detector | None
@@ -124,6 +125,7 @@ def _options(sources: Sources) -> Options:
         track=sources[settings.TRACK],
         report=sources[settings.REPORT],
         profile=sources[settings.PROFILE],
+        functions=sources[settings.FUNCTIONS],
         data=sources[settings.DATA],
         stride=sources[settings.STRIDE],
         detector=sources[settings.DETECT],

@@ -23,9 +23,10 @@ from harness.errors import (
     RigError,
 )
 from harness.measure.csvfile import beside
+from harness.measure.findings import functions_text
 from harness.measure.frames import read_rows
 from harness.measure.profile import profile_from, profile_table
-from harness.measure.tables import LayerRow
+from harness.measure.tables import CallRow, FunctionRow, LayerRow
 from harness.outcome import Outcome, of_error, worst
 from harness.plugin.counts import BoardCounts, Note
 from harness.plugin.ending import Ending, report_at_end
@@ -161,6 +162,7 @@ class Reporting:
             rows = sorted(counts.rows, key=lambda row: order.index(row.board))
             _write(terminalreporter, summary(rows, self._rig.options.csv))
             self._show_layers(terminalreporter)
+            self._show_functions(terminalreporter)
         if counts.boards:
             terminalreporter.write_sep("=", "hil boards")
             for board in counts.boards:
@@ -192,6 +194,29 @@ class Reporting:
             first = layers[0]
             _write(terminalreporter, f"{first.board}, {first.runtime}, {first.model}")
             _write(terminalreporter, profile_table(profile_from(layers)))
+
+    def _show_functions(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The functions of this run's invokes, as `_show_layers` does its layers."""
+        latency = self._rig.options.csv
+        path, calls_path = beside(latency, "functions"), beside(latency, "calls")
+        if not self._rig.options.functions or not path.is_file():
+            return
+        runs = {row.run for row in self._rig.counts.rows}
+        try:
+            rows = [row for row in read_rows(path, FunctionRow).rows if row.run in runs]
+            calls = [row for row in read_rows(calls_path, CallRow).rows if row.run in runs]
+        except ReportError as error:
+            _write(terminalreporter, f"no functions: {error}")
+            return
+        if not rows:
+            return
+        terminalreporter.write_sep("=", "hil functions")
+        for run, counted in groupby(rows, key=lambda row: row.run):
+            functions = list(counted)
+            first = functions[0]
+            _write(terminalreporter, f"{first.board}, {first.runtime}, {first.model}")
+            of_run = [call for call in calls if call.run == run]
+            _write(terminalreporter, functions_text(functions, of_run))
 
     def pytest_configure(self, config: pytest.Config) -> None:
         self._ending.install()

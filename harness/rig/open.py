@@ -94,6 +94,10 @@ class RigOptions:
         place = self.place or VIRTUAL_SCHEME
         return board.emulated and place.startswith(VIRTUAL_SCHEME)
 
+    def counts_functions(self, board: Board) -> bool:
+        """Whether a QEMU of this run's own is the board: it counts instructions by function."""
+        return board.emulator is not None and self.starts(board)
+
     def hold(self, board: Board) -> AbstractContextManager[None]:
         """Holds a board that exists once, against other runs; may be entered again within.
 
@@ -242,7 +246,7 @@ def _refuse_faults(board: Board, place: str | None) -> None:
 
 
 def _refuse_uncounted(board: Board, options: RigOptions) -> None:
-    if options.functions and not (board.emulator and options.starts(board)):
+    if options.functions and not options.counts_functions(board):
         raise WrongUse(
             "instructions of functions are counted by QEMU only, which this board is not",
             where=Where(board=board.id, port=options.place),

@@ -26,6 +26,8 @@ from harness.errors import Where
 from harness.link.link import Link
 from harness.link.protocol import VERSION, Op, parse_hello
 from harness.link.streams import open_serial
+from harness.measure.frames import read_rows
+from harness.measure.tables import CallRow, FunctionRow, LatencyRow
 from harness.outcome import Outcome
 from harness.progress import no_progress
 from harness.rig.open import RigOptions
@@ -122,9 +124,15 @@ def test_a_board_stays_locked_from_its_measurement_to_the_end_of_its_profile(mon
     monkeypatch.setattr(
         "harness.cli.board.append_profile", lambda *_, **__: locked.append(held.read_text())
     )
-    csv = ("--csv", str(tmp_path / "latency.csv"))
-    assert main(["bench", "--board", "qemu-m4", "--samples", "3", "--profile", *csv]) == 0
+    asked = ("--profile", "--functions", "--csv", str(tmp_path / "latency.csv"))
+    assert main(["bench", "--board", "qemu-m4", "--samples", "3", *asked]) == 0
     assert f'"pid": {os.getpid()},' in locked[0] and held.read_text() == ""
+    whole = read_rows(tmp_path / "latency.csv", LatencyRow).rows[-1]
+    functions = read_rows(tmp_path / "functions.csv", FunctionRow).rows
+    calls = read_rows(tmp_path / "calls.csv", CallRow).rows
+    assert {row.run for row in (*functions, *calls)} == {whole.run}
+    assert sum(row.instructions for row in calls) == whole.instructions_p50 - 2
+    assert {row.timed_instructions for row in functions} == {whole.instructions_p50}
 
 
 @pytest.mark.parametrize(

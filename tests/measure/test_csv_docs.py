@@ -7,7 +7,9 @@ import pytest
 
 from harness.measure.csvfile import columns
 from harness.measure.tables import (
+    CallRow,
     EvaluationRow,
+    FunctionRow,
     LatencyRow,
     LayerRow,
     MemoryRow,
@@ -22,6 +24,8 @@ TABLES = {
     "outputs.csv": OutputRow,
     "memory.csv": MemoryRow,
     "layers.csv": LayerRow,
+    "functions.csv": FunctionRow,
+    "calls.csv": CallRow,
     "evaluation.csv": EvaluationRow,
 }
 

@@ -49,6 +49,7 @@ def test_every_option_reaches_the_record(parsed, pytester) -> None:
         *("--board", "a", "--board", "b,c", "--hil-model", "sine,linear", "--runtime", "aot,tflm"),
         *("--hil-port", "a=/dev/x", "--hil-samples", "5", "--hil-sessions", "2", "--hil-track"),
         *("--hil-baseline", "old.csv", "--hil-report", "r.html", "--hil-profile"),
+        "--hil-functions",
         *("--hil-csv", "l.csv", "--hil-missing", "skip", "--hil-rig", "rig.toml"),
         *("--hil-flash", "never", "--hil-tflm", "tflm", "--hil-arena", "4096"),
         *("--hil-unchecked", "--hil-lock-timeout", "1.5", "--hil-most-baud", "115200"),
@@ -59,6 +60,7 @@ def test_every_option_reaches_the_record(parsed, pytester) -> None:
     assert (options.baseline, options.report) == (here / "old.csv", here / "r.html")
     assert (options.csv, options.rig_file) == (here / "l.csv", here / "rig.toml")
     assert (options.track, options.profile, options.unchecked) == (True, True, True)
+    assert options.functions
     assert (options.flash, options.tflm, options.arena_bytes) == ("never", here / "tflm", 4096)
     assert (options.lock_timeout_s, options.most_baud) == (1.5, 115200)
 

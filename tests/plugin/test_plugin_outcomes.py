@@ -6,7 +6,7 @@ import pytest
 from fakes.pytests import SMALL, cases, properties, rows
 
 from harness.measure.frames import read_rows
-from harness.measure.tables import LayerRow
+from harness.measure.tables import FunctionRow, LayerRow
 from harness.outcome import Outcome
 from harness.text import WIDTH
 
@@ -283,7 +283,8 @@ def test_an_absent_or_torn_baseline_is_named(run):
 
 def test_a_report_is_of_this_run_and_profiles_are_of_another_build(run):
     kept(run)
-    options = ("--hil-profile", "--hil-report", "out/report.html", "--hil-sessions", "2")
+    asked = ("--hil-profile", "--hil-functions", "--hil-sessions", "2")
+    options = (*asked, "--hil-report", "out/report.html")
     result = run("--board", "qemu-m4", *options, tests=MEASURED)
     assert result.ret == 0
     (row,) = rows(run.path / "reports" / "latency.csv")
@@ -293,8 +294,15 @@ def test_a_report_is_of_this_run_and_profiles_are_of_another_build(run):
     assert {layer.run for layer in layers} == {row["run"]}
     assert {layer.firmware_build for layer in layers} != {row["firmware_build"]}
     assert sum(layer.instructions_p50 for layer in layers) <= layers[0].whole_instructions
+    functions = read_rows(run.path / "reports" / "functions.csv", FunctionRow).rows
+    assert {function.run for function in functions} == {row["run"]}
+    assert {function.firmware_build for function in functions} == {row["firmware_build"]}
     result.stdout.fnmatch_lines(
-        ["*hil layers*", "qemu-m4, aot, sine", "*FULLY_CONNECTED*", "report: *out/report.html"]
+        [
+            *("*hil layers*", "qemu-m4, aot, sine", "*FULLY_CONNECTED*"),
+            *("*hil functions*", "qemu-m4, aot, sine", "runtime::Invoke *"),
+            "report: *out/report.html",
+        ]
     )
     assert all(len(line) <= WIDTH for line in result.outlines if "FULLY" in line)
 

@@ -1,0 +1,28 @@
+"""Mnemonics of the Armv7-M and Armv8-M Architecture Reference Manuals, as capstone writes them."""
+
+import pytest
+
+from harness.measure.kinds import KINDS, kind_of
+
+EXAMPLES = {
+    "load": "ldr ldr.w ldrsb ldrd ldm ldmia pop pop.w vldr vldmia vpop vldr.64 ldrex vldrw.u32",
+    "store": "str strb.w strd stm stmdb push push.w vstr vpush strex stl vstrb.8",
+    "alu": "add adds addw sub subs subw rsb sbcs and bic bics bfi bfc mov movs movw movt mvn lsl "
+    "lsls.w asrs ror cmp cmn tst teq clz rev rev16 rbit sxtb uxth uxtab ssat usat ubfx moveq adr",
+    "multiply": "mul muls mla mls smull umull smlal umaal smmul smmlar smulbb smlabt smlawb "
+    "smlalbb",
+    "divide": "sdiv udiv",
+    "branch": "b b.w bl blx bx bne blt ble.w bls bxeq cbz cbnz tbb tbh le letp dlstp.32",
+    "fpu": "vadd.f32 vmla.f32 vfma.f64 vmov vmov.f32 vcvt.s32.f32 vcvt.f32.u32 vcmpe.f32 vmrs "
+    "vsqrt.f32",
+    "simd": "smlad smladx smuad smlald sxtb16 sxtab16 uxtb16 sadd8 ssub16 qadd16 uhadd8 pkhbt sel "
+    "usad8 ssat16 vmla.s32 vmlava.s8 vadd.i32 vctp.32",
+    "other": "it itte nop dsb isb msr mrs cpsid wfi svc udf .byte",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_its_instructions(kind: str) -> None:
+    assert {name: kind_of(name) for name in EXAMPLES[kind].split()} == dict.fromkeys(
+        EXAMPLES[kind].split(), kind
+    )
