@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.sim.elf import find_function, load_segments
 from harness.sim.errors import SimulationError
+from harness.sim.rest import REST
 from harness.sim.serve import Simulated, Wire
 
 UART, USB = "uart", "usb"
@@ -21,12 +22,15 @@ def _nrf52840(elf: Path, wire: str, cycles_per_instruction: int) -> Built:
     from harness.sim.nrf52840.chip import Nrf52840
 
     chip = Nrf52840(wire)
-    image = load_segments(elf)
-    return Machine(chip, image, cycles_per_instruction=cycles_per_instruction), chip
+    rest = find_function(elf, REST) if wire == USB else None
+    machine = Machine(
+        chip, load_segments(elf), cycles_per_instruction=cycles_per_instruction, rest=rest
+    )
+    return machine, chip
 
 
 def _rp2040(elf: Path, wire: str, cycles_per_instruction: int) -> Built:
-    from harness.sim.rp2040.chip import IDLE, REST, Rp2040
+    from harness.sim.rp2040.chip import IDLE, Rp2040
 
     if wire != USB:
         raise SimulationError(f"the simulated rp2040 has no wire {wire!r}, only {USB!r}")

@@ -11,6 +11,7 @@ from typing import Any
 from unicorn import (
     UC_ARCH_ARM,
     UC_ERR_OK,
+    UC_HOOK_CODE,
     UC_HOOK_INTR,
     UC_HOOK_MEM_INVALID,
     UC_MEM_FETCH_PROT,
@@ -109,6 +110,10 @@ class Core:
             self._uc.mmio_map(base, size, self._read, base, self._write, base)
         self._uc.hook_add(UC_HOOK_INTR, self._exception)
         self._uc.hook_add(UC_HOOK_MEM_INVALID, self._invalid)
+
+    def watch(self, address: int, act: Callable[[], None]) -> None:
+        """Call `act` whenever the instruction at an address is about to be executed."""
+        self._uc.hook_add(UC_HOOK_CODE, lambda *_: act(), None, address, address)
 
     def pc_now(self) -> int:
         """Address of the instruction under way, within a slice."""

@@ -17,10 +17,11 @@ from harness.sim.exceptions import ENTRY_CYCLES, Exceptions
 from harness.sim.nvic import HARD_FAULT, SVCALL, Nvic
 from harness.sim.pause import Pause
 from harness.sim.registers import Bus, Peripheral
+from harness.sim.rest import Rest
 from harness.sim.schedule import Due, Schedule
 from harness.sim.spin import MOST_POLLED, Spin
 
-SLICE = 2_000_000
+SLICE = 200_000
 """Instructions after which the outside is looked at, at the latest."""
 
 MASKED_SLICE = 64
@@ -39,6 +40,10 @@ class Chip(Protocol):
     windows: tuple[tuple[int, int], ...]
     interrupts: int
 
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is under way between the chip and the outside, and was not of late."""
+
     def peripherals(self, machine: Machine) -> tuple[Peripheral, ...]:
         """Those of the chip, as after power-up or, if `machine.resets`, after a reset."""
 
@@ -50,10 +55,17 @@ class Machine:
         chip: its memories and peripherals.
         image: what the firmware's ELF file puts into memory.
         cycles_per_instruction: of the CPU.
+        rest: address of the function that the firmware calls while it has nothing to do, see
+            `harness.sim.rest`.
     """
 
     def __init__(
-        self, chip: Chip, image: tuple[Segment, ...], *, cycles_per_instruction: int = 1
+        self,
+        chip: Chip,
+        image: tuple[Segment, ...],
+        *,
+        cycles_per_instruction: int = 1,
+        rest: int | None = None,
     ) -> None:
         if cycles_per_instruction < 1:
             raise SimulationError("an instruction takes at least one cycle")
@@ -61,6 +73,7 @@ class Machine:
         self._vectors = min(segment.address for segment in image)
         self._cycles = cycles_per_instruction
         self.resets = 0
+        self.rest = Rest(rest)
         self._start()
         for segment in image:
             self.core.write_memory(segment.address, segment.content)
@@ -71,6 +84,8 @@ class Machine:
         self.core = Core(self._chip.memories, (*self._chip.windows, _SYSTEM_BUS), Bus)
         self.core.on_read = self._read
         self.core.on_write = self._write
+        if self.rest.address is not None:
+            self.core.watch(self.rest.address, self._rests)
         self.nvic = Nvic()
         self._exceptions = Exceptions(self.core, self.nvic)
         self._masks = self.core.group(PRIMASK, FAULTMASK, BASEPRI)
@@ -158,6 +173,7 @@ class Machine:
     def reset(self) -> None:
         """Reset the chip; RAM and flash stay as they are."""
         self.resets += 1
+        self.rest.forget()
         self._start()
         self._take_reset_vector()
 
@@ -167,6 +183,8 @@ class Machine:
         Raises:
             SimulationError: the firmware did what the simulated chip cannot.
         """
+        if self.rest.reached and not self.rest.leave():
+            return Pause.IDLE
         end = self.core.executed + most
         self._idle = False
         while self.core.executed < end:
@@ -177,6 +195,8 @@ class Machine:
                 self.reset()
                 end = most
             if self._idle:
+                return Pause.IDLE
+            if self.rest.reached and not self.rest.leave():
                 return Pause.IDLE
         return Pause.BUSY
 
@@ -217,6 +237,12 @@ class Machine:
             self._wait(asleep=why is Why.SLEEP)
         elif self._stands_still() and (self._masked or not self.nvic.waiting):
             self._pass_time(asleep=False)
+
+    def _rests(self) -> None:
+        """The firmware says that it has nothing to do."""
+        if self._chip.quiet:
+            self.rest.reached = True
+            self.core.end_slice()
 
     def _stands_still(self) -> bool:
         """Whether the CPU is in a loop of one instruction, as firmware is after a fault."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from harness.sim.core import Memory
 from harness.sim.machine import Machine
 from harness.sim.nrf52840.clock import BY_SOFTWARE, Clock
@@ -20,6 +22,8 @@ UART, USB = "uart", "usb"
 TIMERS = ((0x40008000, 8), (0x40009000, 9), (0x4000A000, 10), (0x4001A000, 26), (0x4001B000, 27))
 RTCS = ((0x4000B000, 11), (0x40011000, 17), (0x40024000, 36))
 PWMS = (0x4001C000, 0x40021000, 0x40022000, 0x4002D000)
+QUIET_CYCLES = HZ // 10_000
+"""In so long, 100 us, firmware that only rests has done all that it will do."""
 UARTES = ((0x40002000, 2), (0x40028000, 40))
 
 
@@ -42,9 +46,26 @@ class Nrf52840:
         self._kept: dict[str, int] = {}
         self._uart: Uarte | None = None
         self._line_baud: int | None = None
+        self._line: tuple[int, bool] | None = None
+        """Of the USB port: rate, and whether a program has it open; so it is after a reset too."""
         self.host: UsbHost | None = None
         """What is plugged into its USB port; None before the machine is built."""
         self._unsent = b""
+        self._machine: Machine | None = None
+        self._usbd: Usbd | None = None
+        self._stirred_at = 0
+
+    @property
+    def quiet(self) -> bool:
+        host, usbd, machine = self.host, self._usbd, self._machine
+        assert host and usbd and machine, "the machine is built"
+        since = machine.now() - self._stirred_at
+        return bool(host.found and host.at_rest and usbd.at_rest and since >= QUIET_CYCLES)
+
+    def _stirred(self) -> None:
+        assert self.host and self._machine, "the machine is built"
+        self._stirred_at = self._machine.now()
+        self.host.wake()
 
     def peripherals(self, machine: Machine) -> tuple[Peripheral, ...]:
         self._carry_over()
@@ -54,7 +75,11 @@ class Nrf52840:
         self._uart.line_baud = self._line_baud
         usbd = Usbd(machine)
         self.host = UsbHost(usbd, machine, HZ)
-        usbd.changed = self.host.wake
+        usbd.changed = self._stirred
+        self._machine, self._usbd = machine, usbd
+        self._stirred_at = 0
+        if self._line is not None and self._line[1]:
+            self._set_line()
         return (
             Clock(machine, self._kept, reason, usb=self._over_usb),
             *(*uarts, usbd),
@@ -77,18 +102,28 @@ class Nrf52840:
 
     def offer(self, data: bytes) -> None:
         """Bytes from the host."""
-        self._wire.offer(data)
+        self._later(lambda: self._wire.offer(data))
 
     def line(self, *, baud: int, open: bool) -> None:
         """The host's program has opened or closed the port, or changed its rate.
 
         The UART has no line that would tell: its bytes come and go at another rate.
         """
-        if self._over_usb and self.host is not None:
-            self.host.line(baud=baud, open=open)
+        if self._over_usb:
+            self._line = baud, open
+            self._later(self._set_line)
         self._line_baud = baud
         if self._uart is not None:
             self._uart.line_baud = baud
+
+    def _set_line(self) -> None:
+        assert self.host and self._line, "the machine is built, and was told"
+        baud, open = self._line
+        self.host.line(baud=baud, open=open)
+
+    def _later(self, act: Callable[[], None]) -> None:
+        assert self._machine is not None, "the machine is built"
+        self._machine.rest.come(act)
 
     def take(self) -> bytes:
         """Bytes for the host that have left the chip since the last call."""

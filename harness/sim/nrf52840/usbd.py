@@ -103,6 +103,11 @@ class Usbd(NordicPeripheral):
         """Whether a host sees a device."""
         return bool(self.value["ENABLE"] and self.value["USBPULLUP"])
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether it holds no packet that the host or the firmware is to take."""
+        return not any(packet is not None for packet in (*self._in[1:], *self._out[1:]))
+
     def bus_reset(self) -> None:
         """The host resets the bus."""
         self.value["USBADDR"] = 0

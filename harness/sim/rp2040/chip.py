@@ -27,9 +27,6 @@ HZ = 125_000_000
 NS_PER_CYCLE = 8
 FLASH, FLASH_SIZE = 0x10000000, 0x200000
 
-REST = "_ZN4port5SleepEv"
-"""The function that firmware calls in its main loop while it has nothing to do: `port::Sleep()`."""
-
 IDLE = "default_idle_hook"
 """What mbed's kernel calls without end while all threads wait: nothing but an interrupt ends it."""
 
