@@ -19,6 +19,16 @@ if env.subst("$UPLOAD_PROTOCOL") == "sam-ba":  # noqa: F821
     build = env.subst("$BUILD_DIR")  # noqa: F821
     shutil.copy(f"{build}/firmware.bin", f"{build}/firmware.hex")
 
+    port = env.subst("$UPLOAD_PORT")  # noqa: F821
+
+    def whole_path(source, target, env):
+        """The platform hands bossac a port's last name only, which it looks for in /dev."""
+        flags = [flag.replace("$UPLOAD_PORT", port) for flag in env["UPLOADERFLAGS"]]
+        env.Replace(UPLOADERFLAGS=flags)
+
+    if port.count("/") > 2:
+        env.AddPreAction("upload", whole_path)  # noqa: F821
+
 platform = env.PioPlatform()  # noqa: F821
 if "framework-arduinoespressif32" in platform.packages:
     # The framework's own script names these images, and runs only in builds.

@@ -45,10 +45,12 @@ class Simulator:
 
     `wire` is its port: `uart`, or its own `usb`. `counts` is what its time is a count of:
     `instructions`, or `cycles` where it has a model of its own of what each instruction takes.
+    `bootloader` says that it has the board's bootloader too, to which an uploader can speak.
     """
 
     chip: str
     wire: str = "uart"
+    bootloader: bool = False
     cycles_per_instruction: int = 1
     counts: str = INSTRUCTIONS
 
@@ -147,6 +149,11 @@ class Board:
     def emulated(self) -> bool:
         """Whether its latency is not time on a real chip."""
         return self.attachment in ("emulator", "sim", "virtual")
+
+    @property
+    def takes_uploads(self) -> bool:
+        """Whether firmware can be uploaded to it, as to a real board."""
+        return not self.emulated or (self.simulator is not None and self.simulator.bootloader)
 
     @property
     def ns_per_instruction(self) -> float | None:

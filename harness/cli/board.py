@@ -91,7 +91,7 @@ def memory_table(elf: Path) -> str:
 def flash(options: argparse.Namespace) -> int:
     """Build firmware, upload it, and check that the board answers with this build."""
     work = one_work(options)
-    if work.board.emulated:
+    if not work.board.takes_uploads:
         say(f"{work.board.id} is emulated: it starts with its firmware; nothing to upload")
         return 0
     say(f"{work}: build, upload, greet")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.board.lock import hold
 from harness.board.ports import THIS_MACHINE, Bench
-from harness.board.registry import Board
+from harness.board.registry import Board, load_registry
 from harness.board.rigfile import Plugged
 from harness.errors import (
     BoardStatus,
@@ -38,7 +38,7 @@ from harness.rig.qemu import QemuProcess, installed_qemu
 from harness.rig.ready import Expected, Ready, greet
 from harness.rig.real import RealBoard
 from harness.rig.recovery import PROBE, SILENT, Remedy
-from harness.rig.sim import sim_process
+from harness.rig.sim import sim_bench, sim_process
 from harness.rig.virtual import VirtualProcess, virtual_build_id
 from harness.settings import FLASH, LOCK_TIMEOUT
 from harness.tolerance import Stated
@@ -288,23 +288,14 @@ def _attached(
     """Finds or starts the board: plugged in, at a port that was named, an emulator, or virtual."""
     options, port = wanted.options, wanted.options.place or ""
     if wanted.board.attachment in ("serial", "url"):
-        real = RealBoard(
-            wanted.board,
-            port=options.port,
-            plugged=options.plugged,
-            neighbours=options.neighbours,
-            where=wanted.where,
-            bench=bench,
-            upload=upload or PlatformioUploader(project),
-            lock_timeout_s=options.lock_timeout_s,
-            progress=options.progress,
-            line=options.line_to(wanted.board),
-        )
-        return _plugged_in(real, wanted)
+        uploader = upload or PlatformioUploader(project)
+        return _plugged_in(_real(wanted.board, wanted, bench, uploader), wanted)
     if not options.starts(wanted.board):
         return _at_port(port, wanted)
     if wanted.board.emulator is not None:
         return _emulated(wanted, project)
+    if wanted.board.takes_uploads and options.flash == "always":
+        return _simulated_and_flashed(wanted, upload or PlatformioUploader(project))
     return _virtual(port, wanted) if wanted.board.simulator is None else _simulated(wanted)
 
 
@@ -350,6 +341,37 @@ def _simulated(wanted: _Wanted) -> Iterator[Ready]:
         remedy = Remedy(name="start the simulated chip anew", act=restart)
         with _greeted(process.stream, process.reopen, wanted, where, remedy) as ready:
             yield replace(ready, fresh=True)
+
+
+@contextmanager
+def _simulated_and_flashed(wanted: _Wanted, upload: Uploader) -> Iterator[Ready]:
+    """A simulated board that is found, touched and uploaded to as the real one is."""
+    board, firmware = wanted.board, wanted.firmware
+    assert board.simulator is not None and firmware is not None, "its attachment is `sim`"
+    assert board.runs is not None, "its attachment is `sim`"
+    real = load_registry()[board.runs]
+    touched = replace(
+        board, usb=real.usb, bootloader_usb=real.bootloader_usb, touch_baud=real.touch_baud
+    )
+    with sim_bench(board.simulator, firmware.elf, where=wanted.where) as bench:
+        with _plugged_in(_real(touched, wanted, bench, upload), wanted) as ready:
+            yield ready
+
+
+def _real(board: Board, wanted: _Wanted, bench: Bench, upload: Uploader) -> RealBoard:
+    options = wanted.options
+    return RealBoard(
+        board,
+        port=options.port,
+        plugged=options.plugged,
+        neighbours=options.neighbours,
+        where=wanted.where,
+        bench=bench,
+        upload=upload,
+        lock_timeout_s=options.lock_timeout_s,
+        progress=options.progress,
+        line=options.line_to(board),
+    )
 
 
 @contextmanager

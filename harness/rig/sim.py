@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+from harness.board.ports import THIS_MACHINE, Bench, Listing, SerialPort
 from harness.board.registry import Simulator
-from harness.errors import ToolMissing, Where
-from harness.rig.ptyprocess import PtyProcess
+from harness.errors import StartFailed, ToolMissing, Where
+from harness.rig.ptyprocess import START_S, PtyProcess
 
 UNICORN = "unicorn"
 RP2040PY = "rp2040py"
@@ -26,15 +32,28 @@ def has_rp2040py() -> bool:
     return importlib.util.find_spec(RP2040PY) is not None
 
 
-def sim_command(simulator: Simulator, elf: Path) -> list[str]:
-    """Command line that runs `elf` on a simulated chip and prints its port."""
+def sim_command(simulator: Simulator, elf: Path, listing: Path | None = None) -> list[str]:
+    """Command line that runs `elf` on a simulated chip and prints its port.
+
+    Args:
+        listing: the file in which it says what is plugged in.
+    """
     cycles = str(simulator.cycles_per_instruction)
-    command = [sys.executable, "-m", "harness.sim", simulator.chip, str(elf)]
-    return [*command, "--wire", simulator.wire, "--cycles-per-instruction", cycles]
+    return [
+        *(sys.executable, "-m", "harness.sim", simulator.chip, str(elf)),
+        *("--wire", simulator.wire, "--cycles-per-instruction", cycles),
+        *(["--bootloader"] if simulator.bootloader else []),
+        *(["--listing", str(listing)] if listing else []),
+    ]
 
 
-def sim_process(simulator: Simulator, elf: Path, *, where: Where) -> PtyProcess:
+def sim_process(
+    simulator: Simulator, elf: Path, *, where: Where, listing: Path | None = None
+) -> PtyProcess:
     """The process that runs a firmware's ELF file on a simulated chip; `with` starts it.
+
+    Args:
+        listing: the file in which it says what is plugged in.
 
     Raises:
         ToolMissing: the package that simulates it is not installed.
@@ -45,4 +64,36 @@ def sim_process(simulator: Simulator, elf: Path, *, where: Where) -> PtyProcess:
     if not there:
         raise ToolMissing(package, needed_for="a simulated chip", install=INSTALL_UNICORN)
     what = f"simulated {simulator.chip}"
-    return PtyProcess(what, sim_command(simulator, elf), where=where)
+    return PtyProcess(what, sim_command(simulator, elf, listing), where=where)
+
+
+@contextmanager
+def sim_bench(simulator: Simulator, elf: Path, *, where: Where) -> Iterator[Bench]:
+    """A simulated board plugged into a machine of its own, where it can be found and flashed.
+
+    Its USB id and serial number are those that the simulated host was told, and change when its
+    bootloader starts.
+
+    Raises:
+        ToolMissing: as for `sim_process`.
+        StartFailed: the process did not start, or showed no USB device within START_S.
+    """
+    with tempfile.TemporaryDirectory(prefix="hil-sim-") as folder:
+        listing = Path(folder) / "ports.json"
+        with sim_process(simulator, elf, where=where, listing=listing) as process:
+            process.stream.close()
+            bench = replace(THIS_MACHINE, ports=lambda: _listed(listing, process))
+            if bench.wait_for(lambda ports: next(iter(ports), None), START_S) is None:
+                what = f"the simulated board showed no USB device within {START_S:g} s"
+                raise StartFailed(what, where=where)
+            yield bench
+
+
+def _listed(listing: Path, process: PtyProcess) -> Listing:
+    if process.status() is not None:
+        said = process.last_words() or "nothing"
+        raise StartFailed(f"the simulated board ended; it said: {said}", where=process.where)
+    try:
+        return tuple(SerialPort(**port) for port in json.loads(listing.read_bytes()))
+    except FileNotFoundError:
+        return ()  # Its USB is not up yet.

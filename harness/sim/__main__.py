@@ -23,11 +23,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("elf", type=Path)
     parser.add_argument("--wire", choices=WIRES, default=WIRES[0])
     parser.add_argument("--cycles-per-instruction", type=int, default=1)
+    parser.add_argument("--bootloader", action="store_true", help="as a Nano 33 BLE has it")
+    parser.add_argument("--listing", type=Path, help="file that says what is plugged in")
     options = parser.parse_args(arguments)
     try:
         build = CHIPS[options.chip]
-        chip, wire = build(options.elf, options.wire, options.cycles_per_instruction)
-        serve(chip, wire, stop_fd=sys.stdin.fileno())
+        chip, wire = build(
+            options.elf, options.wire, options.cycles_per_instruction, options.bootloader
+        )
+        serve(chip, wire, stop_fd=sys.stdin.fileno(), listing=options.listing)
     except KeyboardInterrupt:
         pass
     except SimulationError as error:

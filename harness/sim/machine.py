@@ -44,6 +44,10 @@ class Chip(Protocol):
     def quiet(self) -> bool:
         """Whether nothing is under way between the chip and the outside, and was not of late."""
 
+    @property
+    def touched(self) -> bool:
+        """Whether firmware may still be about to start its bootloader, some time from now."""
+
     def peripherals(self, machine: Machine) -> tuple[Peripheral, ...]:
         """Those of the chip, as after power-up or, if `machine.resets`, after a reset."""
 
@@ -178,7 +182,7 @@ class Machine:
         self._take_reset_vector()
 
     def run(self, most: int = SLICE) -> Pause:
-        """Let time pass, until nothing happens any more or `most` instructions are executed.
+        """Let time pass until nothing happens any more, a reset, or `most` instructions.
 
         Raises:
             SimulationError: the firmware did what the simulated chip cannot.
@@ -193,7 +197,10 @@ class Machine:
             self._run_slice(end - self.core.executed)
             if self._reset_asked:
                 self.reset()
-                end = most
+                return Pause.BUSY
+            if self.rest.waits:
+                self.rest.waits = False
+                self._pass_time(asleep=False)
             if self._idle:
                 return Pause.IDLE
             if self.rest.reached and not self.rest.leave():
@@ -241,7 +248,7 @@ class Machine:
     def _rests(self) -> None:
         """The firmware says that it has nothing to do."""
         if self._chip.quiet:
-            self.rest.reached = True
+            self.rest.stop(waits=self._chip.touched)
             self.core.end_slice()
 
     def _stands_still(self) -> bool:

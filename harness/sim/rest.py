@@ -25,6 +25,12 @@ class Rest:
         self._pending: deque[Callable[[], None]] = deque()
         self.reached = False
         """Whether firmware has come to rest, and nothing has come to it since."""
+        self.waits = False
+        """Whether it rests until its next interrupt."""
+
+    def stop(self, *, waits: bool) -> None:
+        """Firmware has come to rest, and may wait for time to pass."""
+        self.waits, self.reached = waits, not waits
 
     def come(self, act: Callable[[], None]) -> None:
         """Something comes from outside."""
@@ -36,7 +42,7 @@ class Rest:
     def forget(self) -> None:
         """A reset: what was sent to a device that has gone is lost."""
         self._pending.clear()
-        self.reached = False
+        self.reached = self.waits = False
 
     def leave(self) -> bool:
         """Let the next thing come; returns whether there is one."""

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import select
 import termios
 import tty
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Protocol
 
+from harness.files import write_atomic
 from harness.sim.pause import Pause
 
 CHUNK = 4096
+PIECE_S = 0.001
+"""Bytes that come so soon after others belong to them: a program's write comes in pieces."""
+MOST_AT_ONCE = 65536
 MOST_UNREAD = 65536
 """Bytes for a host that does not read; the machine stands still meanwhile."""
 
@@ -27,8 +35,20 @@ class Simulated(Protocol):
         """Let time pass for a while, or until nothing happens any more."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A USB device as the host lists it: VID:PID in lower-case hex, and its serial number."""
+
+    usb: str
+    serial_number: str
+
+
 class Wire(Protocol):
     """Where a chip's bytes come from and go to."""
+
+    @property
+    def shown(self) -> Shown | None:
+        """The USB device that is plugged in now; None for none, and for the pins of a UART."""
 
     def offer(self, data: bytes) -> None:
         """Bytes from the host."""
@@ -79,9 +99,17 @@ class Server:
     Args:
         master: of the pty.
         stop_fd: closes when the process that started this one ends.
+        changed: told of each other device that is plugged in.
     """
 
-    def __init__(self, machine: Simulated, wire: Wire, master: int, stop_fd: int) -> None:
+    def __init__(
+        self,
+        machine: Simulated,
+        wire: Wire,
+        master: int,
+        stop_fd: int,
+        changed: Callable[[Shown | None], None],
+    ) -> None:
         os.set_blocking(master, False)
         self._machine = machine
         self._wire = wire
@@ -89,6 +117,8 @@ class Server:
         self._stop = stop_fd
         self._line = _Line(master, wire)
         self._unread = b""
+        self._changed = changed
+        self._shown: Shown | None = None
 
     def run(self) -> None:
         """Serve.
@@ -101,6 +131,17 @@ class Server:
             if len(self._unread) < MOST_UNREAD:
                 pause = self._machine.run()
                 self._unread += self._wire.take()
+                self._look_at_device()
+
+    def _look_at_device(self) -> None:
+        """What one device has said is not read from the next one."""
+        shown = self._wire.shown
+        if shown != self._shown:
+            if self._shown is not None:
+                self._unread = b""
+                termios.tcflush(self._master, termios.TCIOFLUSH)
+            self._shown = shown
+            self._changed(shown)
 
     def _look(self, *, waits: bool) -> bool:
         """Move bytes; returns whether to go on. Waits for something to do if the machine does."""
@@ -116,8 +157,18 @@ class Server:
             self._unread = self._unread[os.write(self._master, self._unread) :]
         if self._master in readable:
             self._line.look()  # The rate may have changed just before these bytes were written.
-            self._wire.offer(self._read())
+            self._wire.offer(self._read_all())
         return True
+
+    def _read_all(self) -> bytes:
+        """All that a program has written at once, so that firmware does not see the pieces."""
+        data = self._read()
+        while len(data) < MOST_AT_ONCE and select.select([self._master], [], [], PIECE_S)[0]:
+            more = self._read()
+            if not more:
+                break
+            data += more
+        return data
 
     def _read(self) -> bytes:
         try:
@@ -128,13 +179,29 @@ class Server:
             return b""
 
 
-def serve(machine: Simulated, wire: Wire, *, stop_fd: int) -> None:
-    """Open a pty, print its path, and serve the machine on it."""
+def serve(machine: Simulated, wire: Wire, *, stop_fd: int, listing: Path | None = None) -> None:
+    """Open a pty, print its path, and serve the machine on it.
+
+    Args:
+        listing: a file that is kept as `write_listing` writes it, for a machine with USB.
+    """
     master, slave = os.openpty()
     try:
         tty.setraw(slave)
-        print(os.ttyname(slave), flush=True)
+        path = os.ttyname(slave)
+        print(path, flush=True)
         os.close(slave)
-        Server(machine, wire, master, stop_fd).run()
+
+        def changed(shown: Shown | None) -> None:
+            if listing is not None:
+                write_listing(listing, path, shown)
+
+        Server(machine, wire, master, stop_fd, changed).run()
     finally:
         os.close(master)
+
+
+def write_listing(file: Path, path: str, shown: Shown | None) -> None:
+    """Say in a file which port is there, as a list of none or one."""
+    ports = [] if shown is None else [{"path": path, **asdict(shown)}]
+    write_atomic(file, json.dumps(ports).encode())

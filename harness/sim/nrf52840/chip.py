@@ -14,6 +14,7 @@ from harness.sim.nrf52840.simple import Gpio, ficr, nvmc, uicr
 from harness.sim.nrf52840.uarte import Uarte
 from harness.sim.nrf52840.usbd import Usbd
 from harness.sim.registers import Peripheral
+from harness.sim.serve import Shown
 from harness.sim.usb import UsbHost
 
 UART, USB = "uart", "usb"
@@ -24,6 +25,9 @@ RTCS = ((0x4000B000, 11), (0x40011000, 17), (0x40024000, 36))
 PWMS = (0x4001C000, 0x40021000, 0x40022000, 0x4002D000)
 QUIET_CYCLES = HZ // 10_000
 """In so long, 100 us, firmware that only rests has done all that it will do."""
+TOUCH_BAUD = 1200
+TOUCH_CYCLES = HZ // 2
+"""From a line at this rate on, 0.5 s: Arduino's core waits for 200 ms before it resets."""
 UARTES = ((0x40002000, 2), (0x40028000, 40))
 
 
@@ -53,19 +57,42 @@ class Nrf52840:
         self._unsent = b""
         self._machine: Machine | None = None
         self._usbd: Usbd | None = None
-        self._stirred_at = 0
+        self._stirred_at = self._touched_until = 0
 
     @property
     def quiet(self) -> bool:
-        host, usbd, machine = self.host, self._usbd, self._machine
-        assert host and usbd and machine, "the machine is built"
-        since = machine.now() - self._stirred_at
+        host, usbd = self.host, self._usbd
+        assert host and usbd, "the machine is built"
+        since = self._now() - self._stirred_at
         return bool(host.found and host.at_rest and usbd.at_rest and since >= QUIET_CYCLES)
 
+    @property
+    def touched(self) -> bool:
+        return self._now() < self._touched_until
+
+    def _now(self) -> int:
+        assert self._machine is not None, "the machine is built"
+        return self._machine.now()
+
     def _stirred(self) -> None:
-        assert self.host and self._machine, "the machine is built"
-        self._stirred_at = self._machine.now()
+        assert self.host is not None, "the machine is built"
+        self._stirred_at = self._now()
         self.host.wake()
+
+    @property
+    def shown(self) -> Shown | None:
+        """The USB device that the host has found; None for none, and for the UART."""
+        found = self.host.found if self.host is not None and self._over_usb else None
+        return Shown(usb=found.usb, serial_number=found.serial_number) if found else None
+
+    @property
+    def retained(self) -> int:
+        """GPREGRET, by which firmware tells a bootloader what it wants after a reset."""
+        return self._kept.get("GPREGRET", 0)
+
+    @retained.setter
+    def retained(self, value: int) -> None:
+        self._kept["GPREGRET"] = value
 
     def peripherals(self, machine: Machine) -> tuple[Peripheral, ...]:
         self._carry_over()
@@ -77,7 +104,7 @@ class Nrf52840:
         self.host = UsbHost(usbd, machine, HZ)
         usbd.changed = self._stirred
         self._machine, self._usbd = machine, usbd
-        self._stirred_at = 0
+        self._stirred_at = self._touched_until = 0
         if self._line is not None and self._line[1]:
             self._set_line()
         return (
@@ -87,17 +114,8 @@ class Nrf52840:
             *(Rtc(index, *at, machine) for index, at in enumerate(RTCS)),
             *(Gpio(0, 0x000, 32), Gpio(1, 0x300, 16)),
             *(Pwm(index, at) for index, at in enumerate(PWMS)),
-            *(
-                nvmc(),
-                ficr(),
-                uicr(),
-                temp(),
-                ppi(),
-                stray(),
-                Gpiote(machine),
-                Rng(machine),
-                *errata(),
-            ),
+            *(nvmc(), ficr(), uicr(), temp(), ppi(), stray(), *errata()),
+            *(Gpiote(machine), Rng(machine)),
         )
 
     def offer(self, data: bytes) -> None:
@@ -119,6 +137,8 @@ class Nrf52840:
     def _set_line(self) -> None:
         assert self.host and self._line, "the machine is built, and was told"
         baud, open = self._line
+        if baud == TOUCH_BAUD:
+            self._touched_until = self._now() + TOUCH_CYCLES
         self.host.line(baud=baud, open=open)
 
     def _later(self, act: Callable[[], None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.sim.registers import WORD, Peripheral, Register, array, constant
 
 DEVICE_ID = (0x11223344, 0x55667788)
-_DEVICE_ADDRESS = (0x89ABCDEF, 0xFFFF4567)
+DEVICE_ADDRESS = (0x89ABCDEF, 0xFFFF4567)
 _ERASED = WORD
 
 
@@ -30,8 +30,8 @@ def ficr() -> Peripheral:
         constant(0x60, "DEVICEID[0]", DEVICE_ID[0]),
         constant(0x64, "DEVICEID[1]", DEVICE_ID[1]),
         constant(0xA0, "DEVICEADDRTYPE", WORD),
-        constant(0xA4, "DEVICEADDR[0]", _DEVICE_ADDRESS[0]),
-        constant(0xA8, "DEVICEADDR[1]", _DEVICE_ADDRESS[1]),
+        constant(0xA4, "DEVICEADDR[0]", DEVICE_ADDRESS[0]),
+        constant(0xA8, "DEVICEADDR[1]", DEVICE_ADDRESS[1]),
         constant(0x100, "INFO.PART", 0x52840),
         constant(0x104, "INFO.VARIANT", 0x41414430),  # AAD0
         constant(0x108, "INFO.PACKAGE", 0x2004),

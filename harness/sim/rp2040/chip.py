@@ -21,6 +21,7 @@ from harness.sim.errors import SimulationError, Unknown
 from harness.sim.pause import Pause
 from harness.sim.rp2040.usb import UsbPort
 from harness.sim.schedule import Due
+from harness.sim.serve import Shown
 from harness.sim.usb import UsbHost
 
 HZ = 125_000_000
@@ -171,6 +172,12 @@ class Rp2040:
         assert self._line is not None, "it was told"
         baud, open = self._line
         self.host.line(baud=baud, open=open)
+
+    @property
+    def shown(self) -> Shown | None:
+        """The USB device that the host has found."""
+        found = self.host.found
+        return Shown(usb=found.usb, serial_number=found.serial_number) if found else None
 
     def take(self) -> bytes:
         """Bytes for the host that have left the chip since the last call."""
