@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -339,7 +340,9 @@ def _simulated(wanted: _Wanted) -> Iterator[Ready]:
             link.reopen()
 
         remedy = Remedy(name="start the simulated chip anew", act=restart)
-        with _greeted(process.stream, process.reopen, wanted, where, remedy) as ready:
+        with _greeted(
+            process.stream, process.reopen, wanted, where, remedy, clock=process.clock
+        ) as ready:
             yield replace(ready, fresh=True)
 
 
@@ -380,7 +383,7 @@ def _virtual(port: str, wanted: _Wanted) -> Iterator[Ready]:
     faults = parse_faults(port.removeprefix(VIRTUAL_SCHEME))
     where = replace(wanted.where, port=port or VIRTUAL_SCHEME)
     with VirtualProcess(wanted.artifact, faults, where=where) as process:
-        with _greeted(process.stream, process.reopen, wanted, where) as ready:
+        with _greeted(process.stream, process.reopen, wanted, where, clock=process.clock) as ready:
             yield replace(ready, fresh=True)
 
 
@@ -403,10 +406,12 @@ def _greeted(
     wanted: _Wanted,
     where: Where,
     *remedies: Remedy,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Ready]:
     """A board on an open stream, greeted; the link is closed when the block ends."""
     line = wanted.options.line_to(wanted.board)
-    link = Link(stream, where=where, options=wanted.options.patience, reopen=reopen, line=line)
+    patience = wanted.options.patience
+    link = Link(stream, where=where, options=patience, reopen=reopen, line=line, clock=clock)
     with closing(link):
         yield greet(Dut(link), wanted.expected, remedies)
 

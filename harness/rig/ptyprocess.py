@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.errors import HilError, StartFailed, Where
 from harness.link.streams import ByteStream, SerialStream, StreamClosed, open_serial
 from harness.process import LastWords, end_group, start
+from harness.rig.boardclock import BoardClock
 
 START_S = 30.0
 """Until the process names its port; importing TFLM takes it a second or two."""
@@ -33,7 +34,9 @@ class PtyProcess:
     Args:
         what: what it is, for errors: "virtual board".
         command: what to start; it prints its port.
-        clock: seconds, monotonic, for the deadline START_S.
+        clock: real seconds, monotonic.
+
+    `clock` is the process's own for deadlines, START_S among them: see `BoardClock`.
 
     Raises on entry:
         StartFailed: it ended, or printed no port, within START_S; with the end of its output.
@@ -50,8 +53,8 @@ class PtyProcess:
         self._what = what
         self._command = command
         self.where = where
-        self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
+        self.clock = BoardClock(self._running, clock=clock)
         self._said: LastWords | None = None
         self._stream: ByteStream | None = None
         self._stack = ExitStack()
@@ -87,11 +90,11 @@ class PtyProcess:
     def _read_port(self, process: subprocess.Popen[bytes], said: LastWords) -> str:
         """The first line of its standard output, of which no more is read."""
         assert process.stdout is not None
-        deadline = self._clock() + START_S
+        deadline = self.clock() + START_S
         text = b""
         with process.stdout as output:
             while not text.endswith(b"\n"):
-                if self._clock() > deadline:
+                if self.clock() > deadline:
                     raise self._failed(f"did not name its port within {START_S:g} s", said)
                 if select.select([output], [], [], _POLL_S)[0]:
                     data = output.read(_MAX_PORT)
@@ -153,6 +156,9 @@ class PtyProcess:
         """Process id."""
         assert self._process is not None, "not started"
         return self._process.pid
+
+    def _running(self) -> int | None:
+        return None if self._process is None else self._process.pid
 
     def restart(self) -> None:
         """End the process and start another one; `reopen` then opens its port.
