@@ -1,12 +1,11 @@
 """Course models: training, Fashion-MNIST through the emulated board, the whole board suite.
 
 python -m benchmarks.whole.models [train] [images] [suite] [goldens]
-    [--board ID] [--runtime NAME] [--tflm DIR] [--slow MACS] [--most N]
+    [--board ID] [--runtime NAME] [--tflm DIR] [--model NAME ...] [--most N]
 
 Without arguments the first three. `goldens` compares every stored golden of every model, where the
 board suite takes fewer of slow models, and names the operator where one differs. The options are
-for `goldens`: on another board, with another runtime; of a model with more than --slow
-multiply-accumulates, the first --most.
+for `goldens`: on another board, with another runtime, of some models only, the first --most.
 """
 
 from __future__ import annotations
@@ -106,7 +105,7 @@ def suite(_: argparse.Namespace) -> None:
 
 def goldens(options: argparse.Namespace) -> None:
     print(f"{'model':20} {'goldens':>7} {'differ':>7} {'seconds':>8}  {options.board}")
-    for name in list_models(PROJECT.artifacts):
+    for name in options.model or list_models(PROJECT.artifacts):
         model = resolve_model(name, PROJECT.artifacts)
         if model.goldens is not None:
             print(f"{model.name:20} {_compared(model, model.goldens, options)}", flush=True)
@@ -114,7 +113,7 @@ def goldens(options: argparse.Namespace) -> None:
 
 def _compared(model: Artifact, stored: Goldens, options: argparse.Namespace) -> str:
     """What a model's goldens come to on the board: the rest of its line."""
-    most = options.most if model.macs > options.slow else len(stored.inputs)
+    most = min(options.most, len(stored.inputs))
     start = time.perf_counter()
     try:
         with _opened(model, options) as board:
@@ -153,7 +152,7 @@ def main() -> None:
     parser.add_argument("--board", default=BOARD.id)
     parser.add_argument("--runtime")
     parser.add_argument("--tflm", type=Path)
-    parser.add_argument("--slow", type=int, default=1_000_000_000, metavar="MACS")
+    parser.add_argument("--model", nargs="+", metavar="NAME")
     parser.add_argument("--most", type=int, default=256, metavar="N")
     options = parser.parse_args()
     for name in options.parts or ["train", "images", "suite"]:
