@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 import pytest
 from fakes.pytests import ROOT, SMALL
@@ -14,6 +15,10 @@ from harness.rig.virtual import VirtualProcess
 
 # NumPy's threads would spin in each of the hundreds of programs that tests start.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# Containers often set this: then each of those programs would compile all of harness anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 STARTERS = {
     *("subprocess", "multiprocessing", "run_on_terminal", "browser", "compile_command"),
