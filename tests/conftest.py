@@ -5,6 +5,7 @@ import signal
 import sys
 
 import pytest
+from fakes.forks import COMMAND, PYTEST, Forks
 from fakes.pytests import ROOT, SMALL
 
 from harness.errors import Where
@@ -68,9 +69,28 @@ def served():
         yield process.port
 
 
+@pytest.fixture(scope="session")
+def pytests():
+    """Starts runs of pytest that have imported what a run on boards does."""
+    forks = Forks(*PYTEST)
+    yield forks
+    forks.close()
+
+
+@pytest.fixture(scope="session")
+def commands():
+    """Starts `hil` with most of its imports done."""
+    forks = Forks(*COMMAND)
+    yield forks
+    forks.close()
+
+
 @pytest.fixture
-def run(pytester, monkeypatch):
-    """Run pytest in a fresh process and folder, importing the harness under test."""
+def run(pytester, pytests, monkeypatch):
+    """Run pytest in a process and folder of its own, importing the harness under test.
+
+    Where it matters what is imported, ask for a `fresh` interpreter.
+    """
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("HIL_LOCK_DIR", str(pytester.path / "locks"))
     monkeypatch.delenv("CI", raising=False)
@@ -80,11 +100,19 @@ def run(pytester, monkeypatch):
     # For boards that hang: waiting for them longer shows nothing more.
     (pytester.path / "impatient.toml").write_text(IMPATIENT)
 
-    def go(*options, tests=SMALL):
+    def forked(arguments, *, stdin, stdout, stderr):
+        assert tuple(arguments[:2]) == (sys.executable, "-mpytest")
+        given = ("pytest", *arguments[2:])
+        return pytests.start(given, cwd=os.getcwd(), env=os.environ, stdout=stdout, stderr=stderr)
+
+    def go(*options, tests=SMALL, fresh=False):
         pytester.makepyfile(test_it=tests)
         workers = any(str(option).startswith(("-n", "--dist")) for option in options)
         plugins = ("-p", "harness.plugin", *(("-p", "xdist") if workers else ()))
-        return pytester.runpytest_subprocess(*plugins, *options)
+        with monkeypatch.context() as patch:
+            if not fresh:
+                patch.setattr(pytester, "popen", forked)
+            return pytester.runpytest_subprocess(*plugins, *options)
 
     go.path = pytester.path
     return go

@@ -37,22 +37,13 @@ ZOO = ROOT / "tests" / "zoo"
 
 
 @pytest.fixture
-def hil(tmp_path):
+def hil(commands, tmp_path):
     """Run `hil` in an empty folder with locks of its own; extra environment as keywords."""
 
     def run(*arguments, **environment):
-        return subprocess.run(
-            [sys.executable, "-m", "harness.cli", *arguments],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(ROOT),
-                "HIL_LOCK_DIR": str(tmp_path / "locks"),
-                **environment,
-            },
-            capture_output=True,
-            text=True,
-        )
+        locks = str(tmp_path / "locks")
+        own = {**os.environ, "PYTHONPATH": str(ROOT), "HIL_LOCK_DIR": locks, **environment}
+        return commands.run(("harness.cli", *arguments), cwd=tmp_path, env=own)
 
     return run
 

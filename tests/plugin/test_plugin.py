@@ -136,7 +136,7 @@ def test_modules(board):
     assert board.comparison().mismatches == 0
     assert not {"tensorflow", "keras", "pandas"} & set(sys.modules)
 """
-    run("--board", "virtual", tests=check).assert_outcomes(passed=2)
+    run("--board", "virtual", tests=check, fresh=True).assert_outcomes(passed=2)
 
 
 def test_missing_tools_are_an_error_for_a_board_asked_for_and_a_skip_otherwise(run, monkeypatch):

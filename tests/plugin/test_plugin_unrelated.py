@@ -40,7 +40,7 @@ def spoken(result):
 def test_an_unrelated_run_is_not_touched(run, monkeypatch, said):
     for name, value in said.items():
         monkeypatch.setenv(name, value)
-    result = run("--junitxml=junit.xml", tests=UNRELATED)
+    result = run("--junitxml=junit.xml", tests=UNRELATED, fresh=True)
     result.assert_outcomes(passed=3)
     assert result.ret == 0 and spoken(result) == []
     assert not list(ElementTree.parse(run.path / "junit.xml").iter("property"))
