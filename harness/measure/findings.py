@@ -84,13 +84,27 @@ def findings(rows: Sequence[FunctionRow], calls: Sequence[CallRow] = ()) -> list
         rows: of one invoke.
         calls: of the same, for who called them.
     """
-    found = []
+    found = [
+        (sum(row.instructions for row in those), kind, those)
+        for kind, those in _notable(rows).items()
+    ]
+    found.sort(key=lambda item: -item[0])
+    return [_sentence(kind, those, calls, total) for total, kind, those in found]
+
+
+def notable_functions(rows: Sequence[FunctionRow]) -> frozenset[str]:
+    """Names of the functions that `findings` is about."""
+    return frozenset(row.function for those in _notable(rows).values() for row in those)
+
+
+def _notable(rows: Sequence[FunctionRow]) -> dict[_Routines, list[FunctionRow]]:
+    found = {}
     for kind in _ROUTINES:
         those = [row for row in rows if kind.names.fullmatch(row.symbol)]
-        total, whole = sum(row.instructions for row in those), rows[0].whole_instructions
-        if those and total >= NOTABLE * whole:
-            found.append((total, _sentence(kind, those, calls, total)))
-    return [text for _, text in sorted(found, reverse=True)]
+        total = sum(row.instructions for row in those)
+        if those and total >= NOTABLE * rows[0].whole_instructions:
+            found[kind] = those
+    return found
 
 
 def functions_text(rows: Sequence[FunctionRow], calls: Sequence[CallRow]) -> str:

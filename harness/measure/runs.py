@@ -14,6 +14,8 @@ from harness.measure.gate import LEAST_DELTA, SHARED_LEAST_DELTA, Sessions
 from harness.measure.samples import Samples
 from harness.measure.tables import (
     RUN,
+    CallRow,
+    FunctionRow,
     LatencyRow,
     LayerRow,
     MemoryRow,
@@ -63,6 +65,8 @@ class Run:
     samples: Samples | None = None
     outputs: tuple[OutputRow, ...] = ()
     layers: tuple[LayerRow, ...] = ()
+    functions: tuple[FunctionRow, ...] = ()
+    calls: tuple[CallRow, ...] = ()
     memory: tuple[MemoryRow, ...] = ()
 
     @property

@@ -22,6 +22,8 @@ from harness.text import counted
 _ORDERS = {
     "outputs": ["output", "sample", "element"],
     "layers": ["index"],
+    "functions": [],
+    "calls": ["index"],
     "memory": [],
 }
 _MODEL = [*SUBJECT, "model_sha256"]

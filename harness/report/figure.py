@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A drawn picture: `svg` is an element for an HTML page, `caption` says what it shows."""
+    """A drawn picture: `svg` is an element for an HTML page, `caption` says what it shows.
+
+    A `wide` one takes the page's width, and is scrolled where that is narrow.
+    """
 
     title: str
     caption: str
     svg: str
+    wide: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.board.registry import Registry
 from harness.errors import NotWritten, ReportError
 from harness.files import write_atomic
+from harness.measure.kinds import KINDS
 from harness.measure.runs import Run
 from harness.measure.tables import EvaluationRow, LatencyRow
 from harness.progress import Progress, no_progress
@@ -26,6 +27,7 @@ from harness.report.data import (
 from harness.report.figure import FigureGroup
 from harness.report.figures.evaluation import HEADINGS, evaluation_cells, evaluation_figures
 from harness.report.figures.features import FeatureMapSection, feature_maps
+from harness.report.figures.flame import flame_figures
 from harness.report.figures.latency import latency_figures
 from harness.report.figures.memory import memory_figures
 from harness.report.figures.operators import operator_figures
@@ -250,6 +252,7 @@ def _entry(item: Run, anchor: str, artifacts: Sequence[Path]) -> Section:
         latency_figures(item, name=anchor),
         output_figures(item, artifacts, name=anchor),
         operator_figures(item, name=anchor),
+        flame_figures(item),
     ]
     return Section(
         anchor=anchor,
@@ -261,7 +264,7 @@ def _entry(item: Run, anchor: str, artifacts: Sequence[Path]) -> Section:
         unit=latency_unit(row),
         verdicts=verdicts_of(row, item.sessions, cut_short=item.cut_short),
         figures=tuple(figure for figure in figures if figure is not None),
-        tables=(_sessions(item), *_sections(item)),
+        tables=(_sessions(item), *_functions(item), *_sections(item)),
     )
 
 
@@ -476,6 +479,32 @@ def _sections(item: Run) -> tuple[Grid, ...]:
     )
     headings = ("section", "owner", "flash, bytes", "RAM, bytes")
     return (Grid(caption="Memory by section and owner", headings=headings, rows=rows),)
+
+
+_MOST_FUNCTIONS = 50
+
+
+def _functions(item: Run) -> tuple[Grid, ...]:
+    """What each function took of one invoke that an emulator counted."""
+    if not item.functions:
+        return ()
+    whole = max(1, item.functions[0].whole_instructions)
+    rows = tuple(
+        (
+            row.function,
+            row.owner,
+            f"{row.calls:,}",
+            f"{row.instructions:,}",
+            f"{row.instructions / whole:.1%}",
+            f"{row.with_callees:,}",
+            *(f"{getattr(row, kind):,}" if getattr(row, kind) else "" for kind in KINDS),
+        )
+        for row in item.functions[:_MOST_FUNCTIONS]
+    )
+    left = len(item.functions) - len(rows)
+    caption = "Instructions by function" + (f"; {left} that took less are left out" if left else "")
+    headings = ("function", "owner", "calls", "its own", "share", "with callees", *KINDS)
+    return (Grid(caption=caption, headings=headings, rows=rows),)
 
 
 def _trends(data: ReportData, chosen: Sequence[Run]) -> tuple[FigureGroup, ...]:

@@ -10,8 +10,18 @@ import numpy as np
 from fakes import described
 
 from harness.measure.csvfile import append, beside
+from harness.measure.kinds import KINDS
 from harness.measure.samples import Samples, Spread
-from harness.measure.tables import RUN, LatencyRow, LayerRow, MemoryRow, OutputRow, SampleRow
+from harness.measure.tables import (
+    RUN,
+    CallRow,
+    FunctionRow,
+    LatencyRow,
+    LayerRow,
+    MemoryRow,
+    OutputRow,
+    SampleRow,
+)
 from harness.model.resolve import resolve_model
 from harness.project import find_project
 
@@ -297,6 +307,53 @@ def memory_rows(row: LatencyRow) -> list[MemoryRow]:
     ]
 
 
+# Function, symbol, owner, parent's place in this list, instructions of 2965.
+TREE = (
+    ("runtime::Invoke", "_ZN7runtime6InvokeEv", "harness", None, 6),
+    ("bknn_model_infer", "bknn_model_infer", "runtime", 0, 52),
+    ("bknn_model_linear_s8", "bknn_model_linear_s8", "kernels", 1, 987),
+    ("memcpy", "memcpy", "rest", 2, 1920),
+)
+
+
+def counted_rows(row: LatencyRow) -> tuple[list[FunctionRow], list[CallRow]]:
+    """An invoke of which a C library built for size took most."""
+    of = {
+        "run": row.run or "",
+        "board": row.board,
+        "runtime": row.runtime,
+        "model": row.model,
+        "dtype": row.dtype,
+    }
+    functions, calls, after = [], [], 0
+    for index, (name, symbol, owner, parent, alone) in reversed([*enumerate(TREE)]):
+        after += alone
+        functions.append(
+            FunctionRow(
+                **of,
+                time_utc=row.time_utc,
+                runtime_version=row.runtime_version,
+                model_sha256=row.model_sha256,
+                firmware_build=row.firmware_build,
+                function=name,
+                symbol=symbol,
+                owner=owner,
+                size_bytes=64,
+                calls=1,
+                instructions=alone,
+                with_callees=after,
+                **{**dict.fromkeys(KINDS, 0), "load": alone},
+                whole_instructions=2965,
+                timed_instructions=2967,
+            )
+        )
+        calls.insert(
+            0,
+            CallRow(**of, index=index, parent=parent, function=name, calls=1, instructions=alone),
+        )
+    return functions, calls
+
+
 def write(csv: Path, rows: list[LatencyRow], *, wrong: int = 0) -> None:
     """A latency.csv of one run, and the tables beside it."""
     append(csv, rows)
@@ -304,6 +361,10 @@ def write(csv: Path, rows: list[LatencyRow], *, wrong: int = 0) -> None:
     append(beside(csv, "outputs"), output_rows(rows[-1], wrong=wrong))
     append(beside(csv, "layers"), layer_rows(rows[-1]))
     append(beside(csv, "memory"), memory_rows(rows[-1]))
+    if rows[-1].instructions_p50 is not None:
+        functions, calls = counted_rows(rows[-1])
+        append(beside(csv, "functions"), functions)
+        append(beside(csv, "calls"), calls)
 
 
 def write_week(folder: Path) -> Path:

@@ -113,10 +113,9 @@ def test_verdicts_come_first_then_what_was_run_numbers_and_pictures(page: Docume
     ]
     assert places == sorted(places)
     # Histogram and distribution of the real board only; two pictures of outputs and of operators
-    # each; flash and RAM; loss and MAE.
-    assert (
-        page.count("figure") == page.count("svg") == page.count("figcaption") == 2 + 4 + 4 + 2 + 2
-    )
+    # each; functions of the emulated one; flash and RAM; loss and MAE.
+    pictures = 2 + 4 + 4 + 1 + 2 + 2
+    assert page.count("figure") == page.count("svg") == page.count("figcaption") == pictures
 
 
 def test_run_header_tells_where_the_numbers_are_from(bare: Path) -> None:
@@ -216,7 +215,9 @@ def test_what_no_file_holds_is_said_in_one_line(tmp_path: Path) -> None:
 
 
 def test_sections_and_sessions_are_tables_that_unfold(page: Document) -> None:
-    assert page.count("details") == page.count("summary") == 4
+    assert page.count("details") == page.count("summary") == 5
+    assert page.said.count("memcpy rest 1 1,920 64.8% 1,920") == 1
+    assert page.said.count("memcpy: 1920 of 2965 instructions (65%)") == 1
     assert page.said.count(".rodata model 2,640") == 2
     assert page.said.count("1 start 120") == 2
 

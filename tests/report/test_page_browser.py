@@ -69,9 +69,9 @@ def test_page_renders_with_every_figure_in_sight(tab: Tab) -> None:
         "[...document.querySelectorAll('figure svg')].map(s => s.getBoundingClientRect())"
         ".map(r => [r.width, r.height])"
     )
-    # Latency of the real board, outputs and operators of both, flash and RAM, two curves of each
-    # training, trends.
-    assert len(sizes) == 2 + 4 + 4 + 2 + 4 + 2
+    # Latency of the real board, outputs and operators of both, functions of the emulated one, flash
+    # and RAM, two curves of each training, trends.
+    assert len(sizes) == 2 + 4 + 4 + 1 + 2 + 4 + 2
     assert all(width > 300 and height > 80 for width, height in sizes)
 
 

@@ -27,7 +27,7 @@ from harness.report.figures.canvas import (
 )
 from harness.text import size_text
 
-_OWNER_COLOURS = dict(zip(OWNERS, (BLUE, ORANGE, GREEN, PURPLE, FAINT), strict=True))
+OWNER_COLOURS = dict(zip(OWNERS, (BLUE, ORANGE, GREEN, PURPLE, FAINT), strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ def memory_picture(bars: Sequence[MemoryBar], *, memory: str, name: str) -> Pict
             left = 0
             for owner in owned:
                 width = bar.owners.get(owner, 0)
-                drawn.barh(place, width, 0.42, left=left, color=_OWNER_COLOURS[owner])
+                drawn.barh(place, width, 0.42, left=left, color=OWNER_COLOURS[owner])
                 left += width
             if not bar.owners:
                 drawn.barh(place, bar.total, 0.42, color=SKY)
@@ -97,7 +97,7 @@ def _memory_axes(drawn: Axes, bars: int, memory: str) -> None:
 def _memory_legend(drawn: Axes, owned: Sequence[str], *, whole: bool) -> None:
     from matplotlib.patches import Patch
 
-    handles = [Patch(color=_OWNER_COLOURS[owner], label=owner) for owner in owned]
+    handles = [Patch(color=OWNER_COLOURS[owner], label=owner) for owner in owned]
     if whole:
         handles.append(Patch(color=SKY, label="not told apart"))
     drawn.figure.legend(
