@@ -2,9 +2,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from harness.errors import ReportError
 from harness.measure.counts import CallPath, Executed, InvokeCounts
+from harness.measure.csvfile import append
 from harness.measure.findings import findings, functions_text
-from harness.measure.function_changes import compare_functions
+from harness.measure.function_changes import (
+    as_text,
+    compare_functions,
+    load_functions,
+    newest_runs,
+)
 from harness.measure.functions import (
     MORE,
     MOST_PATHS,
@@ -160,11 +169,33 @@ def test_changes_are_the_largest_first_and_add_up() -> None:
     ]
     new = replace(before[0], symbol="fresh", function="fresh", instructions=7, calls=1)
     elsewhere = replace(new, board="qemu-m3")
-    found = compare_functions([*before, elsewhere], [*after, new])
-    assert [(item.function, item.a, item.b, item.change) for item in found] == [
+    (found,) = compare_functions([*before, elsewhere], [*after, new])
+    assert [(item.function, item.a, item.b, item.change) for item in found.changes] == [
         ("memcpy", 38, 238, 200),
         ("walk", 50, 41, -9),
         ("fresh", None, 7, 7),
     ]
-    assert found[0].calls_a == found[0].calls_b == 4
-    assert compare_functions(before, before) == ()
+    assert found.changes[0].calls_a == found.changes[0].calls_b == 4
+    assert (found.a, found.b) == (100, 298)
+    assert sum(item.change for item in found.changes) == 198
+    assert as_text([found]).splitlines() == [
+        "qemu-m4, aot, sine_int8: 100 to 298 instructions (+198)",
+        "  function   A    B  change   calls",
+        "  memcpy    38  238    +200       4",
+        "  walk      50   41      -9       2",
+        "  fresh      -    7      +7  - to 1",
+    ]
+    (same,) = compare_functions(before, before)
+    assert same.changes == () and "the same counts: 1 model" in as_text([same])
+
+
+def test_the_newest_counted_run_of_each_subject_is_compared(tmp_path) -> None:
+    old, new = rows_of(), rows_of(of=replace(OF, run="b2", time_utc="2026-11-27T06:00:00Z"))
+    assert newest_runs([*new, *old]) == new
+    append(tmp_path / "functions.csv", [*old, *new])
+    for source in (tmp_path, tmp_path / "functions.csv"):
+        assert {row.run for row in load_functions(source).rows} == {"b2"}
+    (tmp_path / "other").mkdir()
+    append(tmp_path / "other" / "calls.csv", call_rows(TREE, FUNCTIONS, OF))
+    with pytest.raises(ReportError, match="holds no functions of an invoke.*\n.*bench --functions"):
+        load_functions(tmp_path / "other")
