@@ -37,17 +37,21 @@ def find_project() -> Project:
     """The checkout this package lies in, or the copy of its sources inside an installed wheel.
 
     What is built goes to `.hil/` in a checkout, otherwise to the user's cache folder;
-    $HIL_STATE_DIR overrides both.
+    $HIL_STATE_DIR overrides both. $HIL_PROJECT_DIR names another folder with such sources.
     """
     package = Path(__file__).resolve().parent
     override = os.environ.get("HIL_STATE_DIR")
+    named = os.environ.get("HIL_PROJECT_DIR")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    for root, state in (
+    found = (
         (package.parent, package.parent / ".hil"),
         (package / "project", cache / "tinyml-hil"),
-    ):
+    )
+    for root, state in ((Path(named), Path(named) / ".hil"),) if named else found:
         if (root / "platformio.ini").is_file():
             return Project(root=root, state=Path(override) if override else state)
+    if named:
+        raise RigError(f"no platformio.ini in {named}, which HIL_PROJECT_DIR names")
     raise RigError(
         f"no platformio.ini beside or inside {package}",
         hint="Work in a checkout, or install the package again.",

@@ -34,6 +34,7 @@ GROUPS = {
     "evaluate": ("evaluate",),
     "baseline": ("baseline",),
     "compare": ("compare",),
+    "bisect": ("bisect",),
     "report": ("report",),
     "history": ("history",),
 }

@@ -1,0 +1,88 @@
+"""What is said of a change beside its figure: the operators that moved, who takes the memory."""
+
+from __future__ import annotations
+
+import re
+
+from harness.bisect.figures import Step, moved
+from harness.bisect.hunt import Change
+from harness.bisect.lab import Lab
+from harness.bisect.question import Larger, Question, Slower, Wrong
+from harness.errors import HilError
+from harness.firmware.elf import memory_parts
+from harness.text import counted, printable
+
+MOST = 4
+"""Operators or owners that are named."""
+
+_DIFFERENCE = re.compile(r"^first difference: (operator .*)\n  (output .*)\n  (.*)$", re.MULTILINE)
+
+
+def details(change: Change, question: Question, lab: Lab, *, profiled: bool) -> tuple[str, ...]:
+    """Lines on a change.
+
+    Args:
+        profiled: whether the board can say what each operator costs.
+    """
+    if change.found is None:
+        return tuple(
+            f"{taken.commit.short} was skipped: {taken.why}" for taken in change.skipped[:MOST]
+        )
+    if isinstance(question, Slower):
+        return _operators(change, lab) if profiled else ()
+    if isinstance(question, Wrong):
+        return _first_difference(change, lab) if profiled else ()
+    if isinstance(question, Larger) and question.command == "build":
+        return _owners(change, ram=question.what == "ram")
+    return ()
+
+
+def _operators(change: Change, lab: Lab) -> tuple[str, ...]:
+    sides = [lab.look(taken.commit, "bench") for taken in (change.before, change.after)]
+    for step in sides:
+        if not step.layers:
+            return (f"its operators are not known: {step.reason}",)
+    found = moved(sides[0].layers, sides[1].layers)
+    if not found:
+        return ("no operator by itself, but what lies around them",)
+    more = (f"and {counted(len(found) - MOST, 'more operator')}",) if len(found) > MOST else ()
+    return (*(f"operator {line}" for line in found[:MOST]), *more)
+
+
+def _first_difference(change: Change, lab: Lab) -> tuple[str, ...]:
+    step = lab.look(change.after.commit, "profile", "--first-difference")
+    if (found := _DIFFERENCE.search(step.said)) is None:
+        return (f"its first wrong operator is not known: {_last_word(step)}",)
+    return (printable(f"first wrong {found[1]}, {found[2]}: {found[3].strip()}", 300),)
+
+
+def _last_word(step: Step) -> str:
+    if step.status:
+        return step.reason
+    return "on the first check input every operator's output is that of TFLM on the host"
+
+
+def _owners(change: Change, *, ram: bool) -> tuple[str, ...]:
+    sizes: list[dict[tuple[str, str], int]] = []
+    for taken in (change.before, change.after):
+        elf = taken.step.elf
+        if elf is None:
+            return ()
+        try:
+            parts = memory_parts(elf)
+        except (HilError, OSError, ValueError):
+            return ()
+        sizes.append(
+            {
+                (part.section, part.owner): part.ram_bytes if ram else part.flash_bytes
+                for part in parts
+            }
+        )
+    old, new = sizes
+    changes = [(new.get(key, 0) - old.get(key, 0), key) for key in {**old, **new}]
+    changes.sort(key=lambda change: -abs(change[0]))
+    return tuple(
+        f"{size:+d} B of {owner} in {printable(section, 40)}"
+        for size, (section, owner) in changes[:MOST]
+        if size
+    )
