@@ -55,6 +55,11 @@ _EXIT_STATUS = {
 }
 
 
+GIT_GOOD, GIT_BAD, GIT_SKIP, GIT_ABORT = 0, 1, 125, 255
+"""Exit statuses for `git bisect run`, which stops at 126 and above: for a wrong option it would
+otherwise skip every commit."""
+
+
 def worst(outcomes: Iterable[Outcome]) -> Outcome:
     """The outcome of a run with all of these; PASSED if there are none."""
     order = list(Outcome)

@@ -26,7 +26,9 @@ INSTRUCTIONS, BUILDS = "instr", "builds"
 MOST_LOG = 1_000_000
 """Bytes of a log that are looked through; the first, where compilers name the cause."""
 
-_COMPILER = re.compile(r"^\s*(?:\S*/)?([\w.+-]+):\d+(?::\d+)?: (?:fatal )?error: (.*)$", re.MULTILINE)
+_COMPILER = re.compile(
+    r"^\s*(?:\S*/)?([\w.+-]+):\d+(?::\d+)?: (?:fatal )?error: (.*)$", re.MULTILINE
+)
 _OURS = re.compile(r"^hil: (.*)$", re.MULTILINE)
 _ARGPARSE = re.compile(r"^hil \w+: error: (.*)$", re.MULTILINE)
 _LINKER = re.compile(r"^(?:\S*/)?[\w.+-]*ld(?:\.\w+)?: (?:\S*/)?(.*)$", re.MULTILINE)

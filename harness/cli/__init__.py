@@ -11,6 +11,7 @@ import signal
 import sys
 
 from harness.cli.command import EXIT_USAGE, Run, errors_noted
+from harness.outcome import GIT_ABORT
 from harness.process import GracefulShutdown, Terminated
 from harness.terminal import plain_stdout, progress_on
 from harness.version import __version__
@@ -25,6 +26,9 @@ different firmware than the one just built; 12 too slow;
 in pytest's ini file and in the environment: docs/options.md
 """
 
+
+BISECTING = "--bisect"
+"""Of `hil bench`: its exit status is for `git bisect run`."""
 
 GROUPS = {
     "rig": ("doctor", "boards", "udev"),
@@ -96,6 +100,11 @@ def main(arguments: list[str] | None = None) -> int:
         ):
             statuses.append(options.run(options))
         return statuses[0]
+    except SystemExit as end:
+        # To `git bisect run` 2 would be a bad commit, where an option is not spelled right.
+        if end.code == EXIT_USAGE and BISECTING in given:
+            return GIT_ABORT
+        raise
     except Terminated as end:
         return 128 + end.number
     except KeyboardInterrupt:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from harness import settings
+from harness.bisect.status import status_of_error, status_of_row, worst_of
 from harness.board.registry import load_registry
-from harness.cli.command import Command, errors_noted, worst_status
+from harness.cli.command import Command, errors_noted, exit_status, worst_status
 from harness.cli.profile import show_functions, show_profile
 from harness.cli.report import report_to
 from harness.cli.settings import add_settings, refuse_several, sources_of
@@ -140,6 +141,20 @@ def bench(options: argparse.Namespace) -> int:
     A board that breaks, or a model that it cannot run, stops neither the others nor the summary and
     the report.
     """
+    if not options.bisect:
+        return worst_status(_bench(options, exit_status, lambda row: _outcome(row).exit_status))
+    statuses: list[int] = []
+    with errors_noted(statuses, status_of_error):
+        statuses += _bench(options, status_of_error, status_of_row)
+    return worst_of(statuses)
+
+
+def _bench(
+    options: argparse.Namespace,
+    of_error: Callable[[HilError], int],
+    of_row: Callable[[LatencyRow], int],
+) -> list[int]:
+    """Measure, and return an exit status for each row and each error."""
     sources = sources_of(options)
     profiled, report = sources[settings.PROFILE], sources[settings.REPORT]
     by_function = sources[settings.FUNCTIONS]
@@ -149,9 +164,9 @@ def bench(options: argparse.Namespace) -> int:
     rows: list[LatencyRow] = []
     statuses: list[int] = []
     kept = True
-    for work in runnable(works(sources, options.progress), statuses):
+    for work in runnable(works(sources, options.progress), statuses, of_error):
         # Held over both builds: nobody gets in between the measurement and its profile.
-        with errors_noted(statuses), work.hold() if profiled else nullcontext():
+        with errors_noted(statuses, of_error), work.hold() if profiled else nullcontext():
             try:
                 _measure(work, plan, rows)
             except NotKept:
@@ -161,14 +176,14 @@ def bench(options: argparse.Namespace) -> int:
                 _append_profile(work, rows[-1], plan.csv)
             if by_function:
                 _append_functions(work, rows[-1], plan.csv)
-    statuses += [_outcome(row).exit_status for row in rows]
+    statuses += map(of_row, rows)
     if rows:
         print(summary(rows, plan.csv if kept else None))
     runs = {row.run for row in rows if row.run is not None}
     if report is not None and runs:
-        with errors_noted(statuses):
+        with errors_noted(statuses, of_error):
             report_to(report, plan.csv, runs=runs, progress=options.progress)
-    return worst_status(statuses)
+    return statuses
 
 
 def _files_of(sources: Sources) -> list[Path]:
@@ -298,11 +313,22 @@ def _positive(text: str) -> int:
 
 def register(command: Command) -> None:
     """Hook the commands in."""
-    for run in (build, flash, bench):
+    for run in (build, flash):
         add_settings(command(run), run.__name__)
+    _register_bench(command(bench))
     _register_infer(command(infer))
     _register_profile(command(profile))
     _register_virtual(command(virtual))
+
+
+def _register_bench(parser: argparse.ArgumentParser) -> None:
+    add_settings(parser, "bench")
+    parser.add_argument(
+        "--bisect",
+        action="store_true",
+        help="exit status for git bisect run: 0 good, 1 wrong or slower, 125 cannot be judged, "
+        "255 wrong use",
+    )
 
 
 def _register_infer(parser: argparse.ArgumentParser) -> None:

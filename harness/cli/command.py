@@ -36,13 +36,15 @@ def exit_status(error: HilError) -> int:
 
 
 @contextmanager
-def errors_noted(statuses: list[int]) -> Iterator[None]:
+def errors_noted(
+    statuses: list[int], status_of: Callable[[HilError], int] = exit_status
+) -> Iterator[None]:
     """An error of the block is printed and its exit status kept, for what follows to go on."""
     try:
         yield
     except HilError as error:
         print(f"hil: {error}", file=sys.stderr)
-        statuses.append(exit_status(error))
+        statuses.append(status_of(error))
 
 
 def worst_status(statuses: Iterable[int]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
@@ -13,9 +13,9 @@ from typing import Any
 from harness import settings
 from harness.board.registry import Board, Registry, load_registry
 from harness.board.rigfile import RigFile, load_rig
-from harness.cli.command import errors_noted
+from harness.cli.command import errors_noted, exit_status
 from harness.cli.settings import refuse_several, sources_of
-from harness.errors import ModelError
+from harness.errors import HilError, ModelError
 from harness.model.artifact import Artifact
 from harness.model.resolve import resolve_model
 from harness.progress import Progress
@@ -89,7 +89,11 @@ def one_work(options: argparse.Namespace) -> Work:
     return work
 
 
-def runnable(asked: Sequence[Work], statuses: list[int]) -> list[Work]:
+def runnable(
+    asked: Sequence[Work],
+    statuses: list[int],
+    status_of: Callable[[HilError], int] = exit_status,
+) -> list[Work]:
     """Those whose model can run. Of the others each reason is printed once, its status kept."""
     refused: dict[tuple[str, str], ModelError] = {}
     left = []
@@ -103,7 +107,7 @@ def runnable(asked: Sequence[Work], statuses: list[int]) -> list[Work]:
                 boards = f"{first.where.board}, {error.where.board}"
                 first.where = replace(first.where, board=boards)
     for reason in refused.values():
-        with errors_noted(statuses):
+        with errors_noted(statuses, status_of):
             raise reason
     return left
 

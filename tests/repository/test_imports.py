@@ -23,6 +23,7 @@ PACKAGES = (
     "firmware",
     "rig",
     "report",
+    "bisect",
     "plugin",
     "cli",
     "ci",
