@@ -29,8 +29,8 @@ def measure(options: argparse.Namespace) -> int:
 
 
 def compare(options: argparse.Namespace) -> int:
-    """Compare two measured folders; writes the Markdown and the record, prints the exit status."""
-    from harness.ci.outcome import Gates, judge_sides, summary_of, write_judged
+    """Compare two measured folders; write Markdown and record, and print the exit status."""
+    from harness.ci.outcome import Gates, annotation, judge_sides, write_judged
 
     _check_name(options.name)
     gates = Gates(slower=options.fail_on_slower, larger=options.fail_on_larger)
@@ -38,7 +38,7 @@ def compare(options: argparse.Namespace) -> int:
         options.output / "base", options.output / "head", (options.base, options.head), gates
     )
     write_judged(judged, options.output, name=options.name, pull_request=options.pull_request)
-    print(printable(summary_of(judged)), file=sys.stderr)
+    print(annotation(judged, options.name), file=sys.stderr)
     print(judged.status)
     return 0
 

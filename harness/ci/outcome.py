@@ -23,20 +23,25 @@ from harness.report.comparison import (
 )
 from harness.report.document import Document, Note, as_json
 from harness.report.markdown import as_markdown
-from harness.text import counted
+from harness.text import printable
 
 MARKDOWN, COMMENT, RECORD = "comparison.md", "comment", "comparison.json"
 EMPTY = 2
 """Exit status where the head has nothing to measure."""
+MOST_VERDICT = 300
 _LAST_LINES = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A comparison, and the exit status of a job that fails because of it."""
+    """A comparison, and the exit status of a job that fails because of it.
+
+    It `warns` of what fails no job: what is larger, and what was not measured.
+    """
 
     document: Document
     status: int
+    warns: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +82,8 @@ def judge_sides(base: Path, head: Path, names: tuple[str, str], gates: Gates) ->
         Outcome.SLOW.exit_status if gates.slower and any_slower(times) else 0,
         Outcome.FAILED.exit_status if gates.larger and any_larger(sizes) else 0,
     ]
-    return Judged(document=document, status=next(filter(None, statuses), 0))
+    warns = document.bad or any_larger(sizes) or bool(sides[0].status)
+    return Judged(document=document, status=next(filter(None, statuses), 0), warns=warns)
 
 
 def _runs(folder: Path) -> Baselines:
@@ -121,7 +127,7 @@ def write_judged(judged: Judged, output: Path, *, name: str, pull_request: int |
     write_atomic(folder / RECORD, json.dumps(record, indent=1).encode())
 
 
-def summary_of(judged: Judged) -> str:
-    """One line for the log."""
-    rows = sum(len(section.lines) for section in judged.document.sections)
-    return f"{judged.document.verdict} ({counted(rows, 'row')})"
+def annotation(judged: Judged, name: str) -> str:
+    """The verdict as an annotation that GitHub shows at the run: it has no names from outside."""
+    level = "error" if judged.status else "warning" if judged.warns else "notice"
+    return f"::{level} title={name}::{printable(judged.document.verdict, MOST_VERDICT)}"

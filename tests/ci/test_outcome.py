@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fakes.measured import rows
 
-from harness.ci.outcome import Gates, Judged, judge_sides, write_judged
+from harness.ci.outcome import Gates, Judged, annotation, judge_sides, write_judged
 from harness.ci.side import CSV, STATUS, measure_side, read_side
 from harness.ci.tree import wanted_of
 from harness.measure.csvfile import append
@@ -114,3 +114,18 @@ def test_a_tflm_folder_that_is_not_there_ends_a_side_with_its_error(tmp_path: Pa
     wanted = wanted_of(boards="qemu-m4", models="sine", runtimes="", tflm="gone", extra="")
     found = measure_side(tmp_path, tmp_path / "out", wanted, timeout_s=5)
     assert found.status == 2 and "no folder gone" in found.said
+
+
+@pytest.mark.parametrize(
+    ("head", "gates", "begin"),
+    [
+        ({"count": 100}, {}, "::notice title=hil::1 same;"),
+        ({"count": 101}, {}, "::error title=hil::1 slower;"),
+        ({"count": 101}, {"slower": False}, "::warning title=hil::1 slower;"),
+        ({"count": 100, "ram_bytes": 201}, {}, "::warning title=hil::1 same;"),
+        ({"count": 100, "ram_bytes": 201}, {"larger": True}, "::error title=hil::1 same;"),
+    ],
+)
+def test_the_verdict_is_an_annotation(tmp_path: Path, head: Any, gates: Any, begin: str) -> None:
+    found = annotation(judged(tmp_path, {"count": 100}, head, **gates), "hil")
+    assert found.startswith(begin) and "\n" not in found
