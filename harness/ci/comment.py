@@ -22,7 +22,7 @@ from zlib import error as ZlibError  # noqa: N812
 from harness.ci.github import GitHub
 from harness.errors import ReportError
 from harness.names import is_name
-from harness.report.document import MOST_JSON, Document, document_of
+from harness.report.document import MOST_JSON, Document, document_from
 from harness.report.markdown import MOST_MARKDOWN, as_markdown, code
 from harness.text import printable
 
@@ -114,7 +114,7 @@ def record_of(archive: bytes) -> Record:
         number = found.get("pull_request")
         if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 10**9:
             raise ValueError("it names no pull request")
-        return Record(pull_request=number, document=document_of(found.get("document")))
+        return Record(pull_request=number, document=document_from(found.get("document")))
     except (ValueError, RecursionError) as error:
         raise ReportError(f"the artifact cannot be used: {printable(str(error))}") from None
 

@@ -10,17 +10,11 @@ from pathlib import Path
 from harness.ci.side import CSV, Side, read_side
 from harness.errors import ReportError
 from harness.files import write_atomic
-from harness.measure.footprint import any_larger, footprints
+from harness.measure.footprint import any_larger
 from harness.measure.runs import Baselines, load_runs
-from harness.measure.versus import any_slower, versus
+from harness.measure.versus import any_slower
 from harness.outcome import Outcome
-from harness.report.comparison import (
-    Part,
-    document_of_parts,
-    footprint_part,
-    outputs_part,
-    times_part,
-)
+from harness.report.comparison import Part, compared, document_of
 from harness.report.document import Document, Note, as_json
 from harness.report.markdown import as_markdown
 from harness.text import printable
@@ -60,12 +54,10 @@ def judge_sides(base: Path, head: Path, names: tuple[str, str], gates: Gates) ->
     """
     sides = read_side(base), read_side(head)
     a, b = _runs(base), _runs(head)
-    times, sizes = versus(a, b), footprints(a, b)
-    outputs = outputs_part(a.runs, b.runs)
-    parts = (
+    found = compared(a, b, sizes=True)
+    before = (
         _broken_part("base", sides[0], a, bad=False),
         _broken_part("head", sides[1], b, bad=True),
-        *((times_part(times), outputs, footprint_part(sizes)) if times else ()),
     )
     notes = [
         Note(subject=names[0], text="the base, A"),
@@ -74,15 +66,16 @@ def judge_sides(base: Path, head: Path, names: tuple[str, str], gates: Gates) ->
         *_side_notes("head", sides[1]),
         *(Note(text=note) for side in (a, b) for note in side.notes),
     ]
-    document = document_of_parts("Emulated boards", parts, notes)
+    document = document_of(found, "Emulated boards", notes, before)
+    larger = any_larger(found.sizes or ())
     statuses = [
         sides[1].status,
         # That nothing was found to measure is no success.
         EMPTY if not b.runs else 0,
-        Outcome.SLOW.exit_status if gates.slower and any_slower(times) else 0,
-        Outcome.FAILED.exit_status if gates.larger and any_larger(sizes) else 0,
+        Outcome.SLOW.exit_status if gates.slower and any_slower(found.times) else 0,
+        Outcome.FAILED.exit_status if gates.larger and larger else 0,
     ]
-    warns = document.bad or any_larger(sizes) or bool(sides[0].status)
+    warns = document.bad or larger or bool(sides[0].status)
     return Judged(document=document, status=next(filter(None, statuses), 0), warns=warns)
 
 

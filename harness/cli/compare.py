@@ -3,51 +3,133 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.cli.command import Command
 from harness.errors import NotWritten, ReportError, WrongUse
 from harness.files import refuse_foreign, refuse_overwriting, write_atomic
+from harness.measure import footprint, versus
 from harness.measure.csvfile import begin_of
 from harness.measure.place import inputs_of
 from harness.measure.runs import load_runs
-from harness.measure.versus import FORMATS, any_slower, as_csv, as_markdown, as_text, versus
 from harness.outcome import Outcome
+from harness.report.comparison import Compared, compared, document_of
+from harness.report.document import Document, Note, as_json, is_document
+from harness.report.gitlab import (
+    METRICS_FILE,
+    QUALITY_FILE,
+    findings_of,
+    is_metrics_report,
+    is_quality_report,
+    metrics_text,
+    quality_text,
+)
+from harness.report.markdown import as_markdown
 from harness.terminal import say, say_notes
 
-_WRITERS = dict(zip(FORMATS, (as_text, as_csv, as_markdown), strict=True))
+TITLE = "Comparison"
+GITLAB = "gitlab"
+Ours = Callable[[Path], bool]
+"""Whether a file is an earlier comparison, which may be written over."""
+_IS_OURS: dict[str, Ours] = {QUALITY_FILE: is_quality_report, METRICS_FILE: is_metrics_report}
 
 
 def compare(options: argparse.Namespace) -> int:
     """Compare two CSV files or folders of them, as of two commits: ratios with intervals."""
-    refuse_overwriting(options.output, "--output", [*inputs_of(options.a), *inputs_of(options.b)])
+    targets = _targets(options)
+    for target in targets:
+        refuse_overwriting(target, "--output", [*inputs_of(options.a), *inputs_of(options.b)])
     a, b = load_runs(options.a), load_runs(options.b)
     for side in (a, b):
         say_notes(side.notes)
         if not side.runs:
             raise ReportError(f"{side.source} has no complete run")
-    rows = versus(a, b)
-    text = _WRITERS[options.format](rows)
+    found = compared(a, b, sizes=options.memory or options.gate_memory)
     if options.output is None:
-        print(text)
+        print(_text(found, options.format))
     else:
-        _write(options.output, text)
-        say(f"wrote {options.output}")
-    slower = options.gate and any_slower(rows)
-    return (Outcome.SLOW if slower else Outcome.PASSED).exit_status
+        _write_all(targets, found, options.format)
+    return _status(found, options)
+
+
+def _targets(options: argparse.Namespace) -> list[Path]:
+    """The files that are to be written.
+
+    Raises:
+        WrongUse: what was asked for cannot be written so.
+    """
+    output: Path | None = options.output
+    if options.format == "csv" and options.memory:
+        raise WrongUse("--format csv holds times alone: take another format with --memory")
+    if options.format != GITLAB:
+        return [] if output is None else [output]
+    if output is None or output.is_file():
+        raise WrongUse("--format gitlab writes two files: name a folder with --output")
+    return [output / name for name in _IS_OURS]
+
+
+def _status(found: Compared, options: argparse.Namespace) -> int:
+    if options.gate and versus.any_slower(found.times):
+        return Outcome.SLOW.exit_status
+    if options.gate_memory and footprint.any_larger(found.sizes or ()):
+        return Outcome.FAILED.exit_status
+    return Outcome.PASSED.exit_status
+
+
+def _plain_text(found: Compared) -> str:
+    tables = [versus.as_text(found.times)]
+    if found.sizes:
+        tables.append(footprint.as_text(found.sizes))
+    return "\n\n".join(tables)
+
+
+def _document(found: Compared) -> Document:
+    notes = (Note(subject=found.a.source, text="A"), Note(subject=found.b.source, text="B"))
+    return document_of(found, TITLE, notes)
+
+
+_WRITERS: dict[str, Callable[[Compared], str]] = {
+    "text": _plain_text,
+    "csv": lambda found: versus.as_csv(found.times),
+    "markdown": lambda found: as_markdown(_document(found)),
+    "json": lambda found: as_json(_document(found)),
+}
+
+
+def _text(found: Compared, form: str) -> str:
+    return _WRITERS[form](found)
+
+
+def _write_all(targets: list[Path], found: Compared, form: str) -> None:
+    if form == GITLAB:
+        texts = [quality_text(findings_of(found)), metrics_text(found)]
+        ours = [_IS_OURS[target.name] for target in targets]
+    else:
+        text = f"{_text(found, form)}\n"
+        texts, ours = [text], [is_document if form == "json" else _begins_as(text)]
+    for target, ours_of_it in zip(targets, ours, strict=True):
+        _check(target, ours_of_it)
+    for target, text in zip(targets, texts, strict=True):
+        _write(target, text)
+        say(f"wrote {target}")
+
+
+def _begins_as(text: str) -> Ours:
+    heading = text.partition("\n")[0].split()
+    return lambda path: begin_of(path).split() in ([], heading)
+
+
+def _check(output: Path, ours: Ours) -> None:
+    if output.is_dir():
+        raise WrongUse(f"--output {output}: a folder cannot be written as a file")
+    refuse_foreign(output, "--output", "such comparison", ours)
 
 
 def _write(output: Path, text: str) -> None:
-    """Write a comparison, over an earlier one only."""
-    heading = text.partition("\n")[0].split()
-    if output.is_dir():
-        raise WrongUse(f"--output {output}: a folder cannot be written as a file")
-    refuse_foreign(
-        output, "--output", "such comparison", lambda path: begin_of(path).split() in ([], heading)
-    )
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(output, f"{text}\n".encode())
+        write_atomic(output, text.encode())
     except OSError as error:
         raise NotWritten(f"cannot write {output}: {error.strerror or error}") from error
 
@@ -57,6 +139,16 @@ def register(command: Command) -> None:
     parser = command(compare)
     parser.add_argument("a", type=Path, metavar="A", help="CSV or folder: before")
     parser.add_argument("b", type=Path, metavar="B", help="CSV or folder: after")
-    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0])
-    parser.add_argument("--output", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--memory", action="store_true", help="also flash, RAM, arena and stack, and whose they are"
+    )
+    parser.add_argument("--format", choices=(*_WRITERS, GITLAB), default="text")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="of gitlab a folder, for its two files"
+    )
     parser.add_argument("--gate", action="store_true", help="exit status 12 if one is slower")
+    parser.add_argument(
+        "--gate-memory",
+        action="store_true",
+        help="exit status 1 if flash, RAM, arena or stack grew; --memory as well",
+    )

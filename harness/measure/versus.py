@@ -13,7 +13,6 @@ from harness.measure.runs import SUBJECT, Baselines, Key, Run, Subject
 from harness.text import TableEntry, duration, grouped_table, wrapped
 
 ONLY_A, ONLY_B, REFUSED = "only in A", "only in B", "refused"
-FORMATS = ("text", "csv", "markdown")
 INSTRUCTIONS = "instructions"
 HEADINGS = ("ratio", "95 % interval", "verdict")
 """Of what `ratios` gives."""
@@ -167,31 +166,6 @@ def _four(ratio: float) -> str:
     """Three decimals; fewer where they would need more than five characters."""
     digits = 3 if ratio < 10 else 2 if ratio < 100 else 0
     return f"{ratio:.{digits}f}"
-
-
-def as_markdown(rows: Sequence[VersusRow]) -> str:
-    """The same for a pull request: slower rows are bold, the reasons folded away."""
-    headings = ("board", "runtime", "model", "A", "B", *HEADINGS)
-    lines = ["| " + " | ".join(headings) + " |", "|---|---|---|---:|---:|---:|---|---|"]
-    for row in rows:
-        names = (row.board, row.runtime, f"{row.model}_{row.dtype}")
-        figures = (amount(row, row.a), amount(row, row.b), *ratios(row))
-        cells = [_escaped(text) for text in (*names, *figures)]
-        if row.verdict == LatencyVerdict.SLOWER.value:
-            cells[-1] = f"**{cells[-1]}**"
-        lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "<details><summary>Why</summary>", ""]
-    lines += [
-        _escaped(f"- {row.board}, {row.runtime}, {row.model}_{row.dtype}: {row.reason}")
-        for row in rows
-    ]
-    return "\n".join([*lines, "", "</details>"])
-
-
-def _escaped(text: str) -> str:
-    for char in "\\|<>*_`[]":
-        text = text.replace(char, f"\\{char}")
-    return text
 
 
 def as_csv(rows: Sequence[VersusRow]) -> str:

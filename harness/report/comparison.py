@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.measure.footprint import QUANTITIES, FootprintRow
+from harness.measure.footprint import QUANTITIES, FootprintRow, footprints
 from harness.measure.gate import LatencyVerdict
-from harness.measure.runs import Run, Subject
+from harness.measure.runs import Baselines, Run, Subject
 from harness.measure.versus import (
     HEADINGS,
     ONLY_A,
@@ -18,6 +18,7 @@ from harness.measure.versus import (
     amount,
     any_slower,
     ratios,
+    versus,
 )
 from harness.report.document import Column, Document, Kind, Line, Note, Section
 from harness.text import counted
@@ -47,7 +48,34 @@ class Part:
     bad: bool = False
 
 
-def document_of_parts(title: str, parts: Iterable[Part], notes: Sequence[Note] = ()) -> Document:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """Two sets of runs and what they differ in. `sizes` is None where nobody asked for them."""
+
+    a: Baselines
+    b: Baselines
+    times: tuple[VersusRow, ...]
+    sizes: tuple[FootprintRow, ...] | None = None
+
+
+def compared(a: Baselines, b: Baselines, *, sizes: bool) -> Compared:
+    """Compare two sets of runs, each board, runtime, model and dtype that either has."""
+    return Compared(a=a, b=b, times=versus(a, b), sizes=footprints(a, b) if sizes else None)
+
+
+def document_of(
+    found: Compared, title: str, notes: Sequence[Note] = (), before: Iterable[Part] = ()
+) -> Document:
+    """A comparison as a document, the parts `before` first in its verdict."""
+    parts = [*before]
+    if found.times:
+        parts += [times_part(found.times), outputs_part(found.a.runs, found.b.runs)]
+    if found.sizes:
+        parts.append(footprint_part(found.sizes))
+    return _of_parts(title, parts, notes)
+
+
+def _of_parts(title: str, parts: Iterable[Part], notes: Sequence[Note] = ()) -> Document:
     """The sections of several comparisons under one verdict."""
     parts = list(parts)
     said = "; ".join(part.said for part in parts if part.said)

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import ReportError
@@ -124,13 +125,23 @@ def from_json(text: str | bytes) -> Document:
     if len(text) > MOST_JSON:
         raise ReportError(f"a comparison of {len(text)} bytes: more than {MOST_JSON}")
     try:
-        return document_of(json.loads(text))
+        return document_from(json.loads(text))
     except (ValueError, RecursionError) as error:
         raise ReportError(f"no comparison as JSON: {printable(str(error))}") from None
 
 
-def document_of(value: Any) -> Document:
-    """The same of parsed JSON; ValueError if it is none."""
+def is_document(path: Path) -> bool:
+    """Whether a file is a document of `as_json`, or empty."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MOST_JSON + 1)
+        return not text or bool(from_json(text))
+    except (OSError, ReportError):
+        return False
+
+
+def document_from(value: Any) -> Document:
+    """The document in parsed JSON; ValueError if it is none."""
     found = _record(value, Document)
     return Document(
         title=_text(found["title"]),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from harness.measure.footprint import QUANTITIES, FootprintRow
 from harness.measure.gate import LatencyVerdict
 from harness.measure.runs import Run, Subject
 from harness.measure.versus import INSTRUCTIONS, VersusRow
-from harness.report.comparison import subject_text
+from harness.report.comparison import Compared, subject_text
 from harness.text import printable
 
 QUALITY_FILE, METRICS_FILE = "gl-code-quality-report.json", "metrics.txt"
@@ -45,22 +45,20 @@ class Finding:
         return hashlib.sha256(f"{self.check}\0{self.subject}".encode()).hexdigest()
 
 
-def findings_of(
-    times: Iterable[VersusRow], footprints: Iterable[FootprintRow], runs: Iterable[Run]
-) -> Iterator[Finding]:
-    """What is to be said of a comparison; `runs` are those of B, the newest last."""
-    newest = {run.subject: run for run in runs}
+def findings_of(found: Compared) -> Iterator[Finding]:
+    """What is to be said of a comparison."""
+    newest = {run.subject: run for run in found.b.runs}
     for run in newest.values():
         if run.row.verdict not in ("pass", None):
             subject = _subject_of(run.subject)
             said = f"{subject}: outputs are wrong, {run.row.mismatches} of {run.row.samples} inputs"
             yield Finding(check="outputs", severity="critical", subject=subject, description=said)
-    for time in times:
+    for time in found.times:
         if time.verdict == LatencyVerdict.SLOWER.value:
             subject = subject_text(time)
             said = f"{subject}: slower, {time.reason}"
             yield Finding(check="time", severity="major", subject=subject, description=said)
-    for row in footprints:
+    for row in found.sizes or ():
         for size in row.larger:
             subject = f"{subject_text(row)}, {size.quantity}"
             said = "; ".join(filter(None, (f"{subject}: {size} bytes", size.why)))
@@ -92,18 +90,17 @@ class Family:
     values: tuple[tuple[Subject, float], ...]
 
 
-def metrics_text(
-    times: Sequence[VersusRow], footprints: Sequence[FootprintRow], runs: Sequence[Run]
-) -> str:
+def metrics_text(found: Compared) -> str:
     """The metrics report of B: OpenMetrics 1.0, a gauge for each figure."""
+    times, sizes = found.times, found.sizes or ()
     families = (
         _family("hil_instructions", "", "guest instructions of an invoke", _counts(times)),
         _family("hil_latency_seconds", "seconds", "an invoke, by the board's clock", _times(times)),
         *(
-            _family(f"hil_{quantity.lower()}_bytes", "bytes", quantity, _sizes(footprints, number))
+            _family(f"hil_{quantity.lower()}_bytes", "bytes", quantity, _sizes(sizes, number))
             for number, quantity in enumerate(QUANTITIES)
         ),
-        _family("hil_wrong_outputs", "", "inputs with a wrong output", _mismatches(runs)),
+        _family("hil_wrong_outputs", "", "inputs with a wrong output", _mismatches(found.b.runs)),
     )
     return "".join(f"{line}\n" for line in [*_metric_lines(families), "# EOF"])
 

@@ -15,7 +15,7 @@ import pytest
 from fakes.github_actions import Runner, action
 
 from harness.project import find_project
-from harness.report.document import document_of
+from harness.report.document import document_from
 from harness.report.markdown import as_markdown
 
 ROOT = Path(__file__).parents[2]
@@ -132,7 +132,7 @@ def test_a_slower_head_fails_and_is_said_in_the_summary_and_the_record(
     _, comment = done.used[2]
     record = json.loads(Path(comment["path"]).read_text())
     assert (record["format"], record["name"], record["pull_request"]) == (1, "hil", 7)
-    assert as_markdown(document_of(record["document"])) + "\n" == done.summary
+    assert as_markdown(document_from(record["document"])) + "\n" == done.summary
     assert git(workspace, "status", "--porcelain") == ""
 
 

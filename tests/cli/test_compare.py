@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,15 @@ def test_compare_fails_on_a_slowdown_only_when_it_is_to_gate(
     assert hil("compare", measured, measured, "--gate") == 0
 
 
-@pytest.mark.parametrize("kind, first", [("csv", "board,runtime"), ("markdown", "| board |")])
+@pytest.mark.parametrize(
+    "kind, first",
+    [
+        ("csv", "board,runtime"),
+        ("markdown", "### Comparison\n\n**1 slower, 1 same"),
+        ("json", '{\n "title": "Comparison"'),
+        ("text", "board, runtime"),
+    ],
+)
 def test_compare_writes_a_file(measured: Path, after: Path, kind: str, first: str) -> None:
     target = after / "out" / "compared"
     assert hil("compare", measured, after, "--format", kind, "--output", target) == 0
@@ -61,4 +70,72 @@ def test_compare_names_what_is_absent_or_empty(
 ) -> None:
     (measured.parent / "empty").mkdir()
     assert hil("compare", measured, measured.parent / name) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.fixture
+def larger(tmp_path: Path) -> Path:
+    path = tmp_path / "larger.csv"
+    append(path, rows("s1", flash_bytes=1001, flash_kernels_bytes=501))
+    return path
+
+
+@pytest.fixture
+def sized(tmp_path: Path) -> Path:
+    path = tmp_path / "sized.csv"
+    append(path, rows("r1", flash_bytes=1000, flash_kernels_bytes=500))
+    return path
+
+
+def test_sizes_are_shown_when_asked_for_and_fail_when_asked_to(
+    sized: Path, larger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert hil("compare", sized, larger) == 0
+    assert "1001" not in capsys.readouterr().out
+    assert hil("compare", sized, larger, "--memory", "--gate") == 0
+    out = capsys.readouterr().out
+    assert "1001 (+1)" in out and "flash +1: kernels +1" in out
+    assert hil("compare", sized, larger, "--gate-memory") == 1
+    assert hil("compare", sized, sized, "--gate-memory", "--gate") == 0
+    assert hil("compare", larger, sized, "--gate-memory") == 0
+
+
+def test_gitlabs_two_files_go_into_a_folder_and_over_their_like_only(
+    sized: Path, larger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = sized.parent / "reports"
+    gitlab = ("--memory", "--format", "gitlab", "--output", folder)
+    for _ in range(2):
+        assert hil("compare", sized, larger, *gitlab) == 0
+    (finding,) = json.loads((folder / "gl-code-quality-report.json").read_text())
+    assert finding["check_name"] == "hil/bytes"
+    metrics = (folder / "metrics.txt").read_text()
+    assert metrics.endswith("# EOF\n") and 'hil_flash_bytes{board="nano",' in metrics
+    (folder / "metrics.txt").write_text("mine 1\n")
+    assert hil("compare", sized, sized, *gitlab) == 2
+    assert "is no such comparison" in capsys.readouterr().err
+    # Neither of the two was written.
+    assert json.loads((folder / "gl-code-quality-report.json").read_text()) == [finding]
+
+
+def test_markdown_and_json_are_written_over_their_like_only(sized: Path, larger: Path) -> None:
+    for kind in ("markdown", "json"):
+        file = sized.parent / f"out.{kind}"
+        for _ in range(2):
+            assert hil("compare", sized, larger, "--format", kind, "--output", file) == 0
+        file.write_text('{"mine": 1}' if kind == "json" else "# Mine")
+        assert hil("compare", sized, larger, "--format", kind, "--output", file) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--format", "gitlab"], "name a folder with --output"),
+        (["--format", "csv", "--memory"], "holds times alone"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_anything_is_read(
+    tmp_path: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert hil("compare", tmp_path / "absent", tmp_path / "absent", *words) == 2
     assert said in capsys.readouterr().err

@@ -7,7 +7,7 @@ import pytest
 from fakes.measured import QUIET, a_run
 
 from harness.measure.runs import Baselines, Run
-from harness.measure.versus import VersusRow, any_slower, as_csv, as_markdown, as_text, versus
+from harness.measure.versus import VersusRow, any_slower, as_csv, as_text, versus
 
 SLOWER = [1.05 * time for time in QUIET]
 
@@ -86,13 +86,6 @@ def test_text_fits_eighty_columns_and_gives_reasons() -> None:
     assert "slower" in text and "only in A" in text
     assert "  horse_or_human-96_int8" in text
     assert "horse_or_human-96_int8: ratio 1234.5" in text.replace("\n    ", " ")
-
-
-def test_markdown_marks_what_is_slower_and_escapes_names() -> None:
-    rows = versus(side(a_run("1", board="a|b")), side(a_run("2", SLOWER, board="a|b")))
-    lines = as_markdown(rows).splitlines()
-    assert lines[2].startswith("| a\\|b | tflm | sine\\_int8 | ")
-    assert lines[2].endswith("| **slower** |")
 
 
 def test_csv_holds_every_row_with_its_reason() -> None:

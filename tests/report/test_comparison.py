@@ -11,15 +11,9 @@ import pytest
 from fakes.measured import QUIET, a_run
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from harness.measure.footprint import footprints
 from harness.measure.runs import Baselines, Run
 from harness.measure.versus import versus
-from harness.report.comparison import (
-    document_of_parts,
-    footprint_part,
-    outputs_part,
-    times_part,
-)
+from harness.report.comparison import compared, document_of, times_part
 from harness.report.document import Document
 from harness.report.gitlab import (
     findings_of,
@@ -96,12 +90,7 @@ GOLDEN = """\
 
 
 def document(a: Baselines, b: Baselines) -> Document:
-    parts = (
-        times_part(versus(a, b)),
-        outputs_part(a.runs, b.runs),
-        footprint_part(footprints(a, b)),
-    )
-    return document_of_parts("Emulated boards", parts)
+    return document_of(compared(a, b, sizes=True), "Emulated boards")
 
 
 def test_a_comparison_is_golden() -> None:
@@ -143,7 +132,7 @@ SEVERITIES = {"info", "minor", "major", "critical", "blocker"}
 
 
 def quality(a: Baselines, b: Baselines) -> list[dict[str, Any]]:
-    text = quality_text(findings_of(versus(a, b), footprints(a, b), b.runs))
+    text = quality_text(findings_of(compared(a, b, sizes=True)))
     entries: list[dict[str, Any]] = json.loads(text)
     return entries
 
@@ -173,7 +162,7 @@ def test_a_finding_keeps_its_fingerprint_when_its_figures_change() -> None:
 
 
 def metrics(a: Baselines, b: Baselines) -> str:
-    return metrics_text(versus(a, b), footprints(a, b), b.runs)
+    return metrics_text(compared(a, b, sizes=True))
 
 
 def test_gitlabs_metrics_report_is_openmetrics_of_b() -> None:
@@ -209,7 +198,7 @@ def test_hostile_names_stay_within_their_labels_and_lines() -> None:
 def test_files_of_others_are_told_from_such_reports(tmp_path: Path) -> None:
     file = tmp_path / "file"
     for text, ours in (
-        (quality_text(findings_of(versus(A, B), footprints(A, B), B.runs)), True),
+        (quality_text(findings_of(compared(A, B, sizes=True))), True),
         ("[]", True),
         ("", True),
         ('[{"check_name": "no-unused-vars"}]', False),
