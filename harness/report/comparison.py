@@ -69,9 +69,11 @@ def document_of(
     """A comparison as a document, the parts `before` first in its verdict."""
     parts = [*before]
     if found.times:
-        parts += [times_part(found.times), outputs_part(found.a.runs, found.b.runs)]
+        parts += [outputs_part(found.a.runs, found.b.runs), times_part(found.times)]
     if found.sizes:
         parts.append(footprint_part(found.sizes))
+    if any(run.row.emulated for run in (*found.a.runs, *found.b.runs)):
+        notes = [*notes, Note(text="emulated boards count instructions, not time on silicon")]
     return _of_parts(title, parts, notes)
 
 
@@ -89,8 +91,8 @@ def _of_parts(title: str, parts: Iterable[Part], notes: Sequence[Note] = ()) -> 
 
 
 def times_part(rows: Sequence[VersusRow]) -> Part:
-    """Time, or exact instructions: the slower first, and for each row its rule."""
-    ordered = sorted(rows, key=lambda row: _ORDER.index(row.verdict))
+    """Time, or exact instructions: what slowed down most first, and for each row its rule."""
+    ordered = sorted(rows, key=lambda row: (_ORDER.index(row.verdict), -(row.ratio or 0)))
     said = _tally(row.verdict for row in ordered)
     figures = [
         Column(heading=heading, kind=Kind.WORD if heading == HEADINGS[-1] else Kind.FIGURE)
@@ -154,12 +156,14 @@ def footprint_part(rows: Sequence[FootprintRow]) -> Part:
     ordered = sorted(rows, key=lambda row: (not row.larger, not row.changed))
     larger = sum(bool(row.larger) for row in rows)
     changed = sum(bool(row.changed) for row in rows)
-    said = f"{larger} larger" if larger else f"{changed} smaller" if changed else "no size changed"
+    both = any(size.difference is not None for row in rows for size in row.sizes)
+    smaller = f"{changed} smaller" if changed else "no size changed" if both else ""
+    said = f"{larger} larger" if larger else smaller
     if not any(size.a is not None or size.b is not None for row in rows for size in row.sizes):
         return Part(section=None)
     sizes = tuple(Column(heading=quantity, kind=Kind.FIGURE) for quantity in QUANTITIES)
     section = Section(
-        heading=f"Bytes: {said}",
+        heading=f"Bytes: {said or 'nothing to compare'}",
         columns=(*SUBJECT_COLUMNS, *sizes),
         lines=tuple(Line(cells=(*subject_cells(row), *map(str, row.sizes))) for row in ordered),
         notes=tuple(_owner_notes(ordered)),

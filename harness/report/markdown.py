@@ -23,6 +23,8 @@ _NOT_PLAIN = re.compile(
 )
 """Of those characters alone: link, issue, emoji, milestone, commit, or what begins a list."""
 _ENDING = str.maketrans({char: f"\\u{ord(char):04x}" for char in "`|"})
+_ABSENT = "-"
+"""In a table; elsewhere it would begin a list."""
 _SHOWN = (1000, 300, 100, 50, 25, 12, 6, 3, 1, 0)
 """Lines and notes of a section, tried one after the other until the text is short enough."""
 
@@ -95,6 +97,8 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _cell(text: str, column: Column) -> str:
+    if text == _ABSENT:
+        return text
     return code(text) if column.kind is Kind.NAME else plain(text, MOST_CELL)
 
 

@@ -46,27 +46,27 @@ def judged(tmp_path: Path, base: Any, head: Any, **gates: bool) -> Judged:
 @pytest.mark.parametrize(
     ("head", "gates", "status", "verdict"),
     [
-        ({"count": 100}, {}, 0, "1 same; all outputs right; no size changed."),
-        ({"count": 101}, {}, 12, "1 slower; all outputs right; no size changed."),
-        ({"count": 101}, {"slower": False}, 0, "1 slower; all outputs right; no size changed."),
-        ({"count": 99, "flash_bytes": 1001}, {}, 0, "1 faster; all outputs right; 1 larger."),
+        ({"count": 100}, {}, 0, "All outputs right; 1 same; no size changed."),
+        ({"count": 101}, {}, 12, "All outputs right; 1 slower; no size changed."),
+        ({"count": 101}, {"slower": False}, 0, "All outputs right; 1 slower; no size changed."),
+        ({"count": 99, "flash_bytes": 1001}, {}, 0, "All outputs right; 1 faster; 1 larger."),
         (
             {"count": 99, "flash_bytes": 1001},
             {"larger": True},
             1,
-            "1 faster; all outputs right; 1 larger.",
+            "All outputs right; 1 faster; 1 larger.",
         ),
         (
             {"count": 100, "verdict": "mismatch", "mismatches": 2, "status": 1},
             {},
             1,
-            "1 same; wrong outputs of 1 of 1; no size changed.",
+            "Wrong outputs of 1 of 1; 1 same; no size changed.",
         ),
         (
             {"count": 100, "status": 10},
             {},
             10,
-            "The head was not measured to the end; 1 same; all outputs right; no size changed.",
+            "The head was not measured to the end; all outputs right; 1 same; no size changed.",
         ),
         ({"count": None, "status": 1}, {}, 1, "The head could not be measured; 1 only in A"),
         ({"count": None}, {}, 2, "The head has nothing to measure; 1 only in A"),
@@ -85,7 +85,7 @@ def test_a_base_that_cannot_be_measured_fails_nothing_and_is_quoted(tmp_path: Pa
     found = judged(tmp_path, base, {"count": 100})
     assert found.status == 0 and not found.document.bad
     text = as_markdown(found.document)
-    assert "The base could not be measured; 1 only in B" in text
+    assert "The base could not be measured; all outputs right; 1 only in B.\n" in text
     assert "- `error: \\u0060no\\u0060 <member>`" in text and text.count("- `x`") == 11
     assert "- `m/new.tflite`: not in the base" in text
 
@@ -119,11 +119,15 @@ def test_a_tflm_folder_that_is_not_there_ends_a_side_with_its_error(tmp_path: Pa
 @pytest.mark.parametrize(
     ("head", "gates", "begin"),
     [
-        ({"count": 100}, {}, "::notice title=hil::1 same;"),
-        ({"count": 101}, {}, "::error title=hil::1 slower;"),
-        ({"count": 101}, {"slower": False}, "::warning title=hil::1 slower;"),
-        ({"count": 100, "ram_bytes": 201}, {}, "::warning title=hil::1 same;"),
-        ({"count": 100, "ram_bytes": 201}, {"larger": True}, "::error title=hil::1 same;"),
+        ({"count": 100}, {}, "::notice title=hil::All outputs right; 1 same;"),
+        ({"count": 101}, {}, "::error title=hil::All outputs right; 1 slower;"),
+        ({"count": 101}, {"slower": False}, "::warning title=hil::All outputs right; 1 slower;"),
+        ({"count": 100, "ram_bytes": 201}, {}, "::warning title=hil::All outputs right; 1 same;"),
+        (
+            {"count": 100, "ram_bytes": 201},
+            {"larger": True},
+            "::error title=hil::All outputs right; 1 same;",
+        ),
     ],
 )
 def test_the_verdict_is_an_annotation(tmp_path: Path, head: Any, gates: Any, begin: str) -> None:

@@ -53,7 +53,15 @@ B = Baselines(
 GOLDEN = """\
 ### Emulated boards
 
-**1 slower, 1 same; wrong outputs of 1 of 2; 1 larger.**
+**Wrong outputs of 1 of 2; 1 slower, 1 same; 1 larger.**
+
+- emulated boards count instructions, not time on silicon
+
+#### Outputs: wrong outputs of 1 of 2
+
+| board | runtime | model | A | B |
+| --- | --- | --- | --- | --- |
+| `qemu-m4` | `tflm` | `mnist_int8` | right | **mismatch, 3 of 256** |
 
 #### Time: 1 slower, 1 same
 
@@ -68,12 +76,6 @@ GOLDEN = """\
 - `qemu-m4, tflm, mnist_int8`: 500 instructions, as before: exact
 
 </details>
-
-#### Outputs: wrong outputs of 1 of 2
-
-| board | runtime | model | A | B |
-| --- | --- | --- | --- | --- |
-| `qemu-m4` | `tflm` | `mnist_int8` | right | **mismatch, 3 of 256** |
 
 #### Bytes: 1 larger
 
@@ -99,27 +101,28 @@ def test_a_comparison_is_golden() -> None:
 
 def test_where_nothing_moved_the_verdict_says_so_and_is_not_bad() -> None:
     found = document(A, A)
-    assert found.verdict == "2 same; all outputs right; no size changed."
+    assert found.verdict == "All outputs right; 2 same; no size changed."
     assert not found.bad
 
 
 def test_larger_alone_is_said_and_is_not_bad() -> None:
     grown = replace(A, runs=(counted("3", 2967, ram_bytes=201), A.runs[1]))
     found = document(A, grown)
-    assert found.verdict == "2 same; all outputs right; 1 larger." and not found.bad
+    assert found.verdict == "All outputs right; 2 same; 1 larger." and not found.bad
 
 
-def test_slower_rows_come_before_all_others() -> None:
+def test_slower_rows_come_before_all_others_the_most_so_first() -> None:
     many = [counted(f"{n}", 500, model=f"m{n:02}") for n in range(30)]
-    slower = [*many[:20], counted("s", 501, model="m20"), *many[21:]]
+    slow = [counted("s", 501, model="m20"), counted("t", 600, model="m21")]
+    slower = [*many[:20], *slow, *many[22:]]
     part = times_part(versus(replace(A, runs=tuple(many)), replace(A, runs=tuple(slower))))
-    assert part.section is not None and part.section.lines[0].cells[2] == "m20_int8"
-    assert [line.loud for line in part.section.lines] == [True] + [False] * 29
+    assert part.section is not None and part.section.lines[0].cells[2] == "m21_int8"
+    assert [line.loud for line in part.section.lines] == [True] * 2 + [False] * 28
 
 
 def test_what_is_refused_or_gone_is_named_with_its_reason() -> None:
     found = document(A, replace(B, runs=(replace_clock(B.runs[0]),)))
-    assert found.verdict.startswith("1 refused, 1 only in A")
+    assert found.verdict.startswith("All outputs right; 1 refused, 1 only in A")
     assert "other clock" in as_markdown(found)
 
 
