@@ -119,6 +119,7 @@ class Server:
         self._unread = b""
         self._changed = changed
         self._shown: Shown | None = None
+        self._last: Shown | None = None
 
     def run(self) -> None:
         """Serve.
@@ -134,14 +135,15 @@ class Server:
                 self._look_at_device()
 
     def _look_at_device(self) -> None:
-        """What one device has said is not read from the next one."""
+        """What a device has said is not read from another one, a bootloader, in its place."""
         shown = self._wire.shown
-        if shown != self._shown:
-            if self._shown is not None:
-                self._unread = b""
-                termios.tcflush(self._master, termios.TCIOFLUSH)
-            self._shown = shown
-            self._changed(shown)
+        if shown == self._shown:
+            return
+        if shown is not None and self._last not in (None, shown):
+            self._unread = b""
+            termios.tcflush(self._master, termios.TCIOFLUSH)
+        self._shown, self._last = shown, shown or self._last
+        self._changed(shown)
 
     def _look(self, *, waits: bool) -> bool:
         """Move bytes; returns whether to go on. Waits for something to do if the machine does."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fakes.cdc import compile_cdc
 from fakes.processes import alive
 from fakes.pytests import ROOT
 from fakes.simulated import SimulatedUart
@@ -192,12 +193,7 @@ class TestServed:
         assert counts[1] == pytest.approx(3 * counts[0], abs=3)
 
     def test_over_usb_the_port_echoes_and_a_touch_resets(self, tmp_path):
-        elf = tmp_path / "cdc.elf"
-        platform = PROJECT.firmware / "platform"
-        script = ["-L", platform, "-T", platform / "nrf52840.ld", "-Wl,-eReset", "-nostdlib", "-w"]
-        flags = ["-mcpu=cortex-m4", "-mthumb", "-O2", "-ffreestanding"]
-        source = ROOT / "tests" / "sim" / "cdc.c"
-        subprocess.run(["arm-none-eabi-gcc", *flags, *script, source, "-o", elf], check=True)
+        elf = compile_cdc(tmp_path)
         simulator = replace(SIM.simulator, wire="usb")
         with sim_process(simulator, elf, where=WHERE) as process:
             process.stream.write(b"abc")

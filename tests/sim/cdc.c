@@ -21,7 +21,8 @@ static const uint8_t kConfiguration[] = {
     9, 4, 1, 0, 2, 10, 0, 0, 0, 7, 5, 0x81, 2, 64, 0, 0, 7, 5, 0x02, 2, 64, 0, 0,
     // A trailing descriptor of a class, which hosts skip.
     9, 0x24, 6, 0, 1, 0, 0, 0, 0};
-static const uint8_t kSerial[] = {10, 3, 'A', 0, 'B', 0, '1', 0, '2', 0};
+static const uint8_t kSerial[] = {34, 3, 'F', 0, 'F', 0, 'F', 0, 'F', 0, '4', 0, '5', 0, '6', 0, '7', 0,
+                                  '8', 0, '9', 0, 'A', 0, 'B', 0, 'C', 0, 'D', 0, 'E', 0, 'F', 0};
 
 static uint8_t buffer[64], control[64], coding[8];
 static volatile uint32_t baud, dtr, step;
@@ -76,7 +77,7 @@ static void Setup(void) {
     dtr = USBD(0x488) & 1;
     USBD(0x50) = 1;
     if (baud == 1200 && !dtr) {
-      GPREGRET = 0x4e;
+      GPREGRET = 0xb0;
       REG(0xe000ed0c) = 0x05fa0004;
     }
   } else {
@@ -102,7 +103,7 @@ static void Echo(void) {
 
 void Reset(void) {
   step = 1;
-  if (GPREGRET == 0x4e) {  // What a bootloader does with it.
+  if (GPREGRET == 0xb0) {  // What a bootloader does with it.
     GPREGRET = 0;
     step = 2;
   }

@@ -11,7 +11,8 @@ from harness.firmware.toolchain import ARM_GCC  # noqa: E402
 from harness.sim.elf import Segment, find_function, load_segments  # noqa: E402
 from harness.sim.errors import SimulationError, Unknown  # noqa: E402
 from harness.sim.pause import Pause  # noqa: E402
-from harness.sim.rp2040.chip import FLASH, REST, Rp2040  # noqa: E402
+from harness.sim.rest import REST  # noqa: E402
+from harness.sim.rp2040.chip import FLASH, Rp2040  # noqa: E402
 
 HERE = Path(__file__).parent
 WAIT_FOR_INTERRUPT = b"\x30\xbf\xfd\xe7"  # wfi, and back to it.

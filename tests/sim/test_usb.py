@@ -1,39 +1,23 @@
 """A CDC device on the simulated chip's USB, and the host that it is plugged into."""
 
-import subprocess
-from pathlib import Path
-
 import pytest
+from fakes.cdc import compile_cdc
 
 pytest.importorskip("unicorn")
 
-from harness.firmware.toolchain import ARM_GCC  # noqa: E402
 from harness.link.streams import padded  # noqa: E402
-from harness.project import find_project  # noqa: E402
 from harness.sim.elf import load_segments  # noqa: E402
 from harness.sim.errors import SimulationError  # noqa: E402
 from harness.sim.machine import Machine, Pause  # noqa: E402
 from harness.sim.nrf52840.chip import USB, Nrf52840  # noqa: E402
-
-SOURCE = Path(__file__).with_name("cdc.c")
-PLATFORM = find_project().firmware / "platform"
 
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
     """Compiles the device, with text of its source replaced."""
 
-    def compile_it(old: str = "", new: str = "", count: int = 1):
-        folder = tmp_path_factory.mktemp("usb")
-        source = folder / "cdc.c"
-        text = SOURCE.read_text()
-        assert not old or text.count(old) == count
-        source.write_text(text.replace(old, new) if old else text)
-        flags = ["-mcpu=cortex-m4", "-mthumb", "-O2", "-ffreestanding", "-nostdlib"]
-        script = ["-L", PLATFORM, "-T", PLATFORM / "nrf52840.ld", "-Wl,-eReset"]
-        elf = folder / "cdc.elf"
-        subprocess.run([ARM_GCC, *flags, *script, source, "-o", elf, "-w"], check=True)
-        return load_segments(elf)
+    def compile_it(*replaced: str):
+        return load_segments(compile_cdc(tmp_path_factory.mktemp("usb"), *replaced))
 
     return compile_it
 
@@ -60,7 +44,7 @@ def settle(machine):
 def test_a_device_is_enumerated_and_echoes(image):
     machine, chip = plugged_in(image)
     found = chip.host.found
-    assert (found.usb, found.serial_number) == ("2341:805a", "AB12")
+    assert (found.usb, found.serial_number) == ("2341:805a", "FFFF456789ABCDEF")
     assert (found.bulk_in, found.bulk_out) == (1, 2)
     for size in (1, 63, 64, 65, 200):
         data = bytes(range(size))

@@ -28,19 +28,19 @@ class ApplicationFlash:
     size = END - APPLICATION
 
     def __init__(self, machine: Machine) -> None:
-        self._machine = machine
+        self.machine = machine
 
     def read(self, offset: int, size: int) -> bytes:
-        return self._machine.core.read_memory(APPLICATION + offset, size)
+        return self.machine.core.read_memory(APPLICATION + offset, size)
 
     def erase(self, offset: int) -> None:
         erased = b"\xff" * (self.size - offset)
-        self._machine.core.write_memory(APPLICATION + offset, erased)
+        self.machine.core.write_memory(APPLICATION + offset, erased)
 
     def program(self, offset: int, data: bytes) -> None:
         before = self.read(offset, len(data))
         cleared = bytes(old & new for old, new in zip(before, data, strict=True))
-        self._machine.core.write_memory(APPLICATION + offset, cleared)
+        self.machine.core.write_memory(APPLICATION + offset, cleared)
 
     @property
     def valid(self) -> bool:
@@ -52,8 +52,8 @@ class WithBootloader:
     """A machine whose resets lead to the bootloader where GPREGRET asks for it."""
 
     def __init__(self, machine: Machine, chip: Nrf52840) -> None:
-        self._machine = machine
-        self._chip = chip
+        self.machine = machine
+        self.chip = chip
         self._flash = ApplicationFlash(machine)
         self._resets = machine.resets
         self._bootloader: SamBa | None = None
@@ -65,7 +65,7 @@ class WithBootloader:
         """What is plugged into the host's port."""
         if self._bootloader is not None:
             return Shown(usb=USB, serial_number=SERIAL_NUMBER)
-        return self._chip.shown
+        return self.chip.shown
 
     def run(self) -> Pause:
         """Let time pass for a while.
@@ -75,10 +75,10 @@ class WithBootloader:
         """
         if self._bootloader is not None:
             return self._serve(self._bootloader)
-        pause = self._machine.run()
-        if self._machine.resets != self._resets:
-            self._resets = self._machine.resets
-            if self._chip.retained == MAGIC:
+        pause = self.machine.run()
+        if self.machine.resets != self._resets:
+            self._resets = self.machine.resets
+            if self.chip.retained == MAGIC:
                 self._bootloader = SamBa(self._flash)
             return Pause.BUSY
         return pause
@@ -92,17 +92,17 @@ class WithBootloader:
 
     def _start_application(self) -> None:
         self._bootloader = None
-        self._chip.retained = 0
+        self.chip.retained = 0
         if not self._flash.valid:
             self._bootloader = SamBa(self._flash)
             return
-        self._machine.reset()
-        self._resets = self._machine.resets
+        self.machine.reset()
+        self._resets = self.machine.resets
 
     def offer(self, data: bytes) -> None:
         """Bytes from the host."""
         if self._bootloader is None:
-            self._chip.offer(data)
+            self.chip.offer(data)
         else:
             self._answers += self._bootloader.feed(data)
             self._heard = True
@@ -110,8 +110,8 @@ class WithBootloader:
     def take(self) -> bytes:
         """Bytes for the host since the last call."""
         said, self._answers = self._answers, b""
-        return self._chip.take() + said
+        return self.chip.take() + said
 
     def line(self, *, baud: int, open: bool) -> None:
         """A program has opened or closed the port, or changed its rate."""
-        self._chip.line(baud=baud, open=open)
+        self.chip.line(baud=baud, open=open)
