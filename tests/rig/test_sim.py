@@ -24,6 +24,7 @@ from harness.link.streams import StreamClosed, open_serial
 from harness.model.resolve import resolve_model
 from harness.project import find_project
 from harness.rig import sim
+from harness.rig.boardclock import BoardClock
 from harness.rig.checks import checks_for
 from harness.rig.flash import SETTLE_S
 from harness.rig.open import RigOptions, open_board
@@ -97,6 +98,7 @@ class TestServed:
         for _ in range(2):
             with open_board(SIM, SINE, PROJECT, RigOptions()) as opened:
                 assert opened.dut.hello.board_uid == UNIQUE_ID
+                assert isinstance(opened.dut.link._clock, BoardClock)  # For a busy machine.
                 measured = opened.dut.measure(checks_for(SINE).inputs[:1], 20)
                 samples = opened.dut.infer(checks_for(SINE).inputs).samples
                 seen.append((opened.cold_ticks, measured.ticks.tolist(), samples.tobytes()))
