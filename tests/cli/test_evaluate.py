@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from fakes.forks import Forks
 from fakes.rewritten import rewritten
 
 from harness.cli import main
@@ -21,7 +23,8 @@ from harness.project import find_project
 
 ROOT = Path(__file__).parents[2]
 MODEL = resolve_model("fashion_dnn", find_project().artifacts)
-COUNT = 1500
+COUNT = 600
+Done = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +66,16 @@ def started(folder: Path, state: Path, *arguments: str) -> subprocess.Popen[str]
     )
 
 
-def done(folder: Path, state: Path, *arguments: str) -> tuple[int, str, str]:
-    process = started(folder, state, *arguments)
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
+@pytest.fixture
+def done(commands: Forks) -> Done:
+    """Runs `hil evaluate` to its end: exit status, output and errors."""
+
+    def run(folder: Path, state: Path, *arguments: str) -> tuple[int, str, str]:
+        command = ("harness.cli", "evaluate", "fashion_dnn", *arguments)
+        ended = commands.run(command, cwd=folder, env=environment(state))
+        return ended.returncode, ended.stdout, ended.stderr
+
+    return run
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -87,14 +96,14 @@ def grown(folder: Path, size: int) -> bool:
 
 @pytest.mark.parametrize("board", ("virtual", "qemu-m4"))
 def test_a_killed_run_goes_on_where_it_stopped_with_the_same_result(
-    board: str, data: Path, tmp_path: Path
+    board: str, data: Path, tmp_path: Path, done: Done
 ) -> None:
     state = tmp_path / "state"
     options = ("--board", board, "--data", str(data))
     killed = started(tmp_path, state, *options)
     try:
         deadline = time.monotonic() + 200
-        while not grown(state, 4000) and killed.poll() is None and time.monotonic() < deadline:
+        while not grown(state, 2000) and killed.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
     finally:
         killed.send_signal(signal.SIGKILL)
@@ -112,7 +121,7 @@ def test_a_killed_run_goes_on_where_it_stopped_with_the_same_result(
 
 
 def test_a_board_that_reboots_or_damages_bytes_is_brought_back_in_mid_run(
-    data: Path, tmp_path: Path, state: Path
+    data: Path, tmp_path: Path, done: Done, state: Path
 ) -> None:
     common = ("--board", "virtual", "--data", str(data), "--limit", "300")
     faults = "virtual:?reboot=0.02&flip=0.00002&seed=3"
@@ -126,7 +135,7 @@ def test_a_board_that_reboots_or_damages_bytes_is_brought_back_in_mid_run(
 
 @pytest.mark.parametrize("fault", ("hang_after=40", "vanish_after=40"))
 def test_a_board_that_goes_is_a_sick_rig_and_the_next_run_goes_on(
-    fault: str, data: Path, tmp_path: Path, state: Path
+    fault: str, data: Path, tmp_path: Path, done: Done, state: Path
 ) -> None:
     common = ("--board", "virtual", "--data", str(data), "--limit", "200", "--restart")
     status, out, err = done(tmp_path, state, *common, "--port", f"virtual:?{fault}")
@@ -138,7 +147,7 @@ def test_a_board_that_goes_is_a_sick_rig_and_the_next_run_goes_on(
 
 
 def test_disagreements_are_wrong_numbers_and_their_samples_can_be_sent_again(
-    data: Path, tmp_path: Path, state: Path
+    data: Path, tmp_path: Path, done: Done, state: Path
 ) -> None:
     common = ("--board", "virtual", "--limit", "120")
     wrong = ("--port", "virtual:?wrong_output=50", "--output", "bad.npz")
@@ -153,7 +162,9 @@ def test_disagreements_are_wrong_numbers_and_their_samples_can_be_sent_again(
     assert status == 0 and "all" in out, err
 
 
-def test_the_reference_alone_needs_no_board(data: Path, tmp_path: Path, state: Path) -> None:
+def test_the_reference_alone_needs_no_board(
+    data: Path, tmp_path: Path, done: Done, state: Path
+) -> None:
     status, out, err = done(tmp_path, state, "--board", "host", "--data", str(data))
     assert status == 0 and "accuracy" in out and "true class" in out, err
     (row,) = rows(tmp_path)
@@ -171,7 +182,7 @@ def test_the_reference_alone_needs_no_board(data: Path, tmp_path: Path, state: P
     ),
 )
 def test_wrong_use_is_one_error_and_status_2(
-    arguments: tuple[str, ...], said: str, data: Path, tmp_path: Path, state: Path
+    arguments: tuple[str, ...], said: str, data: Path, tmp_path: Path, done: Done, state: Path
 ) -> None:
     (tmp_path / "bad.npz").write_bytes(b"nothing")
     status, out, err = done(tmp_path, state, "--board", "virtual", *arguments)
