@@ -6,8 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from fakes import described, nights
+from fakes.forks import Forks
 
 from harness.board.registry import load_registry
 from harness.errors import ReportError
@@ -26,6 +26,7 @@ from harness.report.page import COLUMNS, write_report
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 21, 12, 30, tzinfo=timezone.utc)
+Report = Callable[..., subprocess.CompletedProcess[str]]
 VOID = {"meta", "link", "br", "img", "input"}
 
 
@@ -325,17 +326,16 @@ def test_page_is_replaced_whole_or_not_at_all(bare: Path) -> None:
     assert not list(bare.parent.glob(".*.part"))
 
 
-def hil(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "harness.cli", "report", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
+@pytest.fixture
+def hil(commands: Forks) -> Report:
+    """Runs `hil report` in a folder."""
+    own = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return lambda folder, *arguments: commands.run(
+        ("harness.cli", "report", *arguments), cwd=folder, env=own
     )
 
 
-def test_hil_report_takes_the_reports_folder_and_writes_into_it(bare: Path) -> None:
+def test_hil_report_takes_the_reports_folder_and_writes_into_it(bare: Path, hil: Report) -> None:
     folder = bare.parent
     (folder / "reports").mkdir()
     for file in folder.glob("*.csv"):
@@ -347,7 +347,7 @@ def test_hil_report_takes_the_reports_folder_and_writes_into_it(bare: Path) -> N
     assert "sine int8" in (folder / "reports" / "report.html").read_text()
 
 
-def test_hil_report_of_nothing_says_so(tmp_path: Path) -> None:
+def test_hil_report_of_nothing_says_so(tmp_path: Path, hil: Report) -> None:
     done = hil(tmp_path, "absent.csv", "--output", "r.html")
     assert done.returncode == 2 and "hil: cannot read absent.csv" in done.stderr
     (tmp_path / "reports").mkdir()
