@@ -20,6 +20,7 @@ from harness.bisect.question import (
 from harness.bisect.repository import Commit
 from harness.bisect.search import Narrowed, search
 from harness.errors import HilError, RigError, WrongUse
+from harness.measure.gate import LatencyVerdict, judge
 from harness.outcome import Outcome
 
 MOST_TIMES = 4
@@ -32,6 +33,12 @@ EXPLAINED = 0.1
 """A part of the whole difference that is smaller is not searched for: it can be of many commits."""
 
 
+MORE = (
+    "Measure more of each commit: -- --sessions N; or take a quieter rig, or an emulated board, "
+    "whose counts are exact."
+)
+
+
 class Measuring(Protocol):
     """Measures commits: see `harness.bisect.lab`."""
 
@@ -40,6 +47,9 @@ class Measuring(Protocol):
 
     def take_more(self, commit: Commit) -> Taken:
         """Measure it again, and take both together."""
+
+    def take_anew(self, commit: Commit, sessions: int) -> Taken:
+        """Measure it again in so many sessions, and take these alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +86,8 @@ class Hunted:
     """What a search came to: at least one change, the oldest first.
 
     `rest` is how much of the difference between GOOD and BAD lies in none of the changes, where
-    figures can be subtracted. `judged` steps were good or bad, `skipped` were not.
+    figures can be subtracted. `judged` steps were good or bad, `skipped` were not; `kept` of the
+    rows are of an earlier search.
     """
 
     good: Taken
@@ -84,6 +95,7 @@ class Hunted:
     changes: tuple[Change, ...]
     judged: int
     skipped: int
+    kept: int = 0
     rest: float = 0.0
 
 
@@ -114,6 +126,7 @@ class Hunt:
         self._tell = tell
         self._only_first = only_first
         self._steps: dict[str, Judged] = {}
+        self._kept = 0
 
     def hunt(self, good: Commit, bad: Commit, bases: Sequence[str] = ()) -> Hunted:
         """Judge both ends, then the commits between them.
@@ -130,10 +143,19 @@ class Hunt:
         for base in bases:
             self._refuse_bad_base(self._commit_of(base), divide, good)
         changes = [self._change((*bases, good.id), bad.id, divide, lower)]
+        if why := self._refuted(changes[0]):
+            raise RigError(
+                f"the search ended at {changes[0].after.commit.short}, and measured anew it is not "
+                f"slower than {changes[0].before.commit.short}: cannot tell: {why}",
+                hint=MORE,
+            )
         while not self._only_first and self._goes_on(changes, lower, upper):
             last = changes[-1].after
             again = divider(further(self._question), _figure(last), _figure(upper))
-            changes.append(self._change((last.commit.id,), bad.id, again, last))
+            change = self._change((last.commit.id,), bad.id, again, last)
+            if self._refuted(change):
+                break
+            changes.append(change)
         answers = [judged.answer for judged in self._steps.values()]
         return Hunted(
             good=lower,
@@ -141,8 +163,13 @@ class Hunt:
             changes=tuple(changes),
             judged=len(answers) - answers.count(Answer.SKIPPED),
             skipped=answers.count(Answer.SKIPPED),
+            kept=self._kept,
             rest=_rest(changes, lower, upper),
         )
+
+    def _show(self, shown: Shown) -> None:
+        self._kept += shown.taken.step.kept
+        self._tell(shown)
 
     def _ends(self, good: Commit, bad: Commit) -> tuple[Taken, Taken]:
         lower = self._end(good, "GOOD")
@@ -153,8 +180,8 @@ class Hunt:
             if up.answer is not Answer.SKIPPED or _figure(upper).sessions is None:
                 break
             lower, upper = self._lab.take_more(good), self._lab.take_more(bad)
-        self._tell(Shown(number="GOOD", taken=lower, judged=down))
-        self._tell(Shown(number="BAD", taken=upper, judged=up))
+        self._show(Shown(number="GOOD", taken=lower, judged=down))
+        self._show(Shown(number="BAD", taken=upper, judged=up))
         if down.answer is Answer.BAD:
             raise WrongUse(
                 f"GOOD is bad already: {good.short} {self._question}: {_figure(lower)}",
@@ -169,8 +196,7 @@ class Hunt:
         if up.answer is Answer.SKIPPED:
             raise RigError(
                 f"BAD cannot be told from GOOD: {up.why}",
-                hint="Measure more of each commit: -- --sessions N; or take a quieter rig, or an "
-                "emulated board, whose counts are exact.",
+                hint=MORE,
             )
         return lower, upper
 
@@ -188,7 +214,7 @@ class Hunt:
     def _refuse_bad_base(self, base: Commit, divide: Divide, good: Commit) -> None:
         taken = self._lab.take(base)
         judged = _judged(taken, divide)
-        self._tell(Shown(number="base", taken=taken, judged=judged))
+        self._show(Shown(number="base", taken=taken, judged=judged))
         if judged.answer is not Answer.GOOD:
             raise WrongUse(
                 f"GOOD ({good.short}) is no ancestor of BAD, and the commit in which both began, "
@@ -208,6 +234,26 @@ class Hunt:
             ),
         )
 
+    def _refuted(self, change: Change) -> str | None:
+        """Why a change of times is not certain after all; None if it is.
+
+        All steps were compared with the same measurements of GOOD and BAD. Where chance had made
+        GOOD seem faster than it is, most steps seem slower, and the search ends at any of them. So
+        both sides of the change are measured anew, and compared with each other alone.
+        """
+        old, new = _figure(change.before), _figure(change.after)
+        if old.sessions is None or new.sessions is None:
+            return None
+        count = 2 * max(len(old.sessions.figures), len(new.sessions.figures))
+        sides = [
+            self._lab.take_anew(taken.commit, count).figure
+            for taken in (change.before, change.after)
+        ]
+        if any(side is None or side.sessions is None for side in sides):
+            return "it could not be measured again"
+        seen = judge(*(side.sessions for side in sides if side and side.sessions))
+        return None if seen.verdict is LatencyVerdict.SLOWER else seen.rule
+
     def _judge(self, oid: str, divide: Divide) -> Judged:
         commit = self._commit_of(oid)
         taken = self._lab.take(commit)
@@ -219,7 +265,7 @@ class Hunt:
             judged = _judged(taken, divide)
         if oid not in self._steps:
             self._steps[oid] = judged
-            self._tell(Shown(number=str(len(self._steps)), taken=taken, judged=judged))
+            self._show(Shown(number=str(len(self._steps)), taken=taken, judged=judged))
         return judged
 
     def _before(
@@ -234,7 +280,7 @@ class Hunt:
         if taken.figure is None:
             return self._newest_good(narrowed, lower)
         if not known:
-            self._tell(Shown(number="before", taken=taken, judged=_judged(taken, divide)))
+            self._show(Shown(number="before", taken=taken, judged=_judged(taken, divide)))
         return taken
 
     def _newest_good(self, narrowed: Narrowed, lower: Taken) -> Taken:

@@ -86,6 +86,14 @@ class Lab:
             self._taken[commit.id] = self._read(commit, step)
         return self._taken[commit.id]
 
+    def take_anew(self, commit: Commit, sessions: int) -> Taken:
+        """Measure a commit in so many sessions more, and take these alone."""
+        folder = self.take(commit).step.folder
+        apart = folder.with_name(f"{folder.name}-anew")
+        begin(apart)
+        step = self._checked_out(commit, apart, lambda: self._bench(apart, sessions=sessions))
+        return self._read(commit, step)
+
     def look(self, commit: Commit, command: str, *more: str) -> Step:
         """Run another command on a commit, for what is said at the end."""
         return self._step(commit, command, profile=command == "bench", more=more)
@@ -102,7 +110,7 @@ class Lab:
         try:
             folder = self._folder(commit, command, profile=profile, more=more)
         except GitError as error:
-            return unjudged(self._steps / commit.id[:24], str(error))
+            return unjudged(self._steps / commit.id[:12], str(error))
         exact = self._means.exact or command == "build"
         if exact and not self._means.again and (kept := load_step(folder)) is not None:
             return kept
@@ -126,9 +134,11 @@ class Lab:
             return unjudged(folder, f"cannot be checked out: {error}")
         return run()
 
-    def _bench(self, folder: Path, *, profile: bool | None = None) -> Step:
+    def _bench(
+        self, folder: Path, *, profile: bool | None = None, sessions: int | None = None
+    ) -> Step:
         profile = self._question.profiles if profile is None else profile
-        count = 1 if self._means.exact else self._means.sessions
+        count = 1 if self._means.exact else sessions or self._means.sessions
         more = ["--csv", str(folder / "latency.csv")]
         if self._means.exact and not self._means.samples_said:
             more += ["--samples", EXACT_SAMPLES]
@@ -162,7 +172,7 @@ class Lab:
             self._means.inputs,
         ]
         digest = hashlib.sha256(json.dumps(decisive).encode())
-        return self._steps / digest.hexdigest()[:24]
+        return self._steps / digest.hexdigest()[:12]
 
 
 _SICK = Outcome.SICK.exit_status

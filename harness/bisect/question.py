@@ -163,7 +163,7 @@ class Wrong:
         """Inputs whose output is not the golden's."""
         rows = [run.row for run in step.runs if run.row.mismatches is not None]
         if not rows:
-            raise Unjudged("nothing was compared with the golden")
+            raise Unjudged(step.reason)
         row = rows[-1]
         assert row.mismatches is not None
         far = f", by up to {row.max_abs_lsb:g} LSB" if row.max_abs_lsb else ""

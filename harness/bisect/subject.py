@@ -65,12 +65,14 @@ sys.exit(main())
 class Subject:
     """What is measured. `harness` is the root of the running harness, `state` the folder for what
     steps build. `given` are settings as options of `hil`; an option without a value has None.
+    `library` takes the place of the folder of --tflm.
     """
 
     kind: Kind
     harness: Path
     state: Path
     given: tuple[tuple[str, str | None], ...]
+    library: Path | None = None
 
     def command(self, name: str, tree: Path, *more: str, takes: Sequence[str]) -> list[str]:
         """The command line of `hil NAME` for a step.
@@ -82,8 +84,11 @@ class Subject:
         root = tree if self.kind is Kind.OWN else self.harness
         words = [sys.executable, "-c", _START, str(root), name]
         given = self.given
-        if self.kind is Kind.TFLM:
-            given = (*(item for item in given if item[0] != "--tflm"), ("--tflm", PLACE))
+        library = PLACE if self.kind is Kind.TFLM else None
+        if self.library is not None:
+            library = str(self.library)
+        if library is not None:
+            given = (*(item for item in given if item[0] != "--tflm"), ("--tflm", library))
         for option, value in given:
             if option in takes:
                 words.append(option)

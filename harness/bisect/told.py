@@ -69,6 +69,8 @@ def answer(
     """
     steps = counted(hunted.judged, "step")
     yield f"{steps} judged, {hunted.skipped} skipped, beside GOOD and BAD"
+    if hunted.kept:
+        yield f"* as an earlier search found it: {hunted.kept}; --again judges anew"
     for number, (change, known) in enumerate(zip(hunted.changes, details, strict=True)):
         yield ""
         yield from _told(change, question, first=number == 0)

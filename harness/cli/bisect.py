@@ -7,7 +7,8 @@ import hashlib
 import json
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from harness.bisect.details import details
 from harness.bisect.figures import Figure
 from harness.bisect.hunt import Hunt, Hunted, Shown
 from harness.bisect.lab import MOST_KEPT, Lab, Means, digest_of, tools
+from harness.bisect.library import LIBRARY, copy_downloads, copy_library, extra_of, place_of_kernels
 from harness.bisect.question import Broken, Larger, Question, Slower, parse_threshold, questions
 from harness.bisect.repository import DEEPEN, Commit, Repository, open_repository
 from harness.bisect.run import STEP_S, prune
 from harness.bisect.subject import PLACE, Kind, Subject, kind_of, refuse_nothing
 from harness.bisect.told import answer, as_data, heading, row
-from harness.bisect.worktree import remove_left, work_tree
+from harness.bisect.worktree import WorkTree, remove_left, work_tree
 from harness.board.registry import Board
 from harness.cli.command import Command
 from harness.cli.settings import add_settings, refuse_several, settings_of, sources_of
@@ -43,6 +45,9 @@ HARNESS = Path(__file__).resolve().parents[2]
 TFLM = "tflm"
 SESSIONS = 5
 """Of each commit on a board whose time is measured, where nobody says how many."""
+
+_ASK = ("operator", "wrong", "larger", "broken", "by", "over")
+"""Options of the question, by name."""
 
 _REFUSED: dict[Setting[Any], str] = {
     settings.BASELINE: "every commit is compared with GOOD",
@@ -80,13 +85,19 @@ def bisect(options: argparse.Namespace) -> int:
     _refuse_unanswerable(question, board, sources, kind, project)
     state = project.state / "bisect"
     place = state / digest_of_name(f"{repository.common} {repository.prefix}")
-    subject = Subject(kind=kind, harness=HARNESS, state=place / "state", given=asked)
+    subject = Subject(
+        kind=kind,
+        harness=HARNESS,
+        state=place / "state",
+        given=asked,
+        library=place / LIBRARY if kind is Kind.KERNELS else None,
+    )
     means = _means(sources, board, subject, project, options)
     _say_plan(repository, kind, count, question)
     remove_left(state)
     _prepare_state(place / "state", project, state)
     shown = _Table(options.json)
-    with work_tree(repository, place) as tree:
+    with _tree(repository, kind, place, sources) as tree:
         lab = Lab(tree, subject, question, means, place / "steps")
         hunt = Hunt(
             lab,
@@ -106,6 +117,21 @@ def bisect(options: argparse.Namespace) -> int:
     else:
         print("\n".join(answer(hunted, question, known, again)))
     return 0 if hunted.changes[0].found is not None else 1
+
+
+@contextmanager
+def _tree(repository: Repository, kind: Kind, place: Path, sources: Sources) -> Iterator[WorkTree]:
+    """The work tree of the steps, with what TFLite Micro needs beside it."""
+    tflm = sources[settings.TFLM]
+    root = None
+    if kind is Kind.KERNELS and tflm is not None:
+        root = place_of_kernels(tflm.resolve(), repository, place)
+    with work_tree(repository, place, root=root, extra=extra_of(kind, repository)) as tree:
+        if kind is Kind.KERNELS and tflm is not None:
+            copy_library(tflm.resolve(), place)
+        if kind is Kind.TFLM:
+            copy_downloads(repository, tree.folder)
+        yield tree
 
 
 class _Table:
@@ -318,11 +344,27 @@ def _again(hunted: Hunted, lab: Lab, options: argparse.Namespace) -> list[str]:
             shlex.join(["git", "log", f"{change.before.commit.short}..{change.after.commit.short}"])
         ]
     show = ["git", *(["-C", options.folder] if options.folder not in (None, TFLM) else [])]
-    commands = [shlex.join([*show, "show", change.found.short])]
+    commands = [[*show, "show", change.found.short]]
     sides = (change.before.step.folder, change.after.step.folder)
     if all((side / "latency.csv").is_file() for side in sides):
-        commands.append(shlex.join(["hil", "compare", *map(str, sides)]))
-    return commands
+        commands.append(["hil", "compare", *map(_near, sides)])
+    ends = [change.before.commit.short, change.found.short]
+    commands.append(["hil", "bisect", *ends, *_flags(options), "--", *options.measure])
+    return [shlex.join(words) for words in commands]
+
+
+def _near(folder: Path) -> str:
+    """A folder's name from here, if it is below."""
+    return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)
+
+
+def _flags(options: argparse.Namespace) -> Iterator[str]:
+    """The options of the question."""
+    for name, value in (("--in", options.folder), *((f"--{n}", getattr(options, n)) for n in _ASK)):
+        if value is True:
+            yield name
+        elif value:
+            yield from (name, value)
 
 
 def register(command: Command) -> None:

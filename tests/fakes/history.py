@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -135,3 +136,16 @@ def run_git(folder: Path, *words: str) -> str:
     identity = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "gc.auto=0")
     command = ["git", "-C", str(folder), *identity, *words]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def state_of(folder: Path) -> dict[str, str]:
+    """Every file of a folder, .git and all, with its content."""
+    return {
+        path.relative_to(folder).as_posix(): (
+            str(path.readlink())
+            if path.is_symlink()
+            else hashlib.sha256(path.read_bytes()).hexdigest() + str(path.stat().st_mtime_ns)
+        )
+        for path in folder.rglob("*")
+        if path.is_symlink() or path.is_file()
+    }
