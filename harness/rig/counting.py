@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from harness.errors import RigError, ToolMissing, Where
+from harness.files import write_atomic
 from harness.firmware.functions import CodeMap, code_map
 from harness.measure.counts import MOST_BYTES, CountsError, InvokeCounts, parse_counts
 from harness.process import run_told
@@ -69,7 +70,7 @@ def _without_plugins(what: str) -> ToolMissing:
 
 
 def compiled_plugin(folder: Path, qemu: str) -> Path:
-    """The plugin as a shared library in `folder`, compiled unless it is there already.
+    """The plugin as a shared library in `folder`, compiled unless it is there already, and whole.
 
     Raises:
         ToolMissing: no compiler, or a QEMU that cannot load it.
@@ -77,13 +78,24 @@ def compiled_plugin(folder: Path, qemu: str) -> Path:
     """
     source = SOURCE.read_bytes()
     key = f"{plugin_version(qemu)} {platform.machine()} {_FLAGS}\n".encode() + source
-    place = folder / f"counting-{hashlib.sha256(key).hexdigest()[:16]}.so"
-    if not place.is_file():
-        _compile(place)
-    return place
+    name = f"counting-{_digest(key)}"
+    kept = (path for path in folder.glob(f"{name}-*.so") if _is_whole(path))
+    return next(kept, None) or _compile(folder, name)
 
 
-def _compile(place: Path) -> None:
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a kept library is as it was compiled: its name ends with its digest."""
+    try:
+        return path.stem.rpartition("-")[2] == _digest(path.read_bytes())
+    except OSError:
+        return False
+
+
+def _compile(folder: Path, name: str) -> Path:
     compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
     if compiler is None:
         raise ToolMissing(
@@ -92,9 +104,9 @@ def _compile(place: Path) -> None:
             install="sudo apt-get install gcc libc6-dev",
         )
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".making-", dir=place.parent) as folder:
-            made = Path(folder, "counting.so")
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="hil-plugin-") as making:
+            made = Path(making, "counting.so")
             command = [compiler, *_FLAGS, "-o", str(made), str(SOURCE)]
             status, said = run_told(command, timeout_s=_COMPILE_S)
             if status:
@@ -102,12 +114,15 @@ def _compile(place: Path) -> None:
                     f"{compiler} does not compile QEMU's plugin {SOURCE.name}: {printable(said)}",
                     hint="It needs the C library's headers: sudo apt-get install gcc libc6-dev",
                 )
-            made.replace(place)
+            content = made.read_bytes()
+        place = folder / f"{name}-{_digest(content)}.so"
+        write_atomic(place, content)
+        return place
     except subprocess.TimeoutExpired as error:
         raise RigError(f"{compiler} took more than {_COMPILE_S:g} s for {SOURCE.name}") from error
     except OSError as error:
         raise RigError(
-            f"cannot keep QEMU's plugin in {place.parent}: {error.strerror or error}",
+            f"cannot keep QEMU's plugin in {folder}: {error.strerror or error}",
             hint="Make room, or name another state folder with HIL_STATE_DIR.",
         ) from error
 

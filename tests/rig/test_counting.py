@@ -11,7 +11,7 @@ import pytest
 
 from harness.board.registry import Emulator, load_registry
 from harness.errors import RigError, ToolMissing, Where, WrongUse
-from harness.firmware.functions import code_map
+from harness.firmware.functions import MOST_NAME, code_map
 from harness.firmware.toolchain import ARM_GCC
 from harness.measure.counts import InvokeCounts
 from harness.model.resolve import resolve_model
@@ -22,7 +22,14 @@ from harness.rig.qemu import QemuProcess, installed_qemu
 
 PROJECT = find_project()
 WHERE = Where(board="qemu-m4")
-EMULATOR = Emulator(machine="mps2-an386", icount_shift=7)
+# Where code lies, where the UART does and what it needs: baud rate, enable, "a byte is here", data.
+MACHINES = {
+    "mps2-an386": ("0", "UART=0x40004000,RATE=16,CTRL=8,ON=3,FULL=30,STATE=4,DATA=0"),
+    "netduinoplus2": (
+        "0x08000000",
+        "UART=0x40011000,RATE=8,CTRL=12,ON=0x200c,FULL=26,STATE=0,DATA=4",
+    ),
+}
 
 # Each function's instructions are counted in the comment behind it.
 FIRMWARE = """
@@ -41,18 +48,18 @@ FIRMWARE = """
 .word tick + 1
 
 function reset
-  ldr r4, =0x40004000
+  ldr r4, =UART
   movs r0, #16
-  str r0, [r4, #16]
-  movs r0, #3
-  str r0, [r4, #8]
+  str r0, [r4, #RATE]
+  movw r0, #ON
+  str r0, [r4, #CTRL]
 again:                          // An invoke for each byte that comes.
-  ldr r0, [r4, #4]
-  lsls r0, #30
+  ldr r0, [r4, #STATE]
+  lsls r0, #FULL
   bpl again
-  ldr r5, [r4]
+  ldr r5, [r4, #DATA]
   bl _ZN7runtime6InvokeEv
-  str r5, [r4]
+  str r5, [r4, #DATA]
   b again
 .ltorg
 function silent
@@ -88,7 +95,7 @@ function tail_b                 // 1
   bx lr
 
 function device                 // 6: an access to a device, within a block
-  ldr r1, =0x40004000
+  ldr r1, =UART
   nop
   ldr r2, [r1, #4]
   nop
@@ -158,23 +165,41 @@ ticked: .word 0
 """
 
 
+@pytest.fixture(scope="module", params=MACHINES)
+def machine(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def elf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def elf(tmp_path_factory: pytest.TempPathFactory, machine: str) -> Path:
     folder = tmp_path_factory.mktemp("counted")
     source, made = folder / "firmware.S", folder / "firmware.elf"
     source.write_text(FIRMWARE)
-    placed = ("-Wl,-Ttext=0", "-Wl,-Tbss=0x20000000", "-Wl,-e,reset", "-nostdlib", "-static")
+    code, device = MACHINES[machine]
+    defined = [f"-Wa,--defsym,{symbol}" for symbol in device.split(",")]
+    placed = (
+        *defined,
+        f"-Wl,-Ttext={code}",
+        "-Wl,-Tbss=0x20000000",
+        "-Wl,-e,reset",
+        "-nostdlib",
+        "-static",
+    )
     subprocess.run([ARM_GCC, "-mcpu=cortex-m4", *placed, source, "-o", made], check=True)
     return made
 
 
 @pytest.fixture(scope="module")
-def invokes(elf: Path) -> tuple[InvokeCounts, ...]:
-    """Two in a row."""
-    folder = PROJECT.state / "plugins"
+def invokes(
+    elf: Path, machine: str, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[InvokeCounts, ...]:
+    """Two in a row, by a plugin whose path QEMU would cut at the comma."""
+    folder = tmp_path_factory.mktemp("plugins, ours")
     with (
         counting(elf, folder, installed_qemu(), where=WHERE) as counter,
-        QemuProcess(EMULATOR, elf, where=WHERE, counter=counter) as process,
+        QemuProcess(
+            Emulator(machine=machine, icount_shift=7), elf, where=WHERE, counter=counter
+        ) as process,
     ):
 
         def each() -> Iterator[InvokeCounts]:
@@ -292,6 +317,15 @@ def test_without_a_compiler_the_package_is_named(tmp_path, monkeypatch) -> None:
         compiled_plugin(tmp_path / "none", qemu)
 
 
+def test_a_plugin_that_is_not_whole_any_more_is_compiled_again(tmp_path) -> None:
+    qemu = installed_qemu()
+    made = compiled_plugin(tmp_path, qemu)
+    whole = made.read_bytes()
+    assert compiled_plugin(tmp_path, qemu) == made
+    made.write_bytes(whole[:-1])
+    assert compiled_plugin(tmp_path, qemu).read_bytes() == whole
+
+
 def script(path: Path, text: str) -> str:
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
@@ -332,3 +366,15 @@ def test_before_any_invoke_there_are_no_counts(elf) -> None:
     with counting(elf, folder, installed_qemu(), where=WHERE) as counter:
         with pytest.raises(RigError, match="not whole"):
             counter.read()
+
+
+def test_names_of_a_foreign_elf_are_bounded(tmp_path) -> None:
+    source, made = tmp_path / "foreign.s", tmp_path / "foreign.elf"
+    name = "\x1b[31mred" + "x" * 10_000
+    source.write_text(
+        f'.syntax unified\n.thumb\n.type "{name}",%function\n.global "{name}"\n"{name}": bx lr\n'
+    )
+    placed = ("-mcpu=cortex-m4", "-nostdlib", "-Wl,-Ttext=0", "-Wl,-e,0")
+    subprocess.run([ARM_GCC, *placed, source, "-o", made], check=True)
+    (function,) = code_map(made).functions
+    assert function.name.startswith("\x1b[31m") and len(function.name) == MOST_NAME
