@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from harness.cli.command import Command
 from harness.errors import NotWritten, ReportError, WrongUse
 from harness.files import refuse_foreign, refuse_overwriting, write_atomic
-from harness.measure import footprint, versus
+from harness.measure import footprint, function_changes, versus
 from harness.measure.csvfile import begin_of
+from harness.measure.function_changes import FunctionChanges, compare_functions, load_functions
 from harness.measure.place import inputs_of
 from harness.measure.runs import load_runs
 from harness.outcome import Outcome
@@ -46,11 +48,19 @@ def compare(options: argparse.Namespace) -> int:
         if not side.runs:
             raise ReportError(f"{side.source} has no complete run")
     found = compared(a, b, sizes=options.memory or options.gate_memory)
+    if options.functions:
+        found = replace(found, functions=_functions(options.a, options.b))
     if options.output is None:
         print(_text(found, options.format))
     else:
         _write_all(targets, found, options.format)
     return _status(found, options)
+
+
+def _functions(a: Path, b: Path) -> tuple[FunctionChanges, ...]:
+    before, after = load_functions(a), load_functions(b)
+    say_notes((*before.notes, *after.notes))
+    return compare_functions(before.rows, after.rows)
 
 
 def _targets(options: argparse.Namespace) -> list[Path]:
@@ -60,8 +70,10 @@ def _targets(options: argparse.Namespace) -> list[Path]:
         WrongUse: what was asked for cannot be written so.
     """
     output: Path | None = options.output
-    if options.format == "csv" and options.memory:
-        raise WrongUse("--format csv holds times alone: take another format with --memory")
+    asked = {"--memory": options.memory, "--functions": options.functions}
+    for option in (name for name, given in asked.items() if given):
+        if options.format == "csv":
+            raise WrongUse(f"--format csv holds times alone: take another format with {option}")
     if options.format != GITLAB:
         return [] if output is None else [output]
     if output is None or output.is_file():
@@ -81,6 +93,8 @@ def _plain_text(found: Compared) -> str:
     tables = [versus.as_text(found.times)]
     if found.sizes:
         tables.append(footprint.as_text(found.sizes))
+    if found.functions is not None:
+        tables.append(function_changes.as_text(found.functions))
     return "\n\n".join(tables)
 
 
@@ -141,6 +155,11 @@ def register(command: Command) -> None:
     parser.add_argument("b", type=Path, metavar="B", help="CSV or folder: after")
     parser.add_argument(
         "--memory", action="store_true", help="also flash, RAM, arena and stack, and whose they are"
+    )
+    parser.add_argument(
+        "--functions",
+        action="store_true",
+        help="also the functions whose instructions differ, where both were counted",
     )
     parser.add_argument("--format", choices=(*_WRITERS, GITLAB), default="text")
     parser.add_argument(

@@ -182,10 +182,10 @@ def _table(changes: Sequence[FunctionChange]) -> str:
     rows = [
         (
             shortened(change.function, _NAME_LETTERS),
-            _count(change.a),
-            _count(change.b),
+            count_text(change.a),
+            count_text(change.b),
             f"{change.change:+d}",
-            _calls(change),
+            calls_text(change),
         )
         for change in changes[:MOST_LINES]
     ]
@@ -195,10 +195,12 @@ def _table(changes: Sequence[FunctionChange]) -> str:
     return table(("function", "A", "B", "change", "calls"), rows)
 
 
-def _count(instructions: int | None) -> str:
+def count_text(instructions: int | None) -> str:
+    """A count; a dash where there is none."""
     return "-" if instructions is None else str(instructions)
 
 
-def _calls(change: FunctionChange) -> str:
-    before, after = _count(change.calls_a), _count(change.calls_b)
+def calls_text(change: FunctionChange) -> str:
+    """`4`, or `4 to 6` where they differ."""
+    before, after = count_text(change.calls_a), count_text(change.calls_b)
     return after if before == after else f"{before} to {after}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.measure.footprint import QUANTITIES, FootprintRow, footprints
+from harness.measure.function_changes import FunctionChanges, calls_text, count_text
 from harness.measure.gate import LatencyVerdict
 from harness.measure.runs import Baselines, Run, Subject
 from harness.measure.versus import (
@@ -50,12 +51,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """Two sets of runs and what they differ in. `sizes` is None where nobody asked for them."""
+    """Two sets of runs and what they differ in.
+
+    `sizes` and `functions` are None where nobody asked for them.
+    """
 
     a: Baselines
     b: Baselines
     times: tuple[VersusRow, ...]
     sizes: tuple[FootprintRow, ...] | None = None
+    functions: tuple[FunctionChanges, ...] | None = None
 
 
 def compared(a: Baselines, b: Baselines, *, sizes: bool) -> Compared:
@@ -72,6 +77,8 @@ def document_of(
         parts += [outputs_part(found.a.runs, found.b.runs), times_part(found.times)]
     if found.sizes:
         parts.append(footprint_part(found.sizes))
+    if found.functions:
+        parts.append(functions_part(found.functions))
     if any(run.row.emulated for run in (*found.a.runs, *found.b.runs)):
         notes = [*notes, Note(text="emulated boards count instructions, not time on silicon")]
     return _of_parts(title, parts, notes)
@@ -171,6 +178,34 @@ def footprint_part(rows: Sequence[FootprintRow]) -> Part:
     return Part(section=section, said=said)
 
 
+def functions_part(found: Sequence[FunctionChanges]) -> Part:
+    """Functions whose instructions differ, the largest changes first."""
+    differing = [item for item in found if item.changes]
+    changes = [(item, change) for item in differing for change in item.changes]
+    changes.sort(key=lambda pair: -abs(pair[1].change))
+    lines = tuple(
+        Line(
+            cells=(
+                *subject_cells(item),
+                change.function,
+                count_text(change.a),
+                count_text(change.b),
+                f"{change.change:+d}",
+                calls_text(change),
+            )
+        )
+        for item, change in changes
+    )
+    said = f"{counted(len(lines), 'function')} changed" if lines else "no function changed"
+    figures = ("A, instructions", "B", "change", "calls")
+    columns = (
+        *(*SUBJECT_COLUMNS, Column(heading="function", kind=Kind.NAME)),
+        *(Column(heading=heading, kind=Kind.FIGURE) for heading in figures),
+    )
+    section = Section(heading=f"Functions: {said}", columns=columns, lines=lines)
+    return Part(section=section if lines else None)
+
+
 def _owner_notes(rows: Iterable[FootprintRow]) -> Iterable[Note]:
     for row in rows:
         for size in row.sizes:
@@ -178,7 +213,7 @@ def _owner_notes(rows: Iterable[FootprintRow]) -> Iterable[Note]:
                 yield Note(subject=subject_text(row), text=size.why)
 
 
-def subject_cells(row: VersusRow | FootprintRow) -> tuple[str, str, str]:
+def subject_cells(row: VersusRow | FootprintRow | FunctionChanges) -> tuple[str, str, str]:
     """Board, runtime, and the model with its dtype."""
     return row.board, row.runtime, f"{row.model}_{row.dtype}"
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fakes import nights
 from fakes.measured import QUIET, rows
 
 from harness.cli import main
-from harness.measure.csvfile import append
+from harness.measure.csvfile import append, beside
 
 SLOWER = [1.05 * time for time in QUIET]
 
@@ -139,3 +141,27 @@ def test_what_cannot_be_written_is_said_before_anything_is_read(
 ) -> None:
     assert hil("compare", tmp_path / "absent", tmp_path / "absent", *words) == 2
     assert said in capsys.readouterr().err
+
+
+def test_functions_that_differ_are_shown_when_asked_for(
+    sized: Path, larger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (*_, row) = nights.emulated_board(0, instructions=2967)
+    before, _ = nights.counted_rows(row)
+    after = [
+        replace(item, instructions=item.instructions + 7 * (item.symbol == "memcpy"))
+        for item in before
+    ]
+    assert hil("compare", sized, larger, "--functions") == 2
+    assert "holds no functions of an invoke" in capsys.readouterr().err
+    append(beside(sized, "functions"), before)
+    append(beside(larger, "functions"), after)
+    assert hil("compare", sized, larger, "--functions") == 0
+    out = capsys.readouterr().out
+    assert "qemu-m4, aot, sine_int8: 2965 to 2972 instructions (+7)" in out
+    assert "  memcpy    1920  1927      +7      1" in out
+    assert hil("compare", sized, larger, "--functions", "--format", "markdown") == 0
+    out = capsys.readouterr().out
+    assert "Functions: 1 function changed" in out and "memcpy" in out
+    assert hil("compare", sized, larger, "--functions", "--format", "csv") == 2
+    assert "take another format with --functions" in capsys.readouterr().err
