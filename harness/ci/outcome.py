@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.ci.side import CSV, Side, read_side
 from harness.errors import ReportError
 from harness.files import write_atomic
 from harness.measure.footprint import any_larger
+from harness.measure.function_changes import FunctionChanges, compare_functions, load_functions
 from harness.measure.runs import Baselines, load_runs
 from harness.measure.versus import any_slower
 from harness.outcome import Outcome
@@ -54,7 +55,7 @@ def judge_sides(base: Path, head: Path, names: tuple[str, str], gates: Gates) ->
     """
     sides = read_side(base), read_side(head)
     a, b = _runs(base), _runs(head)
-    found = compared(a, b, sizes=True)
+    found = replace(compared(a, b, sizes=True), functions=_functions(base, head))
     before = (
         _broken_part("base", sides[0], a, bad=False),
         _broken_part("head", sides[1], b, bad=True),
@@ -84,6 +85,15 @@ def _runs(folder: Path) -> Baselines:
         return load_runs(folder / CSV)
     except ReportError:
         return Baselines(source=str(folder))
+
+
+def _functions(base: Path, head: Path) -> tuple[FunctionChanges, ...] | None:
+    """None unless both sides counted them, as with the argument `--functions`."""
+    try:
+        before, after = load_functions(base / CSV), load_functions(head / CSV)
+    except ReportError:
+        return None
+    return compare_functions(before.rows, after.rows)
 
 
 def _broken_part(name: str, side: Side, found: Baselines, *, bad: bool) -> Part:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import nights
 from fakes.measured import rows
 
 from harness.ci.outcome import Gates, Judged, annotation, judge_sides, write_judged
@@ -41,6 +43,18 @@ def judged(tmp_path: Path, base: Any, head: Any, **gates: bool) -> Judged:
         ("aa", "bb"),
         Gates(**gates),
     )
+
+
+def test_functions_that_moved_are_shown_where_both_sides_counted_them(tmp_path: Path) -> None:
+    base, head = (side(tmp_path / name, 100) for name in ("base", "head"))
+    (*_, row) = nights.emulated_board(0, instructions=2967)
+    counted, _ = nights.counted_rows(row)
+    append(base / "functions.csv", counted)
+    alone = judge_sides(base, head, ("aa", "bb"), Gates())
+    assert "Functions" not in as_markdown(alone.document)
+    append(head / "functions.csv", [replace(counted[0], instructions=1), *counted[1:]])
+    both = as_markdown(judge_sides(base, head, ("aa", "bb"), Gates()).document)
+    assert "Functions: 1 function changed" in both and "1920" in both and "-1919" in both
 
 
 @pytest.mark.parametrize(
