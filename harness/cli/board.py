@@ -234,7 +234,10 @@ def _append_profile(work: Work, row: LatencyRow, csv: Path) -> None:
 
 
 def _append_functions(work: Work, row: LatencyRow, csv: Path) -> None:
-    if not work.counts_functions or row.run is None:
+    if not work.counts_functions:
+        say(f"{work}: functions are counted on QEMU's boards only")
+        return
+    if row.run is None:
         return
     say(f"{work}: count an invoke by function")
     options = work.options
