@@ -15,8 +15,9 @@ import time
 
 from harness import load_registry, resolve_model
 from harness.firmware.build import Builder
+from harness.link.streams import padded
 from harness.project import find_project
-from harness.sim.elf import load_segments
+from harness.sim.chips import CHIPS
 from harness.sim.machine import Machine, Pause
 from harness.sim.nrf52840.chip import Nrf52840
 
@@ -25,13 +26,17 @@ INVOKES = b"infer 20%"
 BYTES = 2000
 
 
-def started(model: str) -> tuple[Machine, Nrf52840]:
-    """A simulated DK with a model's firmware, waiting for the first byte."""
+def started(model: str, board_id: str) -> tuple[Machine, Nrf52840]:
+    """A simulated board with a model's firmware, waiting for the first byte."""
     project = find_project()
     artifact = resolve_model(model, project.artifacts)
-    firmware = Builder(project).build(load_registry()[BOARD], "aot", artifact)
-    chip = Nrf52840()
-    machine = Machine(chip, load_segments(firmware.elf))
+    board = load_registry()[board_id]
+    firmware = Builder(project).build(board, "aot", artifact)
+    assert board.simulator is not None
+    machine, chip = CHIPS["nrf52840"](firmware.elf, board.simulator.wire, 1, False)
+    assert isinstance(machine, Machine) and isinstance(chip, Nrf52840)
+    settle(machine)
+    chip.line(baud=115200, open=True)
     settle(machine)
     return machine, chip
 
@@ -44,7 +49,7 @@ def settle(machine: Machine) -> None:
 def timed(machine: Machine, chip: Nrf52840, given: bytes) -> tuple[int, float]:
     """Instructions and processor time of an answer."""
     before, begun = machine.instructions, time.process_time()
-    chip.offer(given)
+    chip.offer(padded(given))
     settle(machine)
     return machine.instructions - before, time.process_time() - begun
 
@@ -52,9 +57,10 @@ def timed(machine: Machine, chip: Nrf52840, given: bytes) -> tuple[int, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="+")
+    parser.add_argument("--board", default=BOARD, help="one whose chip is an nRF52840")
     options = parser.parse_args()
     for model in options.models:
-        machine, chip = started(model)
+        machine, chip = started(model, options.board)
         count, seconds = timed(machine, chip, INVOKES)
         print(f"{model}: {count} instructions, {count / seconds / 1e6:.0f} million a second")
     count, seconds = timed(machine, chip, b"\0" + b"\1" * BYTES)
