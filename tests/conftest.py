@@ -70,6 +70,21 @@ def served():
 
 
 @pytest.fixture(scope="session")
+def object_cache(tmp_path_factory):
+    """Folder of SCons's cache of objects, by content; pytest-xdist's workers share it."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "objects"
+
+
+@pytest.fixture(scope="module")
+def objects(object_cache):
+    """Copies of the firmware's sources are compiled where they differ, and linked."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLATFORMIO_BUILD_CACHE_DIR", str(object_cache))
+        yield
+
+
+@pytest.fixture(scope="session")
 def pytests():
     """Starts runs of pytest that have imported what a run on boards does."""
     forks = Forks(*PYTEST)

@@ -157,7 +157,7 @@ def test_a_checkout_whose_path_is_code_to_a_shell_is_refused_before_anything_run
         assert not (odd.state / "build").exists()
 
 
-def test_a_compile_error_is_shown_with_its_line_and_the_log(project, sine, tmp_path):
+def test_a_compile_error_is_shown_with_its_line_and_the_log(objects, project, sine, tmp_path):
     copy = copied(project, tmp_path)
     main = copy.firmware / "src" / "main.cpp"
     main.write_text(main.read_text() + "\nint broken = missing_name;\n")
@@ -168,7 +168,7 @@ def test_a_compile_error_is_shown_with_its_line_and_the_log(project, sine, tmp_p
     assert "missing_name" in Path(caught.value.log).read_text()
 
 
-def test_waiting_for_another_build_is_said_and_by_whom(project, sine, tmp_path):
+def test_waiting_for_another_build_is_said_and_by_whom(objects, project, sine, tmp_path):
     copy = copied(project, tmp_path)
     missing = copy.firmware / "src" / "main.cpp"
     missing.write_text("\nint broken = missing_name;\n")

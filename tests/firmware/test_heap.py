@@ -28,7 +28,7 @@ ALLOCATES = """
 
 
 @pytest.fixture(scope="module")
-def build(tmp_path_factory):
+def build(objects, tmp_path_factory):
     """Builds firmware that allocates when told to, out of a copy of the sources."""
     project = find_project()
     folder = tmp_path_factory.mktemp("heap")
