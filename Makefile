@@ -48,7 +48,7 @@ test: setup
 	    .ci/install_packages.sh chromium
 	-@.ci/install_packages.sh shellcheck
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: setup lint
 	$(BIN)/pytest -q -n logical -m "not program and not hil"

@@ -28,16 +28,22 @@ STARTERS = {
 """Names in a test file that start other programs."""
 IMPATIENT = "[boards.virtual]\ndeadlines = { reply_s = 0.5 }\n"
 """A rig file."""
-STARTING_FIXTURES = {"pytester", "run", "board", "dut", "served"}
+STARTING_FIXTURES = {"pytester", "pytests", "commands", "run", "board", "dut", "served"}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark tests whose file or fixtures start other programs: `make check` leaves them out."""
+    """Mark tests whose file or fixtures start other programs: `make check` leaves them out.
+
+    Their files come first: short ones at the end keep all of pytest-xdist's workers at work.
+    """
+    long = set()
     for item in items:
         named = set(vars(item.module)) & STARTERS or set(item.fixturenames) & STARTING_FIXTURES
         if named or item.get_closest_marker("train"):
             item.add_marker("program")
+            long.add(item.path)
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture
