@@ -79,6 +79,7 @@ typedef struct Block {
   uint32_t next;      // In its bucket, plus one.
   enum Ending ending;
   bool handles;  // An exception's handler begins here.
+  bool spans;    // It goes on into another function, as routines in assembly do.
   uint64_t whole;
   uint64_t left;  // How often it was followed by something else than the next address.
 } Block;
@@ -229,6 +230,7 @@ static Block *BlockOf(const struct qemu_plugin_tb *tb) {
   made->ending = EndingOf(end->opcode, end->size);
   made->function = FunctionAt(address);
   made->handles = Handles(address);
+  made->spans = FunctionAt(end->address) != made->function;
   parts_count += count;
   *bucket = ++blocks_count;
   return made;
@@ -328,7 +330,14 @@ static void Write(void) {
 
 // Whether all of the block was executed, and not only as much as it came to.
 static bool Account(Block *block, uint64_t count) {
-  nodes[here].instructions += count;
+  if (block->spans) {
+    for (uint32_t part = 0; part < count && part < block->count; ++part) {
+      Move(FunctionAt(instructions[parts[block->first + part]].address));
+      ++nodes[here].instructions;
+    }
+  } else {
+    nodes[here].instructions += count;
+  }
   if (count == block->count) {
     ++block->whole;
     return true;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -65,7 +66,7 @@ again:                          // An invoke for each byte that comes.
 function silent
   b .
 
-function _ZN7runtime6InvokeEv   // 13
+function _ZN7runtime6InvokeEv   // 14
   push {r4, lr}
   movs r0, #3
   bl recursive
@@ -77,6 +78,7 @@ function _ZN7runtime6InvokeEv   // 13
   ldr r3, =far + 1
   blx r3
   bl interrupted
+  bl falls
   bl tail_b
   pop {r4, pc}
 .ltorg
@@ -92,6 +94,12 @@ function tail_a                 // 2
   nop
   b tail_b
 function tail_b                 // 1
+  bx lr
+
+function falls                  // 1, and goes on into the next
+  nop
+function fallen                 // 2
+  nop
   bx lr
 
 function device                 // 6: an access to a device, within a block
@@ -229,7 +237,7 @@ def test_calls_of_all_kinds_are_counted_along_their_paths(elf, invokes) -> None:
     looped = found.pop("interrupted")
     assert looped[0] == 1 and looped[1] > 9 and (looped[1] - 9) % 3 == 0
     assert found == {
-        "": (1, 13),
+        "": (1, 14),
         "recursive": (1, 5),
         "recursive recursive": (1, 5),
         "recursive recursive recursive": (1, 4),
@@ -244,6 +252,8 @@ def test_calls_of_all_kinds_are_counted_along_their_paths(elf, invokes) -> None:
         "far deep deeper": (1, 3),
         "interrupted tick": (1, 6),
         "interrupted tick tail_b": (1, 1),
+        "falls": (1, 1),
+        "falls fallen": (1, 2),
         "tail_b": (1, 1),
     }
 
@@ -254,6 +264,17 @@ def test_each_invoke_is_counted_by_itself(elf, invokes) -> None:
     for found in (first, second):
         found.pop("interrupted")  # It takes as long as the interrupt lets it wait.
     assert first == second
+
+
+def test_addresses_and_paths_agree_on_every_function(elf, invokes) -> None:
+    functions = code_map(elf).functions
+    by_path = Counter[int | None]()
+    for path in invokes[0].paths:
+        by_path[path.function] += path.instructions
+    for index, function in enumerate(functions):
+        inside = range(function.address, function.end)
+        counted = sum(at.count for at in invokes[0].code if at.address in inside)
+        assert counted == by_path[index], function.name
 
 
 def test_instructions_are_told_with_how_often_their_branch_was_taken(elf, invokes) -> None:
