@@ -31,7 +31,10 @@ _COMPILER = re.compile(
 )
 _OURS = re.compile(r"^hil: (.*)$", re.MULTILINE)
 _ARGPARSE = re.compile(r"^hil \w+: error: (.*)$", re.MULTILINE)
-_LINKER = re.compile(r"^(?:\S*/)?[\w.+-]*ld(?:\.\w+)?: (?:\S*/)?(.*)$", re.MULTILINE)
+_LINKER = re.compile(
+    r"(undefined reference to \S+|multiple definition of [^;\s]+|region \S+ overflowed)"
+)
+"""Without places in sections and sizes, which differ from commit to commit."""
 
 
 class Unjudged(Exception):

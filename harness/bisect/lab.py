@@ -22,6 +22,7 @@ from harness.bisect.worktree import CannotCheckOut, WorkTree
 from harness.errors import ToolMissing
 from harness.firmware.toolchain import arm_gcc_version
 from harness.outcome import Outcome
+from harness.progress import Progress, no_progress
 
 MOST_KEPT = 500
 """Steps whose folders are kept; one takes about 100 KB."""
@@ -60,15 +61,22 @@ class Lab:
     """Measures commits in one work tree, one after the other."""
 
     def __init__(
-        self, tree: WorkTree, subject: Subject, question: Question, means: Means, steps: Path
+        self,
+        tree: WorkTree,
+        subject: Subject,
+        question: Question,
+        means: Means,
+        steps: Path,
+        progress: Progress = no_progress,
     ) -> None:
         self._tree = tree
         self._subject = subject
         self._question = question
         self._means = means
         self._steps = steps
+        self._progress = progress
         self._taken: dict[str, Taken] = {}
-        self.ran = 0
+        self._ran: dict[Path, Step] = {}
 
     def take(self, commit: Commit) -> Taken:
         """Measure a commit, or say why it cannot be; what was measured is not measured again."""
@@ -111,11 +119,12 @@ class Lab:
             folder = self._folder(commit, command, profile=profile, more=more)
         except GitError as error:
             return unjudged(self._steps / commit.id[:12], str(error))
+        if folder in self._ran:
+            return Step(folder=folder, status=self._ran[folder].status)
         exact = self._means.exact or command == "build"
         if exact and not self._means.again and (kept := load_step(folder)) is not None:
             return kept
         begin(folder)
-        self.ran += 1
 
         def run() -> Step:
             if command == "bench":
@@ -125,6 +134,7 @@ class Lab:
         step = self._checked_out(commit, folder, run)
         if step.status != _SICK:
             step.save()
+        self._ran[folder] = step
         return step
 
     def _checked_out(self, commit: Commit, folder: Path, run: Callable[[], Step]) -> Step:
@@ -132,7 +142,8 @@ class Lab:
             self._tree.check_out(commit)
         except CannotCheckOut as error:
             return unjudged(folder, f"cannot be checked out: {error}")
-        return run()
+        with self._progress(f"{commit.short}: build and measure"):
+            return run()
 
     def _bench(
         self, folder: Path, *, profile: bool | None = None, sessions: int | None = None

@@ -129,7 +129,7 @@ class Repository:
 
     def of_id(self, oid: str) -> Commit:
         """A commit by its full id."""
-        text = self.ask("show", "-s", f"--format={_COMMIT}", oid)
+        text = self.ask("show", "-s", "--no-notes", "--no-color", f"--format={_COMMIT}", oid)
         found, tree, parents, author, date, subject = text.rstrip("\n").split("\0", 5)
         return Commit(
             id=found,

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.bisect.figures import CSV, ELF, LOG, NOTE, Step
+from harness.bisect.figures import CSV, ELF, LOG, Step
 from harness.outcome import Outcome
 from harness.process import run
 from harness.settings import SETTINGS
@@ -88,7 +88,6 @@ def unjudged(folder: Path, why: str) -> Step:
 
 def prune(steps: Path, most: int) -> None:
     """Remove the steps of earlier searches beyond `most`, the oldest first."""
-    noted = [folder for folder in steps.glob("*") if (folder / NOTE).is_file()]
-    noted.sort(key=lambda folder: (folder / NOTE).stat().st_mtime)
-    for folder in noted[: max(0, len(noted) - most)]:
+    folders = sorted(steps.glob("*"), key=lambda folder: folder.stat().st_mtime)
+    for folder in folders[: max(0, len(folders) - most)]:
         shutil.rmtree(folder, ignore_errors=True)
