@@ -23,6 +23,7 @@
     |   +-- StaleFirmware   the board runs different firmware than the one just built
     +-- TooSlow             a measured latency is above its limit
     +-- SlowerThanBaseline  a run is slower than its baseline
+    +-- SlowerOperators     operators of a run are slower than its baseline's
     +-- ModelError          a model file is corrupt, or this runtime cannot run it
     |   +-- TooLarge        the firmware with this model does not fit the board
     |   +-- MissingKernel   the TFLM library lacks operators of the model
@@ -439,6 +440,25 @@ class SlowerThanBaseline(HilError):
         self.low = low
         self.high = high
         self.rule = rule
+        self.baseline = baseline
+
+
+class SlowerOperators(HilError):
+    """Operators of a run are slower than its `baseline`'s: the label of each, and its rule."""
+
+    def __init__(
+        self, *, where: Where, operators: tuple[tuple[str, str], ...], baseline: str
+    ) -> None:
+        named = ", ".join(printable(label) for label, _ in operators[:5])
+        more = f" and {len(operators) - 5} more" if len(operators) > 5 else ""
+        rules = "\n".join(f"{printable(label)}: {rule}" for label, rule in operators[:5])
+        super().__init__(
+            f"slower than in the profile of its baseline, {baseline}: {named}{more}",
+            where=where,
+            hint=f"{rules}\nIf this is intended, make this run the baseline: hil baseline save "
+            "--replace",
+        )
+        self.operators = operators
         self.baseline = baseline
 
 

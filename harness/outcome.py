@@ -11,6 +11,7 @@ from harness.errors import (
     BuildFailed,
     ModelError,
     RigError,
+    SlowerOperators,
     SlowerThanBaseline,
     StaleFirmware,
     TooSlow,
@@ -74,7 +75,7 @@ def of_error(error: BaseException, *, on_board: bool) -> Outcome:
     model that an interpreter refuses says nothing of the rig. An assertion is about numbers where
     the test uses a board.
     """
-    if isinstance(error, TooSlow | SlowerThanBaseline):
+    if isinstance(error, TooSlow | SlowerThanBaseline | SlowerOperators):
         return Outcome.SLOW
     if isinstance(error, StaleFirmware):
         return Outcome.STALE

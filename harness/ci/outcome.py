@@ -15,9 +15,10 @@ from harness.measure.function_changes import FunctionChanges, compare_functions,
 from harness.measure.runs import Baselines, load_runs
 from harness.measure.versus import any_slower
 from harness.outcome import Outcome
-from harness.report.comparison import Part, compared, document_of
+from harness.report.comparison import compared, document_of
 from harness.report.document import Document, Note, as_json
 from harness.report.markdown import as_markdown
+from harness.report.part import Part
 from harness.text import printable
 
 MARKDOWN, COMMENT, RECORD = "comparison.md", "comment", "comparison.json"

@@ -12,7 +12,13 @@ from harness.cli.settings import add_settings, sources_of
 from harness.errors import ReportError
 from harness.files import refuse_overwriting
 from harness.measure.baseline import load_baselines, save
+from harness.measure.operator_gate import (
+    refuse_foreign_profiles,
+    save_profiles,
+    with_profiles,
+)
 from harness.measure.place import inputs_of
+from harness.measure.profile import profile_from, profile_table
 from harness.measure.runs import Baselines, Key, Run, load_runs, newest
 from harness.settings import BASELINE, CSV, DEFAULT_BASELINES
 from harness.terminal import say, say_notes
@@ -28,8 +34,9 @@ def baseline(options: argparse.Namespace) -> int:
 def _save(options: argparse.Namespace) -> int:
     """Put the newest complete run of each board and model into a baseline file."""
     csv, target = sources_of(options)[CSV], _baseline_file(options)
+    refuse_foreign_profiles(target)
     refuse_overwriting(target, "--baseline", inputs_of(csv))
-    measured = load_runs(csv)
+    measured = with_profiles(load_runs(csv), csv)
     say_notes(measured.notes)
     chosen = [run for run in newest(measured.runs).values() if _asked_for(run, options)]
     if not chosen:
@@ -38,22 +45,26 @@ def _save(options: argparse.Namespace) -> int:
             hint="Measure one: hil bench --sessions 5, or pytest --hil-sessions 5",
         )
     done = save(target, chosen, replace_old=options.replace)
+    profiles = save_profiles(target, chosen)
     say_notes(done.notes)
     for run in chosen:
         how = "replaced" if run.key in done.replaced else "saved"
-        print(f"{how} {run.key}: {_sessions(run)}")
+        print(f"{how} {run.key}: {_sessions(run)}{_profile(run)}")
     few = [run for run in chosen if not run.figures.exact and len(run.figures.figures) < 3]
     for run in few:
         say(f"{run.key}: of under 3 sessions nothing can be told; take --sessions 5")
-    print(f"in {target}")
+    print(f"in {target}{'' if profiles is None else f' and {profiles}'}")
     return 0
+
+
+_HEADINGS = ("board", "runtime", "model", "median", "sessions", "operators", "commit")
 
 
 def _list(options: argparse.Namespace) -> int:
     """One line for each baseline of a file."""
     found = _existing(_baseline_file(options))
     runs = newest(found.runs).values()
-    print(table(("board", "runtime", "model", "median", "sessions", "commit"), _listed(runs)))
+    print(table(_HEADINGS, _listed(runs)))
     return 0
 
 
@@ -65,6 +76,7 @@ def _listed(runs: Iterable[Run]) -> list[tuple[str, ...]]:
             f"{run.key.model}_{run.key.dtype}",
             _median(run),
             str(len(run.good)),
+            str(len(run.layers) or "-"),
             run.row.git_commit or "-",
         )
         for run in runs
@@ -101,7 +113,16 @@ def _described(run: Run) -> list[str]:
             break_on_hyphens=False,
         ),
         f"  model     {key.model_sha256}",
+        *_operators(run),
     ]
+
+
+def _operators(run: Run) -> list[str]:
+    """What each operator of a profiled run takes."""
+    if not run.layers:
+        return ["  profile   none"]
+    rows = profile_table(profile_from(run.layers)).split("\n")
+    return ["  profile", *(f"  {line}" if len(line) + 2 <= WIDTH else line for line in rows)]
 
 
 def _clock(key: Key) -> str:
@@ -115,6 +136,10 @@ def _sessions(run: Run) -> str:
     return f"{_median(run)}, {counted(len(run.good), 'session')}{lost}"
 
 
+def _profile(run: Run) -> str:
+    return f", profile of {counted(len(run.layers), 'operator')}" if run.layers else ""
+
+
 def _median(run: Run) -> str:
     figures = run.figures
     return f"{figures.median:.0f} instr" if figures.exact else f"{figures.median:.6g} us"
@@ -125,7 +150,7 @@ def _baseline_file(options: argparse.Namespace) -> Path:
 
 
 def _existing(path: Path) -> Baselines:
-    found = load_baselines(path)
+    found = with_profiles(load_baselines(path), path)
     if not found.exists:
         raise ReportError(
             f"there is no baseline file {path}", hint="hil baseline save makes it from a CSV."

@@ -32,19 +32,22 @@ from harness.measure.baseline import load_baselines
 from harness.measure.findings import findings
 from harness.measure.gate import LatencyVerdict
 from harness.measure.latency import MOST_INVOKES
+from harness.measure.operator_gate import with_profiles
 from harness.measure.place import check_place, inputs_of
-from harness.measure.tables import LatencyRow
+from harness.measure.runs import Baselines
+from harness.measure.tables import LatencyRow, OperatorRow
 from harness.model.resolve import resolve_model
 from harness.model.samples import Layout, to_reals
 from harness.outcome import Outcome
 from harness.project import find_project, git_commit
+from harness.report.operators import summary_of_rows
 from harness.report.output import check_output
 from harness.report.summary import summary
 from harness.rig.functions import append_functions
 from harness.rig.open import OpenBoard
-from harness.rig.profiling import DEFAULT_RUNS, append_profile
+from harness.rig.profiling import DEFAULT_RUNS, ProfilePlan, append_profile
 from harness.rig.recovery import Attempt
-from harness.rig.sessions import Judging, Plan, judged_by, measure_board
+from harness.rig.sessions import Plan, judged_by, measure_board
 from harness.rig.virtual import BOARD_ID, serve
 from harness.settings import Sources
 from harness.terminal import say
@@ -160,8 +163,10 @@ def _bench(
     by_function = sources[settings.FUNCTIONS]
     check_place(sources[settings.CSV])
     check_output(report, "--report", _files_of(sources))
-    plan = _plan(sources)
+    judging = _judging(sources)
+    plan = _plan(sources, judging)
     rows: list[LatencyRow] = []
+    operators: list[OperatorRow] = []
     statuses: list[int] = []
     kept = True
     for work in runnable(works(sources, options.progress), statuses, of_error):
@@ -173,12 +178,23 @@ def _bench(
                 kept = False
                 raise
             if profiled:
-                _append_profile(work, rows[-1], plan.csv)
+                profile_plan = ProfilePlan(
+                    row=rows[-1],
+                    csv=plan.csv,
+                    sessions=plan.sessions,
+                    baselines=judging,
+                    track=sources[settings.TRACK],
+                )
+                _append_profile(work, profile_plan, operators)
             if by_function:
                 _append_functions(work, rows[-1], plan.csv)
     statuses += map(of_row, rows)
     if rows:
         print(summary(rows, plan.csv if kept else None))
+    if operators:
+        print(summary_of_rows(operators))
+        slower = any(row.verdict == LatencyVerdict.SLOWER.value for row in operators)
+        statuses += [Outcome.SLOW.exit_status] if slower else []
     runs = {row.run for row in rows if row.run is not None}
     if report is not None and runs:
         with errors_noted(statuses, of_error):
@@ -192,13 +208,13 @@ def _files_of(sources: Sources) -> list[Path]:
     return [*inputs_of(sources[settings.CSV]), *(path for path in others if path is not None)]
 
 
-def _plan(sources: Sources) -> Plan:
+def _plan(sources: Sources, judging: Baselines | None) -> Plan:
     return Plan(
         samples=sources[settings.SAMPLES],
         sessions=sources[settings.SESSIONS],
         csv=sources[settings.CSV],
         commit=git_commit(find_project().root),
-        judge=_judge(sources),
+        judge=None if judging is None else judged_by(judging, track=sources[settings.TRACK]),
     )
 
 
@@ -226,11 +242,13 @@ def _say_recovered(opened: OpenBoard, error: HilError, steps: tuple[Attempt, ...
     say(f"{opened.declared.id}: recovered after {error.what}: {'; '.join(map(str, steps))}")
 
 
-def _append_profile(work: Work, row: LatencyRow, csv: Path) -> None:
-    if work.board.attachment == "virtual" or row.run is None:
+def _append_profile(work: Work, plan: ProfilePlan, operators: list[OperatorRow]) -> None:
+    """Profile what was measured, and add the verdicts on its operators."""
+    if work.board.attachment == "virtual" or plan.row.run is None:
         return
     say(f"{work}: build to be profiled")
-    append_profile(work.board, work.artifact, work.project, work.options, run=row.run, csv=csv)
+    found = append_profile(work.board, work.artifact, work.project, work.options, plan)
+    operators += found.operators
 
 
 def _append_functions(work: Work, row: LatencyRow, csv: Path) -> None:
@@ -246,14 +264,17 @@ def _append_functions(work: Work, row: LatencyRow, csv: Path) -> None:
         say(text)
 
 
-def _judge(sources: Sources) -> Judging | None:
+def _judging(sources: Sources) -> Baselines | None:
+    """The baselines asked for; with their profiles where operators are profiled."""
     baseline = sources[settings.BASELINE]
     if baseline is None:
         return None
     baselines = load_baselines(baseline)
+    if sources[settings.PROFILE]:
+        baselines = with_profiles(baselines, baseline)
     for note in baselines.notes:
         say(note)
-    return judged_by(baselines, track=sources[settings.TRACK])
+    return baselines
 
 
 def _outcome(row: LatencyRow) -> Outcome:

@@ -13,9 +13,11 @@ from harness.files import refuse_foreign, refuse_overwriting, write_atomic
 from harness.measure import footprint, function_changes, versus
 from harness.measure.csvfile import begin_of
 from harness.measure.function_changes import FunctionChanges, compare_functions, load_functions
+from harness.measure.operator_gate import with_profiles
 from harness.measure.place import inputs_of
-from harness.measure.runs import load_runs
+from harness.measure.runs import Baselines, load_runs
 from harness.outcome import Outcome
+from harness.report import operators
 from harness.report.comparison import Compared, compared, document_of
 from harness.report.document import Document, Note, as_json, is_document
 from harness.report.gitlab import (
@@ -47,7 +49,10 @@ def compare(options: argparse.Namespace) -> int:
         say_notes(side.notes)
         if not side.runs:
             raise ReportError(f"{side.source} has no complete run")
-    found = compared(a, b, sizes=options.memory or options.gate_memory)
+    if options.layers:
+        a, b = _profiled(a, options.a), _profiled(b, options.b)
+    sizes = options.memory or options.gate_memory
+    found = compared(a, b, sizes=sizes, operators=options.layers)
     if options.functions:
         found = replace(found, functions=_functions(options.a, options.b))
     if options.output is None:
@@ -61,6 +66,19 @@ def _functions(a: Path, b: Path) -> tuple[FunctionChanges, ...]:
     before, after = load_functions(a), load_functions(b)
     say_notes((*before.notes, *after.notes))
     return compare_functions(before.rows, after.rows)
+
+
+def _profiled(side: Baselines, path: Path) -> Baselines:
+    """The runs with their profiles, of which there is one at least."""
+    found = with_profiles(side, path)
+    say_notes(found.notes[len(side.notes) :])
+    if not any(run.layers for run in found.runs):
+        raise ReportError(
+            f"{side.source} has no profile of its runs",
+            hint="Measure with hil bench --profile, or pytest --hil-profile: layers.csv comes "
+            "beside latency.csv.",
+        )
+    return found
 
 
 def _targets(options: argparse.Namespace) -> list[Path]:
@@ -82,7 +100,7 @@ def _targets(options: argparse.Namespace) -> list[Path]:
 
 
 def _status(found: Compared, options: argparse.Namespace) -> int:
-    if options.gate and versus.any_slower(found.times):
+    if options.gate and found.slower:
         return Outcome.SLOW.exit_status
     if options.gate_memory and footprint.any_larger(found.sizes or ()):
         return Outcome.FAILED.exit_status
@@ -91,6 +109,8 @@ def _status(found: Compared, options: argparse.Namespace) -> int:
 
 def _plain_text(found: Compared) -> str:
     tables = [versus.as_text(found.times)]
+    if found.operators:
+        tables.append(operators.versus_text(found.operators))
     if found.sizes:
         tables.append(footprint.as_text(found.sizes))
     if found.functions is not None:
@@ -103,9 +123,16 @@ def _document(found: Compared) -> Document:
     return document_of(found, TITLE, notes)
 
 
+def _csv(found: Compared) -> str:
+    """One table: of operators where they were asked for."""
+    if found.operators is not None:
+        return operators.versus_csv(found.operators)
+    return versus.as_csv(found.times)
+
+
 _WRITERS: dict[str, Callable[[Compared], str]] = {
     "text": _plain_text,
-    "csv": lambda found: versus.as_csv(found.times),
+    "csv": _csv,
     "markdown": lambda found: as_markdown(_document(found)),
     "json": lambda found: as_json(_document(found)),
 }
@@ -153,6 +180,9 @@ def register(command: Command) -> None:
     parser = command(compare)
     parser.add_argument("a", type=Path, metavar="A", help="CSV or folder: before")
     parser.add_argument("b", type=Path, metavar="B", help="CSV or folder: after")
+    parser.add_argument(
+        "--layers", action="store_true", help="also operators of profiled runs, of layers.csv"
+    )
     parser.add_argument(
         "--memory", action="store_true", help="also flash, RAM, arena and stack, and whose they are"
     )

@@ -30,6 +30,7 @@ _HALLMARKS = {
     "samples": {"index", "ticks", "us"},
     "outputs": {"sample", "element", "board_raw"},
     "layers": {"index", "operator", "macs"},
+    "operators": {"index_before", "operator"},
     "functions": {"function", "with_callees"},
     "calls": {"index", "parent", "calls"},
     "memory": {"section", "owner"},
@@ -254,8 +255,8 @@ def load_frame(source: str | Path, table: str = "latency") -> DataFrame:
 
     Args:
         source: a CSV that holds the table, or a folder of CSVs, those in its folders included.
-        table: `latency`, `samples`, `outputs`, `layers`, `functions`, `calls`, `memory` or
-            `evaluation`.
+        table: `latency`, `samples`, `outputs`, `layers`, `operators`, `functions`, `calls`,
+            `memory` or `evaluation`.
 
     Raises:
         ReportError: there is no such table.

@@ -32,6 +32,7 @@ _UPPER_QUARTILE = 1.1503
 _MEDIAN_EFFICIENCY = math.sqrt(math.pi / 2)
 """Standard error of a normal sample's median over that of its mean, for many samples."""
 _WIDENING = 60.0
+_FAMILY_WIDENING, _FAMILY_POWER = 1.2, 0.8
 _RARE = 1e-9
 
 Floats = NDArray[np.float64]
@@ -149,8 +150,24 @@ def aa_spread(sd: Floats, n: int, m: int) -> Floats:
     return np.asarray(sd * _MEDIAN_EFFICIENCY * math.sqrt(1 / n + 1 / m) * widening)
 
 
+def spreads_of(family: int, n: int, m: int) -> float:
+    """How many A/A spreads a change must exceed where `family` figures are judged at once.
+
+    3 for one. For more 3 * family**(1.2 / (n + m - 2)**0.8): what of normal or heavy-tailed
+    sessions, 3 to 10 on each side, any of up to 200 figures exceeds by chance less than once in
+    1000 times. Found by simulation as `aa_spread` was: so few sessions have long tails.
+    """
+    power = _FAMILY_WIDENING / (n + m - 2) ** _FAMILY_POWER
+    return float(SPREADS * family**power)
+
+
 def weigh(
-    base: Floats, new: Floats, *, step_us: float = 0.0, least_delta: float = LEAST_DELTA
+    base: Floats,
+    new: Floats,
+    *,
+    step_us: float = 0.0,
+    least_delta: float = LEAST_DELTA,
+    family: int = 1,
 ) -> RatioEstimate:
     """Ratios, intervals and deltas for many pairs of runs at once.
 
@@ -162,6 +179,7 @@ def weigh(
 
     Args:
         base, new: us, shapes (..., n) and (..., m); 3 sessions at least on each side.
+        family: how many figures of one run are judged at once, as its operators.
     """
     n, m = base.shape[-1], new.shape[-1]
     sd = session_sd(base, new)
@@ -173,7 +191,7 @@ def weigh(
         ratio=_median(new)[..., 0] / middle,
         low=low,
         high=high,
-        delta=np.maximum(floor, SPREADS * aa_spread(sd, n, m)),
+        delta=np.maximum(floor, spreads_of(family, n, m) * aa_spread(sd, n, m)),
         floor=floor,
         least=least,
     )
@@ -241,7 +259,7 @@ def _at_least(least: int, n: int, probability: float) -> float:
     return math.fsum(terms)
 
 
-def judge(base: Sessions, new: Sessions) -> Judgement:
+def judge(base: Sessions, new: Sessions, *, family: int = 1) -> Judgement:
     """The verdict on a run against its baseline.
 
     Slower: the ratio of medians of session medians is above 1 + delta, and its 95 % interval above
@@ -249,6 +267,9 @@ def judge(base: Sessions, new: Sessions) -> Judgement:
     three times the A/A spread. Faster is the mirror. Same: the interval lies within 2 % or one
     step. Anything else, and fewer than 3 sessions on a side, cannot tell. Instruction counts
     are exact: any difference counts.
+
+    Args:
+        family: how many figures of one run are judged at once; more need more than three spreads.
     """
     if not base.figures or not new.figures:
         lacking = "the baseline" if not base.figures else "this run"
@@ -260,7 +281,7 @@ def judge(base: Sessions, new: Sessions) -> Judgement:
             verdict=LatencyVerdict.CANNOT_TELL,
             rule="one side counts instructions, the other measures us",
         )
-    return _judge_counts(base, new) if base.exact else _judge_times(base, new)
+    return _judge_counts(base, new) if base.exact else _judge_times(base, new, family)
 
 
 def _judge_counts(base: Sessions, new: Sessions) -> Judgement:
@@ -296,7 +317,7 @@ def _counted(figures: Sequence[float]) -> str:
     return f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
 
 
-def _judge_times(base: Sessions, new: Sessions) -> Judgement:
+def _judge_times(base: Sessions, new: Sessions, family: int) -> Judgement:
     n, m = len(base.figures), len(new.figures)
     if min(n, m) < LEAST_SESSIONS:
         return Judgement(
@@ -308,12 +329,17 @@ def _judge_times(base: Sessions, new: Sessions) -> Judgement:
     step_us = max(base.step_us, new.step_us)
     least_delta = max(base.least_delta, new.least_delta)
     estimate = weigh(
-        np.array(base.figures), np.array(new.figures), step_us=step_us, least_delta=least_delta
+        np.array(base.figures),
+        np.array(new.figures),
+        step_us=step_us,
+        least_delta=least_delta,
+        family=family,
     )
     verdict = _verdict(estimate)
+    spreads = "three" if family == 1 else f"{spreads_of(family, n, m):.2g}"
     return Judgement(
         verdict=verdict,
-        rule=_sentence(verdict, estimate, _against(m, n)),
+        rule=_sentence(verdict, estimate, _against(m, n), spreads),
         ratio=float(estimate.ratio),
         low=float(estimate.low),
         high=float(estimate.high),
@@ -333,14 +359,14 @@ def _against(new: int, base: int) -> str:
     return f"{new} session{'s' * (new > 1)} against {base}"
 
 
-def _sentence(verdict: LatencyVerdict, estimate: RatioEstimate, sessions: str) -> str:
+def _sentence(verdict: LatencyVerdict, estimate: RatioEstimate, sessions: str, spreads: str) -> str:
     delta, least = 100 * float(estimate.delta), 100 * float(estimate.least)
     figures = (
         f"ratio {float(estimate.ratio):.4f}, 95 % interval {float(estimate.low):.4f} to "
         f"{float(estimate.high):.4f}, of {sessions}"
     )
     floor = 100 * float(estimate.floor)
-    widened = "three A/A spreads" if delta > floor else "the least that counts here"
+    widened = f"{spreads} A/A spreads" if delta > floor else "the least that counts here"
     if verdict in (LatencyVerdict.SLOWER, LatencyVerdict.FASTER):
         side = "above" if verdict is LatencyVerdict.SLOWER else "below"
         return f"{figures}: {side} 1 by more than {delta:.3g} % ({widened}), all of it {side} 1"

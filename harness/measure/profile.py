@@ -178,6 +178,41 @@ def profile_of(
     )
 
 
+def of_sessions(profiles: Sequence[Profile]) -> Profile:
+    """One profile of several sessions: medians of their medians; `n` counts all their invokes."""
+    if len(profiles) == 1:
+        return profiles[0]
+    whole = _middle([profile.whole for profile in profiles])
+    columns = zip(*(profile.layers for profile in profiles), strict=True)
+    return Profile(
+        layers=tuple(_layer_of_sessions(column, whole) for column in columns),
+        whole=whole,
+        between=_middle([profile.between for profile in profiles]),
+        observing=_middle([profile.observing for profile in profiles]),
+        n=sum(profile.n for profile in profiles),
+    )
+
+
+def _layer_of_sessions(layers: Sequence[LayerTime], whole: Cost) -> LayerTime:
+    first, cost = layers[0], _middle([layer.cost for layer in layers])
+    cycles = [layer.macs_per_cycle * layer.cost.us for layer in layers if layer.macs_per_cycle]
+    return replace(
+        first,
+        cost=cost,
+        macs_per_cycle=_ratio(cycles[0], cost.us) if cycles else None,
+        share=_ratio(cost.ticks, whole.ticks) or 0.0,
+    )
+
+
+def _middle(costs: Sequence[Cost]) -> Cost:
+    counts = [cost.instructions for cost in costs if cost.instructions is not None]
+    return Cost(
+        ticks=float(np.median([cost.ticks for cost in costs])),
+        us=float(np.median([cost.us for cost in costs])),
+        instructions=int(np.median(counts)) if counts else None,
+    )
+
+
 def step_name(step: Step, operators: Sequence[Operator]) -> str:
     """The operators that a step covers, joined by `+`."""
     return "+".join(operators[index].kind for index in step.operators)

@@ -19,6 +19,7 @@ from harness.measure.tables import (
     LatencyRow,
     LayerRow,
     MemoryRow,
+    OperatorRow,
     OutputRow,
     moment,
 )
@@ -65,6 +66,7 @@ class Run:
     samples: Samples | None = None
     outputs: tuple[OutputRow, ...] = ()
     layers: tuple[LayerRow, ...] = ()
+    operators: tuple[OperatorRow, ...] = ()
     functions: tuple[FunctionRow, ...] = ()
     calls: tuple[CallRow, ...] = ()
     memory: tuple[MemoryRow, ...] = ()

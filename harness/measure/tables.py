@@ -194,6 +194,7 @@ class LayerRow:
 
     Statistics are medians over `n` observed invokes. `whole_us`, `between_us` and `observing_us`
     are the run's, repeated in each row, as instructions where an emulator counts them.
+    `session_p50_us` and `session_between_us` have one figure for each session, with spaces between.
     """
 
     run: str
@@ -225,6 +226,47 @@ class LayerRow:
     whole_instructions: int | None
     between_instructions: int | None
     observing_instructions: int | None
+    sessions: int | None = None
+    session_p50_us: str | None = None
+    session_between_us: str | None = None
+    timer_step_us: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorRow:
+    """A row of `operators.csv`: an operator of a profiled run against its baseline's.
+
+    `index` is None where the operator went and `index_before` where it appeared; both are None for
+    what lies between the operators, and for `PROFILE`, a profile that could not be compared.
+    Figures of before and now are medians of session medians, or exact counts where both are.
+    """
+
+    run: str
+    time_utc: str
+    board: str
+    emulated: bool
+    runtime: str
+    model: str
+    dtype: str
+    index: int | None
+    index_before: int | None
+    operator: str
+    name: str
+    shape: str
+    before_us: float | None
+    now_us: float | None
+    before_instructions: int | None
+    now_instructions: int | None
+    verdict: str
+    ratio: float | None
+    low: float | None
+    high: float | None
+    rule: str
+    baseline_run: str | None
+
+
+BETWEEN, PROFILE = "between", "profile"
+"""In the place of an operator: what lies between the steps, and the profile as a whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -357,6 +399,7 @@ TABLES: dict[str, type[Any]] = {
     "samples": SampleRow,
     "outputs": OutputRow,
     "layers": LayerRow,
+    "operators": OperatorRow,
     "functions": FunctionRow,
     "calls": CallRow,
     "memory": MemoryRow,

@@ -23,7 +23,7 @@ from harness.plugin.state import RunState, first_line
 from harness.rig.evaluate import EvaluationPlan, evaluate_board
 from harness.rig.functions import append_functions
 from harness.rig.open import OpenBoard, open_board
-from harness.rig.profiling import append_profile
+from harness.rig.profiling import append_profile, refuse_slower_operators
 
 
 class BoardTests:
@@ -107,6 +107,9 @@ def opened(
     Where profiles are asked for, it is profiled in the end, if it was measured: in another build,
     since what is measured is to carry nothing of what observes it. Functions are counted in a start
     of their own, of the same build.
+
+    Raises:
+        SlowerOperators: in the end, by the profiles of `--hil-baseline`.
     """
     declared = rig.registry[board_id]
     options = rig.options_for(board_id, runtime)
@@ -130,12 +133,15 @@ def opened(
             yield ready
             rig.count_retries()
             rig.opened = rig.release = None
-        if profiled and rig.measured is not None:
-            run, csv = rig.measured, rig.options.csv
-            append_profile(declared, model, rig.project, options, run=run, csv=csv)
-        if by_function and rig.measured is not None:
-            run, csv = rig.measured, rig.options.csv
+        measured, found = rig.measured, None
+        if profiled and measured is not None:
+            plan = rig.profile_plan(measured)
+            found = append_profile(declared, model, rig.project, options, plan)
+        if by_function and measured is not None and measured.run is not None:
+            run, csv = measured.run, rig.options.csv
             append_functions(declared, model, rig.project, options, run=run, csv=csv)
+        if found is not None and measured is not None:
+            refuse_slower_operators(found, measured)
 
 
 def _data_for(model: Artifact, options: Options) -> DataSet | None:

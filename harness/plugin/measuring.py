@@ -56,7 +56,7 @@ def measure(
         rig.rows += (row for row in error.rows if isinstance(row, LatencyRow))
         raise
     rig.rows.append(row)
-    rig.measured = row.run
+    rig.measured = row
     for name in _PROPERTIES:
         set_property(item, f"hil_{name}", getattr(row, name))
     hold_to(row, limits)

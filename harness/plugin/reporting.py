@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import groupby
@@ -21,18 +21,20 @@ from harness.errors import (
     ModelRefused,
     ReportError,
     RigError,
+    SlowerOperators,
 )
 from harness.measure.csvfile import beside
 from harness.measure.findings import functions_text
 from harness.measure.frames import read_rows
 from harness.measure.profile import profile_from, profile_table
-from harness.measure.tables import CallRow, FunctionRow, LayerRow
+from harness.measure.tables import CallRow, FunctionRow, LayerRow, OperatorRow
 from harness.outcome import Outcome, of_error, worst
 from harness.plugin.counts import BoardCounts, Note
 from harness.plugin.ending import Ending, report_at_end
 from harness.plugin.junit import LINK_LOG, OUTCOME, JUnitFile
 from harness.plugin.start import board_of
 from harness.plugin.state import RunState, first_line, property_of, set_property
+from harness.report.operators import summary_of_rows
 from harness.report.summary import summary
 from harness.rig.opened import OpenBoard
 from harness.terminal import BELOW_THE_LINE, TerminalProgress, say, wants_progress
@@ -194,6 +196,23 @@ class Reporting:
             first = layers[0]
             _write(terminalreporter, f"{first.board}, {first.runtime}, {first.model}")
             _write(terminalreporter, profile_table(profile_from(layers)))
+        self._show_operators(terminalreporter, runs)
+
+    def _show_operators(
+        self, terminalreporter: pytest.TerminalReporter, runs: Collection[str | None]
+    ) -> None:
+        """The operators of this run against their baselines'."""
+        path = beside(self._rig.options.csv, "operators")
+        if self._rig.baselines is None or not path.is_file():
+            return
+        try:
+            rows = [row for row in read_rows(path, OperatorRow).rows if row.run in runs]
+        except ReportError as error:
+            _write(terminalreporter, f"no operators: {error}")
+            return
+        if rows:
+            terminalreporter.write_sep("=", "hil operators")
+            _write(terminalreporter, summary_of_rows(rows))
 
     def _show_functions(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The functions of this run's invokes, as `_show_layers` does its layers."""
@@ -307,7 +326,7 @@ class Reporting:
         of_model = ModelError if report.when == "setup" else ModelRefused
         if isinstance(error, RigError | BoardError | of_model):
             self._rig.note_sick(item, error)
-        if isinstance(error, of_model):
+        if isinstance(error, of_model | SlowerOperators):
             # What it says is all there is to know: no line of the code that found it helps.
             report.longrepr = str(error)
         if outcome in _OF_NO_NUMBERS and report.when == "call":

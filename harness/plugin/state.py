@@ -24,6 +24,7 @@ from harness.files import refuse_overwriting
 from harness.link.speed import SlowLines
 from harness.measure.baseline import load_baselines
 from harness.measure.limits import Limit
+from harness.measure.operator_gate import with_profiles
 from harness.measure.place import check_place, inputs_of
 from harness.measure.runs import Baselines
 from harness.measure.tables import LatencyRow
@@ -35,6 +36,7 @@ from harness.progress import Progress, no_progress
 from harness.project import Project, find_project
 from harness.report.output import check_output
 from harness.rig.open import OpenBoard, RigOptions, look_at
+from harness.rig.profiling import ProfilePlan
 from harness.rig.recovery import lost
 from harness.rig.sessions import Judging, judged_by
 
@@ -58,7 +60,7 @@ class RunState:
     was looked at. A board `to_recover` met an error
     of the link and is brought back before its next test, once: see `recovered`. `release` closes
     the board that is open. `retries`, `rows` and `recovery` are those that no report has carried
-    yet. `measured` is the last run of the open board. `progress` shows what takes a while.
+    yet. `measured` is the row of the last run of the open board. `progress` shows what takes long.
     """
 
     options: Options
@@ -79,7 +81,7 @@ class RunState:
     commit: str | None = None
     progress: Progress = no_progress
     baselines: Baselines | None = None
-    measured: str | None = None
+    measured: LatencyRow | None = None
     slow: SlowLines = field(default_factory=SlowLines)
 
     def options_for(self, board_id: str, runtime: str | None) -> RigOptions:
@@ -118,6 +120,16 @@ class RunState:
         if self.baselines is None:
             return None
         return judged_by(self.baselines, track=self.options.track)
+
+    def profile_plan(self, measured: LatencyRow) -> ProfilePlan:
+        """How the profile of a measured run is taken and judged."""
+        return ProfilePlan(
+            row=measured,
+            csv=self.options.csv,
+            sessions=self.options.sessions,
+            baselines=self.baselines,
+            track=self.options.track,
+        )
 
     def count_retries(self) -> None:
         """Remember what the open board's link has sent again since the last time."""
@@ -203,6 +215,8 @@ def new_state(config: pytest.Config) -> RunState:
             _check_known(name, project)
         _check_files(options, config)
         baselines = load_baselines(options.baseline) if options.baseline else None
+        if baselines and options.baseline and options.profile:
+            baselines = with_profiles(baselines, options.baseline)
     except HilError as error:
         raise pytest.UsageError(str(error)) from error
     return RunState(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.measure.footprint import QUANTITIES, FootprintRow, footprints
 from harness.measure.function_changes import FunctionChanges, calls_text, count_text
 from harness.measure.gate import LatencyVerdict
+from harness.measure.operator_gate import ProfileVersus, profiles_versus
 from harness.measure.runs import Baselines, Run, Subject
 from harness.measure.versus import (
     HEADINGS,
@@ -22,6 +23,8 @@ from harness.measure.versus import (
     versus,
 )
 from harness.report.document import Column, Document, Kind, Line, Note, Section
+from harness.report.operators import operators_part
+from harness.report.part import SUBJECT_COLUMNS, Part
 from harness.text import counted
 
 _SLOWER, _SAME = LatencyVerdict.SLOWER.value, LatencyVerdict.SAME.value
@@ -35,37 +38,39 @@ _ORDER = (
     _SAME,
 )
 """Verdicts, the one to be read first first."""
-SUBJECT_COLUMNS = tuple(
-    Column(heading=name, kind=Kind.NAME) for name in ("board", "runtime", "model")
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """A section, and what it adds to the verdict: in words, and whether it is bad."""
-
-    section: Section | None
-    said: str = ""
-    bad: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """Two sets of runs and what they differ in.
-
-    `sizes` and `functions` are None where nobody asked for them.
-    """
+    """Two sets of runs and what they differ in. What nobody asked for is None."""
 
     a: Baselines
     b: Baselines
     times: tuple[VersusRow, ...]
     sizes: tuple[FootprintRow, ...] | None = None
     functions: tuple[FunctionChanges, ...] | None = None
+    operators: tuple[ProfileVersus, ...] | None = None
+
+    @property
+    def slower(self) -> bool:
+        """Whether the gate should close: a whole, or an operator, is slower."""
+        profiles = self.operators or ()
+        return any_slower(self.times) or any(item.slower for item in profiles)
 
 
-def compared(a: Baselines, b: Baselines, *, sizes: bool) -> Compared:
-    """Compare two sets of runs, each board, runtime, model and dtype that either has."""
-    return Compared(a=a, b=b, times=versus(a, b), sizes=footprints(a, b) if sizes else None)
+def compared(a: Baselines, b: Baselines, *, sizes: bool, operators: bool = False) -> Compared:
+    """Compare two sets of runs, each board, runtime, model and dtype that either has.
+
+    Args:
+        operators: also those of their profiles, with which `with_profiles` gave them.
+    """
+    return Compared(
+        a=a,
+        b=b,
+        times=versus(a, b),
+        sizes=footprints(a, b) if sizes else None,
+        operators=profiles_versus(a, b) if operators else None,
+    )
 
 
 def document_of(
@@ -75,6 +80,8 @@ def document_of(
     parts = [*before]
     if found.times:
         parts += [outputs_part(found.a.runs, found.b.runs), times_part(found.times)]
+    if found.operators:
+        parts.append(operators_part(found.operators))
     if found.sizes:
         parts.append(footprint_part(found.sizes))
     if found.functions:

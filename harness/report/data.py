@@ -22,6 +22,7 @@ from harness.text import counted
 _ORDERS = {
     "outputs": ["output", "sample", "element"],
     "layers": ["index"],
+    "operators": [],
     "functions": [],
     "calls": ["index"],
     "memory": [],

@@ -16,6 +16,8 @@ from harness.measure.runs import Run
 from harness.measure.tables import EvaluationRow, LatencyRow
 from harness.progress import Progress, no_progress
 from harness.report.data import (
+    COUNT,
+    TIME,
     ReportData,
     gather,
     label_of,
@@ -34,6 +36,7 @@ from harness.report.figures.operators import operator_figures
 from harness.report.figures.outputs import output_figures
 from harness.report.figures.training import training_figures
 from harness.report.figures.trend import trend_figures
+from harness.report.operators import PAGE_HEADINGS, cells_of_rows
 from harness.report.output import TITLE
 from harness.report.verdicts import Overall, Verdicts, overall, verdicts_of
 from harness.text import figure_text, size_text
@@ -262,9 +265,9 @@ def _entry(item: Run, anchor: str, artifacts: Sequence[Path]) -> Section:
         kind=_kind(row),
         median=_figure(median_of(row)),
         unit=latency_unit(row),
-        verdicts=verdicts_of(row, item.sessions, cut_short=item.cut_short),
+        verdicts=verdicts_of(row, item.sessions, item.operators, cut_short=item.cut_short),
         figures=tuple(figure for figure in figures if figure is not None),
-        tables=(_sessions(item), *_functions(item), *_sections(item)),
+        tables=(_sessions(item), *_operators(item), *_functions(item), *_sections(item)),
     )
 
 
@@ -479,6 +482,18 @@ def _sections(item: Run) -> tuple[Grid, ...]:
     )
     headings = ("section", "owner", "flash, bytes", "RAM, bytes")
     return (Grid(caption="Memory by section and owner", headings=headings, rows=rows),)
+
+
+def _operators(item: Run) -> tuple[Grid, ...]:
+    """Each operator of the run's profile against that of its baseline."""
+    rows = cells_of_rows(item.operators)
+    if not rows:
+        return ()
+    exact = all(row.before_us is None and row.now_us is None for row in item.operators)
+    caption = (
+        f"Operators against run {item.operators[0].baseline_run}, in {COUNT if exact else TIME}"
+    )
+    return (Grid(caption=caption, headings=PAGE_HEADINGS, rows=rows),)
 
 
 _MOST_FUNCTIONS = 50

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from harness.measure.compare import Verdict
-from harness.measure.tables import GOLDEN_INPUTS, LatencyRow
-from harness.text import counted
+from harness.measure.operator_gate import change_of
+from harness.measure.operators import SLOWER
+from harness.measure.tables import GOLDEN_INPUTS, PROFILE, LatencyRow, OperatorRow
+from harness.report.operators import tally
+from harness.text import counted, listed
 from harness.tolerance import EXACT
 
 
@@ -52,12 +55,16 @@ class Verdicts:
 
 
 def verdicts_of(
-    summary: LatencyRow, sessions: Sequence[LatencyRow], *, cut_short: bool = False
+    summary: LatencyRow,
+    sessions: Sequence[LatencyRow],
+    operators: Sequence[OperatorRow] = (),
+    *,
+    cut_short: bool = False,
 ) -> Verdicts:
     """Verdicts on a measurement, from the rows of its run and of its sessions."""
     return Verdicts(
         outputs=outputs_badge(summary),
-        baseline=baseline_badge(summary),
+        baseline=with_operators(baseline_badge(summary), operators),
         clock=clock_badge(summary),
         retries=retries_badge(summary),
         sessions=sessions_badge(sessions, cut_short=cut_short),
@@ -106,6 +113,25 @@ _AGAINST_BASELINE = {
     "same": Mood.GOOD,
     "cannot tell": Mood.DOUBTFUL,
 }
+
+
+def with_operators(badge: Badge, operators: Sequence[OperatorRow]) -> Badge:
+    """A verdict against the baseline, and that on the operators of the run's profile."""
+    if not operators:
+        return badge
+    if operators[0].operator == PROFILE:
+        return replace(badge, detail=_joined(badge.detail, f"operators: {operators[0].rule}"))
+    changes = [change_of(row) for row in operators]
+    slower = [change.label for change in changes if change.verdict == SLOWER]
+    said = _joined(badge.detail, f"operators: {tally(changes)}")
+    if not slower:
+        return replace(badge, detail=said)
+    text = f"{badge.text}; slower: {listed(slower, 3)}"
+    return Badge(mood=Mood.BAD, text=text, detail=said)
+
+
+def _joined(first: str, second: str) -> str:
+    return f"{first}; {second}" if first else second
 
 
 def baseline_badge(row: LatencyRow) -> Badge:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.board.registry import Board
-from harness.errors import ModelError, Where
+from harness.errors import BoardRebooted, ModelError, SlowerOperators, Where
 from harness.firmware import host
 from harness.measure.apart import beyond, differing, tolerances, usual
 from harness.measure.csvfile import append, beside
 from harness.measure.first_difference import FirstDifference, difference_at
-from harness.measure.profile import Profile, profile_of, shape_text, step_name
-from harness.measure.tables import LayerRow, time_text
+from harness.measure.operator_gate import change_of, judge_profile
+from harness.measure.operators import SLOWER
+from harness.measure.profile import Cost, Profile, of_sessions, profile_of, shape_text, step_name
+from harness.measure.runs import Baselines
+from harness.measure.tables import LatencyRow, LayerRow, OperatorRow, time_text
 from harness.model.artifact import Artifact
 from harness.model.graph import Operator, Step, read_operators
 from harness.model.samples import Batch
@@ -54,31 +57,103 @@ def profile_board(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfilePlan:
+    """Which run a profile belongs to, in how many sessions it is taken, and where it is written.
+
+    `row` is the measured run's own. `csv` is latency.csv; the other tables are beside it.
+    `baselines` are those to judge the operators by, with their profiles; None: they are not
+    judged. `track` is as for `judged_by`.
+    """
+
+    row: LatencyRow
+    csv: Path
+    sessions: int = 1
+    baselines: Baselines | None = None
+    track: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profiled:
+    """Rows that were appended: of layers.csv, and of operators.csv where there were baselines."""
+
+    layers: tuple[LayerRow, ...]
+    operators: tuple[OperatorRow, ...] = ()
+
+    @property
+    def slower(self) -> bool:
+        """Whether an operator got slower."""
+        return any(row.verdict == SLOWER for row in self.operators)
+
+
 def append_profile(
-    board: Board, artifact: Artifact, project: Project, options: RigOptions, *, run: str, csv: Path
-) -> tuple[LayerRow, ...]:
-    """Open a board with profiling firmware, append its profile to `layers.csv`, return the rows.
+    board: Board, artifact: Artifact, project: Project, options: RigOptions, plan: ProfilePlan
+) -> Profiled:
+    """Open a board with profiling firmware, append its profile and the verdicts on its operators.
 
     Args:
         options: of the run that was measured, without profiling.
-        run: id of the measured run that the profile belongs to.
-        csv: latency.csv, which layers.csv is beside.
     """
+    run = plan.row.run or plan.row.session
     with open_board(board, artifact, project, replace(options, profile=True)) as opened:
-        rows = layer_rows(opened, profile_board(opened), run=run)
-    append(beside(csv, "layers"), rows)
-    return rows
+        profiles = profile_sessions(opened, plan.sessions)
+        rows = layer_rows(opened, profiles, run=run)
+    append(beside(plan.csv, "layers"), rows)
+    if plan.baselines is None:
+        return Profiled(layers=rows)
+    judged = judge_profile(plan.row, rows, plan.baselines, track=plan.track)
+    append(beside(plan.csv, "operators"), judged)
+    return Profiled(layers=rows, operators=judged)
+
+
+def profile_sessions(opened: OpenBoard, sessions: int) -> tuple[Profile, ...]:
+    """A profile of each session; the board is reset between them.
+
+    One of an emulated board: its counts are exact. A session in which the board rebooted is left
+    out.
+
+    Raises:
+        BoardRebooted: in every session.
+    """
+    profiles: list[Profile] = []
+    lost: BoardRebooted | None = None
+    for number in range(1 if opened.declared.emulated else sessions):
+        try:
+            if number:
+                opened.reset()
+            profiles.append(profile_board(opened))
+        except BoardRebooted as error:
+            opened.dut.greet()
+            lost = error
+    if lost is not None and not profiles:
+        raise lost
+    return tuple(profiles)
+
+
+def refuse_slower_operators(profiled: Profiled, row: LatencyRow) -> None:
+    """Raise SlowerOperators if any operator of the run was judged slower."""
+    slower = [item for item in profiled.operators if item.verdict == SLOWER]
+    if slower:
+        raise SlowerOperators(
+            where=Where(board=row.board, port=row.port, model=row.model),
+            operators=tuple((change_of(item).label, item.rule) for item in slower),
+            baseline=f"run {slower[0].baseline_run}",
+        )
 
 
 def layer_rows(
-    opened: OpenBoard, profile: Profile, *, run: str, now: datetime | None = None
+    opened: OpenBoard, profiles: Sequence[Profile], *, run: str, now: datetime | None = None
 ) -> tuple[LayerRow, ...]:
     """Rows of layers.csv, one per step.
 
     Args:
+        profiles: of each session; one at least.
         run: id of the run that the profile belongs to.
     """
     hello = opened.dut.hello
+    timer = opened.dut.timer
+    profile = of_sessions(profiles)
+    between = _figures([each.between for each in profiles])
     time_utc = time_text(now or datetime.now(timezone.utc))
     return tuple(
         LayerRow(
@@ -111,9 +186,17 @@ def layer_rows(
             whole_instructions=profile.whole.instructions,
             between_instructions=profile.between.instructions,
             observing_instructions=profile.observing.instructions,
+            sessions=len(profiles),
+            session_p50_us=_figures([each.layers[number].cost for each in profiles]),
+            session_between_us=between,
+            timer_step_us=timer.step_ticks * 1e6 / timer.hz,
         )
-        for layer in profile.layers
+        for number, layer in enumerate(profile.layers)
     )
+
+
+def _figures(costs: Sequence[Cost]) -> str:
+    return " ".join(f"{cost.us:.6g}" for cost in costs)
 
 
 def _steps(opened: OpenBoard) -> tuple[Step, ...]:

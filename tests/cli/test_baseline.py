@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from fakes.measured import rows
+from fakes.profiled import counted
 
 from harness.cli import main
 from harness.measure.csvfile import append
@@ -27,8 +28,8 @@ def test_save_list_and_show(measured: Path, capsys: pytest.CaptureFixture[str]) 
     assert hil("baseline", "list", "--baseline", file) == 0
     listed = capsys.readouterr().out.splitlines()
     assert [line.split() for line in listed[1:]] == [
-        ["nano", "tflm", "sine_int8", "100", "us", "5", "abc"],
-        ["other", "tflm", "sine_int8", "100", "us", "5", "-"],
+        ["nano", "tflm", "sine_int8", "100", "us", "5", "-", "abc"],
+        ["other", "tflm", "sine_int8", "100", "us", "5", "-", "-"],
     ]
     assert hil("baseline", "show", "nano", "sine", "--baseline", file) == 0
     shown = capsys.readouterr().out
@@ -67,3 +68,33 @@ def test_few_sessions_are_saved_with_a_warning(
 def test_absent_baseline_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert hil("baseline", "list", "--baseline", tmp_path / "b.csv") == 2
     assert "there is no baseline file" in capsys.readouterr().err
+
+
+def test_profiles_are_saved_listed_and_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    csv, file = tmp_path / "latency.csv", tmp_path / "b.csv"
+    append(csv, [*rows("r1"), *rows("r2", board="other")])
+    append(tmp_path / "layers.csv", counted("r1"))
+    assert hil("baseline", "save", "--csv", csv, "--baseline", file) == 0
+    said = capsys.readouterr().out
+    assert "sine_int8 ab: 100 us, 5 sessions, profile of 4 operators\n" in said
+    assert f"in {file} and {tmp_path / 'b.layers.csv'}" in said
+    assert hil("baseline", "list", "--baseline", file) == 0
+    listed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[6] for line in listed[1:]] == ["4", "-"]
+    assert hil("baseline", "show", "nano", "--baseline", file) == 0
+    shown = capsys.readouterr().out
+    assert "2 CONV_2D" in shown and "416506" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+
+
+def test_a_foreign_file_in_the_place_of_profiles_stops_a_save_before_anything_changes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    csv, file = tmp_path / "latency.csv", tmp_path / "b.csv"
+    append(csv, rows("r1"))
+    (tmp_path / "b.layers.csv").write_text("mine,all\n")
+    assert hil("baseline", "save", "--csv", csv, "--baseline", file) == 2
+    assert "b.layers.csv: that file is there already" in capsys.readouterr().err
+    assert not file.exists() and (tmp_path / "b.layers.csv").read_text() == "mine,all\n"

@@ -31,6 +31,7 @@ from harness.measure.tables import CallRow, FunctionRow, LatencyRow
 from harness.outcome import Outcome
 from harness.progress import no_progress
 from harness.rig.open import RigOptions
+from harness.rig.profiling import Profiled
 
 ROOT = Path(__file__).parents[2]
 ZOO = ROOT / "tests" / "zoo"
@@ -112,9 +113,12 @@ def test_a_board_stays_locked_from_its_measurement_to_the_end_of_its_profile(mon
     monkeypatch.setenv("HIL_LOCK_DIR", str(tmp_path))
     held = tmp_path / "qemu-m4.lock"
     locked = []
-    monkeypatch.setattr(
-        "harness.cli.board.append_profile", lambda *_, **__: locked.append(held.read_text())
-    )
+
+    def profiled(*_):
+        locked.append(held.read_text())
+        return Profiled(layers=())
+
+    monkeypatch.setattr("harness.cli.board.append_profile", profiled)
     asked = ("--profile", "--functions", "--csv", str(tmp_path / "latency.csv"))
     assert main(["bench", "--board", "qemu-m4", "--samples", "3", *asked]) == 0
     assert f'"pid": {os.getpid()},' in locked[0] and held.read_text() == ""

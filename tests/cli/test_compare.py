@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fakes import nights
 from fakes.measured import QUIET, rows
+from fakes.profiled import CNN, counted
 
 from harness.cli import main
 from harness.measure.csvfile import append, beside
@@ -165,3 +166,53 @@ def test_functions_that_differ_are_shown_when_asked_for(
     assert "Functions: 1 function changed" in out and "memcpy" in out
     assert hil("compare", sized, larger, "--functions", "--format", "csv") == 2
     assert "take another format with --functions" in capsys.readouterr().err
+
+
+@pytest.fixture
+def profiled(tmp_path: Path) -> tuple[Path, Path]:
+    """Two folders with a run and its profile each; in the second one operator is slower."""
+    for run, operators in (("r1", CNN), ("r2", [*CNN[:3], (*CNN[3][:3], 3061)])):
+        append(tmp_path / run / "latency.csv", rows(run))
+        append(tmp_path / run / "layers.csv", counted(run, operators))
+    return tmp_path / "r1", tmp_path / "r2"
+
+
+def test_compare_shows_operators_and_its_gate_closes_for_a_slower_one(
+    profiled: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = profiled
+    assert hil("compare", "--layers", a, b) == 0
+    said = capsys.readouterr().out
+    assert "nano, tflm, sine_int8: 1 slower, 4 same" in said
+    assert "3 FULLY_CONNECTED    1x10   3060   3061  1.0003   slower" in said
+    # The whole is the same, so that only the operators' own gate closes.
+    assert hil("compare", "--gate", a, b) == 0
+    assert hil("compare", "--layers", "--gate", a, b) == 12
+    assert hil("compare", "--layers", "--gate", b, a / "latency.csv") == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("csv", "nano,tflm,sine,int8,3,3,FULLY_CONNECTED,dense,1x10,,,3060,3061,slower,1.00033,"),
+        ("markdown", "| `3 FULLY_CONNECTED` | `1x10` | 3060 instr | 3061 instr | 1.0003 |"),
+    ],
+)
+def test_compare_writes_operators_over_an_earlier_comparison_only(
+    profiled: tuple[Path, Path], kind: str, said: str
+) -> None:
+    target = profiled[0].parent / "compared"
+    asked = ("compare", "--layers", *profiled, "--format", kind, "--output", target)
+    assert hil(*asked) == 0 and hil(*asked) == 0
+    assert said in target.read_text()
+    target.write_text("mine\n")
+    assert hil(*asked) == 2 and target.read_text() == "mine\n"
+
+
+def test_compare_of_operators_says_what_was_not_profiled(
+    profiled: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (profiled[0] / "layers.csv").unlink()
+    assert hil("compare", "--layers", *profiled) == 2
+    said = capsys.readouterr().err
+    assert "r1 has no profile of its runs" in said and "--profile" in said

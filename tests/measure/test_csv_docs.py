@@ -13,6 +13,7 @@ from harness.measure.tables import (
     LatencyRow,
     LayerRow,
     MemoryRow,
+    OperatorRow,
     OutputRow,
     SampleRow,
 )
@@ -24,6 +25,7 @@ TABLES = {
     "outputs.csv": OutputRow,
     "memory.csv": MemoryRow,
     "layers.csv": LayerRow,
+    "operators.csv": OperatorRow,
     "functions.csv": FunctionRow,
     "calls.csv": CallRow,
     "evaluation.csv": EvaluationRow,

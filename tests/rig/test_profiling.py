@@ -118,7 +118,7 @@ def test_every_step_writes_what_tflm_on_the_host_does(opened) -> None:
 
 def test_rows_say_what_was_profiled(opened) -> None:
     now = datetime(2026, 11, 21, 6, tzinfo=timezone.utc)
-    rows = layer_rows(opened, profile_board(opened, n=2), run="a1", now=now)
+    rows = layer_rows(opened, [profile_board(opened, n=2)], run="a1", now=now)
     assert len(rows) == len(opened.firmware.steps)
     first = rows[0]
     assert (first.run, first.time_utc, first.n) == ("a1", "2026-11-21T06:00:00Z", 2)

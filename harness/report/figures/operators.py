@@ -11,6 +11,7 @@ from harness.measure.runs import Run
 from harness.report.data import COUNT, TIME
 from harness.report.figure import FigureGroup, Picture
 from harness.report.figures.canvas import BLUE, GREEN, MOST_LETTERS, _short, axes, style, svg
+from harness.report.operators import sentence_of_rows
 from harness.text import figure_text
 
 MOST_LAYERS = 30
@@ -118,9 +119,11 @@ def operator_figures(item: Run, *, name: str) -> FigureGroup | None:
     unit, per = (COUNT, "instruction") if exact else (TIME, "cycle")
     profiled = item.layers[0]
     other = "" if profiled.run == item.row.run else f" of another run, {profiled.time_utc}"
-    says = (
+    says: tuple[str, ...] = (
         f"From the profiling build {profiled.firmware_build[:12]}{other}; the firmware that is "
         "measured carries no stamps.",
     )
+    if item.operators:
+        says += (sentence_of_rows(item.operators),)
     pictures = layer_pictures(bars, unit=unit, per=per, name=name)
     return FigureGroup(title="Operators", pictures=pictures, says=says)
