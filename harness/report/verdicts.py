@@ -126,7 +126,7 @@ def with_operators(badge: Badge, operators: Sequence[OperatorRow]) -> Badge:
     said = _joined(badge.detail, f"operators: {tally(changes)}")
     if not slower:
         return replace(badge, detail=said)
-    text = f"{badge.text}; slower: {listed(slower, 3)}"
+    text = f"the whole {badge.text}; slower in operator {listed(slower, 3)}"
     return Badge(mood=Mood.BAD, text=text, detail=said)
 
 
