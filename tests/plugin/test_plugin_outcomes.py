@@ -1,10 +1,13 @@
 """Outcomes as CI meets them: exit status, JUnit, terminal, of whole pytest runs."""
 
+import shutil
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import pytest
 from fakes.pytests import SMALL, cases, properties, rows
 
+from harness.measure.csvfile import append
 from harness.measure.frames import read_rows
 from harness.measure.tables import FunctionRow, LayerRow
 from harness.outcome import Outcome
@@ -305,6 +308,25 @@ def test_a_report_is_of_this_run_and_profiles_are_of_another_build(run):
         ]
     )
     assert all(len(line) <= WIDTH for line in result.outlines if "FULLY" in line)
+    # The profile of a run as it would be, had its second operator been faster by an instruction.
+    faster = [
+        replace(row, instructions_p50=row.instructions_p50 - (row.index == 1)) for row in layers
+    ]
+    shutil.copy(run.path / "reports" / "latency.csv", run.path / "base.csv")
+    append(run.path / "base.layers.csv", faster)
+    judged = ("--hil-profile", "--hil-baseline", "base.csv")
+    again = run("--board", "qemu-m4", *judged, tests=MEASURED)
+    assert again.ret == Outcome.SLOW.exit_status
+    again.assert_outcomes(passed=1, errors=1)
+    again.stdout.fnmatch_lines(
+        [
+            "*slower than in the profile of its baseline, run *: 1 FULLY_CONNECTED*",
+            "*hil operators*",
+            "operators against run *: 1 slower, 3 same",
+            "1 FULLY_CONNECTED *slower",
+            "  too slow: slower than in the profile of its baseline, run *",
+        ]
+    )
 
 
 def test_a_board_stays_locked_from_its_measurement_to_the_end_of_its_profile(run):
