@@ -12,8 +12,8 @@ from harness.errors import ReportError
 from harness.files import write_atomic
 from harness.measure.footprint import any_larger
 from harness.measure.function_changes import FunctionChanges, compare_functions, load_functions
+from harness.measure.operator_gate import with_profiles
 from harness.measure.runs import Baselines, load_runs
-from harness.measure.versus import any_slower
 from harness.outcome import Outcome
 from harness.report.comparison import compared, document_of
 from harness.report.document import Document, Note, as_json
@@ -56,7 +56,9 @@ def judge_sides(base: Path, head: Path, names: tuple[str, str], gates: Gates) ->
     """
     sides = read_side(base), read_side(head)
     a, b = _runs(base), _runs(head)
-    found = replace(compared(a, b, sizes=True), functions=_functions(base, head))
+    profiled = all(any(run.layers for run in side.runs) for side in (a, b))
+    found = compared(a, b, sizes=True, operators=profiled)
+    found = replace(found, functions=_functions(base, head))
     before = (
         _broken_part("base", sides[0], a, bad=False),
         _broken_part("head", sides[1], b, bad=True),
@@ -74,7 +76,7 @@ def judge_sides(base: Path, head: Path, names: tuple[str, str], gates: Gates) ->
         sides[1].status,
         # That nothing was found to measure is no success.
         EMPTY if not b.runs else 0,
-        Outcome.SLOW.exit_status if gates.slower and any_slower(found.times) else 0,
+        Outcome.SLOW.exit_status if gates.slower and found.slower else 0,
         Outcome.FAILED.exit_status if gates.larger and larger else 0,
     ]
     warns = document.bad or larger or bool(sides[0].status)
@@ -83,7 +85,7 @@ def judge_sides(base: Path, head: Path, names: tuple[str, str], gates: Gates) ->
 
 def _runs(folder: Path) -> Baselines:
     try:
-        return load_runs(folder / CSV)
+        return with_profiles(load_runs(folder / CSV), folder / CSV)
     except ReportError:
         return Baselines(source=str(folder))
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from fakes import nights
 from fakes.measured import rows
+from fakes.profiled import CNN
+from fakes.profiled import counted as profiled
 
 from harness.ci.outcome import Gates, Judged, annotation, judge_sides, write_judged
 from harness.ci.side import CSV, STATUS, measure_side, read_side
@@ -55,6 +57,20 @@ def test_functions_that_moved_are_shown_where_both_sides_counted_them(tmp_path: 
     append(head / "functions.csv", [replace(counted[0], instructions=1), *counted[1:]])
     both = as_markdown(judge_sides(base, head, ("aa", "bb"), Gates()).document)
     assert "Functions: 1 function changed" in both and "1920" in both and "-1919" in both
+
+
+def test_a_slower_operator_fails_a_head_whose_whole_is_the_same(tmp_path: Path) -> None:
+    base, head = (side(tmp_path / name, 100) for name in ("base", "head"))
+    append(base / "layers.csv", profiled("base", board="qemu-m4"))
+    assert judge_sides(base, head, ("aa", "bb"), Gates()).status == 0
+    slower = [*CNN[:3], (*CNN[3][:3], 3061)]
+    append(head / "layers.csv", profiled("head", slower, board="qemu-m4"))
+    found = judge_sides(base, head, ("aa", "bb"), Gates())
+    assert found.status == 12
+    assert "| `3 FULLY_CONNECTED` | `1x10` | 3060 instr | 3061 instr |" in as_markdown(
+        found.document
+    )
+    assert judge_sides(base, head, ("aa", "bb"), Gates(slower=False)).status == 0
 
 
 @pytest.mark.parametrize(
