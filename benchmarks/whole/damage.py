@@ -179,6 +179,7 @@ def _commands(folder: Path, whole: Path, rng: random.Random) -> Iterator[tuple[s
     yield "baseline save", [*save, "--replace"]
     yield "baseline list", ["baseline", "list", "--baseline", csv]
     yield "baseline show", ["baseline", "show", "n", "--baseline", csv]
+    yield "history", ["history", source, "--layers", *rng.choice(((), ("--json",)))]
 
 
 def try_damage(whole: Path, folder: Path, seed: int, counts: Counts) -> None:
