@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.measure.history import Change, FigureHistory, FigureKind, Point, Split
+from harness.measure.history import Change, FigureHistory, FigureKind, Move, Point, Split
 from harness.measure.history_read import History, SubjectHistory
-from harness.names import is_commit
+from harness.measure.runs import Subject
+from harness.names import is_commit, is_name
 from harness.report.textplot import text_plot
 from harness.text import counted, duration, figure_text, printable, wrapped
 
@@ -41,7 +43,7 @@ def _subject_lines(subject: SubjectHistory, *, width: int, unicode: bool) -> Ite
     for figure in subject.figures:
         if figure not in constant:
             yield ""
-            yield from _figure_lines(figure, width=width, unicode=unicode)
+            yield from _figure_lines(subject.subject, figure, width=width, unicode=unicode)
             told |= {split.reason for split in figure.splits}
     if constant:
         yield ""
@@ -67,7 +69,9 @@ def _constants(figures: Sequence[FigureHistory]) -> str:
     return ", ".join(parts)
 
 
-def _figure_lines(figure: FigureHistory, *, width: int, unicode: bool) -> Iterator[str]:
+def _figure_lines(
+    subject: Subject, figure: FigureHistory, *, width: int, unicode: bool
+) -> Iterator[str]:
     values = [judged.point.value for judged in figure.points]
     kind = figure.kind
     times = figure.points[0].point.time_utc, figure.points[-1].point.time_utc
@@ -84,7 +88,7 @@ def _figure_lines(figure: FigureHistory, *, width: int, unicode: bool) -> Iterat
     if earlier := len(figure.changes) + len(figure.splits) - len(changes) - len(splits):
         yield from wrapped(f"{earlier} earlier changes and setups: --json has them all", width)
     for mark, change in changes:
-        yield from _change_lines(mark, kind, change, width)
+        yield from _change_lines(mark, subject, kind, change, width)
     for split in splits:
         yield from _split_lines(figure, split, width)
     if undecided := figure.undecided:
@@ -118,7 +122,9 @@ def _summary(figure: FigureHistory) -> str:
     return f"{low} to {high} in {_runs(len(values))}, {changed}"
 
 
-def _change_lines(mark: str, kind: FigureKind, change: Change, width: int) -> Iterator[str]:
+def _change_lines(
+    mark: str, subject: Subject, kind: FigureKind, change: Change, width: int
+) -> Iterator[str]:
     before, after = (amount(kind, point.value) for point in (change.reference, change.bad))
     exact = change.bad.sessions is None or change.bad.sessions.exact
     how = f" ({_percent(change.ratio)}exact)" if exact else ""
@@ -132,8 +138,8 @@ def _change_lines(mark: str, kind: FigureKind, change: Change, width: int) -> It
         yield from _indented(printable(cause, 200), width)
     if not exact:
         yield from _indented(printable(change.rule, 300), width)
-    if pasted := bisect_command(change):
-        yield f"  {pasted}"
+    if command := bisect_command(subject, kind, change):
+        yield from _to_paste(command, width)
 
 
 def _percent(ratio: float | None) -> str:
@@ -145,6 +151,14 @@ def _split_lines(figure: FigureHistory, split: Split, width: int) -> list[str]:
     values = f"{amount(figure.kind, now.value)}, before {amount(figure.kind, before.value)}"
     said = f"{_letter(split)} {_day(now.time_utc)}: {values}; not compared"
     return wrapped(f"{said}: {printable(split.reason, 400)}", width)
+
+
+def _to_paste(command: str, width: int) -> list[str]:
+    """A command that a shell takes as one, on as many lines as it needs."""
+    room = width - len("    ") - len(" \\")
+    lines = textwrap.wrap(command, room, break_on_hyphens=False, break_long_words=False)
+    whole = " \\\n    ".join(lines).split("\n")
+    return [f"  {whole[0]}", *whole[1:]]
 
 
 def _indented(text: str, width: int) -> list[str]:
@@ -199,10 +213,35 @@ def _is_dirty(point: Point) -> bool:
     return (point.commit or "").endswith(_DIRTY)
 
 
-def bisect_command(change: Change) -> str | None:
-    """What searches the range; None where there is none to search."""
-    pair = _commits(change)
-    return None if pair is None or pair[0] == pair[1] else f"hil bisect {pair[0]} {pair[1]}"
+def bisect_command(subject: Subject, kind: FigureKind, change: Change) -> str | None:
+    """What searches the range for a change to the worse.
+
+    None where there is no range, `hil bisect` has no such question, or a name is none that a shell
+    may see.
+    """
+    pair, question = _commits(change), _question(kind, change)
+    board, runtime, model, _ = subject
+    if pair is None or pair[0] == pair[1] or question is None:
+        return None
+    if not all(map(is_name, (board, runtime, model))):
+        return None
+    measured = ("--board", board, "--runtime", runtime, "--model", model)
+    return " ".join(["hil bisect", *question, *pair, "--", *measured])
+
+
+def _question(kind: FigureKind, change: Change) -> tuple[str, ...] | None:
+    """The options of `hil bisect` that ask for a change of this figure."""
+    if change.move is not Move.MORE:
+        return None
+    name, number = (*kind.name.split(" "), "")[:2]
+    if name == "operator":
+        return ("--operator", number)
+    questions = {
+        "latency": (),
+        "mismatches": ("--wrong",),
+        **{what: ("--larger", what.lower()) for what in ("flash", "RAM", "arena", "stack")},
+    }
+    return questions.get(kind.name)
 
 
 def history_json(history: History) -> str:

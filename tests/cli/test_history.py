@@ -24,7 +24,9 @@ def test_nights_are_looked_for_where_they_are_kept(kept: Path, monkeypatch, caps
     monkeypatch.setenv("COLUMNS", "40")
     assert main(["history", "--board", "nano", "--model", "sine"]) == 0
     told = capsys.readouterr().out
-    assert "hil bisect c2 c3" in told and max(map(len, told.splitlines())) <= 40
+    assert (
+        "hil bisect c2 c3 -- --board nano \\\n" in told and max(map(len, told.splitlines())) <= 40
+    )
 
 
 def test_json_alone_is_on_standard_output(kept: Path, capsys) -> None:

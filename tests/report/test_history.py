@@ -47,7 +47,8 @@ def test_a_change_is_told_with_its_night_its_commits_and_how_to_search_them(tmp_
         "  first 2026-11-03 02:00 UTC, run r3",
         "  last before 2026-11-02 02:00 UTC, run r2",
         "  commits 000000000002..000000000003",
-        "  hil bisect 000000000002 000000000003",
+        "  hil bisect 000000000002 000000000003 -- --board nano --runtime tflm \\",
+        "    --model sine",
     ]
 
 
@@ -92,10 +93,32 @@ def test_only_commits_that_git_could_have_named_are_to_be_pasted(tmp_path, commi
     folder = nights(tmp_path, before, after | SLOWER)
     told = text(folder)
     pasted = said.startswith("commits abc..")
-    assert said in told and ("hil bisect abc v1.0-3-gdef" in told) == pasted
+    assert said in told and ("  hil bisect abc v1.0-3-gdef -- --board nano" in told) == pasted
     assert ("hil bisect" in told) == pasted
     (change,) = parsed(folder)["subjects"][0]["figures"][0]["changes"]
     assert (change["range"] is None) == said.startswith("commits: ")
+
+
+@pytest.mark.parametrize(
+    "before, after, question",
+    [
+        ({"flash_bytes": 5}, {"flash_bytes": 6}, "--larger flash 0"),
+        ({"ram_bytes": 5}, {"ram_bytes": 6}, "--larger ram 0"),
+        ({"mismatches": 0}, {"mismatches": 6}, "--wrong 0"),
+        ({"flash_bytes": 6}, {"flash_bytes": 5}, None),
+        ({"accuracy": 0.5}, {"accuracy": 0.6}, None),
+    ],
+)
+def test_what_bisect_is_asked_is_what_changed(tmp_path, before, after, question) -> None:
+    told = text(nights(tmp_path, before, after))
+    assert "commits 000000000001..000000000002" in told
+    assert ("hil bisect" in told) == (question is not None)
+    assert question is None or f"hil bisect {question}" in told
+
+
+def test_no_command_has_a_name_that_a_shell_would_read(tmp_path: Path) -> None:
+    told = text(nights(tmp_path, {"model": "a;reboot"}, {"model": "a;reboot", **SLOWER}))
+    assert "1 slower" in told and "hil bisect" not in told
 
 
 def test_another_model_and_runtime_are_named_as_causes(tmp_path: Path) -> None:
