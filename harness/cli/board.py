@@ -17,6 +17,8 @@ from harness import settings
 from harness.bisect.status import status_of_error, status_of_row, worst_of
 from harness.board.registry import load_registry
 from harness.cli.command import Command, errors_noted, exit_status, worst_status
+from harness.cli.cycles import add_options as add_cycle_options
+from harness.cli.cycles import show_cycles
 from harness.cli.profile import show_functions, show_profile
 from harness.cli.report import report_to
 from harness.cli.settings import add_settings, refuse_several, sources_of
@@ -286,9 +288,14 @@ def _outcome(row: LatencyRow) -> Outcome:
 def profile(options: argparse.Namespace) -> int:
     """Show where an inference on a board spends its time, operator by operator.
 
-    With --functions on one of QEMU's boards: function by function, in exact instructions.
+    With --functions on one of QEMU's boards: function by function, in exact instructions. With
+    --estimate-cycles there: what that might come to on a real core, which is an estimate.
     """
     work = one_work(options)
+    if options.estimate_cycles:
+        return _cycles(work, options)
+    if options.core or options.wait_states:
+        raise WrongUse("--core and --wait-states are of an estimate: add --estimate-cycles")
     if work.board.attachment == "virtual" and not options.functions:
         raise WrongUse(
             "the virtual board cannot be profiled: TFLM's Python package runs whole models only",
@@ -315,6 +322,17 @@ def _functions(work: Work, options: argparse.Namespace) -> int:
     say(f"{work}: build, start, one invoke")
     with work.open(functions=True) as opened:
         return show_functions(opened, as_json=options.json)
+
+
+def _cycles(work: Work, options: argparse.Namespace) -> int:
+    if options.functions or options.first_difference or options.n or options.json:
+        raise WrongUse(
+            "--estimate-cycles is printed alone, without --functions, --json, --n and "
+            "--first-difference",
+            hint="Run hil profile twice.",
+        )
+    say(f"{work}: build, start, one invoke")
+    return show_cycles(work, options)
 
 
 def virtual(options: argparse.Namespace) -> int:
@@ -374,6 +392,7 @@ def _register_profile(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also name the first operator whose output is not that of TFLM on the host",
     )
+    add_cycle_options(parser)
 
 
 def _register_virtual(parser: argparse.ArgumentParser) -> None:
