@@ -11,7 +11,7 @@ from harness.cli.command import Command
 from harness.errors import NotWritten, ReportError, WrongUse
 from harness.files import refuse_foreign, refuse_overwriting, write_atomic
 from harness.measure import footprint, function_changes, versus
-from harness.measure.csvfile import begin_of
+from harness.measure.csvfile import begin_of, latency_beside
 from harness.measure.function_changes import FunctionChanges, compare_functions, load_functions
 from harness.measure.operator_gate import with_profiles
 from harness.measure.place import inputs_of
@@ -42,6 +42,12 @@ _IS_OURS: dict[str, Ours] = {QUALITY_FILE: is_quality_report, METRICS_FILE: is_m
 def compare(options: argparse.Namespace) -> int:
     """Compare two CSV files or folders of them, as of two commits: ratios with intervals."""
     targets = _targets(options)
+    if options.layers:
+        # Whoever asks for layers may well name layers.csv.
+        options.a, options.b = (
+            path if path.is_dir() else latency_beside(path, "layers")
+            for path in (options.a, options.b)
+        )
     for target in targets:
         refuse_overwriting(target, "--output", [*inputs_of(options.a), *inputs_of(options.b)])
     a, b = load_runs(options.a), load_runs(options.b)

@@ -200,3 +200,10 @@ def beside(latency_csv: Path, table: str) -> Path:
     """
     stem = "" if latency_csv.stem == "latency" else f"{latency_csv.stem}."
     return latency_csv.with_name(f"{stem}{table}{latency_csv.suffix}")
+
+
+def latency_beside(path: Path, table: str) -> Path:
+    """The latency.csv that another table is beside; any other path as it is."""
+    if path.stem == table:
+        return path.with_name(f"latency{path.suffix}")
+    return path.with_name(f"{path.stem.removesuffix(f'.{table}')}{path.suffix}")

@@ -189,6 +189,7 @@ def test_compare_shows_operators_and_its_gate_closes_for_a_slower_one(
     assert hil("compare", "--gate", a, b) == 0
     assert hil("compare", "--layers", "--gate", a, b) == 12
     assert hil("compare", "--layers", "--gate", b, a / "latency.csv") == 0
+    assert hil("compare", "--layers", "--gate", a / "layers.csv", b / "layers.csv") == 12
 
 
 @pytest.mark.parametrize(

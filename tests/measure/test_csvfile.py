@@ -11,7 +11,7 @@ import pytest
 from fakes import described
 
 from harness.errors import NotKept, ReportError
-from harness.measure.csvfile import append, beside, cell, columns
+from harness.measure.csvfile import append, beside, cell, columns, latency_beside
 from harness.measure.frames import Loaded, read_rows
 from harness.measure.place import check_place
 from harness.measure.tables import LatencyRow
@@ -232,6 +232,9 @@ def test_an_absent_file_is_refused_by_name(tmp_path: Path) -> None:
 def test_other_tables_are_beside_latency_csv() -> None:
     assert beside(Path("r/latency.csv"), "samples") == Path("r/samples.csv")
     assert beside(Path("r/mine.csv"), "samples") == Path("r/mine.samples.csv")
+    for path in (Path("r/latency.csv"), Path("r/mine.csv")):
+        assert latency_beside(beside(path, "layers"), "layers") == path
+        assert latency_beside(path, "layers") == path
 
 
 @pytest.mark.parametrize("count", [42, 45])
