@@ -174,10 +174,11 @@ class Hunt:
     def _ends(self, good: Commit, bad: Commit) -> tuple[Taken, Taken]:
         lower = self._end(good, "GOOD")
         upper = self._end(bad, "BAD")
-        for _ in range(MOST_TIMES):
+        for more in reversed(range(MOST_TIMES)):
             divide = divider(self._question, _figure(lower), _figure(upper))
             down, up = divide(_figure(lower)), divide(_figure(upper))
-            if up.answer is not Answer.SKIPPED or _figure(upper).sessions is None:
+            unclear = Answer.SKIPPED in (down.answer, up.answer) and _may_differ(lower, upper)
+            if not unclear or not more or _figure(upper).sessions is None:
                 break
             lower, upper = self._lab.take_more(good), self._lab.take_more(bad)
         self._show(Shown(number="GOOD", taken=lower, judged=down))
@@ -187,17 +188,15 @@ class Hunt:
                 f"GOOD is bad already: {good.short} {self._question}: {_figure(lower)}",
                 hint="Name an older commit, or ask another question.",
             )
-        if up.answer is Answer.GOOD:
+        if up.answer is Answer.GOOD or not _may_differ(lower, upper):
             raise WrongUse(
                 f"BAD is still good: {bad.short} has {_figure(upper)}, GOOD {_figure(lower)}: not "
                 f"one that {self._question}",
                 hint="Name a newer commit, or ask another question.",
             )
-        if up.answer is Answer.SKIPPED:
-            raise RigError(
-                f"BAD cannot be told from GOOD: {up.why}",
-                hint=MORE,
-            )
+        if unclear:
+            told = up if up.answer is Answer.SKIPPED else down
+            raise RigError(f"BAD cannot be told from GOOD: {told.why}", hint=MORE)
         return lower, upper
 
     def _end(self, commit: Commit, called: str) -> Taken:
@@ -309,6 +308,14 @@ def _rest(changes: Sequence[Change], lower: Taken, upper: Taken) -> float:
 def _figure(taken: Taken) -> Figure:
     assert taken.figure is not None, "its end of the search was judged"
     return taken.figure
+
+
+def _may_differ(lower: Taken, upper: Taken) -> bool:
+    """Whether BAD may be slower, as far as the gate can tell; counts always may."""
+    old, new = _figure(lower).sessions, _figure(upper).sessions
+    if old is None or new is None:
+        return True
+    return judge(old, new).verdict in (LatencyVerdict.SLOWER, LatencyVerdict.CANNOT_TELL)
 
 
 def _has_sessions(taken: Taken) -> bool:

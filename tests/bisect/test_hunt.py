@@ -122,6 +122,13 @@ def test_good_that_is_bad_already_is_named_before_any_step() -> None:
     assert line.asked == [0, 63]
 
 
+def test_times_that_are_the_same_are_no_matter_of_more_sessions() -> None:
+    line = noisy(1, 0.0, 0.0001, seed=1)
+    with pytest.raises(WrongUse, match="BAD is still good"):
+        line.hunt(Slower())
+    assert {len(taken.figure.sessions.figures) for taken in line.taken.values()} == {5}
+
+
 def test_an_end_that_cannot_be_judged_ends_the_search_with_its_reason() -> None:
     line = Line(lambda number: "no reply" if number else Figure(value=1, unit="B"), 8)
     with pytest.raises(WrongUse, match=r"BAD \(0+\) cannot be judged: no reply"):
