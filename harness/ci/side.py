@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness.ci.tree import (
     ROOT,
+    TABLES,
     Wanted,
     bench_command,
     models_in,
@@ -28,7 +29,7 @@ from harness.text import printable_lines
 CSV, STATUS, LOG = "latency.csv", "side.json", "bench.log"
 TIMED_OUT = 124
 """Exit status of a side that took too long, as `timeout` has it."""
-_INSTALL_S = 1800.0
+_INSTALL_S, _HELP_S = 1800.0, 120.0
 _MOST_SAID = 1500
 _MOST_READ = 1 << 16
 
@@ -65,7 +66,8 @@ def _measured(tree: Path, output: Path, wanted: Wanted, timeout_s: float) -> Sid
     if not models:
         return Side(status=0, said="no model of it is there", absent=tuple(absent))
     hil, environment = _harness(tree, output)
-    command = bench_command(hil, wanted, models, tflm, output / CSV)
+    known = _known_tables(hil, environment, output)
+    command = bench_command(hil, wanted, models, tflm, output / CSV, known)
     say(f"measuring {tree}: {' '.join(command[1:])}")
     log = output / LOG
     try:
@@ -92,6 +94,20 @@ def _harness(tree: Path, output: Path) -> tuple[Path, Mapping[str, str]]:
     if other_dependencies(tree):
         ours = _installed(tree, output / "venv")
     return ours, kept | {"PYTHONPATH": str(tree)}
+
+
+def _known_tables(hil: Path, environment: Mapping[str, str], output: Path) -> list[str]:
+    """The options that this `hil` has of those that are not needed."""
+    log = output / "help.log"
+    status = run(
+        [str(hil), "bench", "--help"],
+        log,
+        timeout_s=_HELP_S,
+        environment=environment,
+        folder=output,
+    )
+    words = log.read_text(errors="replace").split() if status == 0 else []
+    return [option for option in TABLES if option in words]
 
 
 def _hidden(name: str) -> bool:

@@ -138,8 +138,17 @@ def tflm_of(tree: Path, tflm: str) -> Path | None:
     return folder
 
 
+TABLES = ("--profile", "--functions")
+"""Options of `hil bench` for operators and functions; an older checkout's own may lack some."""
+
+
 def bench_command(
-    hil: Path, wanted: Wanted, models: Sequence[str], tflm: Path | None, csv: Path
+    hil: Path,
+    wanted: Wanted,
+    models: Sequence[str],
+    tflm: Path | None,
+    csv: Path,
+    tables: Sequence[str] = TABLES,
 ) -> list[str]:
     """The command that measures everything in a checkout."""
     command = [str(hil), "bench", "--board", *wanted.boards, "--model", *models]
@@ -147,4 +156,4 @@ def bench_command(
         command += ["--runtime", *wanted.runtimes]
     if tflm is not None:
         command += ["--tflm", str(tflm)]
-    return [*command, "--csv", str(csv), "--profile", *wanted.extra]
+    return [*command, "--csv", str(csv), *tables, *wanted.extra]

@@ -38,6 +38,8 @@ _ORDER = (
     _SAME,
 )
 """Verdicts, the one to be read first first."""
+MOST_MOVED = 40
+"""Functions that a document shows: the whole is in the CSV files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +84,10 @@ def document_of(
         parts += [outputs_part(found.a.runs, found.b.runs), times_part(found.times)]
     if found.operators:
         parts.append(operators_part(found.operators))
-    if found.sizes:
-        parts.append(footprint_part(found.sizes))
     if found.functions:
         parts.append(functions_part(found.functions))
+    if found.sizes:
+        parts.append(footprint_part(found.sizes))
     if any(run.row.emulated for run in (*found.a.runs, *found.b.runs)):
         notes = [*notes, Note(text="emulated boards count instructions, not time on silicon")]
     return _of_parts(title, parts, notes)
@@ -201,16 +203,29 @@ def functions_part(found: Sequence[FunctionChanges]) -> Part:
                 calls_text(change),
             )
         )
-        for item, change in changes
+        for item, change in changes[:MOST_MOVED]
     )
-    said = f"{counted(len(lines), 'function')} changed" if lines else "no function changed"
+    said = f"{counted(len(changes), 'function')} changed" if changes else "no function changed"
     figures = ("A, instructions", "B", "change", "calls")
     columns = (
         *(*SUBJECT_COLUMNS, Column(heading="function", kind=Kind.NAME)),
         *(Column(heading=heading, kind=Kind.FIGURE) for heading in figures),
     )
-    section = Section(heading=f"Functions: {said}", columns=columns, lines=lines)
-    return Part(section=section if lines else None)
+    notes = tuple(
+        Note(
+            subject=subject_text(item),
+            text=f"{item.a} to {item.b} instructions of all functions ({item.b - item.a:+d})",
+        )
+        for item in differing
+    )
+    section = Section(
+        heading=f"Functions: {said}",
+        columns=columns,
+        lines=lines,
+        notes=notes,
+        left_out=len(changes[MOST_MOVED:]),
+    )
+    return Part(section=section if lines else None, said=said)
 
 
 def _owner_notes(rows: Iterable[FootprintRow]) -> Iterable[Note]:
@@ -225,7 +240,7 @@ def subject_cells(row: VersusRow | FootprintRow | FunctionChanges) -> tuple[str,
     return row.board, row.runtime, f"{row.model}_{row.dtype}"
 
 
-def subject_text(row: VersusRow | FootprintRow) -> str:
+def subject_text(row: VersusRow | FootprintRow | FunctionChanges) -> str:
     """The same as one text."""
     return ", ".join(subject_cells(row))
 

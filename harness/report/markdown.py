@@ -23,8 +23,6 @@ _NOT_PLAIN = re.compile(
 )
 """Of those characters alone: link, issue, emoji, milestone, commit, or what begins a list."""
 _ENDING = str.maketrans({char: f"\\u{ord(char):04x}" for char in "`|"})
-_ABSENT = "-"
-"""In a table; elsewhere it would begin a list."""
 _SHOWN = (1000, 300, 100, 50, 25, 12, 6, 3, 1, 0)
 """Lines and notes of a section, tried one after the other until the text is short enough."""
 
@@ -51,7 +49,8 @@ def plain(text: str, most: int = MOST_NOTE) -> str:
 
 def code(text: str, most: int = MOST_CELL) -> str:
     """Text as code, whatever is in it; nothing for nothing."""
-    text = printable(text, most).strip().translate(_ENDING)
+    # A page is no log: there `a<b>::c` is no command to a CI runner.
+    text = printable(text, most).strip().translate(_ENDING).replace(r"\u003a:", "::")
     return f"`{text}`" if text else ""
 
 
@@ -97,9 +96,11 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _cell(text: str, column: Column) -> str:
-    if text == _ABSENT:
-        return text
-    return code(text) if column.kind is Kind.NAME else plain(text, MOST_CELL)
+    if column.kind is Kind.NAME:
+        return code(text)
+    # A cell begins no line, so that `-5` and `-` are no lists there.
+    inside = f"x {text}"
+    return text if plain(inside, MOST_CELL) == inside else code(text)
 
 
 def _notes(notes: Sequence[Note], shown: int) -> Iterator[str]:

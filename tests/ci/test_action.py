@@ -100,7 +100,7 @@ def workspace(tmp_path: Path) -> Path:
 SLOWER = """\
 ### Emulated boards
 
-**All outputs right; 1 slower; no size changed.**
+**All outputs right; 1 slower; 1 function changed; no size changed.**
 
 - `{base}`: the base, A
 - `{head}`: the head, B
@@ -127,7 +127,13 @@ def test_a_slower_head_fails_and_is_said_in_the_summary_and_the_record(
     a, b = re.findall(r"(\d+) instr \|", done.summary)
     # 50 rounds of a loop of three instructions.
     assert 150 <= int(b) - int(a) < 160
-    assert "\n::error title=hil::All outputs right; 1 slower; no size changed.\n" in done.log
+    # The very function, and nothing else, in the firmware that is measured.
+    (function,) = re.findall(r"\| `([^`]+)` \| \d+ \| \d+ \| \+1\d\d \|", done.summary)
+    assert function == "runtime::Invoke"
+    assert (
+        "\n::error title=hil::All outputs right; 1 slower; 1 function changed; no size changed.\n"
+        in done.log
+    )
     names = [name for name, _ in done.used]
     assert names == ["actions/checkout", "actions/cache", *["actions/upload-artifact"] * 2]
     _, comment = done.used[2]

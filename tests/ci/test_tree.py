@@ -110,5 +110,6 @@ def test_the_command_has_every_input() -> None:
     assert command == [
         *("/v/hil", "bench", "--board", "a", "b", "--model", "sine", "/t/m.tflite"),
         *("--runtime", "aot", "tflm", "--tflm", "/t/tflm"),
-        *("--csv", "/o/latency.csv", "--profile", "--samples", "5"),
+        *("--csv", "/o/latency.csv", "--profile", "--functions"),
+        *("--samples", "5"),
     ]

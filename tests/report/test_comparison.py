@@ -11,9 +11,10 @@ import pytest
 from fakes.measured import QUIET, a_run
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from harness.measure.function_changes import FunctionChange, FunctionChanges
 from harness.measure.runs import Baselines, Run
 from harness.measure.versus import versus
-from harness.report.comparison import compared, document_of, times_part
+from harness.report.comparison import compared, document_of, functions_part, times_part
 from harness.report.document import Document
 from harness.report.gitlab import (
     findings_of,
@@ -128,6 +129,46 @@ def test_what_is_refused_or_gone_is_named_with_its_reason() -> None:
 
 def replace_clock(run: Run) -> Run:
     return counted(run.id, 2967, clock_hz=5)
+
+
+def moved(model: str, *changes: tuple[str, int | None, int | None]) -> FunctionChanges:
+    return FunctionChanges(
+        board="qemu-m4",
+        runtime="tflm",
+        model=model,
+        dtype="int8",
+        a=900,
+        b=1000,
+        changes=tuple(
+            FunctionChange(function=name, a=a, b=b, calls_a=a and 1, calls_b=b and 2)
+            for name, a, b in changes
+        ),
+    )
+
+
+def test_functions_of_all_models_have_one_table_the_largest_change_first() -> None:
+    found = (
+        moved("sine", ("arm_softmax_s8", 10, 20), ("a<b>::operator|", None, 3)),
+        moved("mnist", ("memcpy", 1920, None)),
+        moved("filters"),
+    )
+    text = as_markdown(document_of(replace(compared(A, A, sizes=False), functions=found), "x"))
+    assert "All outputs right; 2 same; 3 functions changed." in text
+    table = text.partition("#### Functions: 3 functions changed")[2].strip().splitlines()
+    assert table[2:5] == [
+        "| `qemu-m4` | `tflm` | `mnist_int8` | `memcpy` | 1920 | - | -1920 | 1 to - |",
+        "| `qemu-m4` | `tflm` | `sine_int8` | `arm_softmax_s8` | 10 | 20 | +10 | 1 to 2 |",
+        "| `qemu-m4` | `tflm` | `sine_int8` | `a<b>::operator\\u007c` | - | 3 | +3 | - to 2 |",
+    ]
+    assert "filters_int8" not in text
+    assert "- `qemu-m4, tflm, mnist_int8`: 900 to 1000 instructions of all functions" in text
+
+
+def test_of_many_functions_the_largest_are_shown_and_the_others_counted() -> None:
+    many = [(f"f{n}", 0, n + 1) for n in range(100)]
+    found = functions_part([moved("sine", *many)]).section
+    assert found is not None and found.left_out == 60
+    assert [line.cells[3] for line in found.lines[:2]] == ["f99", "f98"]
 
 
 FIELDS = {"description": str, "check_name": str, "fingerprint": str, "severity": str}
