@@ -24,7 +24,9 @@ def measure(options: argparse.Namespace) -> int:
         tflm=options.tflm,
         extra=options.arguments,
     )
-    measure_side(options.tree, options.output, wanted, timeout_s=60.0 * options.minutes)
+    venv = options.venv or options.output.with_name(f"venv-{options.output.name}")
+    timeout_s = 60.0 * options.minutes
+    measure_side(options.tree, options.output, wanted, timeout_s=timeout_s, venv=venv)
     return 0
 
 
@@ -34,11 +36,12 @@ def compare(options: argparse.Namespace) -> int:
 
     _check_name(options.name)
     gates = Gates(slower=options.fail_on_slower, larger=options.fail_on_larger)
-    judged = judge_sides(
-        options.output / "base", options.output / "head", (options.base, options.head), gates
-    )
+    tables = options.output / "tables"
+    judged = judge_sides(tables / "base", tables / "head", (options.base, options.head), gates)
     write_judged(judged, options.output, name=options.name, pull_request=options.pull_request)
-    print(annotation(judged, options.name), file=sys.stderr)
+    on_github = os.environ.get("GITHUB_ACTIONS") == "true"
+    verdict = printable(judged.document.verdict, 300)
+    print(annotation(judged, options.name) if on_github else verdict, file=sys.stderr)
     print(judged.status)
     return 0
 
@@ -69,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     measuring.set_defaults(run=measure)
     measuring.add_argument("--tree", type=Path, required=True)
     measuring.add_argument("--output", type=Path, required=True)
+    measuring.add_argument("--venv", type=Path, help="made where the checkout needs its own")
     measuring.add_argument("--minutes", type=float, default=60.0)
     for name in ("boards", "models", "runtime", "tflm", "arguments"):
         measuring.add_argument(f"--{name}", default="")

@@ -47,12 +47,16 @@ class Side:
     absent: tuple[str, ...] = ()
 
 
-def measure_side(tree: Path, output: Path, wanted: Wanted, *, timeout_s: float) -> Side:
-    """Measure a checkout into `output`/latency.csv and beside it; never raises for what fails."""
+def measure_side(tree: Path, output: Path, wanted: Wanted, *, timeout_s: float, venv: Path) -> Side:
+    """Measure a checkout into `output`/latency.csv and beside it; never raises for what fails.
+
+    Args:
+        venv: where an environment is made, if the checkout needs one of its own.
+    """
     output = output.resolve()
     output.mkdir(parents=True, exist_ok=True)
     try:
-        side = _measured(tree.resolve(), output, wanted, timeout_s)
+        side = _measured(tree.resolve(), output, wanted, timeout_s, venv.resolve())
     except HilError as error:
         say(f"hil: {error}")
         side = Side(status=2, said=str(error))
@@ -60,12 +64,12 @@ def measure_side(tree: Path, output: Path, wanted: Wanted, *, timeout_s: float) 
     return side
 
 
-def _measured(tree: Path, output: Path, wanted: Wanted, timeout_s: float) -> Side:
+def _measured(tree: Path, output: Path, wanted: Wanted, timeout_s: float, venv: Path) -> Side:
     models, absent = models_in(tree, wanted.models)
     tflm = tflm_of(tree, wanted.tflm)
     if not models:
         return Side(status=0, said="no model of it is there", absent=tuple(absent))
-    hil, environment = _harness(tree, output)
+    hil, environment = _harness(tree, venv)
     known = _known_tables(hil, environment, output)
     command = bench_command(hil, wanted, models, tflm, output / CSV, known)
     say(f"measuring {tree}: {' '.join(command[1:])}")
@@ -85,14 +89,14 @@ def _measured(tree: Path, output: Path, wanted: Wanted, timeout_s: float) -> Sid
     return Side(status=status, said=_end_of(log), absent=tuple(absent))
 
 
-def _harness(tree: Path, output: Path) -> tuple[Path, Mapping[str, str]]:
+def _harness(tree: Path, venv: Path) -> tuple[Path, Mapping[str, str]]:
     """The program `hil` for a checkout, and the environment that it runs in."""
     ours = Path(sys.executable).parent / "hil"
     kept = {name: value for name, value in os.environ.items() if not _hidden(name)}
     if not own_harness(tree):
         return ours, kept | {"PYTHONPATH": str(ROOT)}
     if other_dependencies(tree):
-        ours = _installed(tree, output / "venv")
+        ours = _installed(tree, venv)
     return ours, kept | {"PYTHONPATH": str(tree)}
 
 

@@ -43,7 +43,14 @@ def commit(folder: Path) -> str:
 
 def copy_of_sources(folder: Path) -> None:
     """What git has or would add of this checkout, but for tests and docs."""
-    parts = ("harness", "firmware", "models/artifacts", "platformio.ini", "pyproject.toml")
+    parts = (
+        ".gitignore",
+        "harness",
+        "firmware",
+        "models/artifacts",
+        "platformio.ini",
+        "pyproject.toml",
+    )
     listed = git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z", *parts)
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():

@@ -72,6 +72,7 @@ class Runner:
             env={
                 **os.environ,
                 **self.environment,
+                "GITHUB_ACTIONS": "true",
                 "GITHUB_ACTION_PATH": str(self.action),
                 "GITHUB_EVENT_NAME": str(self.github["event_name"]),
                 "GITHUB_OUTPUT": str(output),
