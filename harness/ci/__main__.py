@@ -15,7 +15,7 @@ from harness.text import printable
 def measure(options: argparse.Namespace) -> int:
     """Measure a checkout into a folder; that something failed is told there, and by `compare`."""
     from harness.ci.side import measure_side
-    from harness.ci.tree import wanted_of
+    from harness.ci.tree import DETAILS, wanted_of
 
     wanted = wanted_of(
         boards=options.boards,
@@ -23,6 +23,7 @@ def measure(options: argparse.Namespace) -> int:
         runtimes=options.runtime,
         tflm=options.tflm,
         extra=options.arguments,
+        details=" ".join(DETAILS) if options.details is None else options.details,
     )
     venv = options.venv or options.output.with_name(f"venv-{options.output.name}")
     timeout_s = 60.0 * options.minutes
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     measuring.add_argument("--minutes", type=float, default=60.0)
     for name in ("boards", "models", "runtime", "tflm", "arguments"):
         measuring.add_argument(f"--{name}", default="")
+    measuring.add_argument("--details")
     comparing = commands.add_parser("compare", help=compare.__doc__)
     comparing.set_defaults(run=compare)
     comparing.add_argument("--output", type=Path, required=True)

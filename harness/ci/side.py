@@ -6,13 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.ci.tree import (
     ROOT,
-    TABLES,
     Wanted,
     bench_command,
     models_in,
@@ -70,7 +69,7 @@ def _measured(tree: Path, output: Path, wanted: Wanted, timeout_s: float, venv: 
     if not models:
         return Side(status=0, said="no model of it is there", absent=tuple(absent))
     hil, environment = _harness(tree, venv)
-    known = _known_tables(hil, environment, output)
+    known = _known(wanted.details, hil, environment, output)
     command = bench_command(hil, wanted, models, tflm, output / CSV, known)
     say(f"measuring {tree}: {' '.join(command[1:])}")
     log = output / LOG
@@ -100,8 +99,10 @@ def _harness(tree: Path, venv: Path) -> tuple[Path, Mapping[str, str]]:
     return ours, kept | {"PYTHONPATH": str(tree)}
 
 
-def _known_tables(hil: Path, environment: Mapping[str, str], output: Path) -> list[str]:
-    """The options that this `hil` has of those that are not needed."""
+def _known(
+    options: Sequence[str], hil: Path, environment: Mapping[str, str], output: Path
+) -> list[str]:
+    """Those of the options that this `hil` has."""
     log = output / "help.log"
     status = run(
         [str(hil), "bench", "--help"],
@@ -111,7 +112,7 @@ def _known_tables(hil: Path, environment: Mapping[str, str], output: Path) -> li
         folder=output,
     )
     words = log.read_text(errors="replace").split() if status == 0 else []
-    return [option for option in TABLES if option in words]
+    return [option for option in options if option in words]
 
 
 def _hidden(name: str) -> bool:

@@ -15,6 +15,8 @@ from harness.toml import load
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout that this package lies in: of the action, its own."""
 MOST_MODELS = 200
+DETAILS = ("--profile", "--functions")
+"""Options of `hil bench` that a comparison has operators and functions by."""
 _NAME = "tinyml-hil"
 
 
@@ -23,7 +25,8 @@ class Wanted:
     """What is to be measured, the same in both checkouts.
 
     `models` are names from `hil models`, or paths and patterns in the checkout; `tflm` is a folder
-    in the checkout, or an absolute one; `extra` are further options of `hil bench`.
+    in the checkout, or an absolute one; `extra` are further options of `hil bench`, and `details`
+    those that are left out where the checkout's own harness does not know them.
     """
 
     boards: tuple[str, ...]
@@ -31,9 +34,12 @@ class Wanted:
     runtimes: tuple[str, ...] = ()
     tflm: str = ""
     extra: tuple[str, ...] = ()
+    details: tuple[str, ...] = DETAILS
 
 
-def wanted_of(*, boards: str, models: str, runtimes: str, tflm: str, extra: str) -> Wanted:
+def wanted_of(
+    *, boards: str, models: str, runtimes: str, tflm: str, extra: str, details: str
+) -> Wanted:
     """The same, from texts as a workflow gives them: lists with spaces, commas or line ends.
 
     Raises:
@@ -45,6 +51,7 @@ def wanted_of(*, boards: str, models: str, runtimes: str, tflm: str, extra: str)
         runtimes=_items(runtimes),
         tflm=tflm.strip(),
         extra=_words(extra),
+        details=_words(details),
     )
     if not found.boards or not found.models:
         raise WrongUse("name at least one board and one model")
@@ -138,17 +145,13 @@ def tflm_of(tree: Path, tflm: str) -> Path | None:
     return folder
 
 
-TABLES = ("--profile", "--functions")
-"""Options of `hil bench` for operators and functions; an older checkout's own may lack some."""
-
-
 def bench_command(
     hil: Path,
     wanted: Wanted,
     models: Sequence[str],
     tflm: Path | None,
     csv: Path,
-    tables: Sequence[str] = TABLES,
+    details: Sequence[str],
 ) -> list[str]:
     """The command that measures everything in a checkout."""
     command = [str(hil), "bench", "--board", *wanted.boards, "--model", *models]
@@ -156,4 +159,4 @@ def bench_command(
         command += ["--runtime", *wanted.runtimes]
     if tflm is not None:
         command += ["--tflm", str(tflm)]
-    return [*command, "--csv", str(csv), *tables, *wanted.extra]
+    return [*command, "--csv", str(csv), *details, *wanted.extra]

@@ -13,7 +13,7 @@ from fakes.profiled import counted as profiled
 
 from harness.ci.outcome import Gates, Judged, annotation, judge_sides, write_judged
 from harness.ci.side import CSV, STATUS, measure_side, read_side
-from harness.ci.tree import wanted_of
+from harness.ci.tree import Wanted
 from harness.measure.csvfile import append
 from harness.report.markdown import as_markdown
 
@@ -134,14 +134,14 @@ def test_the_record_has_the_number_and_the_document(tmp_path: Path) -> None:
 
 
 def test_a_model_that_neither_name_nor_file_fits_ends_a_side(tmp_path: Path) -> None:
-    wanted = wanted_of(boards="qemu-m4", models="m/a.tflite", runtimes="", tflm="", extra="")
+    wanted = Wanted(boards=("qemu-m4",), models=("m/a.tflite",))
     found = measure_side(tmp_path, tmp_path / "out", wanted, timeout_s=5, venv=tmp_path / "venv")
     assert (found.status, found.absent) == (0, ("m/a.tflite",))
     assert read_side(tmp_path / "out") == found
 
 
 def test_a_tflm_folder_that_is_not_there_ends_a_side_with_its_error(tmp_path: Path) -> None:
-    wanted = wanted_of(boards="qemu-m4", models="sine", runtimes="", tflm="gone", extra="")
+    wanted = Wanted(boards=("qemu-m4",), models=("sine",), tflm="gone")
     found = measure_side(tmp_path, tmp_path / "out", wanted, timeout_s=5, venv=tmp_path / "venv")
     assert found.status == 2 and "no folder gone" in found.said
 

@@ -20,6 +20,7 @@ from harness.errors import WrongUse
 
 def wanted(**texts: str) -> Wanted:
     given = {"boards": "qemu-m4", "models": "sine", "runtimes": "", "tflm": "", "extra": ""}
+    given["details"] = "--functions"
     return wanted_of(**given | texts)
 
 
@@ -106,6 +107,7 @@ def test_the_command_has_every_input() -> None:
         ["sine", "/t/m.tflite"],
         Path("/t/tflm"),
         Path("/o/latency.csv"),
+        ("--profile", "--functions"),
     )
     assert command == [
         *("/v/hil", "bench", "--board", "a", "b", "--model", "sine", "/t/m.tflite"),
