@@ -24,7 +24,7 @@ from harness.measure.versus import (
 )
 from harness.report.document import Column, Document, Kind, Line, Note, Section
 from harness.report.operators import operators_part
-from harness.report.part import SUBJECT_COLUMNS, Part
+from harness.report.part import MOST_MOVED, SUBJECT_COLUMNS, Part
 from harness.text import counted
 
 _SLOWER, _SAME = LatencyVerdict.SLOWER.value, LatencyVerdict.SAME.value
@@ -38,8 +38,6 @@ _ORDER = (
     _SAME,
 )
 """Verdicts, the one to be read first first."""
-MOST_MOVED = 40
-"""Functions that a document shows: the whole is in the CSV files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from harness.measure.footprint import QUANTITIES, FootprintRow
 from harness.measure.gate import LatencyVerdict
+from harness.measure.operator_gate import ProfileVersus
 from harness.measure.runs import Run, Subject
 from harness.measure.versus import INSTRUCTIONS, VersusRow
 from harness.report.comparison import Compared, subject_text
@@ -58,11 +59,24 @@ def findings_of(found: Compared) -> Iterator[Finding]:
             subject = subject_text(time)
             said = f"{subject}: slower, {time.reason}"
             yield Finding(check="time", severity="major", subject=subject, description=said)
+    yield from _slower_operators(found.operators or ())
     for row in found.sizes or ():
         for size in row.larger:
             subject = f"{subject_text(row)}, {size.quantity}"
             said = "; ".join(filter(None, (f"{subject}: {size} bytes", size.why)))
             yield Finding(check="bytes", severity="minor", subject=subject, description=said)
+
+
+def _slower_operators(found: Iterable[ProfileVersus]) -> Iterator[Finding]:
+    for item in found:
+        for change in item.changes:
+            if change.verdict != LatencyVerdict.SLOWER.value:
+                continue
+            # Without its index, which another operator before it changes.
+            named = f"{item.model}_{item.dtype}, {change.operator} {change.name}"
+            subject = f"{item.board}, {item.runtime}, {named}"
+            said = f"{subject}: slower, {change.rule}"
+            yield Finding(check="operator", severity="minor", subject=subject, description=said)
 
 
 def quality_text(findings: Iterable[Finding]) -> str:

@@ -14,7 +14,7 @@ from harness.measure.operators import APPEARED, SLOWER, WENT, OperatorChange, an
 from harness.measure.tables import PROFILE, OperatorRow
 from harness.measure.versus import HEADINGS, INSTRUCTIONS, REFUSED
 from harness.report.document import Column, Kind, Line, Note, Section
-from harness.report.part import SUBJECT_COLUMNS, Part
+from harness.report.part import MOST_MOVED, SUBJECT_COLUMNS, Part
 from harness.text import WIDTH, listed, printable, shortened, table, wrapped
 
 _SAME, _CANNOT_TELL = LatencyVerdict.SAME.value, LatencyVerdict.CANNOT_TELL.value
@@ -269,8 +269,9 @@ def operators_part(found: Sequence[ProfileVersus]) -> Part:
             *figures,
             Column(heading=HEADINGS[-1], kind=Kind.WORD),
         ),
-        lines=tuple(line for _, line in lines),
+        lines=tuple(line for _, line in lines[:MOST_MOVED]),
         notes=(*_refused(found), *_rules(found)),
+        left_out=len(lines[MOST_MOVED:]),
     )
     return Part(section=section, said=said, bad=any_slower(changes))
 

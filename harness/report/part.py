@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from harness.report.document import Column, Kind, Section
 
+MOST_MOVED = 40
+"""Operators, or functions, that a document shows: the whole is in the CSV files."""
 SUBJECT_COLUMNS = tuple(
     Column(heading=name, kind=Kind.NAME) for name in ("board", "runtime", "model")
 )

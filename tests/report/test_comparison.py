@@ -12,6 +12,8 @@ from fakes.measured import QUIET, a_run
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from harness.measure.function_changes import FunctionChange, FunctionChanges
+from harness.measure.operator_gate import ProfileVersus
+from harness.measure.operators import OperatorChange
 from harness.measure.runs import Baselines, Run
 from harness.measure.versus import versus
 from harness.report.comparison import compared, document_of, functions_part, times_part
@@ -24,6 +26,7 @@ from harness.report.gitlab import (
     quality_text,
 )
 from harness.report.markdown import as_markdown
+from harness.report.operators import operators_part
 
 SIZES: dict[str, Any] = {
     "flash_bytes": 1000,
@@ -196,6 +199,48 @@ def test_gitlabs_code_quality_report_has_the_fields_that_gitlab_asks_for() -> No
         "qemu-m4, tflm, sine_int8, flash: 1512 (+512) bytes; flash +512: kernels +512"
     )
     assert quality(A, A) == []
+
+
+def test_a_slower_operator_is_a_finding_of_its_own() -> None:
+    change = OperatorChange(
+        index_a=3,
+        index_b=4,
+        operator="CONV_2D",
+        name="conv",
+        shape="1x4",
+        unit="instructions",
+        a=10.0,
+        b=12.0,
+        verdict="slower",
+        rule="12 instructions against 10",
+    )
+    profile = ProfileVersus(
+        board="qemu-m4",
+        runtime="tflm",
+        model="sine",
+        dtype="int8",
+        changes=(change, replace(change, verdict="faster")),
+    )
+    found = replace(compared(A, A, sizes=False), operators=(profile,))
+    (entry,) = json.loads(quality_text(findings_of(found)))
+    assert (entry["check_name"], entry["severity"]) == ("hil/operator", "minor")
+    assert entry["description"] == (
+        "qemu-m4, tflm, sine_int8, CONV_2D conv: slower, 12 instructions against 10"
+    )
+
+
+def test_of_many_operators_those_to_be_read_first_are_shown() -> None:
+    many = [
+        OperatorChange(
+            index_a=n, index_b=n, operator="ADD", name=f"n{n}", shape="1", unit="instructions",
+            a=10.0, b=9.0 + 2 * (n == 99), verdict="slower" if n == 99 else "faster", rule="exact",
+        )
+        for n in range(100)
+    ]  # fmt: skip
+    profile = ProfileVersus(board="b", runtime="r", model="m", dtype="int8", changes=tuple(many))
+    section = operators_part([profile]).section
+    assert section is not None and (len(section.lines), section.left_out) == (40, 60)
+    assert section.lines[0].cells[3] == "99 ADD"
 
 
 def test_a_finding_keeps_its_fingerprint_when_its_figures_change() -> None:
