@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from harness.measure.footprint import QUANTITIES, FootprintRow, footprints
 from harness.measure.function_changes import FunctionChanges, calls_text, count_text
@@ -100,8 +101,12 @@ def _of_parts(title: str, parts: Iterable[Part], notes: Sequence[Note] = ()) -> 
         verdict=f"{said[:1].upper()}{said[1:]}." if said else "",
         bad=any(part.bad for part in parts),
         notes=tuple(notes),
-        sections=tuple(part.section for part in parts if part.section is not None),
+        sections=tuple(part.section for part in parts if _says_something(part.section)),
     )
+
+
+def _says_something(section: Section | None) -> TypeGuard[Section]:
+    return section is not None and bool(section.lines or section.notes or section.left_out)
 
 
 def times_part(rows: Sequence[VersusRow]) -> Part:

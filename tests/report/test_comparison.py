@@ -109,6 +109,30 @@ def test_where_nothing_moved_the_verdict_says_so_and_is_not_bad() -> None:
     assert not found.bad
 
 
+def test_where_no_operator_moved_the_verdict_says_so_and_no_table_is_empty() -> None:
+    profile = ProfileVersus(
+        board="b", runtime="r", model="m", dtype="int8", changes=(operator("same"),)
+    )
+    found = document_of(replace(compared(A, A, sizes=False), operators=(profile,)), "x")
+    assert "operators: 1 same" in found.verdict
+    assert [section.heading.split(":")[0] for section in found.sections] == ["Time"]
+
+
+def operator(verdict: str, number: int = 3) -> OperatorChange:
+    return OperatorChange(
+        index_a=number,
+        index_b=number + 1,
+        operator="CONV_2D",
+        name="conv",
+        shape="1x4",
+        unit="instructions",
+        a=10.0,
+        b=12.0,
+        verdict=verdict,
+        rule="12 instructions against 10",
+    )
+
+
 def test_larger_alone_is_said_and_is_not_bad() -> None:
     grown = replace(A, runs=(counted("3", 2967, ram_bytes=201), A.runs[1]))
     found = document(A, grown)
@@ -202,24 +226,12 @@ def test_gitlabs_code_quality_report_has_the_fields_that_gitlab_asks_for() -> No
 
 
 def test_a_slower_operator_is_a_finding_of_its_own() -> None:
-    change = OperatorChange(
-        index_a=3,
-        index_b=4,
-        operator="CONV_2D",
-        name="conv",
-        shape="1x4",
-        unit="instructions",
-        a=10.0,
-        b=12.0,
-        verdict="slower",
-        rule="12 instructions against 10",
-    )
     profile = ProfileVersus(
         board="qemu-m4",
         runtime="tflm",
         model="sine",
         dtype="int8",
-        changes=(change, replace(change, verdict="faster")),
+        changes=(operator("slower"), operator("faster")),
     )
     found = replace(compared(A, A, sizes=False), operators=(profile,))
     (entry,) = json.loads(quality_text(findings_of(found)))
@@ -230,17 +242,11 @@ def test_a_slower_operator_is_a_finding_of_its_own() -> None:
 
 
 def test_of_many_operators_those_to_be_read_first_are_shown() -> None:
-    many = [
-        OperatorChange(
-            index_a=n, index_b=n, operator="ADD", name=f"n{n}", shape="1", unit="instructions",
-            a=10.0, b=9.0 + 2 * (n == 99), verdict="slower" if n == 99 else "faster", rule="exact",
-        )
-        for n in range(100)
-    ]  # fmt: skip
+    many = [operator("slower" if n == 98 else "faster", n) for n in range(100)]
     profile = ProfileVersus(board="b", runtime="r", model="m", dtype="int8", changes=tuple(many))
     section = operators_part([profile]).section
     assert section is not None and (len(section.lines), section.left_out) == (40, 60)
-    assert section.lines[0].cells[3] == "99 ADD"
+    assert section.lines[0].cells[3] == "99 CONV_2D"
 
 
 def test_a_finding_keeps_its_fingerprint_when_its_figures_change() -> None:
