@@ -36,7 +36,8 @@ def history_text(history: History, *, width: int, unicode: bool) -> str:
 def _subject_lines(subject: SubjectHistory, *, width: int, unicode: bool) -> Iterator[str]:
     board, runtime, model, dtype = (printable(name) for name in subject.subject)
     days = f"{_day(subject.first_utc)} to {_day(subject.last_utc)}"
-    heading = f"{model}_{dtype} on {board}, {runtime}: {_runs(subject.runs)}, {days}"
+    kind = " (emulated)" if _is_emulated(subject) else ""
+    heading = f"{model}_{dtype} on {board}{kind}, {runtime}: {_runs(subject.runs)}, {days}"
     yield from wrapped(heading, width)
     constant = [figure for figure in subject.figures if figure.constant and not figure.changes]
     told = set()
@@ -55,6 +56,11 @@ def _subject_lines(subject: SubjectHistory, *, width: int, unicode: bool) -> Ite
             if split.reason not in told
             for line in _split_lines(figure, split, width)
         )
+
+
+def _is_emulated(subject: SubjectHistory) -> bool:
+    points = (judged.point for figure in subject.figures for judged in figure.points)
+    return any(point.setup.key.emulated for point in points)
 
 
 def _constants(figures: Sequence[FigureHistory]) -> str:
@@ -290,6 +296,7 @@ def _run_object(point: Point) -> dict[str, Any]:
         "time_utc": point.time_utc,
         "run": point.run,
         "git_commit": point.commit,
+        "emulated": point.setup.key.emulated,
         "value": point.value,
     }
 

@@ -34,7 +34,7 @@ SLOWER, LARGER = {"instructions_p50": 3412}, {"instructions_p50": 3412, "flash_b
 
 def test_a_change_is_told_with_its_night_its_commits_and_how_to_search_them(tmp_path: Path) -> None:
     assert text(nights(tmp_path, {}, {}, SLOWER)).splitlines() == [
-        "sine_int8 on nano, tflm: 3 runs, 2026-11-01 to 2026-11-03",
+        "sine_int8 on nano (emulated), tflm: 3 runs, 2026-11-01 to 2026-11-03",
         "",
         "latency: 2,967 instr to 3,412 instr in 3 runs, 1 change",
         f"3,412 instr │{' ' * 44}{'⠉' * 22}",

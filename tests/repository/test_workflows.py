@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.nights import emulated_board, layer_rows
 from fakes.processes import alive, children_of
 from ruamel.yaml import YAML
 
 from harness.cli import main
+from harness.measure.csvfile import append
 from harness.measure.frames import read_rows
 from harness.measure.tables import LatencyRow
 
@@ -405,10 +407,12 @@ def test_nights_are_kept_and_shown_together_where_a_history_is_named(
         assert done.returncode == 0, done.stdout + done.stderr
         assert (reports / "report.html").is_file()
         shutil.move(reports / "latency.csv", tmp_path / "gone.csv")
+        append(reports / "layers.csv", layer_rows(emulated_board(0)[-1]))
     nights = [read_rows(path, LatencyRow).rows for path in history.glob("left/*/latency.csv")]
     assert [len(rows) for rows in nights] == [6, 6], "five sessions and the run"
     assert len({rows[-1].run for rows in nights}) == 2
     assert "Trend of sine int8" in (reports / "trend.html").read_text()
+    assert len(list(history.glob("left/*/layers.csv"))) == 1, "of the second night"
 
 
 SLOW = """
