@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.errors import ReportError
 from harness.measure.csvfile import columns
-from harness.measure.frames import Tables, records_of
+from harness.measure.frames import Tables, records_of, table_in
 from harness.measure.gate import LEAST_DELTA, SHARED_LEAST_DELTA, Sessions
 from harness.measure.samples import Samples
 from harness.measure.tables import (
@@ -211,17 +211,20 @@ def load_runs(path: Path) -> Baselines:
     Raises:
         ReportError: absent, an empty folder, or not one file with latency rows.
     """
-    tables, others = Tables(), []
+    tables, others, empty = Tables(), [], True
     for file in sorted(path.glob("*.csv")) if path.is_dir() else [path]:
+        empty = False
         try:
             tables.add(file, "latency")
         except ReportError:
             if file == path:
                 raise
-            others.append(file.name)
+            if table_in(file) in (None, "latency"):
+                others.append(file.name)
     without = [f"{path}: no latency rows in {listed(others)}"] if others else []
     if not tables.files["latency"]:
-        raise ReportError(without[0] if without else f"folder {path} has no CSV file")
+        lacks = "has no CSV file" if empty else "has no CSV file with latency rows"
+        raise ReportError(without[0] if without else f"folder {path} {lacks}")
     found = runs_of(records_of(tables.frame("latency"), LatencyRow))
     if path.is_dir():
         found = tuple(sorted(found, key=lambda run: run.row.time_utc))

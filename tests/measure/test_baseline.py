@@ -11,9 +11,10 @@ from fakes.measured import QUIET, a_run, rows
 
 from harness.errors import ReportError
 from harness.measure.baseline import find_baseline, flag_changes, judge_row, load_baselines, save
-from harness.measure.csvfile import append
+from harness.measure.csvfile import append, columns
 from harness.measure.gate import LatencyVerdict
 from harness.measure.runs import Baselines, Run, complete, load_runs, newest, runs_of
+from harness.measure.tables import SampleRow
 
 
 def kept(*runs: Run) -> Baselines:
@@ -218,6 +219,12 @@ def test_folder_is_read_whole_and_other_tables_in_it_are_named(tmp_path: Path) -
     found = load_runs(tmp_path)
     assert [run.id for run in found.runs] == ["r1", "r2"]
     assert found.notes == (f"{tmp_path}: no latency rows in samples.csv",)
+
+
+def test_tables_that_lie_beside_the_latency_rows_need_no_word(tmp_path: Path) -> None:
+    append(tmp_path / "latency.csv", rows("r1"))
+    (tmp_path / "samples.csv").write_text(",".join(columns(SampleRow)) + "\n")
+    assert load_runs(tmp_path).notes == ()
 
 
 @pytest.mark.parametrize("other, said", [(None, "has no CSV file"), ("x.csv", "no latency rows")])
