@@ -291,3 +291,29 @@ def test_what_is_sent_at_another_rate_is_garbage():
     chip.line(baud=115200, open=True)
     assert machine.run(1000) is Pause.IDLE
     assert chip.take() == bytes(byte ^ 0xA5 for byte in b"abc")
+
+
+def written(address, value):
+    """A machine that writes a word once and then loops."""
+    program = f"reset: ldr r0, ={address:#x}\nldr r1, ={value:#x}\nstr r1, [r0]\ndone: b done\n"
+    machine, _ = machine_of(program)
+    return machine
+
+
+@pytest.mark.parametrize(
+    "address, value, said",
+    [
+        (0x40006510, 3, r"GPIOTE\.CONFIG\[0\] makes a pin a task"),
+        (0x4001C500, 1, r"PWM0\.ENABLE is written, and PWM is not simulated"),
+        (0x4001F504, 1, r"write to PPI \+ 0x504, which the simulator does not know"),
+        (0x40036F00, 0, "write to NOTHING"),
+    ],
+)
+def test_what_is_not_simulated_is_refused_by_its_name(address, value, said):
+    with pytest.raises(SimulationError, match=said):
+        written(address, value).run(100)
+
+
+@pytest.mark.parametrize("address", [0x40006510, 0x4002D500, 0x40036FFF, 0x4000055C, 0x40027C1C])
+def test_what_mbeds_core_writes_when_it_starts_is_let_pass(address):
+    assert written(address, 0).run(100) is Pause.IDLE
