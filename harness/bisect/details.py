@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 
-from harness.bisect.figures import Step, moved
+from harness.bisect.figures import Step, last_profile
 from harness.bisect.hunt import Change
 from harness.bisect.lab import Lab
 from harness.bisect.question import Larger, Question, Slower, Wrong
-from harness.errors import HilError
+from harness.errors import HilError, ReportError
 from harness.firmware.elf import memory_parts
+from harness.measure.gate import LatencyVerdict
+from harness.measure.operators import APPEARED, WENT, OperatorChange, compare_operators
 from harness.text import counted, printable
 
 MOST = 4
 """Operators or owners that are named."""
 
+_MOVED = (LatencyVerdict.SLOWER.value, LatencyVerdict.FASTER.value, APPEARED, WENT)
 _DIFFERENCE = re.compile(r"^first difference: (operator .*)\n  (output .*)\n  (.*)$", re.MULTILINE)
 
 
@@ -42,11 +45,24 @@ def _operators(change: Change, lab: Lab) -> tuple[str, ...]:
     for step in sides:
         if not step.layers:
             return (f"its operators are not known: {step.reason}",)
-    found = moved(sides[0].layers, sides[1].layers)
+    try:
+        changes = compare_operators(*map(last_profile, sides))
+    except ReportError as error:
+        return (f"its operators are not known: {error.what}",)
+    found = [change for change in changes if change.verdict in _MOVED]
+    found.sort(key=lambda change: -abs((change.b or 0.0) - (change.a or 0.0)))
     if not found:
-        return ("no operator by itself, but what lies around them",)
+        return ("no operator that could be told from before",)
     more = (f"and {counted(len(found) - MOST, 'more operator')}",) if len(found) > MOST else ()
-    return (*(f"operator {line}" for line in found[:MOST]), *more)
+    return (*map(_operator, found[:MOST]), *more)
+
+
+def _operator(change: OperatorChange) -> str:
+    named = f" ({printable(change.name, 40)})" if change.name else ""
+    label = printable(change.label, 40)
+    if change.a is None or change.b is None:
+        return f"operator {label}{named} {change.verdict}"
+    return f"operator {label}{named}: {change.a:.6g} to {change.b:.6g} {change.unit}"
 
 
 def _first_difference(change: Change, lab: Lab) -> tuple[str, ...]:

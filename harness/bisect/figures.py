@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -251,38 +251,6 @@ def size_of(step: Step, what: str) -> Figure:
     return Figure(value=sizes[what](sections), unit="B")
 
 
-def moved(before: Sequence[LayerRow], after: Sequence[LayerRow]) -> tuple[str, ...]:
-    """The operators whose cost is not the same in two profiles, the largest change first."""
-    old, new = _last(before), _last(after)
-    unit = "instr" if all(row.instructions_p50 is not None for row in (*old, *new)) else "us"
-    costs = [{_key(row): _cost(row, unit) for row in rows} for rows in (old, new)]
-    changes = [
-        (costs[1].get(key, 0.0) - costs[0].get(key, 0.0), key) for key in {**costs[0], **costs[1]}
-    ]
-    changes.sort(key=lambda change: -abs(change[0]))
-    return tuple(
-        f"{_told(key)}: {_amount(costs[0].get(key), unit)} to {_amount(costs[1].get(key), unit)}"
-        for change, key in changes
-        if change
-    )
-
-
-def _last(rows: Sequence[LayerRow]) -> tuple[LayerRow, ...]:
-    return tuple(row for row in rows if row.run == rows[-1].run)
-
-
-def _key(row: LayerRow) -> tuple[int, str, str]:
-    return row.index, row.operator, row.name
-
-
-def _cost(row: LayerRow, unit: str) -> float:
-    return float(row.instructions_p50 or 0) if unit == "instr" else row.p50_us
-
-
-def _told(key: tuple[int, str, str]) -> str:
-    index, operator, name = key
-    return f"{index} {printable(operator, 40)} ({printable(name, 40)})"
-
-
-def _amount(cost: float | None, unit: str) -> str:
-    return "not there" if cost is None else f"{cost:.6g} {unit}"
+def last_profile(step: Step) -> tuple[LayerRow, ...]:
+    """The rows of its newest profile."""
+    return tuple(row for row in step.layers if row.run == step.layers[-1].run)
