@@ -174,7 +174,8 @@ def _commands(folder: Path, whole: Path, rng: random.Random) -> Iterator[tuple[s
     shutil.copy(rng.choice((whole, folder)) / "latency.csv", kept)
     source = rng.choice((csv, str(folder)))
     yield "report", ["report", source, "--output", str(folder / "out" / "page.html")]
-    yield "compare", ["compare", *rng.choice(((csv, good), (good, csv), (csv, csv)))]
+    sides = rng.choice(((csv, good), (good, csv), (csv, csv)))
+    yield "compare", ["compare", *sides, *rng.choice(((), ("--functions",)))]
     save = ["baseline", "save", "--csv", rng.choice((csv, good)), "--baseline", str(kept)]
     yield "baseline save", [*save, "--replace"]
     yield "baseline list", ["baseline", "list", "--baseline", csv]

@@ -156,7 +156,7 @@ def parser_of(command: str) -> argparse.ArgumentParser:
 
 FILTERS = {
     *(("baseline save", "--board"), ("baseline save", "--model"), ("inspect", "--board")),
-    *(("history", "--board"), ("history", "--runtime")),
+    *(("history", "--board"), ("history", "--runtime"), ("profile", "--functions")),
 }
 """Options that are no settings: only what was measured of these, or what is said of these."""
 
