@@ -11,6 +11,7 @@ from harness.measure.cycles import MOST_WAIT_STATES, estimate_cycles
 from harness.measure.cycles_found import error_lines, load_found
 from harness.outcome import Outcome
 from harness.report.cycles import cycles_text
+from harness.terminal import say
 from harness.text import listed
 
 
@@ -25,16 +26,24 @@ def show_cycles(work: Work, options: argparse.Namespace) -> int:
     estimate = estimate_cycles(counts.code, core, wait_states=options.wait_states)
     print(f"{work.artifact.name} on {work.board.id}: {hello.runtime}, {hello.runtime_version}")
     print(cycles_text(estimate, error_lines(load_found(), core.name)))
+    if core != core_of(work.board.mcu):
+        say(f"the code is that for {work.board.mcu}: a compiler makes other code for a {core.name}")
     return Outcome.PASSED.exit_status
 
 
 def _core(work: Work, named: str | None) -> Core:
     """The core that was named, else that of the board."""
-    core = CORES.get(named) if named else core_of(work.board.mcu)
+    own = core_of(work.board.mcu)
+    core = CORES.get(named) if named else own
     if core is None:
         raise WrongUse(
             f"no table of costs for {work.board.mcu}",
             hint=f"Name a core with --core: {listed(tuple(CORES))}",
+        )
+    if own is not None and not core.runs_code_of(own):
+        raise WrongUse(
+            f"a {core.name} does not run code that was built for the {own.name} of {work.board.id}",
+            hint="Take a board with that core: hil boards lists them.",
         )
     return core
 

@@ -22,7 +22,9 @@ def history(options: argparse.Namespace) -> int:
     from harness.report.history import history_json, history_text
 
     names = ("board", "runtime", "model", "dtype")
-    wanted = Wanted(**{name: getattr(options, name) for name in names}, layers=options.layers)
+    wanted = Wanted(
+        **{name: getattr(options, name) or None for name in names}, layers=options.layers
+    )
     with options.progress("reading the history"):
         found = read_history(_source(options.source), wanted)
     if options.json:

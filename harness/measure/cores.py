@@ -57,11 +57,12 @@ class Core:
     it; `misaligned` more where a 32-bit instruction lies across two words there. `address_stall` is
     for an address that the instruction before computed, `use_stall` for data that it loaded. An IT
     behind a 16-bit instruction costs `folded_it`. With `dual_issue` two neighbours may share a
-    cycle.
+    cycle. `instructions` is its instruction set, the first letters of which are those it extends.
     """
 
     name: str
     source: str
+    instructions: str
     costs: Mapping[str, float]
     load: float = 2
     pipelined: float = 1
@@ -78,6 +79,10 @@ class Core:
     folded_it: float = 0
     dual_issue: bool = False
 
+    def runs_code_of(self, other: Core) -> bool:
+        """Whether it has every instruction that the other has."""
+        return self.instructions.startswith(other.instructions)
+
 
 _USUAL = {
     **dict.fromkeys((DATA, MULTIPLY, ACCUMULATE, LONG_MULTIPLY, IT, FLOAT, BRANCH, CALL, JUMP), 1),
@@ -87,6 +92,7 @@ _USUAL = {
 _ALL = (
     Core(
         name="Cortex-M0+",
+        instructions="6",
         source="Arm DDI 0484C, table 3-1, with the multiplier of one cycle",
         costs={**_USUAL, SYSTEM: 3},
         pipelined=2,
@@ -97,6 +103,7 @@ _ALL = (
     ),
     Core(
         name="Cortex-M3",
+        instructions="67",
         source="Arm DDI 0337I, section 3.3",
         costs={**_USUAL, ACCUMULATE: 2, LONG_MULTIPLY: 4},
         misaligned=1,
@@ -104,6 +111,7 @@ _ALL = (
     ),
     Core(
         name="Cortex-M4",
+        instructions="67E",
         source="Arm DDI 0439B, sections 3.3 and 7.2",
         costs=_USUAL,
         misaligned=1,
@@ -111,6 +119,7 @@ _ALL = (
     ),
     Core(
         name="Cortex-M7",
+        instructions="67E+",
         source="assumed: Arm publishes no table; caches that always hit, branches foreseen",
         costs={**_USUAL, FLOAT_ACCUMULATE: 1, TABLE: 3},
         load=1,
@@ -125,6 +134,7 @@ _ALL = (
     ),
     Core(
         name="Cortex-M33",
+        instructions="67E8",
         source="assumed: Arm publishes no table; as the Cortex-M4, but loads of 1 cycle, 1 to use",
         costs=_USUAL,
         load=1,

@@ -13,6 +13,7 @@ from harness.cli import main
         (["--estimate-cycles", "--functions"], "printed alone"),
         (["--estimate-cycles", "--board", "virtual"], "no table of costs for host"),
         (["--estimate-cycles", "--board", "virtual", "--core", "Cortex-M7"], "counted by QEMU"),
+        (["--estimate-cycles", "--board", "qemu-m4", "--core", "Cortex-M3"], "does not run code"),
     ],
 )
 def test_what_cannot_be_estimated_is_wrong_use(words: list[str], said: str, capsys) -> None:

@@ -22,7 +22,7 @@ def kept(tmp_path: Path) -> Path:
 def test_nights_are_looked_for_where_they_are_kept(kept: Path, monkeypatch, capsys) -> None:
     monkeypatch.setenv("HIL_HISTORY", str(kept))
     monkeypatch.setenv("COLUMNS", "40")
-    assert main(["history", "--board", "nano", "--model", "sine"]) == 0
+    assert main(["history", "--board", "nano", "--model", "sine", "--dtype", ""]) == 0
     told = capsys.readouterr().out
     assert (
         "hil bisect c2 c3 -- --board nano \\\n" in told and max(map(len, told.splitlines())) <= 40

@@ -197,3 +197,18 @@ def test_instructions_and_what_they_cost_like(expected: str, mnemonics: str) -> 
 def test_a_boards_core_is_found_by_its_mcu(mcu: str, core: str | None) -> None:
     found = core_of(mcu)
     assert (found and found.name) == core
+
+
+@pytest.mark.parametrize(
+    "core, runs",
+    [
+        ("Cortex-M0+", "M0+"),
+        ("Cortex-M3", "M0+ M3"),
+        ("Cortex-M4", "M0+ M3 M4"),
+        ("Cortex-M7", "M0+ M3 M4 M7"),
+        ("Cortex-M33", "M0+ M3 M4 M33"),
+    ],
+)
+def test_a_core_runs_the_code_of_those_that_it_extends(core: str, runs: str) -> None:
+    found = [other.name for other in CORES.values() if CORES[core].runs_code_of(other)]
+    assert found == [f"Cortex-{name}" for name in runs.split()]
