@@ -212,3 +212,21 @@ def test_a_boards_core_is_found_by_its_mcu(mcu: str, core: str | None) -> None:
 def test_a_core_runs_the_code_of_those_that_it_extends(core: str, runs: str) -> None:
     found = [other.name for other in CORES.values() if CORES[core].runs_code_of(other)]
     assert found == [f"Cortex-{name}" for name in runs.split()]
+
+
+def test_a_recursive_function_as_qemu_tells_of_it() -> None:
+    """The instructions that tests/rig/test_counting.py has from QEMU, three calls deep."""
+    told = [
+        (0, 2, "push {r4, lr}", 3, 0),  # 3 * (1 + 2)
+        (2, 2, "subs r0, #1", 3, 0),  # 3
+        (4, 2, "beq #0x10a", 3, 1),  # 3 + P
+        (6, 4, "bl #0x100", 2, 2),  # 2 * (1 + P)
+        (10, 2, "pop {r4, pc}", 3, 3),  # 3 * (1 + 2 + P), where P is 3
+    ]
+    code = [
+        Executed(address=0x100 + at, size=size, opcode=0, text=text, count=count, taken=taken)
+        for at, size, text, count, taken in told
+    ]
+    estimate = estimate_cycles(code, M4)
+    assert estimate.total == 9 + 3 + 4 + 4 + 18
+    assert estimate.total_instructions == 14
