@@ -96,7 +96,7 @@ def _bars(
         drawn.set_yticks(places, [_short(label, MOST_LETTERS) for label, _, _ in bars])
         drawn.set_ylim(len(bars) - 0.4, -0.6)
         drawn.grid(False, axis="y")
-        drawn.margins(x=0.14)
+        drawn.margins(x=0.22)
         drawn.tick_params(axis="y", length=0)
         drawn.set_xlabel(axis)
         picture = svg(drawn, name=name, label=f"Bar chart. {caption}")
