@@ -27,15 +27,19 @@ MOST_ROWS = 100_000
 
 INSTRUCTIONS = FigureKind(name="latency", unit="instructions", more="slower", less="faster")
 LATENCY = FigureKind(name="latency", unit="us", more="slower", less="faster")
+_STACK = "stack_used_bytes"
 _SIZES = {
     "flash_bytes": FigureKind(name="flash", unit="bytes"),
     "ram_bytes": FigureKind(name="RAM", unit="bytes"),
     "arena_used_bytes": FigureKind(name="arena", unit="bytes"),
-    "stack_used_bytes": FigureKind(name="stack", unit="bytes"),
+    _STACK: FigureKind(name="stack", unit="bytes"),
     "mismatches": FigureKind(name="mismatches", unit="inputs", more="more", less="fewer"),
     "accuracy": FigureKind(name="accuracy", unit="share", more="higher", less="lower"),
 }
-"""Figures that are the same in every session of a run, by the column of latency.csv."""
+"""Figures that are the same in every session of a run, by the column of latency.csv.
+
+How deep the stack was is one on emulated boards only: on others an interrupt may come at its depth.
+"""
 
 _SHOWN = 8
 """Boards, models and so on that an error names."""
@@ -202,7 +206,8 @@ def _points_of(run: Run) -> Iterable[tuple[FigureKind, Point]]:
         _point(row, run.id, figures.median, setup, figures),
     )
     for column, kind in _SIZES.items():
-        if (value := getattr(row, column)) is not None:
+        value = getattr(row, column)
+        if value is not None and (column != _STACK or row.emulated):
             yield kind, _point(row, run.id, float(value), setup)
 
 

@@ -68,6 +68,15 @@ def test_counts_and_times_of_one_board_are_two_figures(tmp_path: Path) -> None:
     assert [figure.kind.unit for figure in subject.figures] == ["instructions", "us"]
 
 
+def test_the_stack_is_followed_where_no_interrupt_can_deepen_it(tmp_path: Path) -> None:
+    for day, board, emulated in ((1, "real", False), (1, "qemu", True)):
+        write(tmp_path, day, f"{board}1", board=board, emulated=emulated, stack_used_bytes=10)
+    subjects = read_history(tmp_path, Wanted()).subjects
+    assert {
+        subject.subject[0]: [figure.kind.name for figure in subject.figures] for subject in subjects
+    } == {"qemu": ["latency", "stack"], "real": ["latency"]}
+
+
 def test_a_run_that_was_cut_short_or_has_no_time_is_left_out_and_named(tmp_path: Path) -> None:
     write(tmp_path, 1, "a")
     append(tmp_path / "2" / "latency.csv", rows("cut", time_utc=night(2))[:-1])
