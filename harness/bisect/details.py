@@ -8,8 +8,10 @@ from harness.bisect.figures import Step, last_profile
 from harness.bisect.hunt import Change
 from harness.bisect.lab import Lab
 from harness.bisect.question import Larger, Question, Slower, Wrong
+from harness.board.registry import Board
 from harness.errors import HilError, ReportError
 from harness.firmware.elf import memory_parts
+from harness.measure.function_changes import FunctionChange, compare_functions, load_functions
 from harness.measure.gate import LatencyVerdict
 from harness.measure.operators import APPEARED, WENT, OperatorChange, compare_operators
 from harness.text import counted, printable
@@ -21,18 +23,16 @@ _MOVED = (LatencyVerdict.SLOWER.value, LatencyVerdict.FASTER.value, APPEARED, WE
 _DIFFERENCE = re.compile(r"^first difference: (operator .*)\n  (output .*)\n  (.*)$", re.MULTILINE)
 
 
-def details(change: Change, question: Question, lab: Lab, *, profiled: bool) -> tuple[str, ...]:
-    """Lines on a change.
-
-    Args:
-        profiled: whether the board can say what each operator costs.
-    """
+def details(change: Change, question: Question, lab: Lab, board: Board) -> tuple[str, ...]:
+    """Lines on a change: of the newer of its two commits, and of what differs from the older."""
+    profiled = board.attachment != "virtual"
     if change.found is None:
         return tuple(
             f"{taken.commit.short} was skipped: {taken.why}" for taken in change.skipped[:MOST]
         )
     if isinstance(question, Slower):
-        return _operators(change, lab) if profiled else ()
+        functions = _functions(change, lab) if board.emulator is not None else ()
+        return (*_operators(change, lab), *functions) if profiled else ()
     if isinstance(question, Wrong):
         return _first_difference(change, lab) if profiled else ()
     if isinstance(question, Larger) and question.command == "build":
@@ -55,6 +55,25 @@ def _operators(change: Change, lab: Lab) -> tuple[str, ...]:
         return ("no operator that could be told from before",)
     more = (f"and {counted(len(found) - MOST, 'more operator')}",) if len(found) > MOST else ()
     return (*map(_operator, found[:MOST]), *more)
+
+
+def _functions(change: Change, lab: Lab) -> tuple[str, ...]:
+    """The functions whose own instructions differ; none where the commits cannot count them."""
+    sides = [
+        lab.look(taken.commit, "bench", "--functions") for taken in (change.before, change.after)
+    ]
+    try:
+        before, after = (load_functions(step.folder) for step in sides)
+    except ReportError:
+        return ()
+    found = [one for of in compare_functions(before.rows, after.rows) for one in of.changes]
+    more = (f"and {counted(len(found) - MOST, 'more function')}",) if len(found) > MOST else ()
+    return (*map(_function, found[:MOST]), *more)
+
+
+def _function(change: FunctionChange) -> str:
+    sides = ["not there" if side is None else f"{side:d}" for side in (change.a, change.b)]
+    return f"function {printable(change.function, 60)}: {' to '.join(sides)} instructions"
 
 
 def _operator(change: OperatorChange) -> str:

@@ -103,8 +103,8 @@ class Lab:
         return self._read(commit, step)
 
     def look(self, commit: Commit, command: str, *more: str) -> Step:
-        """Run another command on a commit, for what is said at the end."""
-        return self._step(commit, command, profile=command == "bench", more=more)
+        """Run another command on a commit, for what is said at the end; `bench` alone profiles."""
+        return self._step(commit, command, profile=command == "bench" and not more, more=more)
 
     def _read(self, commit: Commit, step: Step) -> Taken:
         try:
@@ -128,7 +128,7 @@ class Lab:
 
         def run() -> Step:
             if command == "bench":
-                return self._bench(folder, profile=profile)
+                return self._bench(folder, *more, profile=profile)
             return run_step(self._order(folder, command, *more))
 
         step = self._checked_out(commit, folder, run)
@@ -146,11 +146,15 @@ class Lab:
             return run()
 
     def _bench(
-        self, folder: Path, *, profile: bool | None = None, sessions: int | None = None
+        self,
+        folder: Path,
+        *asked: str,
+        profile: bool | None = None,
+        sessions: int | None = None,
     ) -> Step:
         profile = self._question.profiles if profile is None else profile
         count = 1 if self._means.exact else sessions or self._means.sessions
-        more = ["--csv", str(folder / "latency.csv")]
+        more = [*asked, "--csv", str(folder / "latency.csv")]
         if self._means.exact and not self._means.samples_said:
             more += ["--samples", EXACT_SAMPLES]
         if not profile:

@@ -18,7 +18,10 @@ STEP_S = 3600.0
 """No step takes longer, if nothing else is said; a build that fetches a core takes minutes."""
 
 _ELF = re.compile(r"^(/.*firmware\.elf)$", re.MULTILINE)
-_OURS = ("--csv", "--report", "--baseline", "--track", "--profile", "--sessions")
+_OURS = (
+    *("--profile", "--functions"),
+    *("--csv", "--report", "--baseline", "--track", "--sessions"),
+)
 """Settings that the search itself has for a step."""
 
 

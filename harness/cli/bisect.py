@@ -96,8 +96,7 @@ def bisect(options: argparse.Namespace) -> int:
             only_first=options.first,
         )
         hunted = hunt.hunt(ends.good, ends.bad, ends.bases)
-        profiled = board.attachment != "virtual"
-        known = [details(change, question, lab, profiled=profiled) for change in hunted.changes]
+        known = [details(change, question, lab, board) for change in hunted.changes]
         again = _again(hunted, options)
     prune(place / "steps", MOST_KEPT)
     if options.json:

@@ -33,6 +33,7 @@ _REFUSED: dict[Setting[Any], str] = {
     settings.BASELINE: "every commit is compared with GOOD",
     settings.REPORT: "each step has a CSV of its own",
     settings.PROFILE: "operators are profiled where the question needs it",
+    settings.FUNCTIONS: "functions are counted where QEMU runs the board",
 }
 
 
