@@ -102,16 +102,17 @@ def _frame(
     numbers = {str(at): layout[name].plain for name, at in places.items() if layout[name].plain}
     try:
         return _parsed(_cells(block, header, places, numbers), block, places, layout, plain=True)
-    except ValueError:
+    except (ValueError, OverflowError):
         return _parsed(_cells(block, header, places, {}), block, places, layout)
 
 
 def _cells(
     block: Block, header: tuple[str, ...], places: Mapping[str, int], numbers: Mapping[str, Any]
 ) -> DataFrame:
-    """The cells of known columns, as text but for columns of `numbers`; ValueError if one is none.
+    """The cells of known columns, as text but for columns of `numbers`.
 
-    Numbers of which a file has millions are read twice as fast so.
+    ValueError if one is none, or OverflowError if it has more than 64 bits. Numbers of which a file
+    has millions are read twice as fast so.
     """
     import pandas as pd
 

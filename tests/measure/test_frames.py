@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from harness.errors import ReportError
 from harness.measure.csvfile import append, columns, content_of
 from harness.measure.frames import Loaded, load_frame, read_rows
-from harness.measure.tables import LatencyRow, SampleRow
+from harness.measure.tables import FunctionRow, LatencyRow, SampleRow
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = SampleRow(
@@ -52,6 +52,19 @@ def test_absent_values_are_na(tmp_path: Path) -> None:
     for name in ("n", "p50_us", "git_commit"):
         assert frame[name].isna().tolist() == [True, name == "git_commit"]
     assert (frame["n"].sum(), frame["p50_us"].mean()) == (3, 1.5)
+
+
+@pytest.mark.parametrize("number", ["9" * 18, "9" * 19, "9" * 20, "9" * 40, "9" * 400])
+def test_a_count_beyond_64_bits_costs_its_own_line_only(tmp_path: Path, number: str) -> None:
+    (*_, row) = nights.emulated_board(1)
+    functions, _ = nights.counted_rows(row)
+    path = tmp_path / "functions.csv"
+    append(path, functions)
+    path.write_text(path.read_text().replace(",1920,", f",{number},", 1))
+    loaded = read_rows(path, FunctionRow)
+    fits = int(number) < 2**63
+    assert len(loaded.rows) == len(functions) - (not fits)
+    assert bool(loaded.notes) != fits
 
 
 def test_another_table_is_read_by_its_name(tmp_path: Path) -> None:
