@@ -237,7 +237,10 @@ def test_every_hil_command_in_workflows_and_guides_exists() -> None:
     for command in used:
         # `hil baseline save`: a command's own command has options of its own.
         names = takewhile(re.compile("[a-z]+$").match, command.split()[1:3])
-        assert set(options(command)) <= known_to_hil(*names), command
+        own, _, measured = command.partition(" -- ")
+        assert set(options(own)) <= known_to_hil(*names), command
+        # What `hil bisect` is to measure each commit with.
+        assert set(options(f" {measured}")) <= known_to_hil("bench"), command
 
 
 @cache
