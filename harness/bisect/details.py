@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Protocol
 
 from harness.bisect.figures import Step, last_profile
 from harness.bisect.hunt import Change
-from harness.bisect.lab import Lab
 from harness.bisect.question import Larger, Question, Slower, Wrong
+from harness.bisect.repository import Commit
 from harness.board.registry import Board
 from harness.errors import HilError, ReportError
 from harness.firmware.elf import memory_parts
@@ -23,7 +24,14 @@ _MOVED = (LatencyVerdict.SLOWER.value, LatencyVerdict.FASTER.value, APPEARED, WE
 _DIFFERENCE = re.compile(r"^first difference: (operator .*)\n  (output .*)\n  (.*)$", re.MULTILINE)
 
 
-def details(change: Change, question: Question, lab: Lab, board: Board) -> tuple[str, ...]:
+class Looking(Protocol):
+    """Runs other commands on commits: see `harness.bisect.lab`."""
+
+    def look(self, commit: Commit, command: str, *more: str) -> Step:
+        """What a command left; `bench` alone profiles."""
+
+
+def details(change: Change, question: Question, lab: Looking, board: Board) -> tuple[str, ...]:
     """Lines on a change: of the newer of its two commits, and of what differs from the older."""
     profiled = board.attachment != "virtual"
     if change.found is None:
@@ -40,7 +48,7 @@ def details(change: Change, question: Question, lab: Lab, board: Board) -> tuple
     return ()
 
 
-def _operators(change: Change, lab: Lab) -> tuple[str, ...]:
+def _operators(change: Change, lab: Looking) -> tuple[str, ...]:
     sides = [lab.look(taken.commit, "bench") for taken in (change.before, change.after)]
     for step in sides:
         if not step.layers:
@@ -57,7 +65,7 @@ def _operators(change: Change, lab: Lab) -> tuple[str, ...]:
     return (*map(_operator, found[:MOST]), *more)
 
 
-def _functions(change: Change, lab: Lab) -> tuple[str, ...]:
+def _functions(change: Change, lab: Looking) -> tuple[str, ...]:
     """The functions whose own instructions differ; none where the commits cannot count them."""
     sides = [
         lab.look(taken.commit, "bench", "--functions") for taken in (change.before, change.after)
@@ -84,7 +92,7 @@ def _operator(change: OperatorChange) -> str:
     return f"operator {label}{named}: {change.a:.6g} to {change.b:.6g} {change.unit}"
 
 
-def _first_difference(change: Change, lab: Lab) -> tuple[str, ...]:
+def _first_difference(change: Change, lab: Looking) -> tuple[str, ...]:
     step = lab.look(change.after.commit, "profile", "--first-difference")
     if (found := _DIFFERENCE.search(step.said)) is None:
         return (f"its first wrong operator is not known: {_last_word(step)}",)
