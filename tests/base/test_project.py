@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import RigError
 from harness.project import Project, find_project
 
 ROOT = Path(__file__).parents[2]
@@ -13,6 +14,7 @@ def test_checkout_is_found_and_builds_into_a_folder_of_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("HIL_STATE_DIR", raising=False)
+    monkeypatch.delenv("HIL_PROJECT_DIR", raising=False)
     assert find_project() == Project(root=ROOT, state=ROOT / ".hil")
 
 
@@ -25,3 +27,14 @@ def test_project_names_its_folders(tmp_path: Path) -> None:
     project = Project(root=tmp_path, state=tmp_path / "state")
     assert project.artifacts == tmp_path / "models" / "artifacts"
     assert project.firmware == tmp_path / "firmware"
+
+
+def test_the_sources_can_be_another_folder_with_a_platformio_ini(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("HIL_STATE_DIR", raising=False)
+    monkeypatch.setenv("HIL_PROJECT_DIR", str(tmp_path))
+    with pytest.raises(RigError, match="no platformio.ini in .*, which HIL_PROJECT_DIR names"):
+        find_project()
+    (tmp_path / "platformio.ini").write_text("")
+    assert find_project() == Project(root=tmp_path, state=tmp_path / ".hil")

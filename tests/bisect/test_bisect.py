@@ -182,3 +182,18 @@ def in_folder(folder: Path) -> list[str]:
         except OSError:
             continue
     return found
+
+
+@pytest.mark.parametrize(
+    "words, status",
+    (
+        (("--bord", "qemu-m4"), 255),
+        (("--samples", "many"), 255),
+        (("--board", "qemu-m4", "--model", "not-there-yet"), 125),
+    ),
+)
+def test_git_bisect_run_stops_for_wrong_use_and_skips_what_a_commit_lacks(
+    words: tuple[str, ...], status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "--bisect", *words]) == status
+    assert capsys.readouterr().err
