@@ -59,10 +59,22 @@ def find_project() -> Project:
 
 
 def git_commit(root: Path) -> str | None:
-    """Short hash of the checkout's HEAD, with `-dirty` if files differ; None outside git."""
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    """Short hash of the checkout's HEAD, with `-dirty` if files differ; None outside git.
+
+    Only read: `git describe --dirty` would write into the index what it has seen of the files.
+    """
+    commit = _git(root, "describe", "--always", "--abbrev=12")
+    if not commit:
+        return None
+    changed = _git(root, "--no-optional-locks", "status", "--porcelain", "--untracked-files=no")
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(root: Path, *words: str) -> str | None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        done = subprocess.run(
+            ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=10
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from fakes.history import run_git, state_of
 
 from harness.errors import RigError
-from harness.project import Project, find_project
+from harness.project import Project, find_project, git_commit
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,3 +40,19 @@ def test_the_sources_can_be_another_folder_with_a_platformio_ini(
         find_project()
     (tmp_path / "platformio.ini").write_text("")
     assert find_project() == Project(root=tmp_path, state=tmp_path / ".hil")
+
+
+def test_the_commit_is_told_with_what_is_changed_and_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("one")
+    run_git(tmp_path, "init", "-q")
+    run_git(tmp_path, "add", ".")
+    run_git(tmp_path, "commit", "-q", "-m", "one")
+    commit = run_git(tmp_path, "rev-parse", "--short=12", "HEAD")
+    os.utime(tmp_path / "file", (1, 1))
+    before = state_of(tmp_path / ".git")
+    assert git_commit(tmp_path) == commit
+    assert state_of(tmp_path / ".git") == before
+    (tmp_path / "file").write_text("two")
+    (tmp_path / "unknown").write_text("")
+    assert git_commit(tmp_path) == f"{commit}-dirty"
+    assert git_commit(tmp_path / "nowhere") is None
