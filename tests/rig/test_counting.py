@@ -19,7 +19,7 @@ from harness.model.resolve import resolve_model
 from harness.project import find_project
 from harness.rig.counting import INVOKE, compiled_plugin, counting, plugin_version
 from harness.rig.open import RigOptions, open_board
-from harness.rig.qemu import QemuProcess, installed_qemu
+from harness.rig.qemu import START_S, QemuProcess, installed_qemu
 
 PROJECT = find_project()
 WHERE = Where(board="qemu-m4")
@@ -54,6 +54,8 @@ function reset
   str r0, [r4, #RATE]
   movw r0, #ON
   str r0, [r4, #CTRL]
+  movs r0, #'r'
+  str r0, [r4, #DATA]           // Ready: a byte that came before it listened would be lost.
 again:                          // An invoke for each byte that comes.
   ldr r0, [r4, #STATE]
   lsls r0, #FULL
@@ -209,11 +211,12 @@ def invokes(
             Emulator(machine=machine, icount_shift=7), elf, where=WHERE, counter=counter
         ) as process,
     ):
+        assert process.stream.read(START_S) == b"r"
 
         def each() -> Iterator[InvokeCounts]:
             for byte in (b"a", b"b"):
                 process.stream.write(byte)
-                assert process.stream.read(5.0) == byte
+                assert process.stream.read(START_S) == byte
                 yield counter.read()
 
         return tuple(each())
