@@ -34,7 +34,7 @@ from harness.cli.measured import (
     measured_by,
     refuse_unanswerable,
 )
-from harness.errors import WrongUse
+from harness.errors import RigError, WrongUse
 from harness.project import Project, find_project
 from harness.settings import Sources
 from harness.terminal import say
@@ -155,16 +155,26 @@ def digest_of_name(name: str) -> str:
 
 def _prepare_state(state: Path, project: Project, shared: Path) -> None:
     """The state folder of steps: what PlatformIO fetched is the user's, finished firmware shared
-    by all searches, and work folders their own."""
-    state.mkdir(parents=True, exist_ok=True)
-    for name, target in (
-        ("platformio", project.state / "platformio"),
-        ("firmware", shared / "firmware"),
-    ):
-        target.mkdir(parents=True, exist_ok=True)
-        if not (state / name).exists():
-            (state / name).unlink(missing_ok=True)
-            (state / name).symlink_to(target.resolve())
+    by all searches, and work folders their own.
+
+    Raises:
+        RigError: it cannot be written.
+    """
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        for name, target in (
+            ("platformio", project.state / "platformio"),
+            ("firmware", shared / "firmware"),
+        ):
+            target.mkdir(parents=True, exist_ok=True)
+            if not (state / name).exists():
+                (state / name).unlink(missing_ok=True)
+                (state / name).symlink_to(target.resolve())
+    except OSError as error:
+        raise RigError(
+            f"cannot keep steps in {state}: {error.strerror or error}",
+            hint="Make room, or name another state folder with HIL_STATE_DIR.",
+        ) from error
 
 
 def _say_plan(repository: Repository, kind: Kind, count: int, question: Question) -> None:

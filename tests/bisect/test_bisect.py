@@ -197,3 +197,13 @@ def test_git_bisect_run_stops_for_wrong_use_and_skips_what_a_commit_lacks(
 ) -> None:
     assert main(["bench", "--bisect", *words]) == status
     assert capsys.readouterr().err
+
+
+def test_a_state_folder_that_cannot_be_written_is_named(
+    made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history(made, [1000, 1001])
+    (made.parent / "file").write_text("")
+    monkeypatch.setenv("HIL_STATE_DIR", str(made.parent / "file"))
+    assert main(["bisect", "HEAD~1", "HEAD", "--in", "made"]) == 10
+    assert "cannot keep steps in" in capsys.readouterr().err
