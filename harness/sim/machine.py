@@ -201,10 +201,10 @@ class Machine:
             if self.rest.waits:
                 self.rest.waits = False
                 self._pass_time(asleep=False)
-            if self._idle:
-                return Pause.IDLE
-            if self.rest.reached and not self.rest.leave():
-                return Pause.IDLE
+            if self._idle or self.rest.reached:
+                if not self.rest.leave():
+                    return Pause.IDLE
+                self._idle = False
         return Pause.BUSY
 
     def _take_exception(self) -> None:
