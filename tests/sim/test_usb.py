@@ -145,3 +145,12 @@ def test_the_port_can_be_opened_twenty_times_and_closed_in_mid_reply(image):
         chip.line(baud=115200, open=False)
         settle(machine)
     assert chip.take() == b"\1" * 200 * 20
+
+
+def test_firmware_that_waits_in_another_place_than_its_rest_still_hears_the_host(image):
+    chip = Nrf52840(USB)
+    machine = Machine(chip, image, rest=0xFFFF0)  # Which it never calls.
+    settle(machine)
+    chip.offer(b"abc")
+    settle(machine)
+    assert chip.take() == b"bcd"
