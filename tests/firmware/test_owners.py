@@ -60,7 +60,7 @@ VARIABLES = [
     ("_ZN12_GLOBAL__N_115error_reporter_E", "micro_error_reporter.cc", RUNTIME),
     ("_ZN6tflite16kConvInputTensorE", "", KERNELS),
     ("_ZN12_GLOBAL__N_17buffersE", "main.cpp", HARNESS),
-    ("CSWTCH.11", "bare_startup.cpp", HARNESS),
+    ("CSWTCH.11", "cortex_m.cpp", HARNESS),
     ("CSWTCH.11", "some_core_file.c", REST),
     ("impure_data", "impure.c", REST),
     ("Serial2", "", REST),

@@ -52,6 +52,8 @@ env.Append(
     ],
     LIBS=["m"],
 )
+if machine_header := board.get("build.machine_header", ""):
+    env.Append(CPPDEFINES=[("HIL_MACHINE", env.StringifyMacro(machine_header))])
 here = env.PioPlatform().get_dir()
 env.Replace(LDSCRIPT_PATH=os.path.join(here, board.get("build.ldscript")))
 env.Append(LIBPATH=[here])  # Where a linker script finds those that it includes.

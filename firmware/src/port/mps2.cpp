@@ -1,43 +1,22 @@
-// The Arm MPS2 FPGA images (AN385, AN386, AN500) as QEMU models them: CMSDK UART and timer.
+// The Arm MPS2 and MPS3 FPGA images as QEMU models them. What they differ in is in the header of each machine.
 #include "port/port.h"
 
 #include "app.h"
+#include "port/cortex_m.h"
 #include "port/mps2_uart.h"
-#include "port/paint.h"
 #include "port/ring.h"
-
-extern "C" {
-extern uint32_t __stack_limit;  // What the linker script reserves, painted by ResetHandler.
-extern uint32_t __stack_top;
-}
+#include HIL_MACHINE
 
 namespace {
 
-constexpr uint32_t kClockHz = 25000000;
+using mps2::kMachine;
+using mps2::Timer;
 
-struct CountdownTimer {
-  volatile uint32_t ctrl;
-  volatile uint32_t value;
-  volatile uint32_t reload;
-  volatile uint32_t intstatus;
-};
-constexpr uint32_t kTimerEnable = 1u << 0;
-constexpr uint32_t kTimerInterruptEnable = 1u << 3;
-constexpr uint32_t kTimerInterrupt = 1u << 0;
 constexpr uint32_t kWakeTicks = 1u << 30;  // A quarter of the range of Ticks().
 
-mps2::Uart* const uart = reinterpret_cast<mps2::Uart*>(0x40004000);
-CountdownTimer* const timer = reinterpret_cast<CountdownTimer*>(0x40000000);
-CountdownTimer* const wake_timer = reinterpret_cast<CountdownTimer*>(0x40001000);
+mps2::Uart* const uart = reinterpret_cast<mps2::Uart*>(kMachine.uart);
 
-volatile uint32_t* const nvic_enable = reinterpret_cast<volatile uint32_t*>(0xe000e100);
-volatile uint32_t* const nvic_pend = reinterpret_cast<volatile uint32_t*>(0xe000e200);
-volatile uint32_t* const aircr = reinterpret_cast<volatile uint32_t*>(0xe000ed0c);
-constexpr uint32_t kUartRxIrq = 1u << 0;
-constexpr uint32_t kWakeIrq = 1u << 9;
-constexpr uint32_t kSystemReset = (0x5fau << 16) | (1u << 2);
-
-port::Ring<8192> ring;
+port::Ring<port::RingSize(app::kLargestBurst)> ring;
 
 // Where outputs count and time does not, the harness shares memory with the board and puts its address at the end of code
 // memory, else 0. Bytes for the board then come by that memory, and one for the UART wakes it: each of those takes an
@@ -49,10 +28,12 @@ struct Mailbox {
   uint32_t unused[1022];
   volatile uint8_t bytes[kMailboxSize];
 };
-Mailbox* const volatile* const mailbox_address = reinterpret_cast<Mailbox* const volatile*>(0x003ffffc);
 Mailbox* mailbox;
 
-inline void SyncBarrier() { asm volatile("dsb\n isb" ::: "memory"); }
+Mailbox* FindMailbox() {
+  if (kMachine.mailbox_word == 0) return nullptr;
+  return *reinterpret_cast<Mailbox* const volatile*>(kMachine.mailbox_word);
+}
 
 size_t ReadMailbox(uint8_t* dst, size_t capacity) {
   const uint32_t head = mailbox->head;
@@ -75,31 +56,27 @@ extern "C" void UartRxHandler() {
 }
 
 // Its only purpose is to end a sleep.
-extern "C" void WakeHandler() { wake_timer->intstatus = kTimerInterrupt; }
+extern "C" void WakeHandler() { Timer::Woken(kMachine, kWakeTicks); }
 
 namespace port {
 
 Status Setup() {
-  timer->reload = UINT32_MAX;
-  timer->value = UINT32_MAX;
-  timer->ctrl = kTimerEnable;
-  wake_timer->reload = kWakeTicks;
-  wake_timer->value = kWakeTicks;
-  wake_timer->ctrl = kTimerEnable | kTimerInterruptEnable;
-  mailbox = *mailbox_address;
+  const bool counts = Timer::Start(kMachine);
+  Timer::StartWaking(kMachine, kWakeTicks);
+  mailbox = FindMailbox();
   uart->bauddiv = mps2::kLeastDivisor;
   uart->ctrl = mps2::kTxEnable | mps2::kRxEnable | mps2::kRxInterruptEnable;
   // QEMU offers the next byte when one is read. Bytes that came before the enable wait in its multiplexer for that.
   if ((uart->state & mps2::kRxFull) == 0) static_cast<void>(uart->data);
-  *nvic_enable = kUartRxIrq | kWakeIrq;
-  *nvic_pend = kUartRxIrq;  // A byte that came before the enable raises no edge of its own.
-  const bool running = (uart->ctrl & mps2::kRxInterruptEnable) != 0 && (timer->ctrl & kTimerEnable) != 0;
-  return running ? Status::kOk : Status::kPortFailed;
+  cortex_m::EnableInterrupt(kMachine.wake_irq);
+  cortex_m::EnableInterrupt(kMachine.uart_irq);
+  cortex_m::PendInterrupt(kMachine.uart_irq);  // A byte that came before the enable raises no edge of its own.
+  return counts && (uart->ctrl & mps2::kRxInterruptEnable) != 0 ? Status::kOk : Status::kPortFailed;
 }
 
-uint32_t Ticks() { return ~timer->value; }  // It counts down from all ones.
+uint32_t Ticks() { return Timer::Ticks(kMachine); }
 
-uint32_t TicksPerSecond() { return kClockHz; }
+uint32_t TicksPerSecond() { return kMachine.clock_hz; }
 
 size_t Read(uint8_t* dst, size_t capacity) {
   return mailbox != nullptr ? ReadMailbox(dst, capacity) : ring.Read(dst, capacity);
@@ -126,23 +103,9 @@ void Sleep() {
 void Reset() {
   while ((uart->state & mps2::kTxFull) != 0) {
   }
-  SyncBarrier();
-  *aircr = kSystemReset;
-  for (;;) SyncBarrier();
+  cortex_m::Reset();
 }
-
-StackUse Stack() { return Measure(&__stack_limit, &__stack_top); }
 
 size_t UniqueId(char*, size_t) { return 0; }
 
-// None but the receive and the wake-up interrupt exist, and masking all at the core takes no bus access.
-Quiet::Quiet() { asm volatile("cpsid i" ::: "memory"); }
-
-Quiet::~Quiet() { asm volatile("cpsie i" ::: "memory"); }
-
 }  // namespace port
-
-int main() {
-  app::Setup();
-  for (;;) app::Poll();
-}

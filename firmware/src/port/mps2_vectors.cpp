@@ -1,11 +1,10 @@
-// Vectors of the MPS2 boards, and the end of their firmware by a fault.
-#include <cstdint>
-
+// Vectors of the MPS2 and MPS3 boards, and the end of their firmware by a fault.
 #include "port/bare.h"
+#include "port/cortex_m.h"
 #include "port/mps2_uart.h"
+#include HIL_MACHINE
 
 extern "C" {
-extern uint32_t __stack_top;
 void NmiHandler();
 void UartRxHandler();
 void WakeHandler();
@@ -21,13 +20,12 @@ struct Watchdog {
 };
 constexpr uint32_t kWatchdogEnable = 3;
 
-// The second UART, which the harness reads as the emulator's own words.
-mps2::Uart* const fault_uart = reinterpret_cast<mps2::Uart*>(0x40005000);
-Watchdog* const watchdog = reinterpret_cast<Watchdog*>(0x40008000);
+mps2::Uart* const fault_uart = reinterpret_cast<mps2::Uart*>(mps2::kMachine.fault_uart);
+Watchdog* const watchdog = reinterpret_cast<Watchdog*>(mps2::kMachine.watchdog);
 
-struct Vectors {
-  uint32_t* stack;
-  void (*handlers[25])();
+constexpr cortex_m::Interrupt kUsed[] = {
+    {mps2::kMachine.uart_irq, UartRxHandler},
+    {mps2::kMachine.wake_irq, WakeHandler},
 };
 
 }  // namespace
@@ -47,10 +45,6 @@ extern "C" void NmiHandler() {
   FaultHandler();
 }
 
-// Entries 1 to 15 are the core's exceptions, 16 is interrupt 0. QEMU raises no other than 0 and 9: none is enabled.
-extern "C" __attribute__((section(".vectors"), used)) const Vectors vectors = {
-    &__stack_top,
-    {ResetHandler, NmiHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler,
-     FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, UartRxHandler,
-     FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler,
-     WakeHandler}};
+// QEMU raises no other interrupt than those that are used: none is enabled.
+extern "C" __attribute__((section(".vectors"), used)) constexpr cortex_m::Vectors<64> vectors =
+    cortex_m::MakeVectors<64>(kUsed, NmiHandler);

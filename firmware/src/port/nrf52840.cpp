@@ -5,14 +5,9 @@
 
 #include "app.h"
 #include "port/bare.h"
+#include "port/cortex_m.h"
 #include "port/nrf52840_registers.h"
-#include "port/paint.h"
 #include "port/ring.h"
-
-extern "C" {
-extern uint32_t __stack_limit;  // What the linker script reserves, painted by ResetHandler.
-extern uint32_t __stack_top;
-}
 
 namespace {
 
@@ -27,9 +22,7 @@ constexpr uint32_t kRxPin = 8;
 
 nrf52840::Uarte* const uart = reinterpret_cast<nrf52840::Uarte*>(0x40002000);
 
-constexpr uint32_t kRingSize = 2048;
-static_assert(kRingSize >= app::kLargestBurst, "the largest frame must fit");
-port::Ring<kRingSize> ring;
+port::Ring<port::RingSize(app::kLargestBurst)> ring;
 
 // EasyDMA reaches RAM only. One byte at a time is received: a transfer that is longer would end only when it is full, while
 // the receiver's FIFO holds what comes until the next one is started.
@@ -50,8 +43,6 @@ void ChangeBaud(uint32_t wanted) {
   baud = wanted;
 }
 
-inline void Barrier() { asm volatile("dsb\n isb" ::: "memory"); }
-
 // The RC oscillator that runs after reset is too far off for a UART and for a clock that counts cycles.
 bool StartCrystal() {
   nrf52840::clock::EventsHfclkStarted() = 0;
@@ -66,7 +57,7 @@ bool StartCounter() {
   core::DebugControl() = core::DebugControl() | core::kTraceEnable;
   core::DwtControl() = core::DwtControl() | core::kCycleCountEnable;
   const uint32_t first = core::CycleCount();
-  Barrier();
+  cortex_m::Barrier();
   return core::CycleCount() != first;
 }
 
@@ -82,7 +73,7 @@ void StartUart() {
   uart->rxd_ptr = reinterpret_cast<uint32_t>(&received);
   uart->rxd_maxcnt = 1;
   uart->intenset = nrf52840::kUarteEndRx | nrf52840::kUarteError;
-  core::NvicEnable() = 1u << nrf52840::kUarteIrq;
+  cortex_m::EnableInterrupt(nrf52840::kUarteIrq);
   uart->tasks_startrx = 1;
 }
 
@@ -99,7 +90,7 @@ void Send(const uint8_t* src, size_t size) {
   uart->events_endtx = 0;
   uart->txd_ptr = reinterpret_cast<uint32_t>(sending);
   uart->txd_maxcnt = static_cast<uint32_t>(size);
-  Barrier();  // The bytes are in RAM before the transfer begins.
+  cortex_m::Barrier();  // The bytes are in RAM before the transfer begins.
   uart->tasks_starttx = 1;
   sends = true;
 }
@@ -180,12 +171,8 @@ void Sleep() {
 
 void Reset() {
   WaitUntilSent();
-  Barrier();
-  core::ResetControl() = core::kSystemReset;
-  for (;;) Barrier();
+  cortex_m::Reset();
 }
-
-StackUse Stack() { return Measure(&__stack_limit, &__stack_top); }
 
 size_t UniqueId(char* dst, size_t capacity) {
   constexpr size_t kDigits = 16;
@@ -197,14 +184,4 @@ size_t UniqueId(char* dst, size_t capacity) {
   return kDigits;
 }
 
-// The receiver's is the only interrupt.
-Quiet::Quiet() { asm volatile("cpsid i" ::: "memory"); }
-
-Quiet::~Quiet() { asm volatile("cpsie i" ::: "memory"); }
-
 }  // namespace port
-
-int main() {
-  app::Setup();
-  for (;;) app::Poll();
-}

@@ -3,21 +3,19 @@
 
 #include <cstdint>
 
+#include "port/cortex_m.h"
+
 namespace nrf52840 {
 
-using Register = volatile uint32_t;
-
-inline Register& At(uint32_t address) { return *reinterpret_cast<Register*>(address); }
+using cortex_m::At;
+using cortex_m::Register;
 
 namespace core {  // Of any Cortex-M4: ARMv7-M Architecture Reference Manual, B3 and C1.
 inline Register& DwtControl() { return At(0xe0001000); }
 inline Register& CycleCount() { return At(0xe0001004); }
-inline Register& NvicEnable() { return At(0xe000e100); }
-inline Register& ResetControl() { return At(0xe000ed0c); }
 inline Register& DebugControl() { return At(0xe000edfc); }
 constexpr uint32_t kCycleCountEnable = 1u << 0;
 constexpr uint32_t kTraceEnable = 1u << 24;
-constexpr uint32_t kSystemReset = (0x5fau << 16) | (1u << 2);
 }  // namespace core
 
 namespace clock {

@@ -1,30 +1,13 @@
-// Vectors of the nRF52840: entries 1 to 15 are the core's exceptions, 16 is interrupt 0.
-#include <cstdint>
+#include "port/cortex_m.h"
+#include "port/nrf52840_registers.h"
 
-#include "port/bare.h"
-
-extern "C" {
-extern uint32_t __stack_top;
-void UarteHandler();
-}
+extern "C" void UarteHandler();
 
 namespace {
 
-struct Vectors {
-  uint32_t* stack;
-  void (*core[15])();
-  void (*interrupts[48])();
-};
+constexpr cortex_m::Interrupt kUsed[] = {{nrf52840::kUarteIrq, UarteHandler}};
 
 }  // namespace
 
-extern "C" __attribute__((section(".vectors"), used)) const Vectors vectors = {
-    &__stack_top,
-    {ResetHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler,
-     FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler},
-    {FaultHandler, FaultHandler, UarteHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler,
-     FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler,
-     FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler,
-     FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler,
-     FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler,
-     FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler}};
+extern "C" __attribute__((section(".vectors"), used)) constexpr cortex_m::Vectors<48> vectors =
+    cortex_m::MakeVectors<48>(kUsed);

@@ -5,6 +5,13 @@
 
 namespace port {  // For ports: bytes from the receiver's interrupt to the program.
 
+// The least size of a ring that holds so many bytes.
+constexpr uint32_t RingSize(size_t bytes) {
+  uint32_t size = 1;
+  while (size < bytes) size *= 2;
+  return size;
+}
+
 // One producer (the interrupt) and one consumer (Read), each with an index of its own that only grows. For static storage.
 template <uint32_t kSize>
 class Ring {
