@@ -17,8 +17,8 @@ _OWN_FILES = frozenset(
     f"{stem}.cpp"
     for stem in (
         "main format status tensor aot tflm tflm_log arduino netduinoplus2 mps2 mps2_vectors "
-        "nrf52840 nrf52840_vectors bare_heap bare_main cortex_m clock cobs crc32 decimal frame human "
-        "measure mlperf operations profile reals receiver server state text ticks token"
+        "nrf52840 nrf52840_vectors bare_heap bare_main cortex_m clock cobs crc32 decimal "
+        "frame human measure mlperf operations profile reals receiver server state text ticks token"
     ).split()
 )
 _OWN_SCOPES = frozenset(
