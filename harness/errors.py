@@ -9,6 +9,7 @@
     |   +-- ToolMissing     a program or package is not installed
     |   +-- BuildFailed     PlatformIO, the compiler or the linker failed
     |   +-- AlienCode       a firmware for a Cortex-M that holds A32 code
+    |   +-- CoreLacks       a firmware with instructions that its board's core does not have
     |   +-- StartFailed     the emulator or virtual board did not start
     |   +-- FlashFailed     the upload failed, or the board did not come back after it
     |   +-- PortLost        the port vanished while it was in use
@@ -188,6 +189,29 @@ class AlienCode(RigError):
             "in platformio.ini needs build_unflags = -mfloat-abi=soft.",
         )
         self.functions = functions
+
+
+class CoreLacks(RigError):
+    """A firmware holds instructions that its board's core does not have.
+
+    `found` has of each instruction its name, what has it, and the first function that uses it.
+    """
+
+    def __init__(self, *, where: Where, core: str, found: list[tuple[str, str, str]]) -> None:
+        shown = ", ".join(
+            f"{name} (of {has}) in {printable(function, _MOST_NAME)}"
+            for name, has, function in found[:5]
+        )
+        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        super().__init__(
+            f"the firmware holds instructions that a {core} does not have: {shown}{more}",
+            where=where,
+            hint="Something was compiled for a larger core: a library's object files, or sources "
+            f"with a -mcpu of their own.\nIf the board has another core than {core}, say so by "
+            "`core` in its entry.",
+        )
+        self.core = core
+        self.found = found
 
 
 class StartFailed(RigError):

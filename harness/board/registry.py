@@ -68,7 +68,9 @@ class Board:
 
     `env` holds a PlatformIO environment for each runtime that firmware is built for.
     `flash_bytes` and `ram_bytes` are limits for the whole firmware; None where there are none.
-    `aot_target` is the BakeNN target profile whose kernels the CPU can run.
+    `aot_target` is the BakeNN target profile whose kernels the CPU can run. `core` is the CPU by
+    the name that compilers have for it, such as cortex-m4: firmware with instructions that it does
+    not have is refused; None where that is not checked.
 
     `kind` is the id in the registry; `id` differs from it where a rig file names a board of that
     kind. `runs` is the kind of board whose own firmware a simulated chip runs: its `kind` too, from
@@ -100,6 +102,7 @@ class Board:
     simulator: Simulator | None = None
     runs: str | None = None
     aot_target: str | None = None
+    core: str | None = None
     kind: str = ""
     usb: tuple[str, ...] = ()
     bootloader_usb: tuple[str, ...] = ()
@@ -178,7 +181,7 @@ class Board:
 
 
 INHERITED = (
-    *("mcu", "clock_hz", "flash_bytes", "ram_bytes", "runtimes", "env", "aot_target"),
+    *("mcu", "clock_hz", "flash_bytes", "ram_bytes", "runtimes", "env", "aot_target", "core"),
     *("native_usb", "most_baud", "masked_us"),
 )
 """What a simulated board has from the board whose firmware it runs."""

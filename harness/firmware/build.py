@@ -33,7 +33,7 @@ from harness.firmware.arena import ArenaPlan, plan_arena
 from harness.firmware.elf import elf_sections, memory_by_owner
 from harness.firmware.failure import explain_failure, too_large
 from harness.firmware.fetch import refuse_unfetchable
-from harness.firmware.instructions import refuse_a32
+from harness.firmware.instructions import refuse_a32, refuse_for_core
 from harness.firmware.kept import ELF, MOST, KeptBuilds, contains_id, notes_of
 from harness.firmware.memory import MemoryByOwner, Section, flash_bytes, ram_bytes
 from harness.firmware.platformio import Job, pio_environment, refuse_paths, run_build, sync
@@ -139,7 +139,7 @@ def build_id(
         _tree_digest(project.firmware),
         ini,
         *(inspect.getsource(module) for module in generators),
-        repr((board.kind, board.env[runtime], board.aot_target, runtime)),
+        repr((board.kind, board.env[runtime], board.aot_target, board.core, runtime)),
         repr((board.flash_bytes, board.ram_bytes)),
         artifact.sha256,
         aot.AOT_VERSION,
@@ -193,7 +193,7 @@ class Builder:
             ModelError: the runtime cannot run the model, or the board has no room for it.
             ToolMissing: no cross compiler, or a library that cannot be fetched.
             BuildFailed: PlatformIO or the compiler failed.
-            AlienCode: what they made holds code that the CPU cannot execute.
+            AlienCode, CoreLacks: what they made holds code that the CPU cannot execute.
         """
         if runtime not in board.env:
             raise RigError(f"board {board.id} has no PlatformIO environment for {runtime}")
@@ -280,6 +280,7 @@ class Builder:
             if not contains_id(elf.read_bytes(), identity):
                 raise RigError(f"{elf} is not the firmware that was to be built", where=job.where)
         refuse_a32(elf, where=job.where)
+        refuse_for_core(elf, job.board.core, where=job.where)
         sections = elf_sections(elf)
         refused = too_large(
             job.board, job.where, flash_bytes=flash_bytes(sections), ram_bytes=ram_bytes(sections)
