@@ -20,7 +20,7 @@ from harness.bisect.run import STEP_S, Order, begin, run_step, takes, unjudged
 from harness.bisect.subject import Subject
 from harness.bisect.worktree import CannotCheckOut, WorkTree
 from harness.errors import ToolMissing
-from harness.firmware.toolchain import arm_gcc_version
+from harness.firmware.toolchain import TOOLCHAINS, gcc_version
 from harness.outcome import Outcome
 from harness.progress import Progress, no_progress
 
@@ -208,8 +208,9 @@ def tools() -> tuple[str, ...]:
     for name in ("platformio", "bakenn", "tflite-micro", "numpy", "scons", "unicorn"):
         with suppress(importlib.metadata.PackageNotFoundError):
             found.append(f"{name} {importlib.metadata.version(name)}")
-    with suppress(ToolMissing, OSError):
-        found.append(arm_gcc_version())
+    for prefix in TOOLCHAINS:
+        with suppress(ToolMissing, OSError):
+            found.append(f"{prefix} {gcc_version(prefix)}")
     with suppress(OSError, subprocess.TimeoutExpired):
         said = subprocess.run(
             ["qemu-system-arm", "--version"], capture_output=True, text=True, timeout=10

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import toml
-from harness.errors import RigError, UnknownName
+from harness.errors import RigError, UnknownName, WrongUse
 from harness.names import NAME_RULE, is_name
 from harness.settings import RUNTIMES
 from harness.text import printable
@@ -17,8 +17,13 @@ from harness.text import printable
 ATTACHMENTS = ("serial", "url", "emulator", "sim", "virtual")
 WIRES = ("uart", "usb")
 INSTRUCTIONS, CYCLES = "instructions", "cycles"
+QEMU = "qemu-system-arm"
+"""The program of most machines, and Debian's package with it."""
+
 BOARDS_FILE = Path(__file__).with_name("boards.toml")
 _USB = re.compile("[0-9a-f]{4}:[0-9a-f]{4}")
+_QEMU = re.compile("qemu-system-[a-z0-9_]+")
+_PACKAGE = re.compile("[a-z0-9][a-z0-9+.-]+")
 
 
 def _check_name(what: str, name: str) -> None:
@@ -28,13 +33,24 @@ def _check_name(what: str, name: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emulator:
-    """QEMU's machine, and its clock: one guest instruction takes 2**icount_shift virtual ns."""
+    """QEMU's machine, and its clock: one guest instruction takes 2**icount_shift virtual ns.
+
+    `program` is the QEMU that has the machine, `package` is Debian's with that program, and
+    `arguments` are what else it is given: each for its own machine only.
+    """
 
     machine: str
     icount_shift: int
+    program: str = QEMU
+    package: str = QEMU
+    arguments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_name("machine", self.machine)
+        if not _QEMU.fullmatch(self.program):
+            raise RigError(f"program {printable(self.program)!r} is not one of qemu-system-*")
+        if not _PACKAGE.fullmatch(self.package):
+            raise RigError(f"package {printable(self.package)!r} is no name of a Debian package")
         if not 0 <= self.icount_shift <= 10:
             raise RigError(f"icount_shift must be 0 to 10, QEMU's range, not {self.icount_shift}")
 
@@ -70,7 +86,9 @@ class Board:
     `flash_bytes` and `ram_bytes` are limits for the whole firmware; None where there are none.
     `aot_target` is the BakeNN target profile whose kernels the CPU can run. `core` is the CPU by
     the name that compilers have for it, such as cortex-m4: firmware with instructions that it does
-    not have is refused; None where that is not checked.
+    not have is refused; None where that is not checked. `toolchain` builds its firmware where
+    PlatformIO brings no compiler: one of `harness.firmware.toolchain.TOOLCHAINS`. `without` says of
+    runtimes that it lacks why.
 
     `kind` is the id in the registry; `id` differs from it where a rig file names a board of that
     kind. `runs` is the kind of board whose own firmware a simulated chip runs: its `kind` too, from
@@ -103,6 +121,8 @@ class Board:
     runs: str | None = None
     aot_target: str | None = None
     core: str | None = None
+    toolchain: str = "arm-none-eabi"
+    without: Mapping[str, str] = field(default_factory=dict)
     kind: str = ""
     usb: tuple[str, ...] = ()
     bootloader_usb: tuple[str, ...] = ()
@@ -124,6 +144,11 @@ class Board:
             raise RigError(f"attachment {self.attachment!r} is none of {known}")
         if not self.runtimes or any(runtime not in RUNTIMES for runtime in self.runtimes):
             raise RigError(f"runtimes {self.runtimes} are not among {RUNTIMES}")
+        for runtime in self.without:
+            if runtime not in RUNTIMES or runtime in self.runtimes:
+                raise RigError(
+                    f"`without` says of {printable(runtime)!r}, no runtime it lacks, why"
+                )
         if (self.attachment == "emulator") != (self.emulator is not None):
             raise RigError("exactly the emulated boards have an [emulator] table")
         if (
@@ -171,10 +196,16 @@ class Board:
         """The runtime asked for, or the board's default.
 
         Raises:
+            WrongUse: the board cannot have it, and says why.
             UnknownName: the board has no such runtime.
         """
         if asked is None:
             return self.runtimes[0]
+        if asked in self.without:
+            raise WrongUse(
+                f"board {self.id} has no runtime {asked}: {self.without[asked]}",
+                hint=f"It has {', '.join(self.runtimes)}.",
+            )
         if asked not in self.runtimes:
             raise UnknownName(f"runtime for board {self.id}", asked, list(self.runtimes))
         return asked
@@ -182,7 +213,7 @@ class Board:
 
 INHERITED = (
     *("mcu", "clock_hz", "flash_bytes", "ram_bytes", "runtimes", "env", "aot_target", "core"),
-    *("native_usb", "most_baud", "masked_us"),
+    *("native_usb", "most_baud", "masked_us", "toolchain", "without"),
 )
 """What a simulated board has from the board whose firmware it runs."""
 

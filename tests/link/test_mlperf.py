@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.link.mlperf_client import MlperfClient
 from benchmarks.link.soak import soak
-from harness.board.registry import load_registry
+from harness.board.registry import QEMU, load_registry
 from harness.errors import Where
 from harness.firmware.build import Builder
 from harness.link.dut import Dut
@@ -22,7 +22,7 @@ from harness.model.interpreters import TflmInterpreter
 from harness.model.resolve import resolve_model
 from harness.model.tensor import dequantize
 from harness.project import find_project
-from harness.rig.qemu import QEMU, QemuProcess, Wires, dies_with_parent, qemu_command
+from harness.rig.qemu import QemuProcess, Wires, dies_with_parent, qemu_command
 from harness.rig.virtual import VirtualProcess
 
 WHERE = Where(board="any")

@@ -12,9 +12,9 @@ import pytest
 from fakes.processes import alive, children_of
 from fakes.pytests import rows
 
+from harness.board.registry import QEMU
 from harness.measure.csvfile import columns
 from harness.measure.tables import LatencyRow
-from harness.rig.qemu import QEMU
 
 pytest_plugins = ["pytester"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from harness.rig.open import RigOptions, open_board
 from harness.rig.qemu import START_S, QemuProcess, installed_qemu
 
 PROJECT = find_project()
+EMULATOR = Emulator(machine="mps2-an386", icount_shift=7)
 WHERE = Where(board="qemu-m4")
 # Where code lies, where the UART does and what it needs: baud rate, enable, "a byte is here", data.
 MACHINES = {
@@ -206,9 +208,9 @@ def invokes(
     """Two in a row, by a plugin whose path QEMU would cut at the comma."""
     folder = tmp_path_factory.mktemp("plugins, ours")
     with (
-        counting(elf, folder, installed_qemu(), where=WHERE) as counter,
+        counting(elf, folder, installed_qemu(EMULATOR), where=WHERE) as counter,
         QemuProcess(
-            Emulator(machine=machine, icount_shift=7), elf, where=WHERE, counter=counter
+            replace(EMULATOR, machine=machine), elf, where=WHERE, counter=counter
         ) as process,
     ):
         assert process.stream.read(START_S) == b"r"
@@ -334,7 +336,7 @@ def test_only_qemu_counts() -> None:
 
 
 def test_without_a_compiler_the_package_is_named(tmp_path, monkeypatch) -> None:
-    qemu = installed_qemu()
+    qemu = installed_qemu(EMULATOR)
     plugin_version(qemu)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolMissing, match="C compiler.*\n.*apt-get install gcc libc6-dev"):
@@ -342,7 +344,7 @@ def test_without_a_compiler_the_package_is_named(tmp_path, monkeypatch) -> None:
 
 
 def test_a_plugin_that_is_not_whole_any_more_is_compiled_again(tmp_path) -> None:
-    qemu = installed_qemu()
+    qemu = installed_qemu(EMULATOR)
     made = compiled_plugin(tmp_path, qemu)
     whole = made.read_bytes()
     assert compiled_plugin(tmp_path, qemu) == made
@@ -357,7 +359,7 @@ def script(path: Path, text: str) -> str:
 
 
 def test_what_the_compiler_said_is_shown(tmp_path, monkeypatch) -> None:
-    qemu = installed_qemu()
+    qemu = installed_qemu(EMULATOR)
     script(tmp_path / "cc", "echo 'stdio.h: No such \033[31m file' >&2; exit 1")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     with pytest.raises(RigError, match="stdio.h: No such .x1b.31m file") as caught:
@@ -381,13 +383,13 @@ def test_firmware_without_symbols_is_refused(elf, tmp_path) -> None:
     bare = tmp_path / "bare.elf"
     subprocess.run([ARM_GCC.replace("gcc", "strip"), elf, "-o", bare], check=True)
     with pytest.raises(RigError, match="no symbol _ZN7runtime6InvokeEv"):
-        with counting(bare, tmp_path, installed_qemu(), where=WHERE):
+        with counting(bare, tmp_path, installed_qemu(EMULATOR), where=WHERE):
             pytest.fail("counting")
 
 
 def test_before_any_invoke_there_are_no_counts(elf) -> None:
     folder = PROJECT.state / "plugins"
-    with counting(elf, folder, installed_qemu(), where=WHERE) as counter:
+    with counting(elf, folder, installed_qemu(EMULATOR), where=WHERE) as counter:
         with pytest.raises(RigError, match="not whole"):
             counter.read()
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.board.registry import Emulator
+from harness.board.registry import QEMU, Emulator
 from harness.errors import RigError, StartFailed, ToolMissing, Where
 from harness.link.streams import StreamClosed
-from harness.rig.qemu import QEMU, QemuProcess, Wires, dies_with_parent, qemu_command
+from harness.rig.qemu import QemuProcess, Wires, dies_with_parent, qemu_command
 
 EMULATOR = Emulator(machine="mps2-an386", icount_shift=7)
 WHERE = Where(board="qemu-m4", port="qemu:mps2-an386", model="sine_int8")
@@ -207,7 +207,7 @@ def test_the_firmware_of_that_test_does_so_where_semihosting_is_on(calls: Path) 
 ALONE = """
 import sys, time
 from pathlib import Path
-from harness.board.registry import Emulator
+from harness.board.registry import QEMU, Emulator
 from harness.errors import Where
 from harness.rig.qemu import QemuProcess
 emulator = Emulator(machine="mps2-an386", icount_shift=7)

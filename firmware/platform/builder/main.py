@@ -1,5 +1,9 @@
-"""Build with the system's arm-none-eabi-gcc, or the one in the folder $HIL_ARM_GCC_DIR."""
+"""Build with a compiler of the system, or the one in the folder that its variable names.
 
+toolchains.json says what each is called, and that variable.
+"""
+
+import json
 import os
 import shutil
 import sys
@@ -13,14 +17,19 @@ ALLOCATORS = (*ALLOCATORS, *(f"_{name}_r" for name in ALLOCATORS))
 env = DefaultEnvironment()
 board = env.BoardConfig()
 
-found = shutil.which("arm-none-eabi-g++", path=os.environ.get("HIL_ARM_GCC_DIR") or None)
+here = env.PioPlatform().get_dir()
+with open(os.path.join(here, "toolchains.json"), encoding="utf-8") as file:
+    toolchains = json.load(file)
+name = board.get("build.toolchain", "arm-none-eabi")
+toolchain = toolchains[name]
+variable, packages = toolchain["folder"], toolchain["packages"]
+found = shutil.which(f"{name}-g++", path=os.environ.get(variable) or None)
 if found is None:
     sys.stderr.write(
-        "Error: arm-none-eabi-g++ not found. Install it (Debian: gcc-arm-none-eabi "
-        "libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib) or set HIL_ARM_GCC_DIR\n"
+        f"Error: {name}-g++ not found. Install it (Debian: {packages}) or set {variable}\n"
     )
     env.Exit(1)
-prefix = os.path.join(os.path.dirname(found), "arm-none-eabi-")
+prefix = os.path.join(os.path.dirname(found), f"{name}-")
 machine = board.get("build.machine_flags")
 
 env.Replace(
@@ -28,7 +37,7 @@ env.Replace(
     AS=prefix + "gcc",
     CC=prefix + "gcc",
     CXX=prefix + "g++",
-    LINK=prefix + "g++",
+    LINK=prefix + toolchain["linker"],
     RANLIB=prefix + "gcc-ranlib",
     SIZETOOL=prefix + "size",
     SIZEPROGREGEXP=r"^(?:\.vectors|\.text|\.rodata|\.ARM\.exidx|\.init_array|\.data)\s+(\d+)",
@@ -40,11 +49,13 @@ env.Replace(
 )
 env.Append(
     ASFLAGS=machine,
-    CCFLAGS=[*machine, "-O2", "-g", "-ffunction-sections", "-fdata-sections"],
+    CCFLAGS=[*machine, *toolchain["flags"], "-O2", "-g", "-ffunction-sections", "-fdata-sections"],
     CFLAGS=["-std=c11"],
     CXXFLAGS=["-std=c++17", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics"],
     LINKFLAGS=[
         *machine,
+        *toolchain["flags"],
+        *toolchain["link_flags"],
         "-nostartfiles",
         "-Wl,--gc-sections",
         "-Wl,--fatal-warnings",
@@ -54,8 +65,9 @@ env.Append(
 )
 if machine_header := board.get("build.machine_header", ""):
     env.Append(CPPDEFINES=[("HIL_MACHINE", env.StringifyMacro(machine_header))])
-here = env.PioPlatform().get_dir()
 env.Replace(LDSCRIPT_PATH=os.path.join(here, board.get("build.ldscript")))
+if headers := board.get("build.cpp_headers", ""):
+    env.Append(CXXFLAGS=["-isystem", os.path.join(here, headers)])
 env.Append(LIBPATH=[here])  # Where a linker script finds those that it includes.
 
 # TFLM as an Arduino library keeps what needs the core in a file that nothing else refers to.
