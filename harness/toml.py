@@ -114,7 +114,7 @@ def naming(name: str, key: Key = ()) -> Iterator[None]:
     try:
         yield
     except RigError as error:
-        raise _error(name, _at(key, error.what)) from error
+        raise _error(name, _at(key, error.what), error.hint or "") from error
 
 
 def check_above_0(**values: float | None) -> None:

@@ -223,28 +223,44 @@ def parse_board(
     table: Any,
     name: str = "boards file",
     others: Mapping[str, Any] | None = None,
+    *,
+    at: toml.Key = (),
 ) -> Board:
     """A Board from its TOML table.
 
     Args:
         name: what errors call the file.
-        others: the file's tables, for a board that runs another one's firmware.
+        others: tables of boards, for a board that runs another one's firmware.
+        at: the table of the file that holds those of its boards.
 
     Raises:
         RigError: a key is unknown or missing, or a value is wrong.
     """
-    kind = board_id
+    kind, key = board_id, (*at, board_id)
     if isinstance(table, dict) and "runs" in table:
         kind = table["runs"]
-        table = {**_inherited(board_id, kind, others or {}, name), **table}
-    return toml.record(Board, table, name, (board_id,), id=board_id, kind=kind)
+        with toml.naming(name, (*key, "runs")):
+            table = {**_inherited(kind, others or {}), **table}
+    return toml.record(Board, table, name, key, id=board_id, kind=kind)
 
 
-def _inherited(board_id: str, kind: object, others: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _inherited(kind: object, others: Mapping[str, Any]) -> dict[str, Any]:
     base = others.get(kind) if isinstance(kind, str) else None
     if not isinstance(base, dict) or "runs" in base:
-        raise RigError(f"{name}: {board_id}.runs must be the id of a real board of the file")
+        raise RigError("it must be the id of a real board")
     return {key: base[key] for key in INHERITED if key in base}
+
+
+def inherited_table(board: Board) -> dict[str, Any]:
+    """A board's table as far as one that runs its firmware has it from there; for `parse_board`."""
+    values = {key: getattr(board, key) for key in (*INHERITED, "runs")}
+    return {key: _as_toml(value) for key, value in values.items() if value is not None}
+
+
+def _as_toml(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 class Registry:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date
+from difflib import get_close_matches
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from harness import toml
-from harness.board.registry import Registry
-from harness.errors import RigError
+from harness.board.registry import Board, Registry, inherited_table, parse_board
+from harness.errors import RigError, UnknownName
 from harness.names import NAME_RULE, SERIAL_RULE, is_name, is_serial_number
 from harness.text import printable
 from harness.tolerance import Stated, parse_tolerance
@@ -41,11 +42,11 @@ class Deadlines:
 class Plugged:
     """A board on this rig.
 
-    `kind` is its id in boards.toml. It is found by its USB `serial_number`, or is always at `port`
-    (a path or pyserial URL). `power_cycle` is a shell's command line that turns its power off and
-    on again, run as it stands: nothing is put into it. No faster rate than
-    `most_baud` is asked of its UART. `budget_us` limits the latency of models,
-    by the model's name; `tolerance` says how far their outputs may be from the golden's, as
+    `kind` is its id in the registry, or its own where the file says all of it. It is found by its
+    USB `serial_number`, or is always at `port` (a path or pyserial URL). `power_cycle` is a shell's
+    command line that turns its power off and on again, run as it stands: nothing is put into it. No
+    faster rate than `most_baud` is asked of its UART. `budget_us` limits the latency of models, by
+    the model's name; `tolerance` says how far their outputs may be from the golden's, as
     `--hil-tolerance` does.
     """
 
@@ -109,10 +110,11 @@ class Quarantine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RigFile:
-    """The content of a rig file; empty without one."""
+    """The content of a rig file; empty without one. `own` are boards that it says all of."""
 
     path: Path | None = None
     boards: tuple[Plugged, ...] = ()
+    own: tuple[Board, ...] = ()
     quarantine: tuple[Quarantine, ...] = ()
 
     def plugged(self, board_id: str) -> Plugged | None:
@@ -125,6 +127,7 @@ class RigFile:
 
     def extend(self, registry: Registry) -> Registry:
         """The registry with this rig's boards added under their own ids."""
+        registry = Registry((*registry.boards, *self.own))
         own = {board.id: registry[board.kind] for board in self.boards}
         return Registry(
             (
@@ -157,16 +160,19 @@ def parse_rig(text: str, registry: Registry, path: Path | None = None) -> RigFil
 
 def _rig(content: Any, registry: Registry, path: Path | None, name: str) -> RigFile:
     tables = toml.record(_Tables, content, name)
-    boards = tuple(
-        toml.record(Plugged, {"kind": board, **table}, name, ("boards", board), id=board)
-        for board, table in tables.boards.items()
-    )
-    for board in boards:
-        with toml.naming(name, ("boards", board.id, "kind")):
-            registry[board.kind]
+    boards, own = [], []
+    for board_id, table in tables.boards.items():
+        here, said = _divided(table)
+        if said:
+            own.append(_own(board_id, said, registry, name))
+        key = ("boards", board_id)
+        boards.append(toml.record(Plugged, {"kind": board_id, **here}, name, key, id=board_id))
+        if not said:
+            with toml.naming(name, (*key, "kind")):
+                _refuse_unknown(boards[-1], registry)
     with toml.naming(name):
         _refuse_doubles(boards)
-    rig = RigFile(path=path, boards=boards, quarantine=tables.quarantine)
+    rig = RigFile(path=path, boards=tuple(boards), own=tuple(own), quarantine=tables.quarantine)
     known = rig.extend(registry)
     for number, entry in enumerate(rig.quarantine):
         with toml.naming(name, ("quarantine", number, "board")):
@@ -174,7 +180,53 @@ def _rig(content: Any, registry: Registry, path: Path | None, name: str) -> RigF
     return rig
 
 
-def _refuse_doubles(boards: tuple[Plugged, ...]) -> None:
+_HERE = frozenset(item.name for item in fields(Plugged)) - {"id", "kind"}
+_OWN = frozenset(item.name for item in fields(Board)) - {"id", "kind"}
+_MAKES_OWN = ("attachment", "runs")
+"""Either of these keys begins the description of a board that the registry does not have."""
+
+
+def _divided(table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a table says of the board on this rig, and what it says of a board of its own."""
+    if not any(key in table for key in _MAKES_OWN):
+        return dict(table), {}
+    here = {key for key in table if _is_here(key)}
+    return (
+        {key: value for key, value in table.items() if key in here},
+        {key: value for key, value in table.items() if key not in here},
+    )
+
+
+def _is_here(key: str) -> bool:
+    """Whether a key, or what it was meant to be, is one of `Plugged`."""
+    return key in _HERE or not {*get_close_matches(key, _HERE | _OWN, n=1)} <= _OWN
+
+
+def _own(board_id: str, said: Mapping[str, Any], registry: Registry, name: str) -> Board:
+    """A board that the rig file says all of.
+
+    Raises:
+        RigError: as `parse_board`; or the registry has a board of that id.
+    """
+    if board_id in registry.ids:
+        with toml.naming(name, ("boards", board_id)):
+            raise RigError("the registry has a board of this id: give your own board another one")
+    others = {board.id: inherited_table(board) for board in registry.boards}
+    return parse_board(board_id, dict(said), name, others, at=("boards",))
+
+
+def _refuse_unknown(board: Plugged, registry: Registry) -> None:
+    try:
+        registry[board.kind]
+    except UnknownName as error:
+        error.hint = (
+            "`kind` names a board of the registry. A board of your own needs `attachment` and the "
+            "other keys of one: docs/boards.md"
+        )
+        raise
+
+
+def _refuse_doubles(boards: Sequence[Plugged]) -> None:
     for name in ("serial_number", "port"):
         seen: dict[str, str] = {}
         for board in boards:

@@ -67,6 +67,68 @@ def test_quarantine_covers_tests_by_pattern_and_board(registry: Registry) -> Non
     assert rig.quarantined("left", "test_outputs[left-sine]") is None
 
 
+OWN = """
+[boards.mine]
+description = "a board of my own"
+attachment = "emulator"
+mcu = "Cortex-M4F"
+clock_hz = 25_000_000
+ram_bytes = 65_536
+runtimes = ["aot"]
+env.aot = "mine-aot"
+emulator = { machine = "mps2-an386", icount_shift = 7 }
+budget_us = { sine = 400 }
+
+[boards.mine-sim]
+description = "its chip, simulated"
+attachment = "sim"
+runs = "nrf52840dk"
+simulator = { chip = "nrf52840" }
+"""
+
+
+def test_a_board_may_be_wholly_in_the_rig_file(registry: Registry) -> None:
+    rig = parse_rig(OWN, registry)
+    extended = rig.extend(registry)
+    mine, plugged = extended["mine"], rig.plugged("mine")
+    assert (mine.id, mine.kind, mine.ram_bytes) == ("mine", "mine", 65_536)
+    assert mine.emulator is not None and mine.emulator.machine == "mps2-an386"
+    assert plugged is not None and plugged.budget_us == {"sine": 400}
+    assert extended.ids == [*registry.ids, "mine", "mine-sim"]
+
+
+def test_its_simulated_board_inherits_of_the_registry(registry: Registry) -> None:
+    simulated, real = parse_rig(OWN, registry).extend(registry)["mine-sim"], registry["nrf52840dk"]
+    assert (simulated.env, simulated.mcu, simulated.kind) == (real.env, real.mcu, real.id)
+
+
+@pytest.mark.parametrize(
+    "old, new, named",
+    [
+        ("25_000_000", '"fast"', 'boards.mine.clock_hz must be an integer, not the string "fast"'),
+        ("ram_bytes", "ram_byte", "boards.mine.ram_byte is not a known key .did you mean ram_byt"),
+        ("budget_us", "budgets_us", "mine.budgets_us is not a known key .did you mean budget_us"),
+        ('mcu = "Cortex-M4F"', "", "boards.mine.mcu is missing: it must be a printable string"),
+        ('"mps2-an386"', '"-kernel"', "boards.mine.emulator: machine '-kernel' must be letters"),
+        ("boards.mine]", "boards.qemu-m4]", "boards.qemu-m4: the registry has a board of this id"),
+        ('"nrf52840dk"', '"pico-sim"', "mine-sim.runs: it must be the id of a real board"),
+        ('mcu = "', 'kind = "pico"\nmcu = "', "boards.mine.kind is not a known key"),
+    ],
+)
+def test_what_is_wrong_in_a_board_of_its_own_is_named(
+    old: str, new: str, named: str, registry: Registry
+) -> None:
+    assert old in OWN
+    with pytest.raises(RigError, match=named) as caught:
+        parse_rig(OWN.replace(old, new, 1), registry, Path("rig.toml"))
+    assert str(caught.value).startswith("rig file rig.toml: ")
+
+
+def test_an_unknown_board_says_how_to_describe_one(registry: Registry) -> None:
+    with pytest.raises(RigError, match="A board of your own needs `attachment`"):
+        parse_rig("[boards.left]", registry)
+
+
 @pytest.mark.parametrize(
     "text, named",
     [
