@@ -1,4 +1,4 @@
-"""The registry of boards, read from `boards.toml`."""
+"""The registry of boards: those of `boards.toml`, and those of installed distributions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import toml
+from harness.board.packages import leave_out, packaged_boards
 from harness.errors import RigError, UnknownName, WrongUse
 from harness.names import NAME_RULE, is_name
 from harness.settings import RUNTIMES
@@ -281,13 +282,49 @@ class Registry:
         raise UnknownName("board", board_id, self.ids)
 
 
-def load_registry(path: Path = BOARDS_FILE) -> Registry:
-    """Read a boards file.
+def load_registry(path: Path | None = None) -> Registry:
+    """The boards of boards.toml and those of installed distributions, or those of one file.
+
+    A distribution of which a board's table is wrong is said, and left out.
 
     Raises:
-        RigError: it cannot be read, is not TOML, or a board's table is wrong.
+        RigError: a file cannot be read, is not TOML, or a board's table is wrong; or two have a
+            board of one id.
     """
-    name = f"boards file {path}"
-    tables = toml.load(path, name)
-    boards = (parse_board(board_id, table, name, tables) for board_id, table in tables.items())
+    if path is not None:
+        return Registry(_boards_of(toml.load(path, _name(path)), _name(path)))
+    own = toml.load(BOARDS_FILE, _name(BOARDS_FILE))
+    boards = list(_boards_of(own, _name(BOARDS_FILE)))
+    brought_by = {board.id: "boards.toml" for board in boards}
+    for packaged in packaged_boards():
+        try:
+            more = _boards_of(packaged.tables, packaged.name, {**own, **packaged.tables})
+        except RigError as error:
+            leave_out(packaged.name, str(error))
+            continue
+        for board in more:
+            _refuse_double(board.id, packaged.distribution, brought_by)
+            boards.append(board)
     return Registry(tuple(boards))
+
+
+def _name(path: Path) -> str:
+    return f"boards file {path}"
+
+
+def _boards_of(
+    tables: Mapping[str, Any], name: str, others: Mapping[str, Any] | None = None
+) -> tuple[Board, ...]:
+    return tuple(
+        parse_board(board_id, table, name, others or tables) for board_id, table in tables.items()
+    )
+
+
+def _refuse_double(board_id: str, distribution: str, brought_by: dict[str, str]) -> None:
+    """Refuse a second board of one id: which of the two is meant would hang on a file's order."""
+    other = brought_by.setdefault(board_id, distribution)
+    if other is not distribution:
+        raise RigError(
+            f"board {board_id} is in {other} and in distribution {distribution}",
+            hint="Uninstall one distribution, or have its board named otherwise.",
+        )

@@ -1,0 +1,73 @@
+"""Boards that installed distributions bring, by the entry point group `tinyml_hil.boards`.
+
+An entry point is a mapping of ids to tables, as boards.toml has them, or the path of such a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from harness import toml
+from harness.errors import RigError
+from harness.terminal import say
+from harness.text import printable
+
+GROUP = "tinyml_hil.boards"
+MOST_SAID = 300
+"""Characters of a distribution's own error that are shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packaged:
+    """Tables of boards of one distribution. `folder` is that of its file; None for a mapping."""
+
+    distribution: str
+    tables: Mapping[str, Any]
+    folder: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        return f"boards of distribution {self.distribution}"
+
+
+def packaged_boards() -> tuple[Packaged, ...]:
+    """What the distributions bring, in the order of their names.
+
+    One that cannot be loaded is said once, and left out: it must not break the others.
+    """
+    found = []
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (_distribution(point), point)):
+        try:
+            found.append(_load(point))
+        # Whatever a module of a stranger raises as it is imported, `sys.exit` included.
+        except (Exception, SystemExit) as error:
+            reason = printable(str(error) or type(error).__name__, MOST_SAID)
+            leave_out(f"boards of distribution {_distribution(point)}", reason)
+    return tuple(found)
+
+
+@cache
+def leave_out(name: str, reason: str) -> None:
+    """Say, once in a process, that the boards of a distribution are left out."""
+    say(f"{name} are left out: {reason}")
+
+
+def _distribution(point: EntryPoint) -> str:
+    return printable(point.dist.name if point.dist else point.name, 60)
+
+
+def _load(point: EntryPoint) -> Packaged:
+    found, distribution = point.load(), _distribution(point)
+    if isinstance(found, Mapping):
+        return Packaged(distribution=distribution, tables=dict(found))
+    if isinstance(found, str | Path):
+        path = Path(found)
+        tables = toml.load(path, str(path))
+        return Packaged(distribution=distribution, tables=tables, folder=path.parent)
+    raise RigError(f"{point.value} must be a mapping of tables or a file's path, not {type(found)}")
