@@ -49,6 +49,7 @@ extern "C" {{
 }}
 #include "runtime/aot.h"
 #include "runtime/aot_operators.h"
+#include "runtime/cmsis_nn.h"
 {include}
 namespace {{
 
@@ -306,6 +307,11 @@ def _observed(
     )
 
 
+def _with_variant(literal: str) -> str:
+    """A C string in which the compiler puts CMSIS-NN's variant behind its name."""
+    return re.sub(r"(CMSIS-NN [\w.]+)", r'\1" HIL_CMSIS_NN_VARIANT "', literal)
+
+
 def _source(
     artifact: Artifact,
     prepared: Prepared,
@@ -334,6 +340,6 @@ def _source(
         sha256=c_bytes(bytes.fromhex(artifact.sha256)),
         build_id=c_bytes(bytes.fromhex(build_id)),
         version=c_string(AOT_VERSION),
-        kernels=c_string(kernel_names(*(item.manifest for item in compiled))),
+        kernels=_with_variant(c_string(kernel_names(*(item.manifest for item in compiled)))),
         steps=_STEPS.format(places=listed, count=len(steps)) if steps else "",
     )

@@ -308,7 +308,7 @@ def test_vector_table_and_symbols_are_what_is_looked_for(elf) -> None:
     assert names[:3] == ["reset", "silent", INVOKE]
 
 
-@pytest.mark.parametrize("board", ["qemu-m3", "qemu-m4", "qemu-m7"])
+@pytest.mark.parametrize("board", ["qemu-m3", "qemu-m4", "qemu-m7", "qemu-m33", "qemu-m55"])
 def test_counts_are_those_of_the_boards_counter_to_the_instruction(board: str) -> None:
     """Between its two readings lie the call itself and one instruction that keeps the result."""
     declared = load_registry()[board]

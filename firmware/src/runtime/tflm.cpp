@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "format.h"
+#include "runtime/cmsis_nn.h"
 #include "runtime/runtime.h"
 #include "runtime/tflm_log.h"
 
@@ -130,7 +131,7 @@ void DescribeKernels() {
   const bool cmsis_nn = counts.cmsis_nn > counts.esp_nn;
   const uint8_t optimized = cmsis_nn ? counts.cmsis_nn : counts.esp_nn;
   TextBuffer text(kernels, sizeof kernels);
-  if (optimized > 0) text.Add(cmsis_nn ? "CMSIS-NN" : "ESP-NN");
+  if (optimized > 0) text.Add(cmsis_nn ? "CMSIS-NN" HIL_CMSIS_NN_VARIANT : "ESP-NN");
   if (optimized == counts.operators) return;
   if (optimized > 0) text.Add(" (").AddNumber(optimized).Add(" of ").AddNumber(counts.operators).Add(" operators) + ");
   text.Add("TFLM reference");
