@@ -1,5 +1,6 @@
 """Firmware without a core of others has no heap: whatever allocates is named and ends it."""
 
+import os
 import re
 import shutil
 
@@ -15,6 +16,10 @@ from harness.rig.qemu import QemuProcess
 
 QEMU_M4 = load_registry()["qemu-m4"]
 SIMULATED = load_registry()["nrf52840dk-sim"]
+# That of another machine; the others where CI asks, as each compiles the whole firmware.
+EVERY_CORE = ["qemu-m55"]
+if os.environ.get("HIL_EVERY_CORE"):
+    EVERY_CORE += ["qemu-m0", "qemu-m3", "qemu-m7", "qemu-m33"]
 FEED = "    server.Feed(chunk, size);\n"
 HEAD = '#include <cstdlib>\nextern "C" char* strdup(const char*);\n'
 ALLOCATES = """
@@ -54,20 +59,38 @@ ALLOCATIONS = pytest.mark.parametrize(
 )
 
 
-@ALLOCATIONS
-def test_use_of_the_heap_ends_the_emulator_and_is_named(allocating, told, named):
-    assert QEMU_M4.emulator is not None
-    with QemuProcess(QEMU_M4.emulator, allocating.elf, where=Where(board="qemu-m4")) as process:
+def last_words(board, elf, told):
+    """What the emulator says as it ends, once the firmware is told this."""
+    with QemuProcess(board.emulator, elf, where=Where(board=board.id)) as process:
         process.stream.write(b"%")
         greeted = b""
         while not greeted.endswith(b"\n"):
             greeted += process.stream.read(10)
         assert greeted == b"m-ready\n"
         process.stream.write(told.encode())
-        said = f"status 0; it said: firmware fault: {named} called, but there is no heap; lr=0x"
-        with pytest.raises(StreamClosed, match=said):
+        with pytest.raises(StreamClosed) as caught:
             while True:
                 process.stream.read(10)
+    return str(caught.value)
+
+
+@ALLOCATIONS
+def test_use_of_the_heap_ends_the_emulator_and_is_named(allocating, told, named):
+    said = f"status 0; it said: firmware fault: {named} called, but there is no heap; lr=0x"
+    assert re.search(said, last_words(QEMU_M4, allocating.elf, told))
+
+
+@pytest.mark.parametrize("core", EVERY_CORE)
+def test_every_core_names_its_fault_and_what_calls_the_heap(build, core):
+    board = load_registry()[core]
+    elf = build(board).elf
+    heap = r"status 0; it said: firmware fault: malloc called, but there is no heap; lr=0x\w{8}$"
+    assert re.search(heap, last_words(board, elf, "m"))
+    said = last_words(board, elf, "t")
+    # A Cortex-M0 has no register that tells the cause.
+    cause = "" if board.core == "cortex-m0plus" else r" cfsr=0x00010000 hfsr=0x40000000 .*"
+    fault = rf"firmware fault: HardFault ipsr=0x00000003{cause} exc_return=0xffffff\w\w sp=0x\w+"
+    assert re.search(fault + r" pc=0x\w+ lr=0x\w+ xpsr=0x\w+ r0=0x\w+$", said), said
 
 
 @pytest.fixture(scope="module")

@@ -113,7 +113,7 @@ def test_pull_requests_run_on_hosted_runners_with_nothing_but_reading() -> None:
 def test_checkouts_keep_no_token() -> None:
     every = [step for path in (*WORKFLOWS, *ACTIONS, *TEMPLATES) for step in steps_of_any(path)]
     checkouts = [step for step in every if "checkout@" in step.get("uses", "")]
-    assert len(checkouts) == 9
+    assert len(checkouts) == 10
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
 
 
