@@ -2,7 +2,6 @@
 #pragma once
 
 #include "port/mps2_countdown.h"
-#include "port/mps2_machine.h"
 
 namespace mps2 {
 
@@ -12,7 +11,6 @@ constexpr Machine kMachine = {
     .clock_hz = 25000000,
     .timer = 0x40000000,
     .wake_timer = 0x40001000,
-    .counter = 0,
     .uart = 0x40004000,
     .fault_uart = 0x40005000,
     .watchdog = 0x40008000,

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "port/mps2_countdown.h"
-#include "port/mps2_machine.h"
 
 namespace mps2 {
 
@@ -12,13 +11,11 @@ constexpr Machine kMachine = {
     .clock_hz = 20000000,
     .timer = 0x50000000,
     .wake_timer = 0x50001000,
-    .counter = 0,
     .uart = 0x50200000,
     .fault_uart = 0x50201000,
     .watchdog = 0x5002e000,
     .wake_irq = 4,
     .uart_irq = 32,
-    .mailbox_word = 0,
 };
 
 }  // namespace mps2

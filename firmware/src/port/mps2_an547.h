@@ -1,7 +1,6 @@
 // AN547: Arm's SSE-300 with a Cortex-M55, whose firmware runs in its secure state.
 #pragma once
 
-#include "port/mps2_machine.h"
 #include "port/mps2_system_timer.h"
 
 namespace mps2 {
@@ -18,7 +17,6 @@ constexpr Machine kMachine = {
     .watchdog = 0x5802e000,
     .wake_irq = 4,
     .uart_irq = 33,
-    .mailbox_word = 0,
 };
 
 }  // namespace mps2

@@ -10,13 +10,14 @@ struct Machine {
   uint32_t clock_hz;      // Of the timers.
   uint32_t timer;         // Read by Ticks().
   uint32_t wake_timer;    // Of the same kind.
-  uint32_t counter;       // What these two count, where it is apart from them; else 0.
+  uint32_t counter = 0;   // What these two count, where it is apart from them.
   uint32_t uart;
   uint32_t fault_uart;    // The second one, which the harness reads as the emulator's own words.
   uint32_t watchdog;      // One that raises NMI.
   uint32_t wake_irq;
   uint32_t uart_irq;      // Of the receiver.
-  uint32_t mailbox_word;  // The last word of code memory, see mps2.cpp; 0: no mailbox.
+  // The last word of code memory, where there is a mailbox: see mps2.cpp.
+  uint32_t mailbox_word = 0;
 };
 
 }  // namespace mps2
