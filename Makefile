@@ -2,6 +2,8 @@
 #   make bench   set up, train, build, run on the emulated Cortex-M4, write reports/latency.csv
 #   make test    the same set-up, then every test
 # make bench RUNTIME=tflm has TFLite Micro in the firmware: PlatformIO fetches it, or it is in TFLM=DIR.
+# Models by core, on every emulated board whose tools are there, in one table (CORE_MODELS="sine ..."):
+#   make bench-cores
 # For the inner loop, within half a minute:
 #   make check   lint, types, and the tests that start no other program
 # And one that takes long and needs clang:
@@ -21,18 +23,26 @@ RUNTIME ?= $(if $(TFLM),tflm)
 FROM := $(if $(TFLM),--tflm '$(TFLM)')
 FLASHED := $(firstword $(filter-out virtual,$(BOARD)))
 WORKERS := $(shell nproc)
+CORES := reports/cores
+CORE_MODELS ?= linear sine fashion_dnn fashion_cnn-8
 INTERPRETER := tensorflow/lite/micro/micro_interpreter.h
 
-.PHONY: bench test check lint fuzz setup packages tflm clean help
+.PHONY: bench bench-cores test check lint fuzz setup packages tflm clean help
 
 help:
-	@sed -n '1,8s/^# \{0,1\}//p' Makefile
+	@sed -n '1,10s/^# \{0,1\}//p' Makefile
 
 # TFLite Micro is built first: where it cannot be had, nothing is trained in vain.
 bench: tflm setup
 	$(if $(and $(findstring tflm,$(RUNTIME)),$(FLASHED)),$(BIN)/hil build --board $(FLASHED) --model sine --runtime tflm $(FROM) > /dev/null)
 	$(BIN)/hil train $(MODEL) --if-changed --output $(TRAINED)
 	$(BIN)/hil bench --board $(BOARD) --model $(TRAINED)/$(MODEL) $(if $(RUNTIME),--runtime $(RUNTIME)) $(FROM)
+
+# The table is there too where a model was wrong on a core, or could not run on it.
+bench-cores: tflm setup
+	@$(BIN)/hil bench --board all-emulated --model $(CORE_MODELS) $(if $(RUNTIME),--runtime $(RUNTIME)) $(FROM) \
+	    --csv $(CORES)/latency.csv --report $(CORES)/report.html; status=$$?; \
+	$(BIN)/hil cores $(CORES)/latency.csv --format csv > $(CORES)/cores.csv && echo $(CORES)/cores.csv && exit $$status
 
 # A wrong folder is said before anything is installed.
 tflm:

@@ -24,6 +24,8 @@ DEFAULT_BASELINES = Path("baselines.csv")
 """The file of `hil baseline`, where no baseline is set."""
 RUNTIMES = ("tflm", "aot")
 """What executes a model on a board."""
+ALL_EMULATED = "all-emulated"
+"""Stands for every board that QEMU runs and whose tools are installed."""
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
@@ -166,7 +168,7 @@ _BENCH = ("bench",)
 # Each setting as a paragraph: a line for every argument would hide the table.
 # fmt: off
 BOARD = Setting(
-    "board", LIST, "a board from `hil boards`",
+    "board", LIST, f"a board from `hil boards`, or `{ALL_EMULATED}`",
     metavar="ID", default="qemu-m4,virtual", hil_default="qemu-m4", commands=_BUILD,
     own_flags=("--board",),
 )

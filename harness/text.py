@@ -137,7 +137,9 @@ class TableEntry:
     figures: tuple[str, ...]
 
 
-def grouped_table(headings: tuple[str, ...], entries: Sequence[TableEntry]) -> list[str]:
+def grouped_table(
+    headings: tuple[str, ...], entries: Sequence[TableEntry], names: str = _NAMES
+) -> list[str]:
     """Lines of a table of entries; entries of one group follow a line that names it.
 
     No line is wider than WIDTH and no name is cut: one that leaves no room for the figures stands
@@ -145,8 +147,9 @@ def grouped_table(headings: tuple[str, ...], entries: Sequence[TableEntry]) -> l
 
     Args:
         headings: of the figures; a line end in one makes a heading of several lines.
+        names: the heading of groups and names.
     """
-    for lines in (_beside(headings, entries), _beneath(headings, entries)):
+    for lines in (_beside((names, *headings), entries), _beneath(headings, entries)):
         if all(len(line) <= WIDTH for line in lines):
             return lines
     return list(_as_list(headings, entries))
@@ -155,7 +158,7 @@ def grouped_table(headings: tuple[str, ...], entries: Sequence[TableEntry]) -> l
 def _beside(headings: tuple[str, ...], entries: Sequence[TableEntry]) -> list[str]:
     """Figures on the line of their name."""
     cells = [(f"  {entry.name}", *entry.figures) for entry in entries]
-    heading, body = _drawn((_NAMES, *headings), cells)
+    heading, body = _drawn(headings, cells)
     return [*heading, *_grouped(entries, ([line] for line in body))]
 
 

@@ -41,6 +41,7 @@ GROUPS = {
     "bisect": ("bisect",),
     "report": ("report",),
     "history": ("history",),
+    "cores": ("cores",),
 }
 """Modules of this package, in the order of the help, and the commands of each. Only the module of
 the command that is given is imported, since all of them together take longer than some commands."""

@@ -31,6 +31,8 @@ from harness.firmware.verdict import refuse_unrunnable
 from harness.link.dut import Inference
 from harness.link.faults import Faults, parse_faults
 from harness.measure.baseline import load_baselines
+from harness.measure.by_core import as_text as cores_text
+from harness.measure.by_core import by_core, compared
 from harness.measure.findings import findings
 from harness.measure.gate import LatencyVerdict
 from harness.measure.latency import MOST_INVOKES
@@ -193,6 +195,8 @@ def _bench(
     statuses += map(of_row, rows)
     if rows:
         print(summary(rows, plan.csv if kept else None))
+    if cores := compared(by_core(rows)):
+        print(cores_text(cores))
     if operators:
         print(summary_of_rows(operators))
         slower = any(row.verdict == LatencyVerdict.SLOWER.value for row in operators)

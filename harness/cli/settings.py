@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import WrongUse
-from harness.settings import LIST, SETTINGS, TRUTH, Setting, Sources
+from harness.settings import ALL_EMULATED, LIST, SETTINGS, TRUTH, Setting, Sources
 
 
 def settings_of(command: str) -> tuple[Setting[Any], ...]:
@@ -72,4 +72,9 @@ def refuse_several(sources: Sources, *settings: Setting[tuple[str, ...]]) -> Non
             raise WrongUse(
                 f"this command takes one {setting.name}, {sources.said(setting).source} names "
                 f"{len(items)}: {', '.join(items)}"
+            )
+        if ALL_EMULATED in items:
+            raise WrongUse(
+                f"this command takes one {setting.name}, {ALL_EMULATED} is several",
+                hint=f"hil bench --board {ALL_EMULATED} measures all of them.",
             )

@@ -20,6 +20,7 @@ from harness.model.artifact import Artifact
 from harness.model.resolve import resolve_model
 from harness.progress import Progress
 from harness.project import Project, find_project
+from harness.rig.emulated import expand_here
 from harness.rig.open import OpenBoard, RigOptions, look_at, open_board
 from harness.settings import Sources
 from harness.terminal import say
@@ -115,6 +116,8 @@ def runnable(
 def works(sources: Sources, progress: Progress) -> list[Work]:
     """Every board that is set with every model and runtime, in the order of a run.
 
+    Emulated boards that ALL_EMULATED leaves out are said, with what they lack.
+
     Raises:
         WrongUse: a setting that cannot be.
         UnknownName, ModelError: no such board, runtime or model.
@@ -131,12 +134,14 @@ def works(sources: Sources, progress: Progress) -> list[Work]:
         progress=progress,
         most_baud=sources[settings.MOST_BAUD],
     )
-    boards = sources[settings.BOARD]
+    named, runtimes = sources[settings.BOARD], sources[settings.RUNTIME]
+    expanded = expand_here(named, runtimes)
+    for line in expanded.left_out:
+        say(line)
+    boards = expanded.boards
     ports = sources.ports(boards)
     done = []
-    for board_id, model, asked in product(
-        boards, sources[settings.MODEL], sources[settings.RUNTIME] or (None,)
-    ):
+    for board_id, model, asked in product(boards, sources[settings.MODEL], runtimes or (None,)):
         board = registry[board_id]
         runtime = board.runtime(asked)
         options = replace(

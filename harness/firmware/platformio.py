@@ -71,6 +71,12 @@ def pio_environment(project: Project, work: Path, model_dir: Path) -> dict[str, 
     }
 
 
+def has_platform(project: Project, platform: str) -> bool:
+    """Whether PlatformIO has fetched a platform of its registry, in any version."""
+    folder = project.state / "platformio" / "platforms"
+    return any(folder.glob(f"{platform}*/platform.json"))
+
+
 def refuse_paths(*paths: Path | str) -> None:
     """Raise RigError for a path that PlatformIO's builds would hand to a shell as code.
 

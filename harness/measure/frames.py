@@ -6,6 +6,7 @@ import io
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -36,6 +37,8 @@ _HALLMARKS = {
     "memory": {"section", "owner"},
     "evaluation": {"data_sha256", "disagreements"},
 }
+
+_CORES = {"instructions_per_mac", "differing"}
 
 
 def frames_of(source: Source, kind: Kind, faults: Faults) -> Iterator[DataFrame]:
@@ -210,7 +213,8 @@ class Tables:
         for path, table in found:
             try:
                 if table is None:
-                    self.notes.append(f"{path} is no CSV of the harness: left out")
+                    if not _is_of_cores(path):
+                        self.notes.append(f"{path} is no CSV of the harness: left out")
                 elif table in wanted:
                     self.add(path, table)
             except ReportError as error:
@@ -236,6 +240,13 @@ class Tables:
         """Say how many rows were there before."""
         of = "" if table == "latency" else f" of {table}"
         self.notes.append(f"{counted(count, 'row')}{of} found twice, counted once")
+
+
+def _is_of_cores(path: Path) -> bool:
+    """Whether `hil cores --format csv` made a file, of tables that are read here."""
+    with suppress(OSError):
+        return _CORES <= set(header_of(begin_of(path)))
+    return False
 
 
 def table_in(path: Path) -> str | None:

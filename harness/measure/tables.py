@@ -109,6 +109,7 @@ class LatencyRow:
     state: str | None = None
     n_rule: str | None = None
     interrupts: str | None = None
+    macs: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 class Options:
     """The plugin's options, parsed once. `asked` says that boards were named by the user.
 
-    `runtimes` is empty where each board's own is meant.
+    `runtimes` is empty where each board's own is meant. `left_out` says of boards of `all-emulated`
+    why they are not among `boards`, a line each.
     """
 
     boards: tuple[str, ...]
+    left_out: tuple[str, ...]
     asked: bool
     models: tuple[str, ...]
     runtimes: tuple[str, ...]
@@ -101,10 +103,12 @@ def parse_options(config: pytest.Config) -> Options:
 
 
 def _options(sources: Sources) -> Options:
-    boards, tflm = sources[settings.BOARD], sources[settings.TFLM]
+    boards, left_out = _boards(sources)
+    tflm = sources[settings.TFLM]
     asked = bool(sources.said(settings.BOARD).source)
     return Options(
         boards=boards,
+        left_out=left_out,
         asked=asked,
         models=sources[settings.MODEL],
         runtimes=sources[settings.RUNTIME],
@@ -130,3 +134,15 @@ def _options(sources: Sources) -> Options:
         stride=sources[settings.STRIDE],
         detector=sources[settings.DETECT],
     )
+
+
+def _boards(sources: Sources) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The boards to run on, and why emulated ones are left out."""
+    asked = sources[settings.BOARD]
+    if settings.ALL_EMULATED not in asked:
+        return asked, ()
+    from harness.rig.emulated import expand_here  # every pytest loads this file
+
+    runtimes = sources[settings.RUNTIME]
+    found = expand_here(asked, runtimes)
+    return found.boards, found.left_out

@@ -23,6 +23,8 @@ from harness.errors import (
     RigError,
     SlowerOperators,
 )
+from harness.measure.by_core import as_text as cores_text
+from harness.measure.by_core import by_core, compared
 from harness.measure.csvfile import beside
 from harness.measure.findings import functions_text
 from harness.measure.frames import read_rows
@@ -165,11 +167,16 @@ class Reporting:
             _write(terminalreporter, summary(rows, self._rig.options.csv))
             self._show_layers(terminalreporter)
             self._show_functions(terminalreporter)
-        if counts.boards:
+        if cores := compared(by_core(counts.rows)):
+            terminalreporter.write_sep("=", "hil cores")
+            _write(terminalreporter, cores_text(cores))
+        if counts.boards or self._rig.options.left_out:
             terminalreporter.write_sep("=", "hil boards")
             for board in counts.boards:
                 for line in board.lines():
                     _write(terminalreporter, line, **_colour(board))
+            for line in self._rig.options.left_out:
+                _write(terminalreporter, line, yellow=True)
         assert self._session is not None, "summaries are shown when a session finishes"
         for line in self._last_words(self._session):
             _write(terminalreporter, line)

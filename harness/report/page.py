@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.board.registry import Registry
 from harness.errors import NotWritten, ReportError
 from harness.files import write_atomic
+from harness.measure import by_core
 from harness.measure.kinds import KINDS
 from harness.measure.runs import Run
 from harness.measure.tables import EvaluationRow, LatencyRow
@@ -102,6 +103,9 @@ class Page:
     training: tuple[FigureGroup, ...]
     trends: tuple[FigureGroup, ...]
     emulated: bool
+    cores: Grid | None = None
+    """Models by emulated core, where several ran one; `cores_notes` say what it needs."""
+    cores_notes: tuple[str, ...] = ()
     evaluated: Grid | None = None
     """Data sets that went through boards, and in `evaluations` their figures."""
     evaluations: tuple[FigureGroup, ...] = ()
@@ -185,6 +189,7 @@ def compose(
             entries.append(_entry(item, f"m{order}", artifacts))
             advance(1)
     shared, differing = _provenance(chosen)
+    cores = by_core.compared(by_core.by_core(item.row for item in chosen))
     return Page(
         title=TITLE,
         made=now.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
@@ -211,8 +216,20 @@ def compose(
         training=training_figures([item.row for item in chosen], artifacts, name="t"),
         trends=_trends(data, chosen),
         emulated=any(item.row.emulated for item in chosen),
+        cores=_cores(cores),
+        cores_notes=tuple(by_core.notes(cores)),
         evaluated=_evaluated(data.evaluations),
         evaluations=evaluation_figures(data.evaluations, name="d"),
+    )
+
+
+def _cores(rows: Sequence[by_core.CoreRow]) -> Grid | None:
+    if not rows:
+        return None
+    return Grid(
+        caption="The emulated cores that ran a model, fewest instructions first",
+        headings=by_core.PAGE_HEADINGS,
+        rows=tuple(map(by_core.page_cells, rows)),
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.board.lock import lock_folder, open_lock_folder
 from harness.board.registry import QEMU
 from harness.errors import HilError, RigError
+from harness.firmware.platformio import has_platform
 from harness.firmware.toolchain import ARM, RISCV, Toolchain, gcc_version
 from harness.model.wheels import TFLM_WHEEL, tflm_version
 from harness.project import Project
@@ -52,7 +53,7 @@ def _package(name: str, *, cure: str, needed: bool = True) -> Finding:
 def _core(project: Project, platform: str, *, board: str) -> Finding:
     """PlatformIO's platform of a board, which fetches the board's Arduino core."""
     folder = project.state / "platformio" / "platforms"
-    there = any(folder.glob(f"{platform}*/platform.json"))
+    there = has_platform(project, platform)
     return Finding(
         point=f"core of {board}",
         ok=there,

@@ -102,6 +102,7 @@ def blank_row(opened: OpenBoard, *, run: str, commit: str | None, now: datetime)
         harness_version=__version__,
         compiler=firmware.compiler if firmware else None,
         flags=firmware.flags if firmware else None,
+        macs=opened.artifact.macs,
     )
     return replace(row, **asdict(firmware.memory)) if firmware else row
 

@@ -96,3 +96,22 @@ def test_the_module_loads_the_table_and_nothing_else_of_the_harness() -> None:
     text = (Path(__file__).parents[2] / "harness" / "plugin" / "options.py").read_text()
     imported = [line.split()[1] for line in text.splitlines() if line.startswith("from harness")]
     assert imported == ["harness", "harness.errors", "harness.settings"]
+
+
+def test_all_emulated_is_the_emulated_boards_with_a_line_for_each_left_out(
+    parsed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HIL_STATE_DIR", str(tmp_path))
+    options = parsed("--board", "virtual,all-emulated")
+    assert options.boards[:2] == ("virtual", "qemu-m4") and options.asked
+    assert "qemu-netduinoplus2" not in options.boards
+    (said,) = [line for line in options.left_out if "qemu-netduinoplus2" in line]
+    assert "hil build --board qemu-netduinoplus2" in said
+
+
+def test_all_emulated_is_wrong_use_where_nothing_is_installed(
+    parsed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(pytest.UsageError, match="apt-get install"):
+        parsed("--board", "all-emulated")

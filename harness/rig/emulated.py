@@ -1,0 +1,102 @@
+"""`all-emulated`: every board that QEMU runs, as far as what it needs is on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from harness.board.registry import Board, Registry, load_registry
+from harness.errors import HilError, ToolMissing, WrongUse
+from harness.firmware.platformio import has_platform
+from harness.firmware.tflm_library import option_of
+from harness.firmware.toolchain import gcc_version
+from harness.project import Project, find_project
+from harness.rig.qemu import installed_qemu
+from harness.settings import ALL_EMULATED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expanded:
+    """Boards to run on, and a line for each emulated one that is left out, with what cures it."""
+
+    boards: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def expand(
+    asked: Sequence[str],
+    registry: Registry,
+    runtimes: Sequence[str],
+    check: Callable[[Board], None],
+) -> Expanded:
+    """Boards with ALL_EMULATED replaced by every emulated board that can run, in registry order.
+
+    Args:
+        runtimes: those asked for; a board that lacks one of them is left out.
+        check: raises where a board's tools are missing. Boards asked for by name are not checked:
+            what they lack is said where they are opened.
+
+    Raises:
+        WrongUse: nothing is left of ALL_EMULATED.
+    """
+    if ALL_EMULATED not in asked:
+        return Expanded(boards=tuple(asked))
+    ready, left_out = [], []
+    for board in registry.boards:
+        if board.attachment != "emulator" or board.id in asked:
+            continue
+        try:
+            for runtime in runtimes:
+                board.runtime(runtime)
+            check(board)
+            ready.append(board.id)
+        except HilError as error:
+            left_out.append(f"{ALL_EMULATED} leaves out {board.id}: {_one_line(error)}")
+    named = [name for name in asked if name != ALL_EMULATED]
+    if not ready and not named:
+        raise WrongUse("no emulated board can run here", hint="\n".join(left_out))
+    boards = (board for name in asked for board in (ready if name == ALL_EMULATED else [name]))
+    return Expanded(boards=tuple(boards), left_out=tuple(left_out))
+
+
+def expand_here(asked: Sequence[str], runtimes: Sequence[str]) -> Expanded:
+    """As `expand`, by what is installed on this machine.
+
+    Raises:
+        WrongUse: as `expand`.
+    """
+    if ALL_EMULATED not in asked:
+        return Expanded(boards=tuple(asked))
+    project = find_project()
+    return expand(asked, load_registry(), runtimes, lambda board: check_tools(board, project))
+
+
+def check_tools(board: Board, project: Project) -> None:
+    """See whether the programs are here that build a QEMU board's firmware and run it.
+
+    Raises:
+        ToolMissing: one is not; says how it is installed.
+    """
+    if board.emulator is None:
+        return
+    installed_qemu(board.emulator)
+    platforms = _platforms(board, (project.root / "platformio.ini").read_text(encoding="utf-8"))
+    if not platforms:
+        gcc_version(board.toolchain)
+    for platform in platforms:
+        if not has_platform(project, platform):
+            raise ToolMissing(
+                f"PlatformIO's platform {platform}",
+                needed_for="its firmware",
+                install=f"hil build --board {board.id}, once, with a network",
+            )
+
+
+def _platforms(board: Board, ini: str) -> list[str]:
+    """PlatformIO's own platforms that build the board's firmware; none where ours does."""
+    named = {option_of(ini, env, "platform") for env in board.env.values()}
+    return sorted(name.partition("@")[0].strip() for name in named if name and "://" not in name)
+
+
+def _one_line(error: HilError) -> str:
+    return "; ".join([error.what, *filter(None, [error.hint.replace("\n", " ")])])
