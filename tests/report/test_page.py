@@ -140,6 +140,20 @@ def test_run_header_tells_where_the_numbers_are_from(bare: Path) -> None:
         assert fact in said
 
 
+def test_emulated_cores_that_ran_a_model_are_in_one_table(csv: Path, page: Document) -> None:
+    m3 = [
+        replace(row, board="qemu-m3", mcu="Cortex-M3", samples=256, mismatches=3, macs=288)
+        for row in without_sizes(nights.emulated_board(2, instructions=3970))
+    ]
+    append(csv, m3)
+    said = make(csv, csv.with_name("cores.html")).said
+    assert (
+        "sine int8 aot qemu-m3: Cortex-M3 CMSIS-NN 4.0.0 3,970 13.78 1.338 - - 1,480 3/256!" in said
+    )
+    assert "qemu-m3, aot, sine_int8: not shown to be bit-equal, 3 of 256 inputs differ" in said
+    assert "against qemu-m4" not in page.said
+
+
 def test_emulated_rows_are_marked_as_no_time_on_silicon(page: Document, csv: Path) -> None:
     said = page.said
     assert "sine int8 on qemu-m4, aot emulated 2,967 instructions" in said
