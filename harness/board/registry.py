@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import toml
+from harness.board.own import OwnBuild, OwnFlash
 from harness.board.packages import leave_out, packaged_boards
 from harness.errors import RigError, UnknownName, WrongUse
 from harness.names import NAME_RULE, is_name
@@ -106,6 +107,11 @@ class Board:
     `clock_tolerance_ppm` is the
     largest error of the clock that drives its counter; the default suits quartz, an RC oscillator
     needs more.
+
+    `build` is for firmware that is not ours: the command that makes it, in place of `env`. `flash`
+    is the command that uploads it; without one it is PlatformIO, or pyOCD where there is `build`
+    and a `probe`. Their paths are relative to `home`, the folder of the file that describes the
+    board.
     """
 
     id: str
@@ -136,6 +142,9 @@ class Board:
     most_baud: int | None = None
     masked_us: float | None = None
     clock_tolerance_ppm: float = 200.0
+    build: OwnBuild | None = None
+    flash: OwnFlash | None = None
+    home: str = ""
 
     def __post_init__(self) -> None:
         for what, name in (("id", self.id), *(("env", name) for name in self.env.values())):
@@ -158,6 +167,8 @@ class Board:
             == (self.runs is not None)
         ):
             raise RigError("exactly the simulated boards have a [simulator] table, and `runs`")
+        if self.build is not None and (self.env or self.runtimes != ("aot",)):
+            raise RigError("a board with `build` has no `env`, and the runtime aot alone")
         for usb in (*self.usb, *self.bootloader_usb):
             if not _USB.fullmatch(usb):
                 raise RigError(
@@ -226,6 +237,7 @@ def parse_board(
     others: Mapping[str, Any] | None = None,
     *,
     at: toml.Key = (),
+    home: Path | None = None,
 ) -> Board:
     """A Board from its TOML table.
 
@@ -233,6 +245,7 @@ def parse_board(
         name: what errors call the file.
         others: tables of boards, for a board that runs another one's firmware.
         at: the table of the file that holds those of its boards.
+        home: what paths in the table are relative to; without one they must not be.
 
     Raises:
         RigError: a key is unknown or missing, or a value is wrong.
@@ -242,7 +255,7 @@ def parse_board(
         kind = table["runs"]
         with toml.naming(name, (*key, "runs")):
             table = {**_inherited(kind, others or {}), **table}
-    return toml.record(Board, table, name, key, id=board_id, kind=kind)
+    return toml.record(Board, table, name, key, id=board_id, kind=kind, home=str(home or ""))
 
 
 def _inherited(kind: object, others: Mapping[str, Any]) -> dict[str, Any]:
@@ -292,13 +305,15 @@ def load_registry(path: Path | None = None) -> Registry:
             board of one id.
     """
     if path is not None:
-        return Registry(_boards_of(toml.load(path, _name(path)), _name(path)))
+        return Registry(_boards_of(toml.load(path, _name(path)), _name(path), home=path.parent))
     own = toml.load(BOARDS_FILE, _name(BOARDS_FILE))
     boards = list(_boards_of(own, _name(BOARDS_FILE)))
     brought_by = {board.id: "boards.toml" for board in boards}
     for packaged in packaged_boards():
         try:
-            more = _boards_of(packaged.tables, packaged.name, {**own, **packaged.tables})
+            more = _boards_of(
+                packaged.tables, packaged.name, {**own, **packaged.tables}, packaged.folder
+            )
         except RigError as error:
             leave_out(packaged.name, str(error))
             continue
@@ -313,10 +328,14 @@ def _name(path: Path) -> str:
 
 
 def _boards_of(
-    tables: Mapping[str, Any], name: str, others: Mapping[str, Any] | None = None
+    tables: Mapping[str, Any],
+    name: str,
+    others: Mapping[str, Any] | None = None,
+    home: Path | None = None,
 ) -> tuple[Board, ...]:
     return tuple(
-        parse_board(board_id, table, name, others or tables) for board_id, table in tables.items()
+        parse_board(board_id, table, name, others or tables, home=home)
+        for board_id, table in tables.items()
     )
 
 

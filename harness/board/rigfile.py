@@ -164,7 +164,7 @@ def _rig(content: Any, registry: Registry, path: Path | None, name: str) -> RigF
     for board_id, table in tables.boards.items():
         here, said = _divided(table)
         if said:
-            own.append(_own(board_id, said, registry, name))
+            own.append(_own(board_id, said, registry, name, path))
         key = ("boards", board_id)
         boards.append(toml.record(Plugged, {"kind": board_id, **here}, name, key, id=board_id))
         if not said:
@@ -181,7 +181,7 @@ def _rig(content: Any, registry: Registry, path: Path | None, name: str) -> RigF
 
 
 _HERE = frozenset(item.name for item in fields(Plugged)) - {"id", "kind"}
-_OWN = frozenset(item.name for item in fields(Board)) - {"id", "kind"}
+_OWN = frozenset(item.name for item in fields(Board)) - {"id", "kind", "home"}
 _MAKES_OWN = ("attachment", "runs")
 """Either of these keys begins the description of a board that the registry does not have."""
 
@@ -202,7 +202,9 @@ def _is_here(key: str) -> bool:
     return key in _HERE or not {*get_close_matches(key, _HERE | _OWN, n=1)} <= _OWN
 
 
-def _own(board_id: str, said: Mapping[str, Any], registry: Registry, name: str) -> Board:
+def _own(
+    board_id: str, said: Mapping[str, Any], registry: Registry, name: str, path: Path | None
+) -> Board:
     """A board that the rig file says all of.
 
     Raises:
@@ -212,7 +214,9 @@ def _own(board_id: str, said: Mapping[str, Any], registry: Registry, name: str) 
         with toml.naming(name, ("boards", board_id)):
             raise RigError("the registry has a board of this id: give your own board another one")
     others = {board.id: inherited_table(board) for board in registry.boards}
-    return parse_board(board_id, dict(said), name, others, at=("boards",))
+    return parse_board(
+        board_id, dict(said), name, others, at=("boards",), home=path and path.parent
+    )
 
 
 def _refuse_unknown(board: Plugged, registry: Registry) -> None:

@@ -27,6 +27,7 @@ from harness.firmware import (
     c_source,
     tflm,
 )
+from harness.firmware import outside as outside_module
 from harness.firmware.aot import generate_aot
 from harness.firmware.aot_pass import prepare
 from harness.firmware.arena import ArenaPlan, plan_arena
@@ -36,6 +37,7 @@ from harness.firmware.fetch import refuse_unfetchable
 from harness.firmware.instructions import refuse_a32, refuse_for_core
 from harness.firmware.kept import ELF, MOST, KeptBuilds, contains_id, notes_of
 from harness.firmware.memory import MemoryByOwner, Section, flash_bytes, ram_bytes
+from harness.firmware.outside import OutsideBuild, compiler_of, write_list
 from harness.firmware.platformio import Job, pio_environment, refuse_paths, run_build, sync
 from harness.firmware.steps import steps_of, steps_text
 from harness.firmware.support import refuse_unsupported
@@ -64,6 +66,8 @@ AOT_GENERATORS = (
 
 PROVENANCE = "provenance.json"
 """Written by firmware/provenance.py."""
+OUTSIDE_FLAGS = "as the board's own build has them"
+"""What is known of the flags of firmware that is not ours."""
 STEPS = "steps.json"
 # What upload tools read, as far as a platform makes it.
 UPLOADED = (
@@ -125,28 +129,36 @@ def build_id(
     library: Library | None = None,
     arena: ArenaPlan | None = None,
     profile: bool = False,
+    outside: str = "",
 ) -> str:
-    """Hash, 16 bytes in hex, of everything that goes into the firmware."""
-    ini = (project.root / "platformio.ini").read_text()
+    """Hash, 16 bytes in hex, of everything that goes into the firmware.
+
+    Args:
+        outside: what is known of a project that is not ours.
+    """
+    own = board.build is None
+    ini = (project.root / "platformio.ini").read_text() if own else outside
+    env = board.env[runtime] if own else ""
     generators = (
         c_source,
         flatbuffer,
         subgraphs,
         graph,
         *((tflm,) if runtime == "tflm" else AOT_GENERATORS),
+        *(() if own else (outside_module,)),
     )
     parts = (
         _tree_digest(project.firmware),
         ini,
         *(inspect.getsource(module) for module in generators),
-        repr((board.kind, board.env[runtime], board.aot_target, board.core, runtime)),
+        repr((board.kind, env, board.aot_target, board.core, runtime)),
         repr((board.flash_bytes, board.ram_bytes)),
         artifact.sha256,
         aot.AOT_VERSION,
         f"{library} {library.digest}" if library else "",
         f"arena {arena.size_bytes}" if arena else "",
         f"platformio {importlib.metadata.version('platformio')}",
-        f"gcc {gcc_version(board.toolchain)}" if is_bare(ini, board.env[runtime]) else "",
+        f"gcc {gcc_version(board.toolchain)}" if own and is_bare(ini, env) else "",
         "profile" if profile else "",
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
@@ -192,9 +204,11 @@ class Builder:
         Raises:
             ModelError: the runtime cannot run the model, or the board has no room for it.
             ToolMissing: no cross compiler, or a library that cannot be fetched.
-            BuildFailed: PlatformIO or the compiler failed.
+            BuildFailed: PlatformIO, the compiler or the board's own command failed.
             AlienCode, CoreLacks: what they made holds code that the CPU cannot execute.
         """
+        if board.build is not None:
+            return self._outside(self._job(board, runtime, artifact))
         if runtime not in board.env:
             raise RigError(f"board {board.id} has no PlatformIO environment for {runtime}")
         job = self._job(board, runtime, artifact)
@@ -205,6 +219,64 @@ class Builder:
                 prepare(artifact.content, where=job.where)
             found = self._built(job, identity)
         return self._load(found, identity, job)
+
+    def _outside(self, job: Job) -> Firmware:
+        """Firmware that is not ours, by the board's own command."""
+        work = WorkFolder(self._project.state / "build" / job.work_name, "")
+        made = OutsideBuild(self._project, job, work.folder)
+        with work.alone(where=job.where, progress=self._progress) as lock:
+            identity = self._identity(job, made.known())
+            kept = self._kept.find(identity)
+            if kept is None or not made.cached:
+                steps, elf = self._run_outside(job, identity, made, lock)
+                if kept is not None and (kept / ELF).read_bytes() != elf:
+                    made.differs(elf)
+                    identity, kept = self._identity(job, made.known()), None
+                    steps, elf = self._run_outside(job, identity, made, lock)
+                if kept is None:
+                    kept = self._keep_outside(job, identity, elf, steps)
+        return self._load(kept, identity, job)
+
+    def _run_outside(
+        self, job: Job, identity: str, made: OutsideBuild, lock: int
+    ) -> tuple[tuple[Step, ...], bytes]:
+        with tempfile.TemporaryDirectory(dir=made.model.parent, prefix="model-") as fresh:
+            steps = generate(job, identity, Path(fresh))
+            write_list(Path(fresh))
+            sync(Path(fresh), made.model)
+        elf = made.run(progress=self._progress, lock=lock)
+        if not contains_id(elf, identity):
+            raise made.not_this_one()
+        return steps, elf
+
+    def _keep_outside(
+        self, job: Job, identity: str, content: bytes, steps: tuple[Step, ...]
+    ) -> Path:
+        with tempfile.TemporaryDirectory(dir=self._project.state) as folder:
+            elf = Path(folder, ELF)
+            elf.write_bytes(content)
+            provenance = {"compiler": compiler_of(elf), "flags": OUTSIDE_FLAGS}
+            sections = self._fitting(elf, job)
+        files = {
+            ELF: content,
+            PROVENANCE: json.dumps(provenance).encode(),
+            STEPS: steps_text(steps).encode(),
+        }
+        kept = self._kept.keep(identity, files, [asdict(section) for section in sections])
+        self._kept.prune()
+        return kept
+
+    def _fitting(self, elf: Path, job: Job) -> tuple[Section, ...]:
+        """The sections of a firmware that its board can execute and has room for."""
+        refuse_a32(elf, where=job.where)
+        refuse_for_core(elf, job.board.core, where=job.where)
+        sections = elf_sections(elf)
+        refused = too_large(
+            job.board, job.where, flash_bytes=flash_bytes(sections), ram_bytes=ram_bytes(sections)
+        )
+        if refused:
+            raise refused
+        return sections
 
     def _built(self, job: Job, identity: str) -> Path:
         library = job.library and job.library.folder
@@ -228,10 +300,11 @@ class Builder:
         except ToolMissing:
             return False  # Without a compiler; whoever builds says so.
 
-    def _identity(self, job: Job) -> str:
+    def _identity(self, job: Job, outside: str = "") -> str:
         return build_id(
             *(self._project, job.board, job.runtime, job.artifact),
             *(job.library, job.arena, job.profile),
+            outside,
         )
 
     def _job(self, board: Board, runtime: str, artifact: Artifact) -> Job:
@@ -280,14 +353,7 @@ class Builder:
             self._run_pio(job, work, lock)
             if not contains_id(elf.read_bytes(), identity):
                 raise RigError(f"{elf} is not the firmware that was to be built", where=job.where)
-        refuse_a32(elf, where=job.where)
-        refuse_for_core(elf, job.board.core, where=job.where)
-        sections = elf_sections(elf)
-        refused = too_large(
-            job.board, job.where, flash_bytes=flash_bytes(sections), ram_bytes=ram_bytes(sections)
-        )
-        if refused:
-            raise refused
+        sections = self._fitting(elf, job)
         made = (elf.with_name(name) for name in (*UPLOADED, PROVENANCE))
         files = {path.name: path.read_bytes() for path in made if path.is_file()}
         kept = self._kept.keep(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -48,8 +49,15 @@ class Job:
     @property
     def work_name(self) -> str:
         """Name of the working folder. PlatformIO wipes a folder when libraries or flags change."""
-        name = work_name(self.env, self.library)
+        env = self._own_name if self.board.build else self.env
+        name = work_name(env, self.library)
         return f"{name}-profile" if self.profile else name
+
+    @property
+    def _own_name(self) -> str:
+        """One for each project: two rig files may call different boards the same."""
+        place = hashlib.sha256(repr((self.board.home, self.board.build)).encode()).hexdigest()
+        return f"own-{self.board.id}-{self.runtime}-{place[:8]}"
 
     @property
     def where(self) -> Where:

@@ -26,7 +26,10 @@ _INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 
 
 def own_includes(path: Path) -> Iterator[str]:
-    """Names of our headers that a file includes, from firmware/src on."""
+    """Names of our headers that a file includes, from firmware/src on.
+
+    One is in firmware/include, for firmware that is not ours, and is included in angle brackets.
+    """
     for name in _INCLUDE.findall(path.read_text()):
         if (SOURCE / name).is_file():
             yield name
