@@ -169,6 +169,8 @@ class Board:
             raise RigError("exactly the simulated boards have a [simulator] table, and `runs`")
         if self.build is not None and (self.env or self.runtimes != ("aot",)):
             raise RigError("a board with `build` has no `env`, and the runtime aot alone")
+        if self.build is not None and not (self.home or Path(self.build.project).is_absolute()):
+            raise RigError("build.project must be a whole path where no file describes the board")
         for usb in (*self.usb, *self.bootloader_usb):
             if not _USB.fullmatch(usb):
                 raise RigError(

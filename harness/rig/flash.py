@@ -156,9 +156,9 @@ class PlatformioUploader:
                 status = run(command, log, timeout_s=timeout_s, environment=environment)
             except subprocess.TimeoutExpired:
                 what = f"took longer than {timeout_s:g} s"
-                raise _upload_failed(board, port, what, log) from None
+                raise upload_failed(board, port, what, log) from None
         if status:
-            raise _upload_failed(board, port, f"ended with status {status}", log)
+            raise upload_failed(board, port, f"ended with status {status}", log)
 
     def _write_config(self, board: Board, runtime: str, port: SerialPort, stage: Path) -> Path:
         own = stage / "upload.ini"
@@ -170,7 +170,8 @@ class PlatformioUploader:
         return config
 
 
-def _upload_failed(board: Board, port: SerialPort, what: str, log: Path) -> FlashFailed:
+def upload_failed(board: Board, port: SerialPort, what: str, log: Path) -> FlashFailed:
+    """The error of an upload, with what its log shows of errors."""
     text = log.read_text(errors="replace")
     said = "\n".join(f"  {line}" for line in first_errors(text))
     cure = advice(text) if board.probe else ""

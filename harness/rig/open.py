@@ -33,13 +33,14 @@ from harness.progress import Progress, no_progress
 from harness.project import Project, find_project
 from harness.rig.checks import checks_for
 from harness.rig.counting import counting
-from harness.rig.flash import PlatformioUploader, Uploader
+from harness.rig.flash import Uploader
 from harness.rig.opened import OpenBoard
 from harness.rig.qemu import QemuProcess, installed_qemu
 from harness.rig.ready import Expected, Ready, greet
 from harness.rig.real import RealBoard
 from harness.rig.recovery import PROBE, SILENT, Remedy
 from harness.rig.sim import sim_bench, sim_process
+from harness.rig.upload import uploader_for
 from harness.rig.virtual import VirtualProcess, virtual_build_id
 from harness.settings import FLASH, LOCK_TIMEOUT
 from harness.tolerance import Stated
@@ -156,7 +157,7 @@ def open_board(
     Args:
         project: where sources and builds lie; `find_project` says if None.
         bench: the serial ports and the clock of this machine.
-        upload: PlatformIO's if None.
+        upload: what uploads to the board; `uploader_for` says if None.
 
     Raises:
         UnknownName: the board lacks the runtime.
@@ -289,14 +290,14 @@ def _attached(
     """Finds or starts the board: plugged in, at a port that was named, an emulator, or virtual."""
     options, port = wanted.options, wanted.options.place or ""
     if wanted.board.attachment in ("serial", "url"):
-        uploader = upload or PlatformioUploader(project)
+        uploader = upload or uploader_for(wanted.board, project)
         return _plugged_in(_real(wanted.board, wanted, bench, uploader), wanted)
     if not options.starts(wanted.board):
         return _at_port(port, wanted)
     if wanted.board.emulator is not None:
         return _emulated(wanted, project)
     if wanted.board.takes_uploads and options.flash == "always":
-        return _simulated_and_flashed(wanted, upload or PlatformioUploader(project))
+        return _simulated_and_flashed(wanted, upload or uploader_for(wanted.board, project))
     return _virtual(port, wanted) if wanted.board.simulator is None else _simulated(wanted)
 
 
