@@ -7,6 +7,7 @@ import sys
 import pytest
 from fakes.forks import COMMAND, PYTEST, Forks
 from fakes.pytests import ROOT, SMALL
+from hypothesis import HealthCheck, settings
 
 from harness.errors import Where
 from harness.link.faults import Faults
@@ -20,6 +21,16 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Containers often set this: then each of those programs would compile all of harness anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# Deterministic, and not timed: a loaded machine is no reason to fail.
+settings.register_profile(
+    "exact",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("exact")
 
 STARTERS = {
     *("subprocess", "multiprocessing", "run_on_terminal", "browser", "compile_command"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import ProtocolError
@@ -38,10 +38,6 @@ from harness.link.protocol import (
 )
 from harness.model.tensor import DTYPES, TensorSpec
 from harness.text import printable
-
-# Deterministic, and not timed: a loaded machine is no reason to fail.
-settings.register_profile("exact", derandomize=True, deadline=None, database=None)
-settings.load_profile("exact")
 
 FRAMES = Path(__file__).parents[1] / "vectors" / "frames.txt"
 

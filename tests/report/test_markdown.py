@@ -121,7 +121,7 @@ HOSTILE = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(HOSTILE)
 @example("@octocat")
 @example("octocat/repo#12 GH-7 #7")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.report.textplot import text_plot
@@ -55,7 +55,6 @@ def test_equal_figures_stand_in_the_middle_with_one_label() -> None:
     assert [line[:3] for line in lines[:4]] == ["  │", "  │", "5 │", "  │"]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=90),
     st.integers(30, 100),
