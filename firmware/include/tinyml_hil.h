@@ -16,7 +16,8 @@ typedef struct {
   int (*write)(const uint8_t* bytes, size_t size);
   void (*reset)(void);  // Restarts the chip, once everything written has left it. It does not return.
 
-  void (*sleep)(void);  // May be left out: returns when a byte may have come, or earlier.
+  // May be left out: returns when a byte may have come, or earlier. Interrupts are on: see hil_waiting.
+  void (*sleep)(void);
   // May be left out: hold interrupts off while an invoke is timed, and let them on again.
   void (*quiet)(void);
   void (*loud)(void);
@@ -29,6 +30,7 @@ typedef struct {
 void hil_setup(const hil_port* port);                   // Once, before the others. `port` must stay.
 void hil_received(const uint8_t* bytes, size_t size);   // What has come, from the receive interrupt or from a task.
 void hil_poll(void);                                    // Forever after, from one task or the main loop.
+int hil_waiting(void);  // Whether bytes wait: a sleep that is no task's looks with interrupts off, or it could miss one.
 
 #ifdef __cplusplus
 }

@@ -35,7 +35,8 @@ _OWN_NAMES = frozenset(
     (
         "main setup loop ResetHandler NmiHandler FaultHandler ReportFault UartRxHandler "
         "UarteHandler WakeHandler DebugLog DebugVsnprintf hil_step_begin hil_step_end "
-        "_ZeqRK5TokenPKc hil_setup hil_received hil_poll"
+        "_ZeqRK5TokenPKc hil_setup hil_received hil_poll "
+        "hil_waiting"
     ).split()
 )
 _DESCRIPTIONS = {"kAotModel", "kTflmModel", "kSteps"}

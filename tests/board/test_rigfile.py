@@ -14,6 +14,7 @@ from harness.board.rigfile import Deadlines, RigFile, load_rig, parse_rig
 from harness.errors import RigError
 
 ROOT = Path(__file__).parents[2]
+REGISTRY = load_registry()
 
 EXAMPLE = """
 [boards.left]
@@ -39,7 +40,7 @@ since = 2026-11-20
 
 @pytest.fixture
 def registry() -> Registry:
-    return load_registry()
+    return REGISTRY
 
 
 def test_rig_file_says_what_is_plugged_in(registry: Registry) -> None:
@@ -257,7 +258,7 @@ ENTRY = {"board": "virtual", "reason": "r", "since": date(2026, 1, 1)}
 
 def refused_or_read(text: str) -> None:
     try:
-        assert isinstance(parse_rig(text, load_registry(), Path("rig.toml")), RigFile)
+        assert isinstance(parse_rig(text, REGISTRY, Path("rig.toml")), RigFile)
     except RigError as error:
         assert str(error).startswith("rig file rig.toml: ")
         assert str(error).replace("\n", "").isprintable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -37,9 +38,9 @@ pathlib.Path("e").write_bytes(elf + pathlib.Path("source").read_bytes())
 """Stands for a compiler: puts the new build id, and the project's source, into an ELF file."""
 
 
-def node() -> Board:
+def node(board_id: str = "node") -> Board:
     registry = load_registry()
-    return load_rig(RIG, registry).extend(registry)["node"]
+    return load_rig(RIG, registry).extend(registry)[board_id]
 
 
 def with_command(home: Path, *command: str, **build: Any) -> Board:
@@ -58,11 +59,14 @@ def ran(made: OutsideBuild) -> bytes:
         return made.run(progress=no_progress, lock=lock.fileno())
 
 
-def test_a_firmware_built_by_make_answers_with_the_goldens() -> None:
-    with open_board(node(), SINE) as board:
+@pytest.mark.parametrize("board_id, tool", [("node", "make"), ("node-cmake", "cmake")])
+def test_firmware_that_is_not_ours_answers_with_the_goldens(board_id: str, tool: str) -> None:
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")
+    with open_board(node(board_id), SINE) as board:
         compared = board.comparison()
         assert (compared.samples, compared.verdict) == (256, Verdict.PASS), str(compared)
-        assert board.dut.hello.board == "node"
+        assert board.dut.hello.board == board_id
         assert board.firmware is not None and board.firmware.compiler.startswith("GCC: (")
 
 

@@ -42,8 +42,15 @@ static void Restart(void) {
 static void Quiet(void) { __asm volatile("cpsid i" ::: "memory"); }
 static void Loud(void) { __asm volatile("cpsie i" ::: "memory"); }
 
+// With interrupts held WFI still wakes on a pending one, so that none slips in between the look and the sleep.
+static void Sleep(void) {
+  Quiet();
+  if (!hil_waiting()) __asm volatile("dsb\n wfi" ::: "memory");
+  Loud();
+}
+
 static const hil_port node = {
-    .ticks = Ticks, .ticks_per_second = 25000000, .write = Write, .reset = Restart, .quiet = Quiet, .loud = Loud};
+    .ticks = Ticks, .ticks_per_second = 25000000, .write = Write, .reset = Restart, .sleep = Sleep, .quiet = Quiet, .loud = Loud};
 
 int main(void) {
   TIMER_RELOAD = UINT32_MAX;

@@ -82,3 +82,5 @@ extern "C" void hil_received(const uint8_t* bytes, size_t size) {
 }
 
 extern "C" void hil_poll(void) { app::Poll(); }
+
+extern "C" int hil_waiting(void) { return ring.Empty() ? 0 : 1; }
