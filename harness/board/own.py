@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from harness.errors import RigError
 
-BUILDING = ("project", "model", "firmware", "state", "board", "runtime")
+BUILDING = ("project", "model", "firmware", "state", "board", "runtime", "python")
 """The project's folder, the generated model's, that of the protocol library, and one for what is
-built; the ids of board and runtime."""
+built; the ids of board and runtime; and the Python that runs the harness, for PlatformIO beside it.
+"""
 UPLOADING = ("project", "elf", "port", "serial_number", "probe_uid")
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 

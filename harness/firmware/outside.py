@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 from pathlib import Path
 from subprocess import TimeoutExpired
 
@@ -47,7 +48,7 @@ class OutsideBuild:
         self._work = work
         self._folder = Path(job.board.home, self._own.project).absolute()
         values = (self._folder, work / "model", project.firmware, work / "out")
-        words = (*map(str, values), job.board.id, job.runtime)
+        words = (*map(str, values), job.board.id, job.runtime, sys.executable)
         self._values = dict(zip(BUILDING, words, strict=True))
 
     @property

@@ -18,6 +18,7 @@ from harness.errors import BuildFailed, RigError
 from harness.firmware.build import Builder
 from harness.firmware.outside import MODEL_LIST, OutsideBuild
 from harness.firmware.platformio import Job
+from harness.firmware.toolchain import seed_scons
 from harness.model.resolve import resolve_model
 from harness.progress import no_progress
 from harness.project import find_project
@@ -59,8 +60,16 @@ def ran(made: OutsideBuild) -> bytes:
         return made.run(progress=no_progress, lock=lock.fileno())
 
 
-@pytest.mark.parametrize("board_id, tool", [("node", "make"), ("node-cmake", "cmake")])
-def test_firmware_that_is_not_ours_answers_with_the_goldens(board_id: str, tool: str) -> None:
+@pytest.mark.parametrize(
+    "board_id, tool", [("node", "make"), ("node-cmake", "cmake"), ("node-pio", "sh")]
+)
+def test_firmware_that_is_not_ours_answers_with_the_goldens(
+    board_id: str, tool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core = PROJECT.state / "platformio"  # With SCons in it: PlatformIO would fetch it elsewhere.
+    seed_scons(core)
+    monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(core))
+    monkeypatch.setenv("PLATFORMIO_SETTING_ENABLE_TELEMETRY", "no")
     if shutil.which(tool) is None:
         pytest.skip(f"{tool} is not installed")
     with open_board(node(board_id), SINE) as board:
