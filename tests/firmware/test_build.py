@@ -13,7 +13,15 @@ from fakes.processes import alive, pid_in
 
 from benchmarks.whole.kills import slow_compiler
 from harness.board.registry import load_registry
-from harness.errors import BuildFailed, MissingKernel, ModelError, RigError, TooLarge, ToolMissing
+from harness.errors import (
+    BuildFailed,
+    CoreLacks,
+    MissingKernel,
+    ModelError,
+    RigError,
+    TooLarge,
+    ToolMissing,
+)
 from harness.firmware.build import Builder, build_id
 from harness.firmware.elf import elf_sections
 from harness.firmware.failure import explain_failure, first_errors
@@ -53,6 +61,12 @@ def test_firmware_says_what_memory_it_takes(project, sine):
     assert firmware.sections == elf_sections(firmware.elf)
     data = [section for section in firmware.sections if section.name == ".data"]
     assert all(section.in_flash and section.in_ram for section in data)
+
+
+def test_code_beyond_the_boards_core_is_refused(project, sine):
+    """Kernels with the DSP extension, which an emulated Cortex-M3 would run."""
+    with pytest.raises(CoreLacks, match=r"smlad \(of the DSP extension\) in arm_nn_vec_mat_mult"):
+        Builder(project).build(replace(QEMU_M4, core="cortex-m3"), "aot", sine)
 
 
 def test_equal_inputs_are_built_once(project, sine):
