@@ -24,6 +24,7 @@ from harness.rig.emulated import expand_here
 from harness.rig.open import OpenBoard, RigOptions, look_at, open_board
 from harness.settings import Sources
 from harness.terminal import say
+from harness.text import wrapped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +138,7 @@ def works(sources: Sources, progress: Progress) -> list[Work]:
     named, runtimes = sources[settings.BOARD], sources[settings.RUNTIME]
     expanded = expand_here(named, runtimes)
     for line in expanded.left_out:
-        say(line)
+        say("\n".join(wrapped(line)))
     boards = expanded.boards
     ports = sources.ports(boards)
     done = []

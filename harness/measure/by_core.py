@@ -17,7 +17,7 @@ HEADINGS = (
     *("arena\nbytes", "differ"),
 )
 PAGE_HEADINGS = (
-    *("model", "runtime", "core", "kernels", "instructions", "per MAC", f"against {REFERENCE}"),
+    *("model, runtime", "core", "kernels", "instructions", "per MAC", f"against {REFERENCE}"),
     *("flash, bytes", "RAM, bytes", "arena, bytes", "inputs that differ"),
 )
 _NAMES = "model, runtime\n  core"
@@ -132,7 +132,7 @@ def page_cells(row: CoreRow) -> tuple[str, ...]:
     _, per_mac, ratio, *_, differ = cells(row)
     counts = (row.flash_bytes, row.ram_bytes, row.arena_used_bytes)
     return (
-        *(f"{row.model} {row.dtype}", row.runtime, f"{row.board}: {row.mcu}", row.kernels or "-"),
+        *(f"{row.model} {row.dtype}, {row.runtime}", row.board, row.kernels or _ABSENT),
         *(f"{row.instructions:,}", per_mac, ratio),
         *(_ABSENT if count is None else f"{count:,}" for count in counts),
         differ,

@@ -40,7 +40,7 @@ from harness.report.operators import summary_of_rows
 from harness.report.summary import summary
 from harness.rig.opened import OpenBoard
 from harness.terminal import BELOW_THE_LINE, TerminalProgress, say, wants_progress
-from harness.text import printable_lines
+from harness.text import printable_lines, wrapped
 
 _NOTE = "hil_note"
 
@@ -176,7 +176,8 @@ class Reporting:
                 for line in board.lines():
                     _write(terminalreporter, line, **_colour(board))
             for line in self._rig.options.left_out:
-                _write(terminalreporter, line, yellow=True)
+                for piece in wrapped(line):
+                    _write(terminalreporter, piece, yellow=True)
         assert self._session is not None, "summaries are shown when a session finishes"
         for line in self._last_words(self._session):
             _write(terminalreporter, line)

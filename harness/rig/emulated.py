@@ -99,4 +99,4 @@ def _platforms(board: Board, ini: str) -> list[str]:
 
 
 def _one_line(error: HilError) -> str:
-    return "; ".join([error.what, *filter(None, [error.hint.replace("\n", " ")])])
+    return ". ".join(filter(None, [error.what, error.hint.replace("\n", " ")]))
