@@ -8,6 +8,7 @@ import os
 import re
 import select
 import termios
+import time
 import tty
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -16,13 +17,18 @@ from typing import Protocol
 
 from harness.files import write_atomic
 from harness.sim.pause import Pause
+from harness.sim.requests import Requests
 
 CHUNK = 4096
-PIECE_S = 0.003
-"""Bytes that come so soon after others belong to them: a program's write comes in pieces."""
-MOST_AT_ONCE = 65536
 MOST_UNREAD = 65536
 """Bytes for a host that does not read; the machine stands still meanwhile."""
+
+BAUD = 115200
+"""The pty's rate before a program sets one: most set this, and have no other one before it."""
+
+SETTLED_S = 0.1
+"""After so long, in real time, or when a byte comes, a chip is told that the port was opened or
+closed or has another rate. How many changes are seen until then differs from run to run."""
 
 LOOK_S = 0.01
 """Between two looks at who has the port open, while nothing else happens."""
@@ -50,8 +56,12 @@ class Wire(Protocol):
     def shown(self) -> Shown | None:
         """The USB device that is plugged in now; None for none, and for the pins of a UART."""
 
+    @property
+    def timeless(self) -> bool:
+        """Whether no simulated time passes for what hears the host, so that pieces do no harm."""
+
     def offer(self, data: bytes) -> None:
-        """Bytes from the host."""
+        """Bytes from the host: a whole request, see `harness.sim.requests`."""
 
     def take(self) -> bytes:
         """Bytes for the host since the last call."""
@@ -68,29 +78,41 @@ _RATES = {
 
 
 class _Line:
-    """What programs do with the pty's other end: whether it is open, and at which rate."""
+    """What programs do with the pty's other end: whether it is open, and at which rate.
 
-    def __init__(self, master: int, wire: Wire) -> None:
+    Args:
+        changed: told of a rate, and whether the port is open.
+    """
+
+    def __init__(self, master: int, changed: Callable[[int, bool], None]) -> None:
         self._master = master
-        self._wire = wire
+        self._changed = changed
         self._poll = select.poll()
         self._poll.register(master, 0)
         self.open = False
-        self._baud = 0
+        self._baud = BAUD
+        self._told = (BAUD, False)
+        self._seen_at = 0.0
 
-    def look(self) -> None:
-        """Tell the wire of changes. A rate that was set by a program that is gone was set by one
+    def look(self, now: float) -> None:
+        """See what has changed, and tell of it when it has stayed so for SETTLED_S."""
+        open = not any(events & select.POLLHUP for _, events in self._poll.poll(0))
+        baud = _RATES.get(termios.tcgetattr(self._master)[5], self._baud)
+        if (open, baud) != (self.open, self._baud):
+            self.open, self._baud, self._seen_at = open, baud, now
+        if now - self._seen_at >= SETTLED_S:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell of what has changed. A rate that was set by a program that is gone was set by one
         that had the port open: that is how uploaders ask for a bootloader.
         """
-        hung_up = any(events & select.POLLHUP for _, events in self._poll.poll(0))
-        baud = _RATES.get(termios.tcgetattr(self._master)[5], self._baud)
-        was, self.open = (self.open, self._baud), not hung_up
-        if (self.open, baud) == was:
+        if self._told == (self._baud, self.open):
             return
-        if not self.open and baud != self._baud:
-            self._wire.line(baud=baud, open=True)
-        self._baud = baud
-        self._wire.line(baud=baud, open=self.open)
+        (was, _), self._told = self._told, (self._baud, self.open)
+        if not self.open and self._baud != was:
+            self._changed(self._baud, True)
+        self._changed(self._baud, self.open)
 
 
 class Server:
@@ -100,6 +122,7 @@ class Server:
         master: of the pty.
         stop_fd: closes when the process that started this one ends.
         changed: told of each other device that is plugged in.
+        clock: real seconds, monotonic.
     """
 
     def __init__(
@@ -109,13 +132,17 @@ class Server:
         master: int,
         stop_fd: int,
         changed: Callable[[Shown | None], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         os.set_blocking(master, False)
         self._machine = machine
         self._wire = wire
         self._master = master
         self._stop = stop_fd
-        self._line = _Line(master, wire)
+        self._line = _Line(master, self._set_line)
+        self._requests = Requests()
+        self._clock = clock
         self._unread = b""
         self._changed = changed
         self._shown: Shown | None = None
@@ -141,13 +168,14 @@ class Server:
             return
         if shown is not None and self._last not in (None, shown):
             self._unread = b""
+            self._requests.rest()
             termios.tcflush(self._master, termios.TCIOFLUSH)
         self._shown, self._last = shown, shown or self._last
         self._changed(shown)
 
     def _look(self, *, waits: bool) -> bool:
         """Move bytes; returns whether to go on. Waits for something to do if the machine does."""
-        self._line.look()
+        self._line.look(self._clock())
         port = [self._master] if self._line.open else []
         waits = waits or len(self._unread) >= MOST_UNREAD
         readable, writable, _ = select.select(
@@ -158,19 +186,27 @@ class Server:
         if writable:
             self._unread = self._unread[os.write(self._master, self._unread) :]
         if self._master in readable:
-            self._line.look()  # The rate may have changed just before these bytes were written.
-            self._wire.offer(self._read_all())
+            self._line.look(self._clock())  # It may have changed just before these bytes.
+            self._line.tell()
+            self._requests.add(self._read(), self._clock())
+        self._offer()
         return True
 
-    def _read_all(self) -> bytes:
-        """All that a program has written at once, so that firmware does not see the pieces."""
-        data = self._read()
-        while len(data) < MOST_AT_ONCE and select.select([self._master], [], [], PIECE_S)[0]:
-            more = self._read()
-            if not more:
-                break
-            data += more
-        return data
+    def _offer(self) -> None:
+        """Hand on what is whole."""
+        if self._wire.timeless:
+            self._offer_all()
+        for request in self._requests.whole(self._clock()):
+            self._wire.offer(request)
+
+    def _offer_all(self) -> None:
+        if data := self._requests.rest():
+            self._wire.offer(data)
+
+    def _set_line(self, baud: int, open: bool) -> None:
+        """Another program, or another rate: what was sent before is all that will come of it."""
+        self._offer_all()
+        self._wire.line(baud=baud, open=open)
 
     def _read(self) -> bytes:
         try:
@@ -190,6 +226,7 @@ def serve(machine: Simulated, wire: Wire, *, stop_fd: int, listing: Path | None 
     master, slave = os.openpty()
     try:
         tty.setraw(slave)
+        _set_rate(slave)
         path = os.ttyname(slave)
         print(path, flush=True)
         os.close(slave)
@@ -201,6 +238,12 @@ def serve(machine: Simulated, wire: Wire, *, stop_fd: int, listing: Path | None 
         Server(machine, wire, master, stop_fd, changed).run()
     finally:
         os.close(master)
+
+
+def _set_rate(slave: int) -> None:
+    attributes = termios.tcgetattr(slave)
+    attributes[4] = attributes[5] = getattr(termios, f"B{BAUD}")
+    termios.tcsetattr(slave, termios.TCSANOW, attributes)
 
 
 def write_listing(file: Path, path: str, shown: Shown | None) -> None:

@@ -67,6 +67,11 @@ class WithBootloader:
             return Shown(usb=USB, serial_number=SERIAL_NUMBER)
         return self.chip.shown
 
+    @property
+    def timeless(self) -> bool:
+        """Whether the bootloader hears the host, which is in the host's process."""
+        return self._bootloader is not None
+
     def run(self) -> Pause:
         """Let time pass for a while.
 

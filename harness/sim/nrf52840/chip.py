@@ -40,6 +40,7 @@ class Nrf52840:
         (0x50000000, 0x1000),
     )
     interrupts = 48
+    timeless = False
 
     def __init__(self, wire: str = UART) -> None:
         self._over_usb = wire == USB

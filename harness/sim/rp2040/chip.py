@@ -75,6 +75,8 @@ class Rp2040:
         idle: address of the function IDLE, if there is one; time is skipped there.
     """
 
+    timeless = False
+
     def __init__(
         self, image: Sequence[Segment], *, rest: int | None = None, idle: int | None = None
     ) -> None:
