@@ -4,4 +4,4 @@ from platformio.public import PlatformBase
 
 
 class Hil_emulatedPlatform(PlatformBase):
-    """Bare Cortex-M boards, emulated and real."""
+    """Bare Cortex-M and RISC-V boards, emulated and real."""

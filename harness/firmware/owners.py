@@ -19,7 +19,7 @@ _OWN_FILES = frozenset(
         "main format status tensor aot tflm tflm_log arduino netduinoplus2 mps2 mps2_vectors "
         "nrf52840 nrf52840_vectors bare_heap bare_main cortex_m clock cobs crc32 decimal "
         "frame human measure mlperf operations profile reals receiver server state text ticks token"
-        " linked"
+        " linked qemu_virt riscv"
     ).split()
 )
 _OWN_SCOPES = frozenset(
@@ -36,7 +36,7 @@ _OWN_NAMES = frozenset(
         "main setup loop ResetHandler NmiHandler FaultHandler ReportFault UartRxHandler "
         "UarteHandler WakeHandler DebugLog DebugVsnprintf hil_step_begin hil_step_end "
         "_ZeqRK5TokenPKc hil_setup hil_received hil_poll "
-        "hil_waiting"
+        "hil_waiting ExternalHandler TrapVectors Start"
     ).split()
 )
 _DESCRIPTIONS = {"kAotModel", "kTflmModel", "kSteps"}

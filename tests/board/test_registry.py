@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.board.registry import Board, Emulator, load_registry, parse_board
-from harness.errors import RigError, UnknownName
+from harness.errors import RigError, UnknownName, WrongUse
 
 TABLE = {
     "description": "d",
@@ -34,6 +34,24 @@ def test_board_comes_from_its_table() -> None:
     board = parse_board("nano33ble", TABLE)
     assert (board.id, board.clock_hz, board.runtimes) == ("nano33ble", 64_000_000, ("tflm", "aot"))
     assert (board.emulated, board.flash_bytes, board.emulator) == (False, None, None)
+
+
+def test_a_runtime_that_a_board_cannot_have_is_refused_with_the_reason() -> None:
+    board = load_registry()["qemu-rv32"]
+    with pytest.raises(
+        WrongUse, match=r"qemu-rv32 has no runtime tflm: .* no C\+\+ library, and .*"
+    ):
+        board.runtime("tflm")
+    assert board.runtime(None) == "aot"
+    for without in ({"aot": "it has that"}, {"onnx": "no such runtime"}):
+        with pytest.raises(RigError, match="`without` says of"):
+            parse_board("b", {**TABLE, "without": without})
+
+
+@pytest.mark.parametrize("wrong", [{"program": "sh"}, {"program": "../q"}, {"package": "a; b"}])
+def test_a_qemu_is_a_qemu_and_a_package_a_package(wrong: dict[str, str]) -> None:
+    with pytest.raises(RigError, match="is not one of qemu-system|is no name of a Debian package"):
+        parse_board("b", {**TABLE, "attachment": "emulator", "emulator": {**QEMU, **wrong}})
 
 
 def test_unknown_board_lists_the_known() -> None:

@@ -278,6 +278,9 @@ def test_doctor_names_every_missing_tool_and_its_cure(hil, tmp_path):
     for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
         assert f"MISSING {tool}" in bare.stdout
     assert "sudo apt-get install -y gcc-arm-none-eabi" in bare.stdout
+    for tool in ("riscv64-unknown-elf-gcc", "picolibc for RISC-V", "qemu-system-riscv32"):
+        assert f"absent  {tool}" in bare.stdout
+    assert "sudo apt-get install -y gcc-riscv64-unknown-elf picolibc" in bare.stdout
 
 
 RIG = """

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.board.registry import load_registry
 from harness.errors import ToolMissing
-from harness.firmware.toolchain import gcc_version, scons_package_version, seed_scons
+from harness.firmware.toolchain import TOOLCHAINS, gcc_version, scons_package_version, seed_scons
+from harness.project import find_project
 
 
 @pytest.mark.parametrize(
@@ -70,6 +72,30 @@ def test_missing_compiler_says_what_to_install(
         gcc_version()
     assert "arm-none-eabi-gcc not found; firmware for emulated boards needs it" in str(caught.value)
     assert "sudo apt-get install -y gcc-arm-none-eabi" in str(caught.value)
+
+
+def test_the_builder_and_the_harness_mean_the_same_toolchains() -> None:
+    platform = find_project().firmware / "platform"
+    described = json.loads((platform / "toolchains.json").read_text())
+    assert described.keys() == TOOLCHAINS.keys()
+    for name, toolchain in TOOLCHAINS.items():
+        assert described[name]["folder"] == toolchain.folder
+        assert set(described[name]["packages"].split()) < set(toolchain.packages)
+    for board in load_registry().boards:
+        file = platform / "boards" / f"{board.id}.json"
+        if file.is_file():
+            build = json.loads(file.read_text())["build"]
+            assert build.get("toolchain", "arm-none-eabi") == board.toolchain, board.id
+
+
+def test_missing_compiler_for_risc_v_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HIL_RISCV_GCC_DIR", str(tmp_path))
+    gcc_version.cache_clear()
+    with pytest.raises(ToolMissing, match="install -y gcc-riscv64-unknown-elf picolibc-riscv64"):
+        gcc_version("riscv64-unknown-elf")
+    gcc_version.cache_clear()
 
 
 def test_compiler_is_asked_for_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -326,8 +326,11 @@ def test_counts_are_those_of_the_boards_counter_to_the_instruction(board: str) -
 def test_only_qemu_counts() -> None:
     sine = resolve_model("sine", PROJECT.artifacts)
     options = RigOptions(functions=True)
-    with pytest.raises(WrongUse, match="counted by QEMU only, which this board is not"):
+    with pytest.raises(WrongUse, match="counted by qemu-system-arm only, which this board is not"):
         with open_board(load_registry()["virtual"], sine, PROJECT, options):
+            pytest.fail("opened")
+    with pytest.raises(WrongUse, match="counted by qemu-system-arm only, which this board is not"):
+        with open_board(load_registry()["qemu-rv32"], sine, PROJECT, options):
             pytest.fail("opened")
     options = RigOptions(functions=True, port="/dev/ttyACM0")
     with pytest.raises(WrongUse, match="and no port"):

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.board.registry import QEMU, Emulator
+from harness.board.registry import QEMU, Emulator, load_registry
 from harness.errors import RigError, StartFailed, ToolMissing, Where
 from harness.link.streams import StreamClosed
-from harness.rig.qemu import QemuProcess, Wires, dies_with_parent, qemu_command
+from harness.rig.qemu import QemuProcess, Wires, dies_with_parent, installed_qemu, qemu_command
 
 EMULATOR = Emulator(machine="mps2-an386", icount_shift=7)
 WHERE = Where(board="qemu-m4", port="qemu:mps2-an386", model="sine_int8")
@@ -72,6 +72,18 @@ def test_missing_qemu_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_
             raise AssertionError("started")
     assert str(caught.value).startswith("qemu-system-arm not found; an emulated board needs it.")
     assert "sudo apt-get install" in str(caught.value) and "qemu-system-arm" in caught.value.install
+
+
+def test_another_machine_has_its_own_qemu_package_and_arguments(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    emulator = load_registry()["qemu-rv32"].emulator
+    assert emulator is not None
+    command = qemu_command(emulator, Path("/fw"), WIRES, "q")
+    assert command[-len(emulator.arguments) :] == list(emulator.arguments) and emulator.arguments
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolMissing, match="qemu-system-riscv32 .*\n.*install qemu-system-misc"):
+        installed_qemu(emulator)
 
 
 def test_process_not_started_has_no_last_words(tmp_path: Path) -> None:

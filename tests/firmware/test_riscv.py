@@ -1,0 +1,176 @@
+"""The emulated RISC-V: its counter counts instructions, its core has no more than ours, and faults
+and the use of a heap that is not there are named."""
+
+import os
+import re
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.board.registry import load_registry
+from harness.errors import Where
+from harness.firmware.build import Builder
+from harness.firmware.toolchain import RISCV
+from harness.link.streams import StreamClosed
+from harness.model.resolve import resolve_model
+from harness.project import Project, find_project
+from harness.rig.open import RigOptions, open_board
+from harness.rig.qemu import QemuProcess
+
+PROJECT = find_project()
+BOARD = load_registry()["qemu-rv32"]
+SINE = resolve_model("sine", PROJECT.artifacts)
+WHERE = Where(board=BOARD.id)
+assert BOARD.emulator is not None
+TOOLS = (RISCV.gcc, BOARD.emulator.program)
+# Never skipped where CI runs: .ci/run installs them, and without them that is an error.
+pytestmark = pytest.mark.skipif(
+    not all(map(shutil.which, TOOLS)) and not os.environ.get("CI"),
+    reason=f"{' or '.join(TOOLS)} is not installed",
+)
+
+TURNS = (1, 2, 3, 10, 1000, 99_999, 40_000_000)
+"""The last takes more than the low half of the counter holds."""
+
+COUNTING = """
+.option arch, +zicsr
+  li s0, 0x10000000             # The UART.
+  la s1, turns
+next:
+  lw s2, (s1)
+  beqz s2, end
+  addi s1, s1, 4
+  csrr s3, mcycleh
+  csrr s4, mcycle
+1: addi s2, s2, -1              # Two instructions in each turn.
+  bnez s2, 1b
+  csrr s5, mcycle
+  csrr s6, mcycleh
+  mv a0, s4
+  call send
+  mv a0, s3
+  call send
+  mv a0, s5
+  call send
+  mv a0, s6
+  call send
+  j next
+end: j end
+send:
+  li t0, 4
+1: lbu t1, 5(s0)
+  andi t1, t1, 0x20
+  beqz t1, 1b
+  sb a0, (s0)
+  srli a0, a0, 8
+  addi t0, t0, -1
+  bnez t0, 1b
+  ret
+.align 2
+turns: .word {turns}, 0
+"""
+
+
+def counts_of(elf: Path) -> list[int]:
+    """Nanoseconds by mcycle, from its first reading to its second, for each of TURNS."""
+    assert BOARD.emulator is not None
+    size = 16 * len(TURNS)
+    with QemuProcess(BOARD.emulator, elf, where=WHERE) as process:
+        received = b""
+        while len(received) < size and (more := process.stream.read(30)):
+            received += more
+    pairs = struct.iter_unpack("<QQ", received)
+    return [after - before for before, after in pairs]
+
+
+def test_mcycle_counts_128_ns_for_every_instruction(tmp_path: Path) -> None:
+    source, elf = tmp_path / "counting.S", tmp_path / "counting.elf"
+    source.write_text(COUNTING.format(turns=", ".join(map(str, TURNS))))
+    flags = ("-march=rv32imac", "-mabi=ilp32", "-nostdlib", "-Wl,-Ttext=0x80000000")
+    subprocess.run([RISCV.gcc, *flags, "-Wl,-e,0x80000000", source, "-o", elf], check=True)
+    # The loop, and the second reading itself.
+    assert counts_of(elf) == [128 * (2 * turns + 1) for turns in TURNS]
+
+
+def test_an_invoke_takes_as_many_instructions_at_every_start_and_repeat() -> None:
+    counts = set()
+    for _ in range(2):
+        with open_board(BOARD, SINE, PROJECT, RigOptions()) as opened:
+            measured = opened.dut.measure(opened.checks.inputs[:1], 500)
+            ns = opened.declared.ns_per_instruction
+            counts |= set(measured.timer.instructions(measured.ticks, ns).tolist())
+            # Each tick is an instruction, so that no rounding hides one.
+            assert measured.ticks.min() - measured.timer.read_ticks in counts
+    assert len(counts) == 1
+
+
+HEAD = '#include <cstdlib>\nextern "C" char* strdup(const char*);\n'
+FEED = "    server.Feed(chunk, size);\n"
+SPOILT = """
+    static void* volatile kept;
+    static volatile uint32_t nowhere = 0x40;
+    if (chunk[0] == 'm') kept = malloc(size);
+    if (chunk[0] == 'f') free(kept);
+    if (chunk[0] == 'n') kept = new int[4];
+    if (chunk[0] == 'l') kept = strdup("text");  // The C library's own, built without our flags.
+    if (chunk[0] == 't') __builtin_trap();
+    if (chunk[0] == 'i') asm volatile(".word 0x00007053");  // fadd.s f0, f0, f0
+    if (chunk[0] == 'r') kept = *reinterpret_cast<void* volatile*>(nowhere);
+    if (chunk[0] == 'w') *reinterpret_cast<volatile uint32_t*>(nowhere) = size;
+    if (chunk[0] == 'j') reinterpret_cast<void (*)()>(nowhere)();
+    if (chunk[0] == 's') asm volatile("li sp, 0x60\\n sw sp, (sp)");
+"""
+
+
+@pytest.fixture(scope="module")
+def spoilt(objects, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Firmware that faults when told to, out of a copy of the sources."""
+    folder = tmp_path_factory.mktemp("riscv")
+    shutil.copytree(PROJECT.firmware, folder / "firmware")
+    shutil.copy(PROJECT.root / "platformio.ini", folder)
+    main = folder / "firmware" / "src" / "main.cpp"
+    source = main.read_text()
+    assert source.count(FEED) == 1
+    main.write_text(HEAD + source.replace(FEED, SPOILT + FEED))
+    builder = Builder(Project(root=folder, state=folder / "state"))
+    return builder.build(BOARD, "aot", SINE).elf
+
+
+NO_HEAP = "{} called, but there is no heap; lr=0x8000"
+
+
+@pytest.mark.parametrize(
+    "told, named",
+    [
+        ("m", NO_HEAP.format("malloc")),
+        ("f", NO_HEAP.format("free")),
+        ("n", NO_HEAP.format(r"operator new\[\]")),
+        ("l", NO_HEAP.format("malloc")),
+        ("t", r"breakpoint mcause=0x00000003 mepc=0x8000\w{4} mtval=0x\w{8} sp=0x807f\w{4} ra="),
+        ("i", r"illegal instruction mcause=0x00000002 mepc=0x8000\w{4} mtval=0x00007053 "),
+        ("r", r"load access fault mcause=0x00000005 mepc=0x8000\w{4} mtval=0x00000040 "),
+        ("w", r"store access fault mcause=0x00000007 mepc=0x8000\w{4} mtval=0x00000040 "),
+        ("j", r"instruction access fault mcause=0x00000001 mepc=0x00000040 "),
+        ("s", r"store access fault mcause=0x00000007 .* sp=0x00000060 ra=0x8000"),
+    ],
+)
+def test_a_fault_ends_the_emulator_and_is_named(spoilt: Path, told: str, named: str) -> None:
+    assert BOARD.emulator is not None
+    counted = told != "t"  # One of them where time does not count.
+    with QemuProcess(BOARD.emulator, spoilt, where=WHERE, counted=counted) as process:
+        process.stream.write(b"%")
+        greeted = b""
+        while more := process.stream.read(10):
+            greeted += more
+            if more.endswith(b"\n"):
+                break
+        assert greeted == b"m-ready\n"
+        process.stream.write(told.encode())
+        with pytest.raises(StreamClosed) as caught:
+            while process.stream.read(10):
+                pass
+    said = f"ended with status 0; it said: firmware fault: {named}"
+    assert re.search(said, str(caught.value)), str(caught.value)
