@@ -103,7 +103,7 @@ def test_a_board_is_touched_uploaded_to_and_comes_back(firmwares, uploader):
 
 
 @pytest.mark.xfail(
-    strict=False, reason="1 run in 3 of the whole suite ended with the board in its bootloader: open"
+    strict=False, reason="in 1 of 2 runs of the whole suite the board stayed in its bootloader"
 )
 def test_an_upload_that_breaks_off_is_tried_again_at_the_bootloader(firmwares):
     tries = []
