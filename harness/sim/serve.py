@@ -88,15 +88,18 @@ class _Line:
         self._master = master
         self._changed = changed
         self._poll = select.poll()
-        self._poll.register(master, 0)
+        self._poll.register(master, select.POLLIN)
         self.open = False
+        self.waiting = False
+        """Whether bytes wait to be read: a program may write and be gone before anybody looks."""
         self._baud = BAUD
         self._told = (BAUD, False)
         self._seen_at = 0.0
 
     def look(self, now: float) -> None:
         """See what has changed, and tell of it when it has stayed so for SETTLED_S."""
-        open = not any(events & select.POLLHUP for _, events in self._poll.poll(0))
+        events = sum(events for _, events in self._poll.poll(0))  # Of one descriptor.
+        open, self.waiting = not events & select.POLLHUP, bool(events & select.POLLIN)
         baud = _RATES.get(termios.tcgetattr(self._master)[5], self._baud)
         if (open, baud) != (self.open, self._baud):
             self.open, self._baud, self._seen_at = open, baud, now
@@ -176,10 +179,11 @@ class Server:
     def _look(self, *, waits: bool) -> bool:
         """Move bytes; returns whether to go on. Waits for something to do if the machine does."""
         self._line.look(self._clock())
-        port = [self._master] if self._line.open else []
+        reads = [self._master] if self._line.open or self._line.waiting else []
+        writes = [self._master] if self._line.open and self._unread else []
         waits = waits or len(self._unread) >= MOST_UNREAD
         readable, writable, _ = select.select(
-            [*port, self._stop], port if self._unread else [], [], LOOK_S if waits else 0
+            [*reads, self._stop], writes, [], LOOK_S if waits else 0
         )
         if self._stop in readable and not os.read(self._stop, CHUNK):
             return False
@@ -187,7 +191,8 @@ class Server:
             self._unread = self._unread[os.write(self._master, self._unread) :]
         if self._master in readable:
             self._line.look(self._clock())  # It may have changed just before these bytes.
-            self._line.tell()
+            if self._line.open:  # What a program wrote before it closed the port comes first.
+                self._line.tell()
             self._requests.add(self._read(), self._clock())
         self._offer()
         return True

@@ -102,9 +102,6 @@ def test_a_board_is_touched_uploaded_to_and_comes_back(firmwares, uploader):
         assert echo(back) == b"456"
 
 
-@pytest.mark.xfail(
-    strict=False, reason="in 1 of 2 runs of the whole suite the board stayed in its bootloader"
-)
 def test_an_upload_that_breaks_off_is_tried_again_at_the_bootloader(firmwares):
     tries = []
 

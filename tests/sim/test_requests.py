@@ -166,3 +166,24 @@ def test_the_line_is_told_before_the_first_byte_and_else_when_it_has_settled():
     told = served(waits)
     assert len(told) == 1 and told[0][1] is True
     assert served(writes) == [*told, b"name%"]
+
+
+@pytest.mark.parametrize("seen_open", [True, False])
+def test_what_a_program_writes_just_before_it_closes_the_port_arrives(seen_open):
+    """As an uploader's last word, which starts the firmware."""
+
+    def script(chip, slave):
+        if seen_open:
+            chip.now += 1.01 * SETTLED_S
+            yield lambda: chip.said
+        os.write(slave, b"K#%")
+        with open(os.devnull) as nothing:
+            os.dup2(nothing.fileno(), slave)  # Closes it.
+        yield lambda: requests_of(chip.said)
+        chip.now += 1.01 * SETTLED_S
+        yield lambda: not seen_open or not chip.said[-1][1]
+
+    said = served(script)
+    assert requests_of(said) == [b"K#%"]
+    assert not seen_open or [one[1] for one in said if one != b"K#%"] == [True, False]
+    assert not seen_open or said.index(b"K#%") == 1
