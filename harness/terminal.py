@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from harness.progress import Advance, Progress, State, Task, no_progress, state
-from harness.text import printable, printable_lines
+from harness.text import MOST_PRINTED, printable, printable_lines
 
 DELAY_S = 2.0
 """Work shorter than this shows nothing."""
@@ -31,10 +31,14 @@ def say(text: str) -> None:
     print(printable_lines(text), file=sys.stderr, flush=True)
 
 
-def say_notes(notes: Iterable[str]) -> None:
-    """Each note on a line of its own, whatever a file's names have in them."""
+def say_notes(notes: Iterable[str], limit: int = MOST_PRINTED) -> None:
+    """Each note on a line of its own, whatever a file's names have in them.
+
+    Args:
+        limit: characters of each.
+    """
     for note in notes:
-        say(printable(note))
+        say(printable(note, limit))
 
 
 def say_from_handler(text: str) -> None:

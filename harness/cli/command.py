@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from harness.errors import (
     HilError,
@@ -45,6 +46,18 @@ def errors_noted(
     except HilError as error:
         print(f"hil: {error}", file=sys.stderr)
         statuses.append(status_of(error))
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """The argument `source` of commands that read what was measured."""
+    parser.add_argument(
+        "source",
+        nargs="?",
+        type=Path,
+        default=Path("reports"),
+        metavar="CSV|FOLDER",
+        help="latency.csv, or a folder of CSVs; default: reports",
+    )
 
 
 def worst_status(statuses: Iterable[int]) -> int:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from harness.cli.command import Command
+from harness.cli.command import Command, add_source
 from harness.errors import ReportError
-from harness.terminal import say
-from harness.text import printable
+from harness.terminal import say_notes
 
 
 def cores(options: argparse.Namespace) -> int:
@@ -25,8 +23,7 @@ def cores(options: argparse.Namespace) -> int:
     files = Tables()
     files.add_source(options.source, ("latency",))
     runs = runs_of(records_of(files.frame("latency"), LatencyRow))
-    for note in files.notes:
-        say(printable(note, 400))
+    say_notes(files.notes, 400)
     rows = by_core(run.row for run in sorted(runs, key=lambda run: run.row.time_utc))
     if not rows:
         raise ReportError(
@@ -40,12 +37,5 @@ def cores(options: argparse.Namespace) -> int:
 def register(command: Command) -> None:
     """Hook the command in."""
     parser = command(cores)
-    parser.add_argument(
-        "source",
-        nargs="?",
-        type=Path,
-        default=Path("reports"),
-        metavar="CSV|FOLDER",
-        help="latency.csv, or a folder of CSVs; default: reports",
-    )
+    add_source(parser)
     parser.add_argument("--format", choices=("text", "csv"), default="text")

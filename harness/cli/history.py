@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 from harness.cli.command import Command
-from harness.terminal import is_utf8, say
-from harness.text import printable
+from harness.terminal import is_utf8, say_notes
 
 _NARROWEST, _WIDEST = 40, 200
 _DEFAULT = Path("reports")
@@ -30,8 +29,7 @@ def history(options: argparse.Namespace) -> int:
     if options.json:
         print(history_json(found))
         return 0
-    for note in found.notes:
-        say(printable(note, 400))
+    say_notes(found.notes, 400)
     columns = shutil.get_terminal_size().columns
     width = min(max(columns, _NARROWEST), _WIDEST)
     unicode = is_utf8(sys.stdout)

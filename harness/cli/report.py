@@ -8,14 +8,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from harness.board.registry import load_registry
-from harness.cli.command import Command
+from harness.cli.command import Command, add_source
 from harness.measure.place import inputs_of
 from harness.progress import Progress, no_progress
 from harness.project import find_project
 from harness.report.output import check_output
 from harness.report.page import write_report
-from harness.terminal import say
-from harness.text import printable
+from harness.terminal import say_notes
 
 
 def report(options: argparse.Namespace) -> int:
@@ -42,20 +41,12 @@ def report_to(
         runs=runs,
         progress=progress,
     )
-    for note in notes:
-        say(printable(note))
+    say_notes(notes)
     print(output)
 
 
 def register(command: Command) -> None:
     """Hook the command in."""
     parser = command(report)
-    parser.add_argument(
-        "source",
-        nargs="?",
-        type=Path,
-        default=Path("reports"),
-        metavar="CSV|FOLDER",
-        help="latency.csv, or a folder of CSVs; default: reports",
-    )
+    add_source(parser)
     parser.add_argument("--output", type=Path, default=Path("reports/report.html"), metavar="FILE")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -42,6 +42,7 @@ from harness.rig.opened import OpenBoard
 from harness.terminal import BELOW_THE_LINE, TerminalProgress, say, wants_progress
 from harness.text import printable_lines, wrapped
 
+_OfRun = TypeVar("_OfRun", LayerRow, OperatorRow, FunctionRow, CallRow)
 _NOTE = "hil_note"
 
 _OF_NO_NUMBERS = (Outcome.SICK, Outcome.STALE, Outcome.UNRUNNABLE)
@@ -185,17 +186,24 @@ class Reporting:
         if counts.boards and counts.outcome.gates:
             terminalreporter.write_line(status, red=True)
 
-    def _show_layers(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """The profiles of this run, which whichever process made them has appended."""
-        path = beside(self._rig.options.csv, "layers")
-        if not self._rig.options.profile or not path.is_file():
-            return
+    def _of_this_run(
+        self, terminalreporter: pytest.TerminalReporter, table: str, kind: type[_OfRun]
+    ) -> list[_OfRun]:
+        """The rows of this run in a table beside latency.csv; that it cannot be read is said."""
+        path = beside(self._rig.options.csv, table)
         runs = {row.run for row in self._rig.counts.rows}
         try:
-            rows = [row for row in read_rows(path, LayerRow).rows if row.run in runs]
+            rows = read_rows(path, kind).rows if path.is_file() else ()
         except ReportError as error:
-            _write(terminalreporter, f"no layers: {error}")
+            _write(terminalreporter, f"no {table}: {error}")
+            return []
+        return [row for row in rows if row.run in runs]
+
+    def _show_layers(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The profiles of this run, which whichever process made them has appended."""
+        if not self._rig.options.profile:
             return
+        rows = self._of_this_run(terminalreporter, "layers", LayerRow)
         if not rows:
             return
         terminalreporter.write_sep("=", "hil layers")
@@ -204,39 +212,24 @@ class Reporting:
             first = layers[0]
             _write(terminalreporter, f"{first.board}, {first.runtime}, {first.model}")
             _write(terminalreporter, profile_table(profile_from(layers)))
-        self._show_operators(terminalreporter, runs)
+        self._show_operators(terminalreporter)
 
-    def _show_operators(
-        self, terminalreporter: pytest.TerminalReporter, runs: Collection[str | None]
-    ) -> None:
+    def _show_operators(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The operators of this run against their baselines'."""
-        path = beside(self._rig.options.csv, "operators")
-        if self._rig.baselines is None or not path.is_file():
+        if self._rig.baselines is None:
             return
-        try:
-            rows = [row for row in read_rows(path, OperatorRow).rows if row.run in runs]
-        except ReportError as error:
-            _write(terminalreporter, f"no operators: {error}")
-            return
-        if rows:
+        if rows := self._of_this_run(terminalreporter, "operators", OperatorRow):
             terminalreporter.write_sep("=", "hil operators")
             _write(terminalreporter, summary_of_rows(rows))
 
     def _show_functions(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The functions of this run's invokes, as `_show_layers` does its layers."""
-        latency = self._rig.options.csv
-        path, calls_path = beside(latency, "functions"), beside(latency, "calls")
-        if not self._rig.options.functions or not path.is_file():
+        if not self._rig.options.functions:
             return
-        runs = {row.run for row in self._rig.counts.rows}
-        try:
-            rows = [row for row in read_rows(path, FunctionRow).rows if row.run in runs]
-            calls = [row for row in read_rows(calls_path, CallRow).rows if row.run in runs]
-        except ReportError as error:
-            _write(terminalreporter, f"no functions: {error}")
-            return
+        rows = self._of_this_run(terminalreporter, "functions", FunctionRow)
         if not rows:
             return
+        calls = self._of_this_run(terminalreporter, "calls", CallRow)
         terminalreporter.write_sep("=", "hil functions")
         for run, counted in groupby(rows, key=lambda row: row.run):
             functions = list(counted)
