@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -134,14 +135,14 @@ def test_model_that_cannot_run_fails_the_start_with_the_reason(tmp_path: Path) -
 def test_a_board_that_hangs_before_it_names_its_port_is_given_up(tmp_path: Path) -> None:
     said = tmp_path / "said"
     command = ["sh", "-c", f"echo importing >&2; touch {said}; sleep 600"]
-    # The deadline is set at 0, whenever the command gets to speak.
-    begin = iter([0.0])
+    # Once the command has spoken, each look at the clock is 40 s later: later than any deadline.
+    passing = itertools.count(step=40.0)
     board = VirtualProcess(
         SINE,
         Faults(),
         where=WHERE,
         command=command,
-        clock=lambda: next(begin, 99.0 * said.exists()),
+        clock=lambda: next(passing) if said.exists() else 0.0,
     )
     with pytest.raises(StartFailed) as caught, board:
         raise AssertionError("started")
