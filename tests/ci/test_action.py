@@ -83,7 +83,9 @@ def runner(workspace: Path, tmp_path: Path, inputs: Mapping[str, str], **event: 
     (programs / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     (programs / "python").chmod(0o755)
     # What is built is found by content: the base's firmware other tests have built.
-    (programs.parents[1] / "state").symlink_to(find_project().state)
+    state = find_project().state
+    state.mkdir(parents=True, exist_ok=True)  # in a fresh checkout nothing is built yet
+    (programs.parents[1] / "state").symlink_to(state)
     return Runner(
         action=ROOT,
         workspace=workspace,
