@@ -20,6 +20,8 @@ PACKAGES = (
     "link",
     "board",
     "sim",
+    "meter",
+    "pool",
     "firmware",
     "rig",
     "report",
@@ -35,7 +37,10 @@ BARRED = {
     "board": {"model", "measure", "link"},
     # A simulated chip knows nothing of what its firmware is for.
     "sim": {"model", "measure", "link", "board"},
-    "report": {"link", "firmware", "rig"},
+    # An instrument and a shared board know nothing of models and their firmware.
+    "meter": {"model", "link", "sim"},
+    "pool": {"model", "measure", "link", "sim", "meter"},
+    "report": {"link", "meter", "pool", "firmware", "rig"},
     "cli": {"plugin"},
     # It starts `hil` as a program, of the checkout that it measures.
     "ci": {"plugin", "cli", "link", "board", "sim", "firmware", "rig"},

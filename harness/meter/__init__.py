@@ -1,0 +1,1 @@
+"""Meters: instruments that sample the current a board draws, behind one small interface."""

@@ -1,0 +1,1 @@
+"""Boards that are shared: a labgrid coordinator's places, through labgrid's own programs."""
