@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     guessing.add_argument("--rate", type=_number, default=0.09, help="learning rate of the descent")
     guessing.add_argument("--steps", type=_count, default=50, metavar="N")
     guessing.add_argument("--output", type=Path, metavar="FILE", help="figure, PNG or SVG")
+    guessing.add_argument("--json", action="store_true", help="as JSON, for programs")
     return parser
 
 
@@ -97,15 +99,19 @@ def _count(text: str) -> int:
 
 def _loss(options: argparse.Namespace) -> int:
     path = loss.descend(options.w, options.b, rate=options.rate, steps=options.steps)
-    for text in loss.report(options.w, options.b, path, options.rate):
-        print(text)
+    if options.json:
+        found = loss.data(options.w, options.b, path, options.rate)
+        print(json.dumps({"schema": 1, "command": "loss", **found}, indent=1))
+    else:
+        for text in loss.report(options.w, options.b, path, options.rate):
+            print(text)
     if options.output is not None:
         try:
             loss.draw(options.w, options.b, path, options.output)
         except (OSError, ValueError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
-        print(f"wrote {options.output}")
+        print(f"wrote {options.output}", file=sys.stderr if options.json else sys.stdout)
     if not path.diverged:
         return 0
     print(

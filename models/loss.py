@@ -112,6 +112,27 @@ def report(w: float, b: float, path: Descent, rate: float) -> list[str]:
     ]
 
 
+def data(w: float, b: float, path: Descent, rate: float) -> dict[str, Any]:
+    """The same for programs, with every step of the way down: its w, b and MSE."""
+    least, best_w, best_b = _least()
+    points = zip(_x().tolist(), _y().tolist(), predict(w, b).tolist(), strict=True)
+    return {
+        "w": w,
+        "b": b,
+        "points": [{"x": x, "y": y, "guess": guess} for x, y, guess in points],
+        "mse": loss(w, b),
+        "least": {"w": best_w, "b": best_b, "mse": least},
+        "rate": rate,
+        "steps": [
+            {"w": step_w, "b": step_b, "mse": mse}
+            for (step_w, step_b), mse in zip(
+                path.weights.tolist(), path.losses.tolist(), strict=True
+            )
+        ],
+        "diverged": path.diverged,
+    }
+
+
 def _least() -> tuple[float, float, float]:
     w, b = (round(value, 9) for value in best())
     return loss(w, b), w, b

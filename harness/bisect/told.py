@@ -111,7 +111,9 @@ def _rest(hunted: Hunted) -> Iterator[str]:
     )
 
 
-def as_data(hunted: Hunted, question: Question, details: Iterable[Sequence[str]]) -> object:
+def as_data(
+    hunted: Hunted, question: Question, details: Iterable[Sequence[str]]
+) -> dict[str, object]:
     """The answer for programs."""
     return {
         "question": str(question),

@@ -11,6 +11,7 @@ import signal
 import sys
 
 from harness.cli.command import EXIT_USAGE, Run, errors_noted
+from harness.cli.machine import errors_as_json
 from harness.outcome import GIT_ABORT
 from harness.process import GracefulShutdown, Terminated
 from harness.terminal import plain_stdout, progress_on
@@ -98,6 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
             GracefulShutdown(),
             progress_on(sys.stderr) as options.progress,
             plain_stdout(),
+            errors_as_json(options),
         ):
             statuses.append(options.run(options))
         return statuses[0]

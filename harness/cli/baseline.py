@@ -6,8 +6,10 @@ import argparse
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from harness.cli.command import Command
+from harness.cli.machine import add_json, plain, print_json
 from harness.cli.settings import add_settings, sources_of
 from harness.errors import ReportError
 from harness.files import refuse_overwriting
@@ -47,12 +49,24 @@ def _save(options: argparse.Namespace) -> int:
     done = save(target, chosen, replace_old=options.replace)
     profiles = save_profiles(target, chosen)
     say_notes(done.notes)
-    for run in chosen:
-        how = "replaced" if run.key in done.replaced else "saved"
-        print(f"{how} {run.key}: {_sessions(run)}{_profile(run)}")
     few = [run for run in chosen if not run.figures.exact and len(run.figures.figures) < 3]
     for run in few:
         say(f"{run.key}: of under 3 sessions nothing can be told; take --sessions 5")
+    if options.json:
+        print_json(
+            "baseline save",
+            {
+                "file": target,
+                "profiles_file": profiles,
+                "baselines": [
+                    _object(run) | {"replaced": run.key in done.replaced} for run in chosen
+                ],
+            },
+        )
+        return 0
+    for run in chosen:
+        how = "replaced" if run.key in done.replaced else "saved"
+        print(f"{how} {run.key}: {_sessions(run)}{_profile(run)}")
     print(f"in {target}{'' if profiles is None else f' and {profiles}'}")
     return 0
 
@@ -64,6 +78,9 @@ def _list(options: argparse.Namespace) -> int:
     """One line for each baseline of a file."""
     found = _existing(_baseline_file(options))
     runs = newest(found.runs).values()
+    if options.json:
+        print_json("baseline list", {"file": found.source, "baselines": list(map(_object, runs))})
+        return 0
     print(table(_HEADINGS, _listed(runs)))
     return 0
 
@@ -93,8 +110,28 @@ def _show(options: argparse.Namespace) -> int:
             f"{found.source} has no baseline with {' and '.join(options.words)}",
             hint="hil baseline list shows what it has.",
         )
+    if options.json:
+        full = [_object(run) | {"profile": run.layers} for run in shown]
+        print_json("baseline show", {"file": found.source, "baselines": full})
+        return 0
     print("\n\n".join("\n".join(_described(run)) for run in shown))
     return 0
+
+
+def _object(run: Run) -> dict[str, Any]:
+    """A baseline for programs; microseconds, or instructions where they are exact."""
+    figures = run.figures
+    return {
+        **plain(run.key),
+        "unit": "instructions" if figures.exact else "us",
+        "median": figures.median,
+        "sessions": figures.figures,
+        "lost_sessions": len(run.lost),
+        "operators": len(run.layers),
+        "run": run.id,
+        "time_utc": run.row.time_utc,
+        "git_commit": run.row.git_commit,
+    }
 
 
 def _described(run: Run) -> list[str]:
@@ -181,6 +218,7 @@ def register(command: Command) -> None:
         made[name] = acts.add_parser(name, help=text, description=text)
         made[name].set_defaults(act=act)
         add_settings(made[name], f"baseline {name}")
+        add_json(made[name])
     saving = made["save"]
     saving.add_argument("--replace", action="store_true", help="baselines of the same key go")
     saving.add_argument("--board", nargs="+", metavar="ID", help="only these")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from harness.bisect.subject import Kind, Subject, kind_of, refuse_nothing
 from harness.bisect.told import answer, as_data, heading, row
 from harness.bisect.worktree import WorkTree, remove_left, work_tree
 from harness.cli.command import Command
+from harness.cli.machine import add_json, print_json
 from harness.cli.measured import (
     HARNESS,
     board_of,
@@ -100,7 +100,7 @@ def bisect(options: argparse.Namespace) -> int:
         again = _again(hunted, options)
     prune(place / "steps", MOST_KEPT)
     if options.json:
-        print(json.dumps(as_data(hunted, question, known), indent=1))
+        print_json("bisect", as_data(hunted, question, known))
     else:
         print("\n".join(answer(hunted, question, known, again)))
     return 0 if hunted.changes[0].found is not None else 1
@@ -239,7 +239,7 @@ def register(command: Command) -> None:
         "--timeout", type=_seconds, default=STEP_S, metavar="S", help="of a step [3600]"
     )
     parser.add_argument("--again", action="store_true", help="believe no step of an earlier search")
-    parser.add_argument("--json", action="store_true", help="the answer as JSON")
+    add_json(parser)
     _keep_measured(parser)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,12 +20,13 @@ from harness.board.registry import load_registry
 from harness.cli.command import Command, errors_noted, exit_status, worst_status
 from harness.cli.cycles import add_options as add_cycle_options
 from harness.cli.cycles import show_cycles
-from harness.cli.profile import show_functions, show_profile
+from harness.cli.machine import add_json, error_object, print_json
+from harness.cli.profile import show_functions, show_profile, what_is_measured
 from harness.cli.report import report_to
 from harness.cli.settings import add_settings, refuse_several, sources_of
 from harness.cli.work import Work, one_work, runnable, works
 from harness.errors import HilError, NotKept, TensorError, WrongUse
-from harness.firmware.build import Builder
+from harness.firmware.build import Builder, Firmware
 from harness.firmware.elf import has_symbols, memory_parts
 from harness.firmware.memory import memory_table_rows
 from harness.firmware.verdict import refuse_unrunnable
@@ -42,6 +44,7 @@ from harness.measure.runs import Baselines
 from harness.measure.tables import LatencyRow, OperatorRow
 from harness.model.resolve import resolve_model
 from harness.model.samples import Layout, to_reals
+from harness.model.tensor import TensorSpec
 from harness.outcome import Outcome
 from harness.project import find_project, git_commit
 from harness.report.operators import summary_of_rows
@@ -78,6 +81,9 @@ def build(options: argparse.Namespace) -> int:
         progress=work.options.progress,
     )
     firmware = builder.build(work.board, work.runtime, work.artifact)
+    if options.json:
+        print_json("build", _build_object(work, firmware))
+        return 0
     print(f"{firmware.elf}\nbuild id {firmware.build_id}")
     if firmware.library and firmware.arena:
         print(f"TFLM from {firmware.library}, folder {firmware.library.folder or 'of PlatformIO'}")
@@ -87,6 +93,26 @@ def build(options: argparse.Namespace) -> int:
     print(memory_table(firmware.elf))
     say(f"{time.monotonic() - start:.1f} s")
     return 0
+
+
+def _build_object(work: Work, firmware: Firmware) -> dict[str, Any]:
+    library, arena = firmware.library, firmware.arena
+    return {
+        "board": work.board.id,
+        "runtime": firmware.runtime,
+        "model": work.artifact.name,
+        "elf": firmware.elf,
+        "build_id": firmware.build_id,
+        "library": None if library is None else str(library),
+        "library_folder": None if library is None else library.folder,
+        "arena_bytes": None if arena is None else arena.size_bytes,
+        "arena_source": None if arena is None else arena.source,
+        "compiler": firmware.compiler,
+        "flags": firmware.flags,
+        "flash_bytes": firmware.flash_bytes,
+        "ram_bytes": firmware.ram_bytes,
+        "memory": memory_parts(firmware.elf),
+    }
 
 
 def memory_table(elf: Path) -> str:
@@ -101,11 +127,18 @@ def flash(options: argparse.Namespace) -> int:
     work = one_work(options)
     if not work.board.takes_uploads:
         say(f"{work.board.id} is emulated: it starts with its firmware; nothing to upload")
+        if options.json:
+            print_json("flash", {"board": work.board.id, "port": None, "build_id": None})
         return 0
     say(f"{work}: build, upload, greet")
     with work.open(flash="always") as opened:
         _say_what_it_took(opened)
-        print(f"{work.board.id} at {opened.port} runs build {opened.dut.hello.build_id.hex()}")
+        runs = opened.dut.hello.build_id.hex()
+        if options.json:
+            content = {"board": work.board.id, "port": opened.port, "build_id": runs}
+            print_json("flash", content)
+        else:
+            print(f"{work.board.id} at {opened.port} runs build {runs}")
     return 0
 
 
@@ -125,6 +158,10 @@ def infer(options: argparse.Namespace) -> int:
         _say_what_it_took(opened)
         sample = takes.from_bytes(takes.from_numbers(np.array(options.values)))
         answered = opened.dut.infer(sample)
+        if options.json:
+            outputs = list(_output_objects(answered))
+            print_json("infer", what_is_measured(opened) | {"outputs": outputs})
+            return 0
         for line in _answers(answered):
             print(line)
     return 0
@@ -132,14 +169,27 @@ def infer(options: argparse.Namespace) -> int:
 
 def _answers(answered: Inference) -> Iterator[str]:
     """The outputs in the model's unit; of several, a line for each that begins with its name."""
+    for name, _, values in _outputs(answered):
+        numbers = " ".join(
+            f"{value:{'d' if isinstance(value, int) else '.6g'}}" for value in values
+        )
+        yield numbers if len(answered.layout.specs) == 1 else f"{name}: {numbers}"
+
+
+def _output_objects(answered: Inference) -> Iterator[dict[str, Any]]:
+    for name, spec, values in _outputs(answered):
+        yield {"name": name, "dtype": spec.dtype, "shape": spec.shape, "values": values}
+
+
+def _outputs(answered: Inference) -> Iterator[tuple[str, TensorSpec, list[int | float]]]:
+    """Name, spec and values in the model's unit of each output."""
     layout = answered.layout
     for name, spec, column in zip(
         layout.names, layout.specs, layout.columns(answered.samples), strict=True
     ):
         whole = not spec.quantized and spec.dtype != "float32"
         reals = column.astype(int) if whole else to_reals(column, spec)
-        numbers = " ".join(f"{value:{'d' if whole else '.6g'}}" for value in reals.ravel())
-        yield numbers if len(layout.specs) == 1 else f"{name}: {numbers}"
+        yield name, spec, reals.ravel().tolist()
 
 
 def bench(options: argparse.Namespace) -> int:
@@ -148,6 +198,8 @@ def bench(options: argparse.Namespace) -> int:
     A board that breaks, or a model that it cannot run, stops neither the others nor the summary and
     the report.
     """
+    if options.bisect and options.json:
+        raise WrongUse("--bisect answers by its exit status; take it without --json")
     if not options.bisect:
         return worst_status(_bench(options, exit_status, lambda row: _outcome(row).exit_status))
     statuses: list[int] = []
@@ -172,6 +224,8 @@ def _bench(
     rows: list[LatencyRow] = []
     operators: list[OperatorRow] = []
     statuses: list[int] = []
+    errors: list[HilError] = []
+    of_error = partial(_noted, errors, of_error)
     kept = True
     for work in runnable(works(sources, options.progress), statuses, of_error):
         # Held over both builds: nobody gets in between the measurement and its profile.
@@ -193,19 +247,41 @@ def _bench(
             if by_function:
                 _append_functions(work, rows[-1], plan.csv)
     statuses += map(of_row, rows)
-    if rows:
-        print(summary(rows, plan.csv if kept else None))
-    if cores := compared(by_core(rows)):
-        print(cores_text(cores))
+    if not options.json:
+        _print_summary(rows, operators, plan.csv if kept else None)
     if operators:
-        print(summary_of_rows(operators))
         slower = any(row.verdict == LatencyVerdict.SLOWER.value for row in operators)
         statuses += [Outcome.SLOW.exit_status] if slower else []
     runs = {row.run for row in rows if row.run is not None}
     if report is not None and runs:
         with errors_noted(statuses, of_error):
             report_to(report, plan.csv, runs=runs, progress=options.progress)
+    if options.json:
+        content = {
+            "csv": plan.csv if kept else None,
+            "rows": rows,
+            "cores": compared(by_core(rows)),
+            "operators": operators,
+            "errors": list(map(error_object, errors)),
+        }
+        print_json("bench", content)
     return statuses
+
+
+def _noted(errors: list[HilError], status_of: Callable[[HilError], int], error: HilError) -> int:
+    errors.append(error)
+    return status_of(error)
+
+
+def _print_summary(
+    rows: Sequence[LatencyRow], operators: Sequence[OperatorRow], csv: Path | None
+) -> None:
+    if rows:
+        print(summary(rows, csv))
+    if cores := compared(by_core(rows)):
+        print(cores_text(cores))
+    if operators:
+        print(summary_of_rows(operators))
 
 
 def _files_of(sources: Sources) -> list[Path]:
@@ -307,13 +383,13 @@ def profile(options: argparse.Namespace) -> int:
         )
     if options.functions:
         return _functions(work, options)
-    if options.json:
-        raise WrongUse("--json shows functions: add --functions")
     count = options.n or DEFAULT_RUNS
     say(f"{work}: build to be profiled, start, {count} invokes")
     with work.open(profile=True) as opened:
         _say_what_it_took(opened)
-        return show_profile(opened, n=count, difference=options.first_difference)
+        return show_profile(
+            opened, n=count, difference=options.first_difference, as_json=options.json
+        )
 
 
 def _functions(work: Work, options: argparse.Namespace) -> int:
@@ -329,10 +405,9 @@ def _functions(work: Work, options: argparse.Namespace) -> int:
 
 
 def _cycles(work: Work, options: argparse.Namespace) -> int:
-    if options.functions or options.first_difference or options.n or options.json:
+    if options.functions or options.first_difference or options.n:
         raise WrongUse(
-            "--estimate-cycles is printed alone, without --functions, --json, --n and "
-            "--first-difference",
+            "--estimate-cycles is printed alone, without --functions, --n and --first-difference",
             hint="Run hil profile twice.",
         )
     say(f"{work}: build, start, one invoke")
@@ -360,7 +435,9 @@ def _positive(text: str) -> int:
 def register(command: Command) -> None:
     """Hook the commands in."""
     for run in (build, flash):
-        add_settings(command(run), run.__name__)
+        parser = command(run)
+        add_settings(parser, run.__name__)
+        add_json(parser)
     _register_bench(command(bench))
     _register_infer(command(infer))
     _register_profile(command(profile))
@@ -369,6 +446,7 @@ def register(command: Command) -> None:
 
 def _register_bench(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, "bench")
+    add_json(parser)
     parser.add_argument(
         "--bisect",
         action="store_true",
@@ -379,6 +457,7 @@ def _register_bench(parser: argparse.ArgumentParser) -> None:
 
 def _register_infer(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, "infer")
+    add_json(parser)
     parser.add_argument("values", nargs="+", type=float, help="one number per input element")
 
 
@@ -390,7 +469,7 @@ def _register_profile(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the instructions of each function of one invoke, on QEMU's boards",
     )
-    parser.add_argument("--json", action="store_true", help="with --functions: all rows as JSON")
+    add_json(parser)
     parser.add_argument(
         "--first-difference",
         action="store_true",

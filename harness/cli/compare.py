@@ -6,8 +6,10 @@ import argparse
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from harness.cli.command import Command
+from harness.cli.machine import add_json, print_json
 from harness.errors import NotWritten, ReportError, WrongUse
 from harness.files import refuse_foreign, refuse_overwriting, write_atomic
 from harness.measure import footprint, function_changes, versus
@@ -61,7 +63,9 @@ def compare(options: argparse.Namespace) -> int:
     found = compared(a, b, sizes=sizes, operators=options.layers)
     if options.functions:
         found = replace(found, functions=_functions(options.a, options.b))
-    if options.output is None:
+    if options.json:
+        print_json("compare", _object(found))
+    elif options.output is None:
         print(_text(found, options.format))
     else:
         _write_all(targets, found, options.format)
@@ -94,6 +98,11 @@ def _targets(options: argparse.Namespace) -> list[Path]:
         WrongUse: what was asked for cannot be written so.
     """
     output: Path | None = options.output
+    if options.json and (output is not None or options.format is not None):
+        raise WrongUse(
+            "--json is printed, and is a form of its own: leave out --output and --format"
+        )
+    options.format = options.format or "text"
     asked = {"--memory": options.memory, "--functions": options.functions}
     for option in (name for name, given in asked.items() if given):
         if options.format == "csv":
@@ -122,6 +131,19 @@ def _plain_text(found: Compared) -> str:
     if found.functions is not None:
         tables.append(function_changes.as_text(found.functions))
     return "\n\n".join(tables)
+
+
+def _object(found: Compared) -> dict[str, Any]:
+    """The comparison for programs; null for what was not asked for."""
+    return {
+        "a": found.a.source,
+        "b": found.b.source,
+        "slower": found.slower,
+        "times": found.times,
+        "operators": found.operators,
+        "sizes": found.sizes,
+        "functions": found.functions,
+    }
 
 
 def _document(found: Compared) -> Document:
@@ -197,7 +219,8 @@ def register(command: Command) -> None:
         action="store_true",
         help="also the functions whose instructions differ, where both were counted",
     )
-    parser.add_argument("--format", choices=(*_WRITERS, GITLAB), default="text")
+    parser.add_argument("--format", choices=(*_WRITERS, GITLAB), help="default: text")
+    add_json(parser)
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="of gitlab a folder, for its two files"
     )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from typing import Any
 
+from harness.cli.machine import print_json
+from harness.cli.profile import what_is_measured
 from harness.cli.work import Work
 from harness.errors import WrongUse
 from harness.measure.cores import CORES, Core, core_of
-from harness.measure.cycles import MOST_WAIT_STATES, estimate_cycles
+from harness.measure.cycles import MOST_WAIT_STATES, CycleEstimate, estimate_cycles
 from harness.measure.cycles_found import error_lines, load_found
 from harness.outcome import Outcome
 from harness.report.cycles import cycles_text
@@ -23,12 +27,33 @@ def show_cycles(work: Work, options: argparse.Namespace) -> int:
             opened.dut.infer(opened.checks.inputs[:1])
         counts = opened.counter.read()
         hello = opened.dut.hello
+        measured = what_is_measured(opened)
     estimate = estimate_cycles(counts.code, core, wait_states=options.wait_states)
+    errors = error_lines(load_found(), core.name)
+    if options.json:
+        print_json("profile", measured | {"estimate": _estimate_object(estimate, errors)})
+        return Outcome.PASSED.exit_status
     print(f"{work.artifact.name} on {work.board.id}: {hello.runtime}, {hello.runtime_version}")
-    print(cycles_text(estimate, error_lines(load_found(), core.name)))
+    print(cycles_text(estimate, errors))
     if core != core_of(work.board.mcu):
         say(f"the code is that for {work.board.mcu}: a compiler makes other code for a {core.name}")
     return Outcome.PASSED.exit_status
+
+
+def _estimate_object(estimate: CycleEstimate, errors: Sequence[str]) -> dict[str, Any]:
+    return {
+        "core": estimate.core.name,
+        "source": estimate.core.source,
+        "wait_states": estimate.wait_states,
+        "classes": [
+            {"class": name, "instructions": count, "cycles": cost}
+            for name, count, cost in estimate.by_class()
+        ],
+        "waiting_cycles": estimate.waiting,
+        "instructions": estimate.total_instructions,
+        "cycles": estimate.total,
+        "errors": errors,
+    }
 
 
 def _core(work: Work, named: str | None) -> Core:

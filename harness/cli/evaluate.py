@@ -8,14 +8,15 @@ from pathlib import Path
 
 from harness import settings
 from harness.board.registry import load_registry
-from harness.cli.command import Command, errors_noted, worst_status
+from harness.cli.command import Command, errors_noted, exit_status, worst_status
+from harness.cli.machine import add_json, error_object, print_json
 from harness.cli.settings import add_settings, sources_of
 from harness.cli.work import Work, runnable, works
-from harness.errors import WrongUse
+from harness.errors import HilError, WrongUse
 from harness.files import refuse_overwriting
 from harness.firmware.verdict import VIRTUAL, refuse_unrunnable
 from harness.measure.place import check_place, inputs_of
-from harness.model.artifact import Artifact
+from harness.measure.tables import EvaluationRow
 from harness.model.data import open_data
 from harness.model.dataset import DataOptions, parse_data
 from harness.model.folders import COLOURS
@@ -49,18 +50,20 @@ def evaluate(options: argparse.Namespace) -> int:
     read = [path, *(one for one in (options.float,) if one is not None), *inputs_of(plan.csv)]
     refuse_overwriting(options.output, "--output", read)
     statuses: list[int] = []
+    shown = _Shown(options.json)
     if HOST in sources[settings.BOARD]:
         for name in sources[settings.MODEL]:
-            with errors_noted(statuses):
+            with errors_noted(statuses, shown.error):
                 artifact = resolve_model(name, find_project().artifacts)
                 refuse_unrunnable(artifact, load_registry()[VIRTUAL], "tflm")
                 data = open_data(path, artifact, how)
                 say(f"{HOST}, {artifact.name}: {plan.count(data)} samples of {data.source}")
                 done = evaluate_host(artifact, data, plan, options.progress)
-                statuses.append(_shown(done, artifact))
-    for work in runnable(_works(sources, options), statuses):
-        with errors_noted(statuses):
-            statuses.append(_evaluate(work, path, how, plan))
+                statuses.append(shown.evaluated(done))
+    for work in runnable(_works(sources, options), statuses, shown.error):
+        with errors_noted(statuses, shown.error):
+            statuses.append(shown.evaluated(_evaluate(work, path, how, plan)))
+    shown.end()
     return worst_status(statuses)
 
 
@@ -72,20 +75,42 @@ def _works(sources: Sources, options: argparse.Namespace) -> list[Work]:
     return works(replace(sources, given=given), options.progress)
 
 
-def _evaluate(work: Work, path: Path, how: DataOptions, plan: EvaluationPlan) -> int:
+def _evaluate(work: Work, path: Path, how: DataOptions, plan: EvaluationPlan) -> Evaluated:
     data = open_data(path, work.artifact, how)
     say(f"{work}: build, start, {plan.count(data)} samples of {data.source}")
     with work.open(timed=False) as opened:
         for step in opened.escalations:
             say(f"{opened.declared.id}: {step}")
-        done = evaluate_board(opened, data, plan)
-    return _shown(done, work.artifact)
+        return evaluate_board(opened, data, plan)
 
 
-def _shown(done: Evaluated, artifact: Artifact) -> int:
-    print("\n".join(evaluation_lines(done.rows[0], done.result)), flush=True)
-    agrees = done.result.reference is None or done.result.agrees
-    return (Outcome.PASSED if agrees else Outcome.WRONG).exit_status
+class _Shown:
+    """Results as they come, as text; or all of them and the errors in the end, as JSON."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._json = as_json
+        self._rows: list[EvaluationRow] = []
+        self._errors: list[HilError] = []
+
+    def evaluated(self, done: Evaluated) -> int:
+        """Take a result, and return its exit status."""
+        if self._json:
+            self._rows += done.rows
+        else:
+            print("\n".join(evaluation_lines(done.rows[0], done.result)), flush=True)
+        agrees = done.result.reference is None or done.result.agrees
+        return (Outcome.PASSED if agrees else Outcome.WRONG).exit_status
+
+    def error(self, error: HilError) -> int:
+        """Take what went wrong instead, and return its exit status."""
+        self._errors.append(error)
+        return exit_status(error)
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        if self._json:
+            errors = list(map(error_object, self._errors))
+            print_json("evaluate", {"rows": self._rows, "errors": errors})
 
 
 def _plan(options: argparse.Namespace, sources: Sources) -> EvaluationPlan:
@@ -124,6 +149,7 @@ def register(command: Command) -> None:
     parser = command(evaluate)
     parser.add_argument("name", nargs="?", metavar="MODEL", help="as --model")
     add_settings(parser, "evaluate")
+    add_json(parser)
     add = parser.add_argument
     add(
         "--inputs",

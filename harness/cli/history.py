@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from harness.cli.command import Command
+from harness.cli.machine import add_json, print_json
 from harness.terminal import is_utf8, say_notes
 
 _NARROWEST, _WIDEST = 40, 200
@@ -18,7 +19,7 @@ _DEFAULT = Path("reports")
 def history(options: argparse.Namespace) -> int:
     """When latency, sizes and accuracy changed, and between which commits; from CSVs."""
     from harness.measure.history_read import Wanted, read_history
-    from harness.report.history import history_json, history_text
+    from harness.report.history import history_data, history_text
 
     names = ("board", "runtime", "model", "dtype")
     wanted = Wanted(
@@ -27,7 +28,7 @@ def history(options: argparse.Namespace) -> int:
     with options.progress("reading the history"):
         found = read_history(_source(options.source), wanted)
     if options.json:
-        print(history_json(found))
+        print_json("history", history_data(found))
         return 0
     say_notes(found.notes, 400)
     columns = shutil.get_terminal_size().columns
@@ -56,4 +57,4 @@ def register(command: Command) -> None:
     for name, metavar in (("board", "ID"), ("model", "NAME"), ("runtime", "ID"), ("dtype", "TYPE")):
         parser.add_argument(f"--{name}", metavar=metavar, help="only this one")
     parser.add_argument("--layers", action="store_true", help="also each operator, of profiles")
-    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    add_json(parser)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.command import EXIT_USAGE, Command
+from harness.cli.machine import add_json, print_json
 from harness.cli.settings import add_settings, sources_of
 from harness.errors import ModelError
 from harness.firmware.frame import TFLM
@@ -39,7 +40,7 @@ def inspect(options: argparse.Namespace) -> int:
         content = _content(options.file)
         question = stack.enter_context(Question(content)) if asks and content is not None else None
         from harness.firmware.aot_pass import prepare
-        from harness.firmware.look import as_json, as_page
+        from harness.firmware.look import as_data, as_page
         from harness.firmware.verdict import Ability, verdicts
         from harness.model.inspect import facts_of
         from harness.model.resolve import resolve_model
@@ -51,7 +52,10 @@ def inspect(options: argparse.Namespace) -> int:
             prepare(artifact.content)  # While TFLM is busy; kept for the verdict.
         answer = question.answer() if question is not None else ask_tflm(artifact.content)
     found = verdicts(artifact, boards, answer=answer, limits_of=partial(_limits, options))
-    print(as_json(facts, answer, found) if options.json else as_page(facts, answer, found))
+    if options.json:
+        print_json("inspect", as_data(facts, answer, found))
+    else:
+        print(as_page(facts, answer, found))
     runs = any(item.ability is not Ability.CANNOT for item in found)
     return Outcome.PASSED.exit_status if runs else EXIT_USAGE
 
@@ -97,5 +101,5 @@ def register(command: Command) -> None:
     parser.add_argument(
         "--board", nargs="+", action="extend", metavar="ID", help="say it of these boards"
     )
-    parser.add_argument("--json", action="store_true", help="for programs")
+    add_json(parser)
     add_settings(parser, "inspect")

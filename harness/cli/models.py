@@ -11,9 +11,11 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from harness.board.registry import load_registry
 from harness.cli.command import Command
+from harness.cli.machine import add_json, print_json
 from harness.errors import ModelError, RigError
 from harness.firmware.arena import plan_arena
 from harness.firmware.host import rehearse
@@ -31,12 +33,13 @@ def models(options: argparse.Namespace) -> int:
     """List models: size, MACs and arena of the int8 form, and the boards that it fits."""
     project = find_project()
     registry = load_registry()
-    rows, notes = [], []
+    rows: list[dict[str, Any]] = []
+    unreadable: list[str] = []
     for name in list_models(project.artifacts):
         try:
             artifact = resolve_model(name, project.artifacts)
         except ModelError as error:
-            notes.append(str(error))
+            unreadable.append(str(error))
             continue
         arena = plan_arena(artifact).size_bytes
         size = len(artifact.content)
@@ -44,17 +47,44 @@ def models(options: argparse.Namespace) -> int:
             board.id: shortage(board, model_bytes=size, arena_bytes=arena)
             for board in registry.boards
         }
-        fitting = [board_id for board_id, lacking in short.items() if lacking is None]
-        fits = "all" if len(fitting) == len(short) else f"{len(fitting)} of {len(short)}"
-        rows.append((name, str(size), str(artifact.macs), str(arena), fits))
-        notes += [f"{name} does not fit {id_}: {lack}" for id_, lack in short.items() if lack]
-    print(table(("model", "bytes", "MACs", "arena", "boards"), rows))
-    print("\n".join([*notes, *_untrained(project)]))
+        rows.append(
+            {
+                "model": name,
+                "bytes": size,
+                "macs": artifact.macs,
+                "arena_bytes": arena,
+                "fits": [board_id for board_id, lack in short.items() if lack is None],
+                "lacks": {board_id: lack for board_id, lack in short.items() if lack},
+            }
+        )
+    untrained = _untrained(project)
+    if options.json:
+        content = {"models": rows, "unreadable": unreadable, "untrained": untrained}
+        print_json("models", content)
+        return 0
+    print(table(("model", "bytes", "MACs", "arena", "boards"), [*map(_model_line, rows)]))
+    notes = [
+        f"{row['model']} does not fit {board_id}: {lack}"
+        for row in rows
+        for board_id, lack in row["lacks"].items()
+    ]
+    print("\n".join([*unreadable, *notes, *map(_how_to_train, untrained)]))
     return 0
 
 
-def _untrained(project: Project) -> list[str]:
-    """Models that a recipe declares and nobody trained, and how to; none without a checkout."""
+def _model_line(row: Mapping[str, Any]) -> tuple[str, ...]:
+    fit, all_ = len(row["fits"]), len(row["fits"]) + len(row["lacks"])
+    sizes = (str(row[name]) for name in ("bytes", "macs", "arena_bytes"))
+    return (row["model"], *sizes, "all" if fit == all_ else f"{fit} of {all_}")
+
+
+def _how_to_train(model: Mapping[str, str]) -> str:
+    command = f"hil train {model['recipe']} --variant {model['variant']}"
+    return f"{model['model']} is not trained here: {command}"
+
+
+def _untrained(project: Project) -> list[dict[str, str]]:
+    """Models that a recipe declares and nobody trained; none without a checkout."""
     if not (project.root / "models" / "__main__.py").is_file():
         return []
     command = [sys.executable, "-m", "models", "list", "--ids"]
@@ -62,7 +92,7 @@ def _untrained(project: Project) -> list[str]:
     trained = list_models(project.artifacts)
     declared = [line.split(" ") for line in done.stdout.splitlines()]
     return [
-        f"{model} is not trained here: hil train {recipe} --variant {variant}"
+        {"model": model, "recipe": recipe, "variant": variant}
         for model, recipe, variant in declared
         if model not in trained
     ]
@@ -73,7 +103,11 @@ def layers(options: argparse.Namespace) -> int:
     artifact = resolve_model(options.name, find_project().artifacts)
     refuse_unrunnable(artifact, load_registry()[VIRTUAL], "tflm")
     rehearse(artifact)  # Feature maps are taken from LiteRT in this process.
-    for path in save_pictures(artifact, options.sample, options.output):
+    paths = save_pictures(artifact, options.sample, options.output)
+    if options.json:
+        print_json("layers", {"model": artifact.name, "pictures": paths})
+        return 0
+    for path in paths:
         print(path)
     return 0
 
@@ -87,7 +121,8 @@ def train(options: argparse.Namespace) -> int:
 
 def loss(options: argparse.Namespace) -> int:
     """Explore the loss: how wrong a guess of y = w x + b is for six points, and the way down."""
-    return _recipes("loss", *_given(options, ("w", "b", "rate", "steps", "output")))
+    shown = ("--json",) if options.json else ()
+    return _recipes("loss", *shown, *_given(options, ("w", "b", "rate", "steps", "output")))
 
 
 def _given(options: argparse.Namespace, names: Iterable[str]) -> Iterator[str]:
@@ -144,7 +179,7 @@ def _runs(pid: int) -> bool:
 
 def register(command: Command) -> None:
     """Hook the commands in."""
-    command(models)
+    add_json(command(models))
     training = command(train)
     training.add_argument("name", metavar="NAME", help="a recipe")
     training.add_argument("--variant", help="the network; default: the recipe's own")
@@ -159,6 +194,7 @@ def register(command: Command) -> None:
         )
     training.add_argument("--if-changed", action="store_true", help="only if it is not current")
     guessing = command(loss)
+    add_json(guessing)
     guessing.add_argument("--w", metavar="W", help="the slope guessed; default: 3")
     guessing.add_argument("--b", metavar="B", help="the intercept guessed; default: -1")
     guessing.add_argument("--rate", metavar="RATE", help="learning rate of the way down; 0.09")
@@ -170,6 +206,7 @@ def register(command: Command) -> None:
         help="figure of the loss by w and b, PNG or SVG",
     )
     inside = command(layers)
+    add_json(inside)
     inside.add_argument("name", metavar="MODEL", help="name, folder or file")
     inside.add_argument("--sample", type=int, default=0, metavar="N", help="golden input, from 0")
     inside.add_argument("--output", type=Path, default=Path("reports/layers"), metavar="DIR")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+from typing import Any
 
+from harness.cli.machine import print_json
 from harness.measure.findings import functions_text
 from harness.measure.profile import profile_table
 from harness.outcome import Outcome
@@ -14,7 +14,7 @@ from harness.rig.profiling import first_difference, profile_board
 from harness.terminal import say
 
 
-def show_profile(opened: OpenBoard, *, n: int, difference: bool) -> int:
+def show_profile(opened: OpenBoard, *, n: int, difference: bool, as_json: bool = False) -> int:
     """Print a board's profile, and with `difference` the first operator that differs.
 
     Args:
@@ -24,18 +24,40 @@ def show_profile(opened: OpenBoard, *, n: int, difference: bool) -> int:
         Exit status: an operator that differs is a wrong number.
     """
     profile = profile_board(opened, n=n)
-    hello = opened.dut.hello
-    print(
-        f"{opened.artifact.name} on {opened.declared.id}: {hello.runtime}, {hello.runtime_version}"
-    )
-    print(profile_table(profile))
+    if not as_json:
+        print(_about(opened))
+        print(profile_table(profile))
     if opened.declared.emulated:
         say("emulated board: instructions, not time on silicon")
-    if not difference:
-        return Outcome.PASSED.exit_status
-    found = first_difference(opened)
-    print(found or "every operator's output equals that of TFLM on the host")
+    found = first_difference(opened) if difference else None
+    if as_json:
+        content: dict[str, Any] = {"profile": profile}
+        if difference:
+            content["first_difference"] = found
+        print_json("profile", what_is_measured(opened) | content)
+    elif difference:
+        print(found or "every operator's output equals that of TFLM on the host")
     return (Outcome.PASSED if found is None else Outcome.WRONG).exit_status
+
+
+def what_is_measured(opened: OpenBoard) -> dict[str, Any]:
+    """Board, runtime and model of an open board, for programs."""
+    hello = opened.dut.hello
+    return {
+        "board": opened.declared.id,
+        "emulated": opened.declared.emulated,
+        "runtime": hello.runtime,
+        "runtime_version": hello.runtime_version,
+        "model": opened.artifact.name,
+        "build_id": hello.build_id.hex(),
+    }
+
+
+def _about(opened: OpenBoard) -> str:
+    hello = opened.dut.hello
+    return (
+        f"{opened.artifact.name} on {opened.declared.id}: {hello.runtime}, {hello.runtime_version}"
+    )
 
 
 def show_functions(opened: OpenBoard, *, as_json: bool) -> int:
@@ -46,12 +68,10 @@ def show_functions(opened: OpenBoard, *, as_json: bool) -> int:
     """
     found = count_functions(opened)
     if as_json:
-        print(json.dumps(asdict(found), indent=1))
+        counted = {"functions": found.functions, "calls": found.calls}
+        print_json("profile", what_is_measured(opened) | counted)
         return Outcome.PASSED.exit_status
-    hello = opened.dut.hello
-    print(
-        f"{opened.artifact.name} on {opened.declared.id}: {hello.runtime}, {hello.runtime_version}"
-    )
+    print(_about(opened))
     print(functions_text(found.functions, found.calls))
     say("emulated board: instructions, not time on silicon")
     return Outcome.PASSED.exit_status

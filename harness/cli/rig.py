@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from harness.board.ports import (
     WATCH_S,
@@ -21,11 +23,13 @@ from harness.board.registry import Board, Registry, load_registry
 from harness.board.rigfile import Plugged, RigFile, job_matrix
 from harness.board.udev import udev_rules
 from harness.cli.command import Command
+from harness.cli.machine import add_json, print_json
 from harness.cli.settings import add_settings, sources_of
 from harness.cli.work import rig_file
+from harness.errors import WrongUse
 from harness.outcome import Outcome
 from harness.project import find_project
-from harness.rig.doctor import examine
+from harness.rig.doctor import Finding, examine
 from harness.rig.doctor_bench import examine_rig
 from harness.settings import RIG, TFLM
 from harness.terminal import say
@@ -38,18 +42,27 @@ def doctor(options: argparse.Namespace) -> int:
     findings = examine(project)
     sources = sources_of(options)
     findings += examine_rig(sources[RIG], load_registry(), project, sources[TFLM])
+    sick = any(not item.ok and item.needed for item in findings)
+    if options.json:
+        print_json("doctor", {"ok": not sick, "findings": findings})
+    else:
+        _show(findings)
+    return (Outcome.SICK if sick else Outcome.PASSED).exit_status
+
+
+def _show(findings: Iterable[Finding]) -> None:
     for finding in findings:
         mark = "ok" if finding.ok else "MISSING" if finding.needed else "absent"
         print(f"{mark:8}{finding.point}: {finding.detail}")
         if not finding.ok and finding.cure:
             cure = finding.cure.replace("\n", "\n           ")
             print(f"        -> {cure}")
-    sick = any(not item.ok and item.needed for item in findings)
-    return (Outcome.SICK if sick else Outcome.PASSED).exit_status
 
 
 def boards(options: argparse.Namespace) -> int:
     """List the boards of registry and rig file, where each is plugged in, and unknown ports."""
+    if options.json and (options.matrix or options.watch):
+        raise WrongUse("--json lists boards; --matrix is JSON already, and --watch has no end")
     file, registry = rig_file(sources_of(options))
     if options.matrix:
         print(job_matrix(file))
@@ -57,16 +70,35 @@ def boards(options: argparse.Namespace) -> int:
     if options.watch:
         return watch(registry)
     listing = list_serial_ports()
-    rows, known = [], set()
-    for board in registry.boards:
-        place, ports = whereabouts(board, file, listing)
-        known |= {port.path for port in ports}
-        rows.append((board.id, board.attachment, "/".join(board.runtimes), board.mcu, place))
+    places = [(board, *whereabouts(board, file, listing)) for board in registry.boards]
+    known = {port.path for _, _, ports in places for port in ports}
+    unknown = [port for port in listing if port.usb is not None and port.path not in known]
+    if options.json:
+        found = [_board_object(*place) for place in places]
+        print_json("boards", {"boards": found, "unknown": unknown})
+        return 0
+    rows = [
+        (board.id, board.attachment, "/".join(board.runtimes), board.mcu, place)
+        for board, place, _ in places
+    ]
     print(table(("board", "attachment", "runtimes", "mcu", "port"), rows))
-    for port in listing:
-        if port.usb is not None and port.path not in known:
-            print(f"unknown: {port}")
+    for port in unknown:
+        print(f"unknown: {port}")
     return 0
+
+
+def _board_object(board: Board, place: str, ports: Listing) -> dict[str, Any]:
+    return {
+        "board": board.id,
+        "kind": board.kind,
+        "attachment": board.attachment,
+        "emulated": board.emulated,
+        "runtimes": board.runtimes,
+        "mcu": board.mcu,
+        "place": place,
+        "ports": ports,
+        "in_bootloader": len(ports) == 1 and in_bootloader(board, ports[0]),
+    }
 
 
 def whereabouts(board: Board, file: RigFile, listing: Listing) -> tuple[str, Listing]:
@@ -115,9 +147,12 @@ def udev(options: argparse.Namespace) -> int:
 
 def register(command: Command) -> None:
     """Hook the commands in."""
-    add_settings(command(doctor), "doctor")
+    examining = command(doctor)
+    add_settings(examining, "doctor")
+    add_json(examining)
     listing = command(boards)
     add_settings(listing, "boards")
+    add_json(listing)
     listing.add_argument("--matrix", action="store_true", help="the rig's, as JSON for CI jobs")
     listing.add_argument("--watch", action="store_true", help="show what is plugged in and out")
     command(udev)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -123,10 +122,10 @@ def _verdict_texts(item: RuntimeVerdict) -> Iterator[str]:
     yield from (text for text in (item.hint, item.note) if text)
 
 
-def as_json(facts: Facts, answer: Answer | None, found: Sequence[RuntimeVerdict]) -> str:
+def as_data(facts: Facts, answer: Answer | None, found: Sequence[RuntimeVerdict]) -> dict[str, Any]:
     """The same for programs."""
     used = answer.allocations if answer is not None else None
-    page: dict[str, Any] = {
+    return {
         "model": {
             **asdict(facts),
             "operators": dict(facts.operators),
@@ -136,4 +135,3 @@ def as_json(facts: Facts, answer: Answer | None, found: Sequence[RuntimeVerdict]
         "host_arena_bytes": None if used is None else used.head + used.tail,
         "verdicts": [{**asdict(item), "ability": item.ability.value} for item in found],
     }
-    return json.dumps(page, indent=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,9 +12,6 @@ from harness.measure.runs import Subject
 from harness.names import is_commit, is_name
 from harness.report.textplot import text_plot
 from harness.text import counted, duration, figure_text, printable, wrapped
-
-SCHEMA = 1
-"""Of the JSON; docs/history.md says what it holds. A field that goes or changes raises it."""
 
 _SETUPS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _CHANGES = "123456789"
@@ -250,15 +246,13 @@ def _question(kind: FigureKind, change: Change) -> tuple[str, ...] | None:
     return questions.get(kind.name)
 
 
-def history_json(history: History) -> str:
-    """Everything of a history as one JSON object; docs/history.md has its fields."""
-    document = {
-        "schema": SCHEMA,
+def history_data(history: History) -> dict[str, Any]:
+    """Everything of a history for programs; docs/history.md has its fields."""
+    return {
         "source": history.source,
         "subjects": [_subject_object(subject) for subject in history.subjects],
         "notes": list(history.notes),
     }
-    return json.dumps(document, indent=1, allow_nan=False)
 
 
 def _subject_object(subject: SubjectHistory) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from fakes.measured import rows
 
 from harness.measure.csvfile import append
 from harness.measure.history_read import Wanted, read_history
-from harness.report.history import history_json, history_text
+from harness.report.history import history_data, history_text
 
 
 def nights(folder: Path, *made: dict) -> Path:
@@ -143,7 +143,7 @@ def test_a_thousand_changes_are_told_by_the_newest(tmp_path: Path) -> None:
 
 
 def parsed(folder: Path) -> dict:
-    return json.loads(history_json(read_history(folder, Wanted())))
+    return json.loads(json.dumps(history_data(read_history(folder, Wanted()))))
 
 
 def test_json_has_everything_under_a_schema(tmp_path: Path) -> None:
