@@ -1,8 +1,8 @@
 """PlatformIO `pre:` script: compile the generated model in $HIL_MODEL_DIR into the firmware.
 
-The folder holds one or more .cpp files, and for code by BakeNN also its list of C sources. It lies
-outside of src_dir, because PlatformIO throws a build folder away when the list of files in src_dir
-changes.
+The folder holds .cpp files and .c files; where there is a list by BakeNN, it says which of C. It
+lies outside of src_dir, because PlatformIO throws a build folder away when the list of files in
+src_dir changes.
 """
 
 import os
@@ -33,7 +33,8 @@ if not os.environ.get("HIL_MODEL_DIR") or not any(folder.glob("*.cpp")):
 folder = folder.resolve()
 listing = folder / "bakenn_sources.cmake"
 text = listing.read_text() if listing.is_file() else ""
-sources = sorted(path.name for path in folder.glob("*.cpp")) + cmake_list(text, "SOURCES")
+others = [] if text else sorted(path.name for path in folder.glob("*.c"))
+sources = sorted(path.name for path in folder.glob("*.cpp")) + cmake_list(text, "SOURCES") + others
 # Only for these files: in everyone's include path, a model elsewhere would recompile everything.
 include = [str(folder / item) for item in cmake_list(text, "INCLUDE_DIRS") or ["."]]
 flags = [f"-D{item}" for item in cmake_list(text, "COMPILE_DEFINITIONS")]

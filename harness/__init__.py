@@ -13,6 +13,9 @@ from harness.version import __version__ as __version__
 if TYPE_CHECKING:
     from harness.board.registry import Board, load_registry
     from harness.errors import BoardError, HilError, RigError
+    from harness.firmware.compiled import write_model
+    from harness.firmware.platformio import Job
+    from harness.firmware.runtime import Look, Question, Runtime
     from harness.link.dut import Dut
     from harness.measure.compare import Comparison, Verdict
     from harness.measure.detection import (
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from harness.measure.frames import read_rows
     from harness.measure.tables import LatencyRow
     from harness.model.artifact import Artifact
+    from harness.model.graph import Step
     from harness.model.resolve import resolve_model
     from harness.model.sequence import Windows, samples_of, sliding_windows
     from harness.rig.open import OpenBoard, RigOptions, open_board
@@ -40,11 +44,16 @@ __all__ = [
     "Dut",
     "HilError",
     "Interval",
+    "Job",
     "LatencyRow",
+    "Look",
     "OpenBoard",
     "Plan",
+    "Question",
     "RigError",
     "RigOptions",
+    "Runtime",
+    "Step",
     "Verdict",
     "Windows",
     "detect",
@@ -56,6 +65,7 @@ __all__ = [
     "resolve_model",
     "samples_of",
     "sliding_windows",
+    "write_model",
 ]
 
 _HOMES = {
@@ -68,11 +78,16 @@ _HOMES = {
     "Dut": "harness.link.dut",
     "HilError": "harness.errors",
     "Interval": "harness.measure.detection",
+    "Job": "harness.firmware.platformio",
     "LatencyRow": "harness.measure.tables",
+    "Look": "harness.firmware.runtime",
     "OpenBoard": "harness.rig.open",
     "Plan": "harness.rig.sessions",
+    "Question": "harness.firmware.runtime",
     "RigError": "harness.errors",
     "RigOptions": "harness.rig.open",
+    "Runtime": "harness.firmware.runtime",
+    "Step": "harness.model.graph",
     "Verdict": "harness.measure.compare",
     "Windows": "harness.model.sequence",
     "detect": "harness.measure.detection",
@@ -84,6 +99,7 @@ _HOMES = {
     "resolve_model": "harness.model.resolve",
     "samples_of": "harness.model.sequence",
     "sliding_windows": "harness.model.sequence",
+    "write_model": "harness.firmware.compiled",
 }
 
 

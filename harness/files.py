@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -65,3 +66,13 @@ def refuse_overwriting(output: Path | None, option: str, inputs: Iterable[Path])
                 "overwritten",
                 hint="Nothing was changed. Name another file.",
             )
+
+
+def tree_digest(root: Path) -> str:
+    """Digest of the names and contents of all files below a folder, without Python's byte code."""
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            content = path.read_bytes()
+            digest.update(f"{path.relative_to(root)}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()

@@ -22,8 +22,6 @@ T = TypeVar("T")
 
 DEFAULT_BASELINES = Path("baselines.csv")
 """The file of `hil baseline`, where no baseline is set."""
-RUNTIMES = ("tflm", "aot")
-"""What executes a model on a board."""
 ALL_EMULATED = "all-emulated"
 """Stands for every board that QEMU runs and whose tools are installed."""
 
@@ -177,7 +175,7 @@ MODEL = Setting(
     metavar="NAME", default="sine", commands=(*_BUILD, "virtual"),
 )
 RUNTIME = Setting(
-    "runtime", LIST, "what executes the model on the board, aot or tflm",
+    "runtime", LIST, "what executes the model on the board: aot, tflm, or one of `hil boards`",
     metavar="ID", absent="the board's first", commands=_BUILD,
     own_flags=("--hil-runtime", "--runtime"),
 )

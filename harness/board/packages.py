@@ -48,14 +48,14 @@ def packaged_boards() -> tuple[Packaged, ...]:
         # Whatever a module of a stranger raises as it is imported, `sys.exit` included.
         except (Exception, SystemExit) as error:
             reason = printable(str(error) or type(error).__name__, MOST_SAID)
-            leave_out(f"boards of distribution {_distribution(point)}", reason)
+            leave_out(f"boards of distribution {_distribution(point)} are", reason)
     return tuple(found)
 
 
 @cache
 def leave_out(name: str, reason: str) -> None:
-    """Say, once in a process, that the boards of a distribution are left out."""
-    say(f"{name} are left out: {reason}")
+    """Say, once in a process, that something of a distribution is left out, and why."""
+    say(f"{name} left out: {reason}")
 
 
 def _distribution(point: EntryPoint) -> str:

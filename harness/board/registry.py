@@ -11,9 +11,9 @@ from typing import Any
 from harness import toml
 from harness.board.own import OwnBuild, OwnFlash
 from harness.board.packages import leave_out, packaged_boards
+from harness.board.runtimes import AOT, OWN, is_runtime, runtime_ids
 from harness.errors import RigError, UnknownName, WrongUse
 from harness.names import NAME_RULE, is_name
-from harness.settings import RUNTIMES
 from harness.text import printable
 
 ATTACHMENTS = ("serial", "url", "emulator", "sim", "virtual")
@@ -152,10 +152,10 @@ class Board:
         if self.attachment not in ATTACHMENTS:
             known = ", ".join(ATTACHMENTS)
             raise RigError(f"attachment {self.attachment!r} is none of {known}")
-        if not self.runtimes or any(runtime not in RUNTIMES for runtime in self.runtimes):
-            raise RigError(f"runtimes {self.runtimes} are not among {RUNTIMES}")
+        if not self.runtimes or not all(map(is_runtime, self.runtimes)):
+            raise RigError(f"runtimes {self.runtimes} are not among {runtime_ids()}")
         for runtime in self.without:
-            if runtime not in RUNTIMES or runtime in self.runtimes:
+            if not is_runtime(runtime) or runtime in self.runtimes:
                 raise RigError(
                     f"`without` says of {printable(runtime)!r}, no runtime it lacks, why"
                 )
@@ -167,8 +167,8 @@ class Board:
             == (self.runs is not None)
         ):
             raise RigError("exactly the simulated boards have a [simulator] table, and `runs`")
-        if self.build is not None and (self.env or self.runtimes != ("aot",)):
-            raise RigError("a board with `build` has no `env`, and the runtime aot alone")
+        if self.build is not None and self.env:
+            raise RigError("a board with `build` has no `env`: its own command builds it")
         if self.build is not None and not (self.home or Path(self.build.project).is_absolute()):
             raise RigError("build.project must be a whole path where no file describes the board")
         for usb in (*self.usb, *self.bootloader_usb):
@@ -193,6 +193,11 @@ class Board:
         return self.attachment in ("emulator", "sim", "virtual")
 
     @property
+    def takes_firmware(self) -> bool:
+        """Whether firmware is built for it: the virtual board is the host's own TFLM."""
+        return self.build is not None or bool(self.env)
+
+    @property
     def takes_uploads(self) -> bool:
         """Whether firmware can be uploaded to it, as to a real board."""
         return not self.emulated or (self.simulator is not None and self.simulator.bootloader)
@@ -209,6 +214,9 @@ class Board:
     def runtime(self, asked: str | None) -> str:
         """The runtime asked for, or the board's default.
 
+        Besides its own it may have any that an installed distribution brings: whether that one
+        takes the board is asked where the runtime is loaded.
+
         Raises:
             WrongUse: the board cannot have it, and says why.
             UnknownName: the board has no such runtime.
@@ -220,9 +228,24 @@ class Board:
                 f"board {self.id} has no runtime {asked}: {self.without[asked]}",
                 hint=f"It has {', '.join(self.runtimes)}.",
             )
-        if asked not in self.runtimes:
-            raise UnknownName(f"runtime for board {self.id}", asked, list(self.runtimes))
-        return asked
+        if asked in self.runtimes or (
+            self.takes_firmware and asked not in OWN and is_runtime(asked)
+        ):
+            return asked
+        raise UnknownName(f"runtime for board {self.id}", asked, list(self.runtimes))
+
+    def env_of(self, runtime: str) -> str:
+        """The PlatformIO environment of a runtime.
+
+        One that a distribution brings is built in that of AOT, which pins no library.
+
+        Raises:
+            RigError: the board has none for it.
+        """
+        env = self.env.get(runtime) or (self.env.get(AOT) if runtime not in OWN else None)
+        if env is None:
+            raise RigError(f"board {self.id} has no PlatformIO environment for {runtime}")
+        return env
 
 
 INHERITED = (
@@ -317,7 +340,7 @@ def load_registry(path: Path | None = None) -> Registry:
                 packaged.tables, packaged.name, {**own, **packaged.tables}, packaged.folder
             )
         except RigError as error:
-            leave_out(packaged.name, str(error))
+            leave_out(f"{packaged.name} are", str(error))
             continue
         for board in more:
             _refuse_double(board.id, packaged.distribution, brought_by)

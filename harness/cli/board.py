@@ -17,6 +17,7 @@ import numpy as np
 from harness import settings
 from harness.bisect.status import status_of_error, status_of_row, worst_of
 from harness.board.registry import load_registry
+from harness.board.runtimes import TFLM
 from harness.cli.command import Command, errors_noted, exit_status, worst_status
 from harness.cli.cycles import add_options as add_cycle_options
 from harness.cli.cycles import show_cycles
@@ -420,7 +421,7 @@ def virtual(options: argparse.Namespace) -> int:
     refuse_several(sources, settings.MODEL)
     (model,) = sources[settings.MODEL]
     artifact = resolve_model(model, find_project().artifacts)
-    refuse_unrunnable(artifact, load_registry()[BOARD_ID], "tflm")
+    refuse_unrunnable(artifact, load_registry()[BOARD_ID], TFLM)
     serve(artifact, parse_faults(options.faults))
     return 0
 

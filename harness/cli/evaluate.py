@@ -8,13 +8,15 @@ from pathlib import Path
 
 from harness import settings
 from harness.board.registry import load_registry
+from harness.board.runtimes import TFLM
 from harness.cli.command import Command, errors_noted, exit_status, worst_status
 from harness.cli.machine import add_json, error_object, print_json
 from harness.cli.settings import add_settings, sources_of
 from harness.cli.work import Work, runnable, works
 from harness.errors import HilError, WrongUse
 from harness.files import refuse_overwriting
-from harness.firmware.verdict import VIRTUAL, refuse_unrunnable
+from harness.firmware.runtimes import VIRTUAL
+from harness.firmware.verdict import refuse_unrunnable
 from harness.measure.place import check_place, inputs_of
 from harness.measure.tables import EvaluationRow
 from harness.model.data import open_data
@@ -55,7 +57,7 @@ def evaluate(options: argparse.Namespace) -> int:
         for name in sources[settings.MODEL]:
             with errors_noted(statuses, shown.error):
                 artifact = resolve_model(name, find_project().artifacts)
-                refuse_unrunnable(artifact, load_registry()[VIRTUAL], "tflm")
+                refuse_unrunnable(artifact, load_registry()[VIRTUAL], TFLM)
                 data = open_data(path, artifact, how)
                 say(f"{HOST}, {artifact.name}: {plan.count(data)} samples of {data.source}")
                 done = evaluate_host(artifact, data, plan, options.progress)

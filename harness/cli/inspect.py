@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.board.runtimes import TFLM as TFLM_ID
 from harness.cli.command import EXIT_USAGE, Command
 from harness.cli.machine import add_json, print_json
 from harness.cli.settings import add_settings, sources_of
@@ -87,11 +88,13 @@ def _boards(options: argparse.Namespace) -> list[Board]:
 
 
 def _limits(options: argparse.Namespace, board: Board) -> tuple[str, ...]:
-    """What the TFLM library of a board's environment computes wrongly."""
+    """What the TFLM library of a board's environment computes wrongly, as far as known."""
+    if TFLM_ID not in board.env:
+        return ()
     from harness.firmware.tflm_library import library_for
     from harness.settings import TFLM as LIBRARY
 
-    return library_for(find_project(), board.env["tflm"], sources_of(options)[LIBRARY]).cannot
+    return library_for(find_project(), board.env[TFLM_ID], sources_of(options)[LIBRARY]).cannot
 
 
 def register(command: Command) -> None:

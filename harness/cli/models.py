@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.board.registry import load_registry
+from harness.board.runtimes import TFLM
 from harness.cli.command import Command
 from harness.cli.machine import add_json, print_json
 from harness.errors import ModelError, RigError
 from harness.firmware.arena import plan_arena
 from harness.firmware.host import rehearse
+from harness.firmware.runtimes import VIRTUAL
 from harness.firmware.support import shortage
-from harness.firmware.verdict import VIRTUAL, refuse_unrunnable
+from harness.firmware.verdict import refuse_unrunnable
 from harness.model.artifact import list_models
 from harness.model.features import save_pictures
 from harness.model.resolve import resolve_model
@@ -101,7 +103,7 @@ def _untrained(project: Project) -> list[dict[str, str]]:
 def layers(options: argparse.Namespace) -> int:
     """Write what the convolutions of a model make of one golden input as pictures."""
     artifact = resolve_model(options.name, find_project().artifacts)
-    refuse_unrunnable(artifact, load_registry()[VIRTUAL], "tflm")
+    refuse_unrunnable(artifact, load_registry()[VIRTUAL], TFLM)
     rehearse(artifact)  # Feature maps are taken from LiteRT in this process.
     paths = save_pictures(artifact, options.sample, options.output)
     if options.json:

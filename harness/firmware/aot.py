@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.board.registry import Board
+from harness.board.runtimes import AOT
 from harness.errors import ModelError, RigError, Where
 from harness.firmware.aot_kernels import any_padding_for_cmsis_nn, with_our_add
 from harness.firmware.aot_memory import Places, place_tensors
@@ -33,10 +34,10 @@ from harness.firmware.aot_steps import (
     observed_source,
     step_places,
 )
-from harness.firmware.c_source import c_bytes, c_comment, c_specs, c_string
+from harness.firmware.c_source import c_comment, c_string
+from harness.firmware.compiled import buffers, model_table
 from harness.model.artifact import Artifact
 from harness.model.graph import Step, read_graph
-from harness.text import printable
 
 AOT_VERSION = f"bakenn {importlib.metadata.version('bakenn')}"
 LISTING = "bakenn_sources.cmake"
@@ -53,43 +54,13 @@ extern "C" {{
 {include}
 namespace {{
 
-alignas(16) uint8_t arena[{arena_bytes} > 0 ? {arena_bytes} : 1];
-alignas(16) uint8_t input[{input_bytes}];
-alignas(16) uint8_t output[{output_bytes}];
-
+{buffers}
 {constants}
 void Infer() {{
 {calls}
 }}
 
-const TensorSpec inputs[] = {{
-{inputs}
-}};
-const TensorSpec outputs[] = {{
-{outputs}
-}};
-
-}}  // namespace
-
-namespace runtime {{
-
-extern const AotModel kAotModel = {{
-    Infer,
-    input,
-    sizeof input,
-    output,
-    sizeof output,
-    {arena_bytes},
-    {arena_bytes},
-    {{inputs, sizeof inputs / sizeof inputs[0]}},
-    {{outputs, sizeof outputs / sizeof outputs[0]}},
-    {{{sha256}}},
-    {{{build_id}}},
-    {version},
-    {kernels},
-    {model_name},
-}};
-{steps}
+{table}{steps}
 }}  // namespace runtime
 """
 
@@ -321,25 +292,25 @@ def _source(
     build_id: str,
 ) -> str:
     """Text of model_aot.cpp."""
-    graph = prepared.graph
     steps = [step for code in codes for step in code.steps]
     listed = "\n".join(place for code in codes for place in code.places)
     own = [part for part in prepared.parts if isinstance(part, Own)]
+    arena_bytes = places.shared_bytes + max((item.arena_bytes for item in compiled), default=0)
+    table = model_table(
+        AOT,
+        artifact,
+        build_id=build_id,
+        arena_bytes=arena_bytes,
+        version=AOT_VERSION,
+        kernels=_with_variant(c_string(kernel_names(*(item.manifest for item in compiled)))),
+    )
     return _TEMPLATE.format(
         name=c_comment(artifact.name),
-        model_name=c_string(printable(artifact.name)),
         headers="\n".join(f'#include "{item.prefix}.h"' for item in compiled),
         include='#include "runtime/steps.h"\n' if steps else "",
-        arena_bytes=places.shared_bytes + max((item.arena_bytes for item in compiled), default=0),
-        input_bytes=sum(graph.tensors[index].size_bytes for index in graph.inputs),
-        output_bytes=sum(graph.tensors[index].size_bytes for index in graph.outputs),
+        buffers=buffers(artifact.inputs, artifact.outputs, arena_bytes),
         constants="".join(f"{text}\n" for item in own for text in item.constants),
         calls="\n".join(f"  {call}" for code in codes for call in code.calls),
-        inputs=c_specs(artifact.inputs),
-        outputs=c_specs(artifact.outputs),
-        sha256=c_bytes(bytes.fromhex(artifact.sha256)),
-        build_id=c_bytes(bytes.fromhex(build_id)),
-        version=c_string(AOT_VERSION),
-        kernels=_with_variant(c_string(kernel_names(*(item.manifest for item in compiled)))),
+        table=table,
         steps=_STEPS.format(places=listed, count=len(steps)) if steps else "",
     )

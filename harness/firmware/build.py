@@ -9,43 +9,33 @@ import json
 import os
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.board.registry import Board
-from harness.errors import MissingKernel, RigError, ToolMissing, Where
-from harness.firmware import (
-    aot,
-    aot_fixed,
-    aot_graph,
-    aot_importer,
-    aot_kernels,
-    aot_memory,
-    aot_own,
-    aot_pass,
-    aot_steps,
-    c_source,
-    tflm,
-)
+from harness.errors import RigError, ToolMissing, Where, WrongUse
+from harness.files import tree_digest
+from harness.firmware import c_source, model_list
 from harness.firmware import outside as outside_module
-from harness.firmware.aot import generate_aot
-from harness.firmware.aot_pass import prepare
-from harness.firmware.arena import ArenaPlan, plan_arena
+from harness.firmware.arena import ArenaPlan
 from harness.firmware.elf import elf_sections, memory_by_owner
 from harness.firmware.failure import explain_failure, too_large
 from harness.firmware.fetch import refuse_unfetchable
 from harness.firmware.instructions import refuse_a32, refuse_for_core
 from harness.firmware.kept import ELF, MOST, KeptBuilds, contains_id, notes_of
 from harness.firmware.memory import MemoryByOwner, Section, flash_bytes, ram_bytes
-from harness.firmware.outside import OutsideBuild, compiler_of, write_list
+from harness.firmware.model_list import write_lists
+from harness.firmware.outside import OutsideBuild, compiler_of
 from harness.firmware.platformio import Job, pio_environment, refuse_paths, run_build, sync
+from harness.firmware.runtime import Given
+from harness.firmware.runtimes import refuse_early, runtime_of
 from harness.firmware.steps import steps_of, steps_text
-from harness.firmware.support import refuse_unsupported
-from harness.firmware.tflm import generate_tflm
+from harness.firmware.tflm import distinct_operators
 from harness.firmware.tflm_library import (
     Library,
     is_bare,
-    library_for,
+    option_of,
+    write_config,
     write_override,
 )
 from harness.firmware.toolchain import TOOLCHAINS, gcc_version, seed_scons
@@ -57,12 +47,6 @@ from harness.progress import Progress, no_progress
 from harness.project import Project
 from harness.terminal import say
 from harness.text import counted
-
-AOT_GENERATORS = (
-    *(aot, aot_fixed, aot_graph, aot_importer, aot_kernels),
-    *(aot_memory, aot_own, aot_pass, aot_steps),
-)
-"""Modules that decide which code is generated for `aot`."""
 
 PROVENANCE = "provenance.json"
 """Written by firmware/provenance.py."""
@@ -112,54 +96,30 @@ class Firmware:
         return memory_by_owner(self.elf)
 
 
-def _tree_digest(root: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            content = path.read_bytes()
-            digest.update(f"{path.relative_to(root)}\0{len(content)}\0".encode() + content)
-    return digest.hexdigest()
-
-
-def build_id(
-    project: Project,
-    board: Board,
-    runtime: str,
-    artifact: Artifact,
-    library: Library | None = None,
-    arena: ArenaPlan | None = None,
-    profile: bool = False,
-    outside: str = "",
-) -> str:
+def build_id(project: Project, job: Job, outside: str = "") -> str:
     """Hash, 16 bytes in hex, of everything that goes into the firmware.
 
     Args:
         outside: what is known of a project that is not ours.
     """
-    own = board.build is None
+    board, own = job.board, job.board.build is None
     ini = (project.root / "platformio.ini").read_text() if own else outside
-    env = board.env[runtime] if own else ""
+    env = job.env if own else ""
     generators = (
-        c_source,
-        flatbuffer,
-        subgraphs,
-        graph,
-        *((tflm,) if runtime == "tflm" else AOT_GENERATORS),
-        *(() if own else (outside_module,)),
+        *(c_source, flatbuffer, subgraphs, graph),
+        *(() if own else (outside_module, model_list)),
     )
     parts = (
-        _tree_digest(project.firmware),
+        tree_digest(project.firmware),
         ini,
         *(inspect.getsource(module) for module in generators),
-        repr((board.kind, env, board.aot_target, board.core, runtime)),
+        repr((board.kind, env, board.aot_target, board.core, job.runtime)),
         repr((board.flash_bytes, board.ram_bytes)),
-        artifact.sha256,
-        aot.AOT_VERSION,
-        f"{library} {library.digest}" if library else "",
-        f"arena {arena.size_bytes}" if arena else "",
+        job.artifact.sha256,
+        *job.identity,
         f"platformio {importlib.metadata.version('platformio')}",
         f"gcc {gcc_version(board.toolchain)}" if own and is_bare(ini, env) else "",
-        "profile" if profile else "",
+        "profile" if job.profile else "",
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
@@ -193,9 +153,9 @@ class Builder:
         self._project = project
         self._kept = KeptBuilds(project.state / "firmware")
         self._progress = progress
-        self._tflm = tflm
-        self._arena_bytes = arena_bytes
-        self._check_support = check_support
+        self._given = Given(
+            project=project, tflm=tflm, arena_bytes=arena_bytes, check_support=check_support
+        )
         self._profile = profile
 
     def build(self, board: Board, runtime: str, artifact: Artifact) -> Firmware:
@@ -207,16 +167,13 @@ class Builder:
             BuildFailed: PlatformIO, the compiler or the board's own command failed.
             AlienCode, CoreLacks: what they made holds code that the CPU cannot execute.
         """
-        if board.build is not None:
-            return self._outside(self._job(board, runtime, artifact))
-        if runtime not in board.env:
-            raise RigError(f"board {board.id} has no PlatformIO environment for {runtime}")
         job = self._job(board, runtime, artifact)
-        identity = self._identity(job)
+        if board.build is not None:
+            return self._outside(job)
+        identity = build_id(self._project, job)
         found = self._kept.find(identity)
         if found is None:
-            if job.library is None:
-                prepare(artifact.content, where=job.where)
+            refuse_early(job)
             found = self._built(job, identity)
         return self._load(found, identity, job)
 
@@ -225,13 +182,13 @@ class Builder:
         work = WorkFolder(self._project.state / "build" / job.work_name, "")
         made = OutsideBuild(self._project, job, work.folder)
         with work.alone(where=job.where, progress=self._progress) as lock:
-            identity = self._identity(job, made.known())
+            identity = build_id(self._project, job, made.known())
             kept = self._kept.find(identity)
             if kept is None or not made.cached:
                 steps, elf = self._run_outside(job, identity, made, lock)
                 if kept is not None and (kept / ELF).read_bytes() != elf:
                     made.differs(elf)
-                    identity, kept = self._identity(job, made.known()), None
+                    identity, kept = build_id(self._project, job, made.known()), None
                     steps, elf = self._run_outside(job, identity, made, lock)
                 if kept is None:
                     kept = self._keep_outside(job, identity, elf, steps)
@@ -242,7 +199,7 @@ class Builder:
     ) -> tuple[tuple[Step, ...], bytes]:
         with tempfile.TemporaryDirectory(dir=made.model.parent, prefix="model-") as fresh:
             steps = generate(job, identity, Path(fresh))
-            write_list(Path(fresh))
+            write_lists(Path(fresh), job, runtime_of(job.runtime, job.board))
             sync(Path(fresh), made.model)
         elf = made.run(progress=self._progress, lock=lock)
         if not contains_id(elf, identity):
@@ -292,39 +249,26 @@ class Builder:
                 f"cannot build in {work.folder}: {error.strerror or error}", where=job.where
             ) from error
 
-    def has_compiled(self, board: Board, artifact: Artifact) -> bool:
-        """Whether firmware for `aot` was built of this very model: then it can be built and run."""
-        job = Job(board=board, runtime="aot", artifact=artifact, profile=self._profile)
+    def has_built(self, board: Board, runtime: str, artifact: Artifact) -> bool:
+        """Whether firmware was built of this very model: then it can be built and run."""
         try:
-            return "aot" in board.env and self._kept.find(self._identity(job)) is not None
+            job = self._job(board, runtime, artifact)
+            return self._kept.find(build_id(self._project, job)) is not None
         except ToolMissing:
             return False  # Without a compiler; whoever builds says so.
 
-    def _identity(self, job: Job, outside: str = "") -> str:
-        return build_id(
-            *(self._project, job.board, job.runtime, job.artifact),
-            *(job.library, job.arena, job.profile),
-            outside,
-        )
-
     def _job(self, board: Board, runtime: str, artifact: Artifact) -> Job:
+        made = runtime_of(runtime, board)
         job = Job(board=board, runtime=runtime, artifact=artifact, profile=self._profile)
-        if runtime != "tflm":
-            return job
-        library = library_for(self._project, job.env, self._tflm)
-        if self._check_support:
-            refuse_unsupported(artifact, board, library.cannot)
-        missing = library.missing_kernels(tflm.distinct_operators(artifact))
-        if missing:
-            raise MissingKernel(where=job.where, operators=missing, library=str(library))
-        refused = too_large(board, job.where, flash_bytes=len(artifact.content), ram_bytes=0)
-        if refused:
-            raise refused
-        if self._arena_bytes is None:
-            arena = plan_arena(artifact)
-        else:
-            arena = ArenaPlan(size_bytes=self._arena_bytes, source="as asked for")
-        return replace(job, library=library, arena=arena)
+        if board.build is None:
+            board.env_of(runtime)
+        if self._profile and not made.profiled:
+            raise WrongUse(
+                f"runtime {runtime} measures no operators: it cannot be profiled",
+                where=job.where,
+                hint="Take it without --profile, or profile it by function: --functions",
+            )
+        return made.plan(job, self._given)
 
     def _load(self, kept: Path, identity: str, job: Job) -> Firmware:
         sections = notes_of(kept)
@@ -368,12 +312,10 @@ class Builder:
     def _run_pio(self, job: Job, work: WorkFolder, lock: int) -> None:
         folder = work.folder
         environment = pio_environment(self._project, folder, folder / "model")
-        if job.library and job.library.folder:
-            operators = tflm.distinct_operators(job.artifact)
-            override = write_override(job.env, job.library, operators, folder)
-            environment["HIL_PIO_CONFIG"] = str(override)
         flags = ["-D HIL_PROFILE"] if job.profile else []
         ini = (self._project.root / "platformio.ini").read_text()
+        if override := _override(job, ini, folder):
+            environment["HIL_PIO_CONFIG"] = str(override)
         if job.library:
             flags += job.library.build_flags(bare=is_bare(ini, job.env))
         if flags:
@@ -398,17 +340,21 @@ class Builder:
             raise explain_failure(said, job, str(log))
 
 
+def _override(job: Job, ini: str, folder: Path) -> Path | None:
+    """Write what the job changes of its environment, if anything."""
+    if job.library and job.library.folder:
+        operators = distinct_operators(job.artifact)
+        return write_override(job.env, job.library, operators, folder)
+    if job.runtime in job.board.env:
+        return None
+    named = runtime_of(job.runtime, job.board).sources
+    chosen = " ".join(("-<runtime/>", *(f"+<runtime/{name}>" for name in named)))
+    others = option_of(ini, job.env, "build_src_filter")
+    return write_config(
+        folder / "runtime.ini", f"[env:{job.env}]\nbuild_src_filter = {others} {chosen}\n"
+    )
+
+
 def generate(job: Job, identity: str, folder: Path) -> tuple[Step, ...]:
     """Write the model sources of a job into an empty folder; returns the steps to measure."""
-    if job.library and job.arena:
-        return generate_tflm(
-            job.artifact,
-            arena_bytes=job.arena.size_bytes,
-            version=str(job.library),
-            build_id=identity,
-            folder=folder,
-            profile=job.profile,
-        )
-    return generate_aot(
-        job.artifact, job.board, build_id=identity, folder=folder, profile=job.profile
-    )
+    return runtime_of(job.runtime, job.board).generate(job, identity, folder)

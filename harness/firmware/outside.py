@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import sys
 from pathlib import Path
 from subprocess import TimeoutExpired
@@ -24,8 +23,6 @@ from harness.progress import Progress
 from harness.project import Project
 from harness.text import printable
 
-MODEL_LIST = "hil_model.mk"
-"""Written beside the model's sources, which it lists for make."""
 MOST_INPUTS = 100_000
 MOST_ELF_BYTES = 256 * 2**20
 _MOST_LOG = 1_000_000
@@ -180,29 +177,6 @@ def _end_of(log: Path) -> str:
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - _MOST_LOG))
         return file.read(_MOST_LOG).decode(errors="replace")
-
-
-def write_list(model: Path) -> None:
-    """Write the list of a model's sources, include folders and macros for make."""
-    listing = model / "bakenn_sources.cmake"
-    text = listing.read_text() if listing.is_file() else ""
-    sources = [f"$(HIL_MODEL_DIR)/{path.name}" for path in sorted(model.glob("*.cpp"))]
-    lists = {
-        "HIL_MODEL_SOURCES": [*sources, *_items(text, "SOURCES")],
-        "HIL_MODEL_INCLUDES": _items(text, "INCLUDE_DIRS") or ["$(HIL_MODEL_DIR)"],
-        "HIL_MODEL_DEFINES": _items(text, "COMPILE_DEFINITIONS"),
-    }
-    lines = [f"{name} := {' '.join(items)}\n" for name, items in lists.items()]
-    (model / MODEL_LIST).write_text("".join(lines))
-
-
-def _items(text: str, name: str) -> list[str]:
-    """Items of BAKENN_MODEL_`name` in BakeNN's list."""
-    match = re.search(rf"set\(BAKENN_MODEL_{name}\s(.*?)\)", text, re.DOTALL)
-    items = match.group(1).split() if match else []
-    return [
-        item.strip('"').replace("${CMAKE_CURRENT_LIST_DIR}", "$(HIL_MODEL_DIR)") for item in items
-    ]
 
 
 def compiler_of(elf: Path) -> str:

@@ -32,7 +32,11 @@ MOST_S = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Job:
-    """A firmware to build. `library` and `arena` are for the `tflm` runtime, else None."""
+    """A firmware to build: a model on a board with a runtime; with `profile` one that is profiled.
+
+    What the runtime plans: `library` and `arena` are None for one that has none, and `identity` are
+    the texts that, beside model, board and firmware, decide what is built.
+    """
 
     board: Board
     runtime: str
@@ -40,18 +44,24 @@ class Job:
     library: Library | None = None
     arena: ArenaPlan | None = None
     profile: bool = False
+    identity: tuple[str, ...] = ()
 
     @property
     def env(self) -> str:
         """Name of the environment in platformio.ini."""
-        return self.board.env[self.runtime]
+        return self.board.env_of(self.runtime)
 
     @property
     def work_name(self) -> str:
         """Name of the working folder. PlatformIO wipes a folder when libraries or flags change."""
-        env = self._own_name if self.board.build else self.env
+        env = self._own_name if self.board.build else self._env_name
         name = work_name(env, self.library)
         return f"{name}-profile" if self.profile else name
+
+    @property
+    def _env_name(self) -> str:
+        """That of the environment, and for a runtime that is built in another's its own too."""
+        return self.env if self.runtime in self.board.env else f"{self.env}-{self.runtime}"
 
     @property
     def _own_name(self) -> str:

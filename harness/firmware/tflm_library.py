@@ -311,11 +311,27 @@ def write_wrapper(library: Library, operators: tuple[str, ...], folder: Path) ->
     return folder
 
 
+def library_sources(library: Library, operators: tuple[str, ...]) -> tuple[Path, ...]:
+    """The files of a source tree that PlatformIO would compile by `write_wrapper`'s manifest."""
+    if library.root is None or not library.wrapped:
+        raise ValueError(f"{library} is no source tree")
+    from platformio.fs import match_src_files
+
+    names = match_src_files(
+        str(library.root), source_filter(library.root, operators), ("c", "cc", "cpp", "S")
+    )
+    return tuple(library.root / name for name in names)
+
+
 def write_override(env: str, library: Library, operators: tuple[str, ...], folder: Path) -> Path:
     """Write a PlatformIO configuration by which an environment uses a library from a folder."""
     named = write_wrapper(library, operators, folder / "library")
-    path = folder / "library.ini"
-    _write_if_changed(path, f"[env:{env}]\nlib_deps = symlink://{named}\n")
+    return write_config(folder / "library.ini", f"[env:{env}]\nlib_deps = symlink://{named}\n")
+
+
+def write_config(path: Path, text: str) -> Path:
+    """Write a file for PlatformIO, which compiles anew what depends on a file that was touched."""
+    _write_if_changed(path, text)
     return path
 
 

@@ -9,23 +9,20 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.board.packages import MOST_SAID
+from harness.board.runtimes import OWN
 from harness.errors import ModelError, Where
-from harness.firmware.aot_pass import prepare
-from harness.firmware.arena import plan_arena
 from harness.firmware.probe import ABORTS, CRASHES, NO_KERNEL, Answer, Refusal, ask_tflm
-from harness.firmware.support import doubt_of, refuse_unsupported, shortage
-from harness.firmware.tflm import distinct_operators
+from harness.firmware.runtime import Look, Question
+from harness.firmware.runtimes import VIRTUAL, runtime_of, takes, usable_runtimes
 from harness.model.artifact import Artifact
 from harness.model.graph import Graph, read_graph
 from harness.model.resolve import inspect_model
 from harness.model.subgraphs import read_subgraphs
-from harness.settings import RUNTIMES
+from harness.text import printable
 
 if TYPE_CHECKING:
     from harness.board.registry import Board
-
-VIRTUAL = "virtual"
-"""TFLM on the host, as the virtual board runs it."""
 
 
 class Ability(Enum):
@@ -40,7 +37,7 @@ class Ability(Enum):
 class RuntimeVerdict:
     """What one runtime, on one board if one is named, will do with a model.
 
-    `runtime` is one of RUNTIMES, or VIRTUAL where no board is named. `changes` are sentences. A
+    `runtime` is an id, or VIRTUAL where no board is named. `changes` are sentences. A
     `reason` begins with the operator, by number and kind, where one is to blame; `hint` says what
     to do. `note` is a doubt about a model that is not refused: little memory is left.
     `everywhere` says that no runtime can: TFLM, which judges all, does not run the model.
@@ -84,25 +81,25 @@ def verdicts(
     answer: Answer | None,
     limits_of: Callable[[Board], tuple[str, ...]] = lambda board: (),
 ) -> tuple[RuntimeVerdict, ...]:
-    """What each runtime will do with a model: aot, tflm and virtual, or each one of each board.
+    """What each runtime will do with a model, or each one of each board.
+
+    A runtime of a distribution that does not take a board, or cannot be loaded, is left out; the
+    latter is said.
 
     Args:
         answer: TFLM's on the host; None where there is no TFLM on this machine.
         limits_of: what the TFLM library of a board computes wrongly.
     """
+    added = usable_runtimes()
     if not boards:
-        runtimes = (*sorted(RUNTIMES), VIRTUAL)
+        runtimes = (*sorted(OWN), *added, VIRTUAL)
         return tuple(verdict(artifact, runtime, answer=answer) for runtime in runtimes)
     return tuple(
-        verdict(
-            artifact,
-            runtime,
-            board,
-            answer=answer,
-            cannot=limits_of(board) if runtime == "tflm" and board.env else (),
-        )
+        verdict(artifact, runtime, board, answer=answer, limits_of=limits_of)
         for board in boards
-        for runtime in board.runtimes
+        for runtime in dict.fromkeys(
+            (*board.runtimes, *(name for name, made in added.items() if takes(made, board)))
+        )
     )
 
 
@@ -112,23 +109,30 @@ def verdict(
     board: Board | None = None,
     *,
     answer: Answer | None,
-    cannot: tuple[str, ...] = (),
+    limits_of: Callable[[Board], tuple[str, ...]] = lambda board: (),
 ) -> RuntimeVerdict:
     """What a runtime will do with a model, on any board or on one.
 
     Args:
         answer: TFLM's on the host; None where there is no TFLM on this machine.
-        cannot: what the board's TFLM library computes wrongly.
+        limits_of: what the TFLM library of a board computes wrongly.
+
+    Raises:
+        RigError: a runtime that a distribution brings cannot be loaded, or fails.
+        WrongUse: it does not run on the board.
     """
     made = RuntimeVerdict(runtime=runtime, board=board.id if board else None)
     graph = read_graph(artifact.content, name=artifact.name)
+    question = Question(
+        artifact=artifact, graph=graph, board=board, answer=answer, limits_of=limits_of
+    )
     try:
         _refuse_what_tflm_refuses(artifact, graph, answer)
-        changes = prepare(artifact.content).changes if runtime == "aot" else ()
-        if runtime == "tflm" and not (board and board.attachment == VIRTUAL):
-            _refuse_for_library(artifact, board, cannot)
+        look = runtime_of(runtime, board).look(question)
+        if look.reason:
+            raise ModelError(printable(look.reason, MOST_SAID), hint=printable(look.hint))
         if board is not None:
-            _refuse_too_large(artifact, graph, runtime, board, answer)
+            _refuse_too_large(look, board)
     except ModelError as error:
         reason = _numbered(_PREFIX.sub("", error.what), graph)
         hint = " ".join(error.hint.split())
@@ -141,25 +145,10 @@ def verdict(
         )
     return replace(
         made,
-        ability=Ability.CHANGED if changes else made.ability,
-        changes=changes,
-        note=_doubts(artifact, board, answer, cannot) if runtime == "tflm" else "",
+        ability=Ability.CHANGED if look.changes else made.ability,
+        changes=look.changes,
+        note=look.note,
     )
-
-
-def _doubts(
-    artifact: Artifact, board: Board | None, answer: Answer | None, cannot: tuple[str, ...]
-) -> str:
-    tight = "" if board is None else _tight(artifact, board, answer)
-    return " ".join(text for text in (doubt_of(artifact, cannot), tight) if text)
-
-
-def _tight(artifact: Artifact, board: Board, answer: Answer | None) -> str:
-    arena_bytes = plan_arena(artifact, answer).size_bytes
-    lacking = shortage(board, model_bytes=len(artifact.content), arena_bytes=arena_bytes)
-    if lacking is None:
-        return ""
-    return f"Beside a firmware of usual size it may not fit: {lacking}. The build will tell."
 
 
 _PREFIX = re.compile(r"runtime \w+ cannot (run|compile) (the model: )?")
@@ -233,23 +222,11 @@ def _blamed(refusal: Refusal, graph: Graph) -> str:
     return f"operator {refusal.kind}: " if refusal.kind else ""
 
 
-def _refuse_for_library(artifact: Artifact, board: Board | None, cannot: tuple[str, ...]) -> None:
-    """Raise ModelError for what this firmware, or the board's TFLM library, does not run."""
-    distinct_operators(artifact)
-    if board is not None:
-        refuse_unsupported(artifact, board, cannot)
-
-
-def _refuse_too_large(
-    artifact: Artifact, graph: Graph, runtime: str, board: Board, answer: Answer | None
-) -> None:
+def _refuse_too_large(look: Look, board: Board) -> None:
     """Raise ModelError where the model alone is larger than a memory of the board."""
-    weights = sum(count for _, count in graph.weights)
-    flash = len(artifact.content) if runtime == "tflm" else weights
-    ram = plan_arena(artifact, answer).size_bytes if runtime == "tflm" else 0
     for memory, needed, available in (
-        ("flash", flash, board.flash_bytes),
-        ("RAM", ram, board.ram_bytes),
+        ("flash", look.flash_bytes, board.flash_bytes),
+        ("RAM", look.ram_bytes, board.ram_bytes),
     ):
         if available is not None and needed > available:
             raise ModelError(

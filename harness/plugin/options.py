@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from harness import settings
-from harness.errors import WrongUse
+from harness.errors import RigError, WrongUse
 from harness.settings import Setting, Sources
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def parse_options(config: pytest.Config) -> Options:
     )
     try:
         return _options(sources)
-    except WrongUse as error:
+    except (WrongUse, RigError) as error:
         raise pytest.UsageError(str(error)) from error
 
 

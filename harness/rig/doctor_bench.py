@@ -22,6 +22,7 @@ from harness.board.lock import user_name
 from harness.board.ports import Listing, find_port, in_bootloader, list_serial_ports
 from harness.board.registry import Board, Registry
 from harness.board.rigfile import Plugged, RigFile, load_rig
+from harness.board.runtimes import TFLM
 from harness.board.udev import (
     INSTALL_RULES,
     RULES_FILE,
@@ -240,7 +241,9 @@ def _packages(fleet: Fleet, machine: Machine) -> Finding:
 
 
 def _tflm(fleet: Fleet, machine: Machine) -> Finding:
-    users = [board.id for _, board in fleet.boards if "tflm" in board.env]
+    users = [
+        board.id for _, board in fleet.boards if board.takes_firmware and TFLM in board.runtimes
+    ]
     if machine.tflm:
         detail = machine.tflm
     elif machine.online:

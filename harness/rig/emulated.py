@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness.board.registry import Board, Registry, load_registry
 from harness.errors import HilError, ToolMissing, WrongUse
 from harness.firmware.platformio import has_platform
+from harness.firmware.runtimes import runtime_of
 from harness.firmware.tflm_library import option_of
 from harness.firmware.toolchain import gcc_version
 from harness.project import Project, find_project
@@ -33,8 +34,8 @@ def expand(
 
     Args:
         runtimes: those asked for; a board that lacks one of them is left out.
-        check: raises where a board's tools are missing. Boards asked for by name are not checked:
-            what they lack is said where they are opened.
+        check: raises where a board's tools are missing, or a runtime does not run on it. Boards
+            asked for by name are not checked: what they lack is said where they are opened.
 
     Raises:
         WrongUse: nothing is left of ALL_EMULATED.
@@ -63,12 +64,21 @@ def expand_here(asked: Sequence[str], runtimes: Sequence[str]) -> Expanded:
     """As `expand`, by what is installed on this machine.
 
     Raises:
-        WrongUse: as `expand`.
+        WrongUse: as `expand`; or there is no such runtime.
+        RigError: a runtime that a distribution brings cannot be loaded.
     """
     if ALL_EMULATED not in asked:
         return Expanded(boards=tuple(asked))
     project = find_project()
-    return expand(asked, load_registry(), runtimes, lambda board: check_tools(board, project))
+    for runtime in runtimes:
+        runtime_of(runtime)
+
+    def check(board: Board) -> None:
+        for runtime in runtimes:
+            runtime_of(runtime, board)
+        check_tools(board, project)
+
+    return expand(asked, load_registry(), runtimes, check)
 
 
 def check_tools(board: Board, project: Project) -> None:

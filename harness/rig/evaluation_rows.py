@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.board.runtimes import TFLM
 from harness.errors import NotWritten
 from harness.files import write_atomic
 from harness.measure.apart import columns
@@ -101,7 +102,7 @@ def host_rows(
         board_uid=None,
         port=None,
         emulated=None,
-        runtime="tflm",
+        runtime=TFLM,
         runtime_version=version,
         firmware_build=None,
         retries=0,

@@ -96,7 +96,7 @@ def upload_command(
         *(sys.executable, "-m", "platformio", "run"),
         *("-d", str(project.root)),
         *("-c", str(config)),
-        *("-e", board.env[runtime]),
+        *("-e", board.env_of(runtime)),
         "--disable-auto-clean",
         *("-t", "nobuild"),
         *("-t", "upload"),
@@ -123,7 +123,7 @@ def upload_config(board: Board, runtime: str, serial_number: str | None) -> str:
     known = {"serial_number": serial_number, "probe_uid": probe_uid(serial_number or "")}
     flags = [flag.format(**known) for flag in board.upload_flags]
     lines = [
-        f"[env:{board.env[runtime]}]",
+        f"[env:{board.env_of(runtime)}]",
         "lib_deps =",
         "extra_scripts = pre:firmware/upload.py",
         "upload_flags =",
@@ -147,7 +147,7 @@ class PlatformioUploader:
         with tempfile.TemporaryDirectory(dir=place, prefix=f"{board.id}-") as folder:
             stage = Path(folder)
             environment = pio_environment(self._project, stage, stage)
-            build = Path(environment["PLATFORMIO_BUILD_DIR"], board.env[firmware.runtime])
+            build = Path(environment["PLATFORMIO_BUILD_DIR"], board.env_of(firmware.runtime))
             shutil.copytree(firmware.elf.parent, build)
             seed_scons(Path(environment["PLATFORMIO_CORE_DIR"]))
             config = self._write_config(board, firmware.runtime, port, stage)

@@ -22,6 +22,7 @@ from harness.errors import (
     WrongUse,
 )
 from harness.firmware.build import Builder, Firmware
+from harness.firmware.runtimes import runtime_of
 from harness.firmware.verdict import refuse_unrunnable
 from harness.link.dut import Dut
 from harness.link.faults import parse_faults
@@ -228,15 +229,17 @@ def _refuse_lost_state(wanted: _Wanted, dut: Dut) -> None:
 def look_at(board: Board, artifact: Artifact, project: Project, options: RigOptions) -> None:
     """Look at a model before anything is built, started or locked for it, if `check_support`.
 
-    What was built for `aot` before was looked at then: loading the generator takes 0.2 s.
+    What was built before needs no look where to look takes longer: loading a generator, 0.2 s.
 
     Raises:
         ModelError: it cannot run on the board with the runtime.
+        WrongUse, RigError: the runtime does not run on the board, or cannot be loaded.
     """
     runtime = board.runtime(options.runtime)
     if not options.check_support:
         return
-    if runtime == "aot" and _builder(project, options).has_compiled(board, artifact):
+    looked_at = runtime_of(runtime, board).look_is_built
+    if looked_at and _builder(project, options).has_built(board, runtime, artifact):
         return
     refuse_unrunnable(artifact, board, runtime)
 

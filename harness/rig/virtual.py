@@ -64,7 +64,7 @@ def virtual_hello(artifact: Artifact, faults: Faults, *, timer_read_ticks: int) 
         build_id=bytes.fromhex(virtual_build_id(artifact.sha256)),
         board=BOARD_ID,
         board_uid="",
-        runtime="tflm",
+        runtime=TFLM,
         runtime_version=str(tflm_version()),
         kernels="TFLM reference",
         inputs=tuple(replace(spec, name="") for spec in artifact.inputs),

@@ -43,7 +43,6 @@ def test_placeholders_are_filled_within_words_and_other_braces_stay() -> None:
         ({"build": {"command": ["m"], "elf": "e", "inputs": ["../*"]}}, "within the project"),
         ({"flash": {"command": ["f", "{model}"]}}, "{model} is none of {project}, {elf}, {port}"),
         ({"env": {"aot": "x"}}, "a board with `build` has no `env`"),
-        ({"runtimes": ["tflm"]}, "and the runtime aot alone"),
         ({}, "build.project must be a whole path where no file describes the board"),
         ({"home": "/"}, "home is not a known key"),
     ],

@@ -76,16 +76,20 @@ def test_equal_inputs_are_built_once(project, sine):
     assert first.elf.stat().st_mtime_ns == written
 
 
+def id_of(project: Project, board, artifact) -> str:
+    return build_id(project, Job(board=board, runtime="aot", artifact=artifact))
+
+
 def test_build_id_changes_with_sources_board_and_model(project, sine, tmp_path):
     copy = copied(project, tmp_path)
-    ids = {build_id(copy, QEMU_M4, "aot", sine), build_id(project, QEMU_M4, "aot", sine)}
+    ids = {id_of(copy, QEMU_M4, sine), id_of(project, QEMU_M4, sine)}
     assert len(ids) == 1
-    ids.add(build_id(copy, replace(QEMU_M4, aot_target="portable32"), "aot", sine))
-    ids.add(build_id(copy, QEMU_M4, "aot", replace(sine, content=sine.content + b"\0")))
+    ids.add(id_of(copy, replace(QEMU_M4, aot_target="portable32"), sine))
+    ids.add(id_of(copy, QEMU_M4, replace(sine, content=sine.content + b"\0")))
     (copy.firmware / "src" / "main.cpp").write_text("int main() {}\n")
-    ids.add(build_id(copy, QEMU_M4, "aot", sine))
+    ids.add(id_of(copy, QEMU_M4, sine))
     (copy.root / "platformio.ini").write_text("")
-    ids.add(build_id(copy, QEMU_M4, "aot", sine))
+    ids.add(id_of(copy, QEMU_M4, sine))
     assert len(ids) == 5
 
 

@@ -16,7 +16,8 @@ from harness.board.registry import Board, load_registry
 from harness.board.rigfile import load_rig
 from harness.errors import BuildFailed, RigError
 from harness.firmware.build import Builder
-from harness.firmware.outside import MODEL_LIST, OutsideBuild
+from harness.firmware.model_list import FOR_MAKE
+from harness.firmware.outside import OutsideBuild
 from harness.firmware.platformio import Job
 from harness.firmware.toolchain import seed_scons
 from harness.model.resolve import resolve_model
@@ -164,7 +165,7 @@ def test_a_pattern_of_inputs_that_is_like_no_file_is_refused(tmp_path: Path) -> 
 def test_the_model_is_listed_for_make() -> None:
     Builder(PROJECT).build(node(), "aot", SINE)
     work = Job(board=node(), runtime="aot", artifact=SINE).work_name
-    text = (PROJECT.state / "build" / work / "model" / MODEL_LIST).read_text()
+    text = (PROJECT.state / "build" / work / "model" / FOR_MAKE).read_text()
     assert (
         "HIL_MODEL_SOURCES := $(HIL_MODEL_DIR)/model_aot.cpp $(HIL_MODEL_DIR)/bknn_model.c" in text
     )

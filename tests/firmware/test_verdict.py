@@ -57,14 +57,14 @@ def test_each_runtime_has_a_verdict_and_each_one_of_each_board() -> None:
 def test_an_lstm_that_a_librarys_kernel_forgets_is_a_doubt_and_no_refusal() -> None:
     lstm = replace(SINE, operators=("UNIDIRECTIONAL_SEQUENCE_LSTM",))
     board, cannot = REGISTRY["qemu-m4"], (LSTM_STATE,)
-    found = verdict(lstm, "tflm", board, answer=RAN, cannot=cannot)
+    found = verdict(lstm, "tflm", board, answer=RAN, limits_of=lambda board: cannot)
     assert found.ability is Ability.RUNS
     assert "a sequence over several invokes is not" in found.note
     # Nobody has it of a library that keeps it, of a float model, or of one without an LSTM.
     assert verdict(lstm, "tflm", board, answer=RAN).note == ""
     real = replace(lstm, dtype="float32")
-    assert verdict(real, "tflm", board, answer=RAN, cannot=cannot).note == ""
-    assert verdict(SINE, "tflm", board, answer=RAN, cannot=cannot).note == ""
+    assert verdict(real, "tflm", board, answer=RAN, limits_of=lambda board: cannot).note == ""
+    assert verdict(SINE, "tflm", board, answer=RAN, limits_of=lambda board: cannot).note == ""
 
 
 def test_what_tflm_refuses_runs_nowhere_and_is_said_in_its_words() -> None:

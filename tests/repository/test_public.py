@@ -16,6 +16,7 @@ PUBLIC = """
     Board load_registry Artifact resolve_model open_board OpenBoard RigOptions Dut measure_board
     Plan LatencyRow read_rows Comparison Verdict HilError RigError BoardError
     Detection DetectionSummary Interval detect judge_detections Windows samples_of sliding_windows
+    Runtime Question Look Job Step write_model
 """
 
 

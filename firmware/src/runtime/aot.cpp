@@ -13,7 +13,7 @@ Status Load() {
 
 Description Describe() {
   Description description = {};
-  description.id = "aot";
+  description.id = kAotModel.id;
   description.version = kAotModel.version;
   description.kernels = kAotModel.kernels;
   description.arena_used = kAotModel.arena_used;

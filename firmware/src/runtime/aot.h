@@ -8,9 +8,10 @@
 // Kept to C++11, since Arduino cores compile the generated file with their own default standard.
 namespace runtime {
 
-// Everything a model compiled ahead of time brings. The generated model_aot.cpp defines kAotModel and nothing else
-// that is visible outside of it, so a new model or build id recompiles generated files only.
+// Everything a model compiled ahead of time brings, by BakeNN or by the generator of a runtime that is not ours. The generated
+// file defines kAotModel and nothing else that is visible outside of it, so a new model or build id recompiles generated files only.
 struct AotModel {
+  const char* id;    // Of the runtime.
   void (*infer)();  // One inference from `input` to `output`; must not write `input`.
   uint8_t* input;
   uint32_t input_size;

@@ -1,0 +1,116 @@
+"""The runtime `tflm`, TFLite Micro's interpreter; and the same on the host, for `virtual`."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from pathlib import Path
+
+from harness.errors import MissingKernel, ToolMissing
+from harness.firmware import tflm
+from harness.firmware.arena import ArenaPlan, plan_arena
+from harness.firmware.failure import too_large
+from harness.firmware.platformio import Job
+from harness.firmware.runtime import Given, Look, Question, Runtime
+from harness.firmware.support import doubt_of, refuse_unsupported, shortage
+from harness.firmware.tflm_library import Library, find_library, library_for
+from harness.model.graph import Step
+
+
+def _look(question: Question) -> Look:
+    artifact, board = question.artifact, question.board
+    tflm.distinct_operators(artifact)
+    if board is None:
+        return Look(note=doubt_of(artifact, ()))
+    cannot = question.limits_of(board)
+    refuse_unsupported(artifact, board, cannot)
+    arena_bytes = plan_arena(artifact, question.answer).size_bytes
+    lacking = shortage(board, model_bytes=len(artifact.content), arena_bytes=arena_bytes)
+    tight = f"Beside a firmware of usual size it may not fit: {lacking}. The build will tell."
+    doubts = (doubt_of(artifact, cannot), tight if lacking else "")
+    return Look(
+        note=" ".join(filter(None, doubts)),
+        flash_bytes=len(artifact.content),
+        ram_bytes=arena_bytes,
+    )
+
+
+def _plan(job: Job, given: Given) -> Job:
+    artifact, board = job.artifact, job.board
+    library = _library(job, given)
+    if given.check_support:
+        refuse_unsupported(artifact, board, library.cannot)
+    missing = library.missing_kernels(tflm.distinct_operators(artifact))
+    if missing:
+        raise MissingKernel(where=job.where, operators=missing, library=str(library))
+    refused = too_large(board, job.where, flash_bytes=len(artifact.content), ram_bytes=0)
+    if refused:
+        raise refused
+    if given.arena_bytes is None:
+        arena = plan_arena(artifact)
+    else:
+        arena = ArenaPlan(size_bytes=given.arena_bytes, source="as asked for")
+    texts = (inspect.getsource(tflm), f"{library} {library.digest}", f"arena {arena.size_bytes}")
+    return replace(job, library=library, arena=arena, identity=texts)
+
+
+def _library(job: Job, given: Given) -> Library:
+    """The library that the board's environment pins, or that of a folder.
+
+    Raises:
+        RigError: as `library_for`.
+        ToolMissing: the board is built by its own command, and no folder with a source tree is
+            named.
+    """
+    if job.board.build is None:
+        return library_for(given.project, job.env, given.tflm)
+    found = given.tflm and find_library(given.tflm, given.project.state / "libraries")
+    if found and found.wrapped:
+        return found
+    raise ToolMissing(
+        "a source tree of TFLite Micro",
+        needed_for=f"runtime {job.runtime} on {job.board.id}, which its own command builds",
+        install=f"{found} is packed for PlatformIO: name a tree of upstream's (docs/tflm.md)"
+        if found
+        else "name one that upstream's scripts made (docs/tflm.md): --tflm DIR, HIL_TFLM",
+    )
+
+
+def _generate(job: Job, identity: str, folder: Path) -> tuple[Step, ...]:
+    assert job.library is not None and job.arena is not None, "the job is planned"
+    return tflm.generate_tflm(
+        job.artifact,
+        arena_bytes=job.arena.size_bytes,
+        version=str(job.library),
+        build_id=identity,
+        folder=folder,
+        profile=job.profile,
+    )
+
+
+TFLM_RUNTIME = Runtime(
+    description="TFLite Micro's interpreter over the model's bytes",
+    version="of the library that the firmware is built with",
+    look=_look,
+    generate=_generate,
+    sources=("tflm.cpp", "tflm_log.cpp"),
+    plan=_plan,
+    profiled=True,
+)
+
+
+def _look_on_host(question: Question) -> Look:
+    return Look()  # The host's own TFLM has been asked already.
+
+
+def _nothing(job: Job, identity: str, folder: Path) -> tuple[Step, ...]:
+    raise AssertionError("the virtual board has no firmware")
+
+
+HOST_RUNTIME = Runtime(
+    description="TFLite Micro on the host, behind the virtual board",
+    version="of the wheel tflite-micro",
+    look=_look_on_host,
+    generate=_nothing,
+    sources=(),
+)
