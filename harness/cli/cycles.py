@@ -58,12 +58,19 @@ def _estimate_object(estimate: CycleEstimate, errors: Sequence[str]) -> dict[str
 
 def _core(work: Work, named: str | None) -> Core:
     """The core that was named, else that of the board."""
-    own = core_of(work.board.mcu)
+    compiled_for = work.board.core or ""
+    own = core_of(work.board.mcu) or core_of(compiled_for.title().replace("Plus", "+"))
     core = CORES.get(named) if named else own
     if core is None:
         raise WrongUse(
             f"no table of costs for {work.board.mcu}",
             hint=f"Name a core with --core: {listed(tuple(CORES))}",
+        )
+    if own is None and compiled_for:
+        raise WrongUse(
+            f"a {core.name} does not run code that was built for the {compiled_for} of "
+            f"{work.board.id}, for which there is no table of costs",
+            hint=f"Take a board with one of these cores: {listed(tuple(CORES))}",
         )
     if own is not None and not core.runs_code_of(own):
         raise WrongUse(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,6 +19,7 @@ MOST_FUNCTIONS = 1 << 16
 _MOST_VECTORS = 256
 _GLOBAL = 1
 _RESERVED_INDEX = 0xFF00
+_MRET = bytes.fromhex("73002030")
 
 
 _Candidate = tuple[tuple[bool, int, int], str, int, str]
@@ -40,7 +42,8 @@ class CodeRange:
 class CodeMap:
     """The functions of a firmware in the order of their addresses; none overlaps another.
 
-    `handlers` are the addresses in the vector table, without that of reset.
+    `handlers` are where exceptions begin: of a Cortex-M the addresses in the vector table, without
+    that of reset; of a RISC-V the jumps to functions that return by MRET, else these functions.
     """
 
     functions: tuple[CodeRange, ...]
@@ -52,7 +55,7 @@ class CodeMap:
 
 
 def code_map(elf: Path) -> CodeMap:
-    """Functions and handlers of a firmware for a Cortex-M.
+    """Functions and handlers of a firmware for a Cortex-M or a RISC-V.
 
     Where several symbols name one address, a global one counts, and `memcpy` before
     `__aeabi_memcpy`, `__aeabi_fmul` before `__mulsf3`, then the shortest name. One
@@ -77,7 +80,8 @@ def code_map(elf: Path) -> CodeMap:
             address = value & ~1
             found[address] = min(candidate, found.get(address, candidate))
         functions = tuple(_ranges(found, sections))[:MOST_FUNCTIONS]
-        return CodeMap(functions=functions, handlers=_handlers(binary, functions))
+        find = _traps if binary["e_machine"] == "EM_RISCV" else _vectors
+        return CodeMap(functions=functions, handlers=find(binary, functions))
 
 
 def _hidden(name: str) -> int:
@@ -96,7 +100,7 @@ def _ranges(found: dict[int, _Candidate], sections: Iterable[range]) -> Iterable
             yield CodeRange(name=name, file=file, address=address, end=end)
 
 
-def _handlers(binary: Any, functions: tuple[CodeRange, ...]) -> tuple[int, ...]:
+def _vectors(binary: Any, functions: tuple[CodeRange, ...]) -> tuple[int, ...]:
     """Of the vector table, which begins the firmware: each word is a function's address plus 1."""
     first = min(allocated(binary), key=lambda section: section["sh_addr"], default=None)
     if first is None or first["sh_type"] != "SHT_PROGBITS":
@@ -110,3 +114,37 @@ def _handlers(binary: Any, functions: tuple[CodeRange, ...]) -> tuple[int, ...]:
         if word:
             handlers.add(word - 1)
     return tuple(sorted(handlers))
+
+
+def _traps(binary: Any, functions: tuple[CodeRange, ...]) -> tuple[int, ...]:
+    """Of a table of jumps, or of one function for all traps: mtvec is set by code.
+
+    The RISC-V Instruction Set Manual, volume I, section 2.5, has the encoding of JAL.
+    """
+    begins = [code.address for code in functions]
+    ends = {code.address: code.end for code in functions}
+    handlers: set[int] = set()
+    jumps: list[tuple[int, int]] = []
+    for section in allocated(binary):
+        if not section["sh_flags"] & EXECUTED or section["sh_type"] != "SHT_PROGBITS":
+            continue
+        code, start = section.data(), section["sh_addr"]
+        at = code.find(_MRET)
+        while at >= 0:
+            index = bisect_right(begins, start + at) - 1
+            if index >= 0 and start + at < ends[begins[index]]:
+                handlers.add(begins[index])
+            at = code.find(_MRET, at + 1)
+        words = struct.iter_unpack("<I", code[: len(code) & ~3])
+        jumps += [
+            (start + 4 * at, word) for at, (word,) in enumerate(words) if word & 0xFFF == 0x6F
+        ]
+    entries = {at: at + _distance(word) for at, word in jumps if at + _distance(word) in handlers}
+    entries = {at: to for at, to in entries.items() if not to <= at < ends[to]}  # Not its own.
+    return tuple(sorted(handlers - {*entries.values()} | entries.keys()))
+
+
+def _distance(word: int) -> int:
+    """How far a JAL jumps."""
+    far = word >> 20 & 0x7FE | word >> 9 & 0x800 | word & 0xFF000
+    return far - (word >> 31 << 20)

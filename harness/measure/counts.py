@@ -18,8 +18,9 @@ class CountsError(ValueError):
 class Executed:
     """An instruction that was executed.
 
-    `opcode` of `size` 2 or 4 bytes has the first halfword in the upper half. `text` is QEMU's
-    disassembly of it alone: an instruction in an IT block lacks its condition there. `count` is how
+    `opcode` of `size` 2 or 4 bytes is as the manuals have it: of 4 bytes Arm's first halfword is
+    the upper half, RISC-V's the lower one. `text` is QEMU's disassembly of it alone (an instruction
+    in an IT block lacks its condition there), unless something replaced it. `count` is how
     often it was executed, as QEMU counts: also where its condition did not hold. `taken` is how
     often another address than the next one followed: of a branch, how often it was taken.
     """

@@ -1,4 +1,4 @@
-"""The kind of an instruction of a Cortex-M, by its mnemonic."""
+"""The kind of an instruction of a Cortex-M or a RISC-V, by its mnemonic."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ BRANCH, FPU, SIMD, OTHER = "branch", "fpu", "simd", "other"
 
 KINDS = (LOAD, STORE, ALU, MULTIPLY, DIVIDE, BRANCH, FPU, SIMD, OTHER)
 """In the order of tables. A load of the program counter is a load; `simd` are the DSP extension's
-instructions on parts of a register, and Helium's; `fpu` is what an FPU computes; `other` are those
-of the system, and IT."""
+instructions on parts of a register, and Helium's but for those on floats; `fpu` is what an FPU
+computes, and Helium on floats; `other` are those of the system, IT, no-operations, and atomic ones
+that both load and store."""
 
 _CONDITION = r"(eq|ne|cs|hs|cc|lo|mi|pl|vs|vc|hi|ls|ge|lt|gt|le|al)?"
 _ADDING = "add|sub|asx|sax"
@@ -22,6 +23,7 @@ _PATTERNS = (
     (LOAD, r"(v?(ldr|ldm|pop)|vld|lda)\S*"),
     (STORE, r"(v?(str|stm|push)|vst|stl)\S*"),
     (SIMD, r"v\w+\.([siupb]\d+|[siu]\d+\.[siu]\d+|\d+)"),
+    (SIMD, r"v(and|orr|eor|bic|orn|mvn|psel|pnot|pst|pt)[te]*"),
     (FPU, r"v\w+(\.\w+)*"),
     (DIVIDE, rf"[su]div{_CONDITION}"),
     (SIMD, r"sm(lad|uad|lsd|usd|lald|lsld)x?" + _CONDITION),
@@ -37,7 +39,19 @@ _PATTERNS = (
     (ALU, rf"([su]xta?[bh]|[su]bfx|bfi|bfc|clz|rbit|rev|rev16|revsh|[su]sat){_CONDITION}"),
     (ALU, r"(csel|cset|csetm|csinc|csinv|csneg|cinc|cinv|cneg|lsll|lsrl|asrl|[us]q?r?sh[lr]l?)"),
 )
-_COMPILED = tuple((kind, re.compile(pattern)) for kind, pattern in _PATTERNS)
+# No name has two kinds on the two architectures.
+_RISCV = (
+    (BRANCH, r"j|jal|jr|jalr|ret|b(eq|ne|lt|ge|gt|le)[uz]?"),
+    (LOAD, r"l[bhw]u?|fl[wd]|lr(\.\w+)*"),
+    (STORE, r"s[bhw]|fs[wd]|sc(\.\w+)*"),
+    (MULTIPLY, r"mulh?(su|u)?"),
+    (DIVIDE, r"(div|rem)u?"),
+    (FPU, r"f(?!ence)\w+(\.\w+)+"),
+    (ALU, r"(add|and|or|xor|sll|srl|sra)i?|slti?u?|lui|auipc|li|mv|not|s(eq|ne|lt|gt)z"),
+    (ALU, r"sh[123]add|xnor|sext\.[bh]|zext\.[bh]|andn|ctz|cpop|(max|min)u?|ro[lr]i?|rev8|orc\.b"),
+    (ALU, r"b(clr|ext|inv|set)i?"),
+)
+_COMPILED = tuple((kind, re.compile(pattern)) for kind, pattern in _PATTERNS + _RISCV)
 
 
 @lru_cache(maxsize=4096)
@@ -45,7 +59,7 @@ def kind_of(mnemonic: str) -> str:
     """One of KINDS; `other` for what is none of the others, or unknown.
 
     Args:
-        mnemonic: as QEMU disassembles it: `ldr.w`, `blt`, `vmla.f32`.
+        mnemonic: as QEMU or objdump have it: `ldr.w`, `blt`, `vmla.f32`, `addi`.
     """
     name = mnemonic.lower()
     for width in (".w", ".n"):

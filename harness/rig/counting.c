@@ -24,7 +24,9 @@
 typedef uint64_t qemu_plugin_id_t;
 struct qemu_plugin_tb;
 struct qemu_plugin_insn;
-typedef struct qemu_info_t qemu_info_t;
+typedef struct qemu_info_t {
+  const char *target_name;  // The rest is not used.
+} qemu_info_t;
 enum qemu_plugin_cb_flags { QEMU_PLUGIN_CB_NO_REGS };
 enum qemu_plugin_op { QEMU_PLUGIN_INLINE_ADD_U64 };
 typedef void (*qemu_plugin_vcpu_tb_trans_cb_t)(qemu_plugin_id_t id, struct qemu_plugin_tb *tb);
@@ -39,7 +41,6 @@ size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t index);
 const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
-size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
 uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
 char *qemu_plugin_insn_disas(const struct qemu_plugin_insn *insn);
 
@@ -58,11 +59,16 @@ enum {
 };
 
 // How a block of code ends.
-enum Ending { kOther, kCalls, kJumps };  // kJumps: to an address that the code does not name, as a return does.
+enum Ending {
+  kOther,
+  kCalls,
+  kJumps,    // To an address that the code does not name, as a return does.
+  kResumes,  // What an exception interrupted. On Arm that is a jump like any other.
+};
 
 typedef struct Instruction {
   uint32_t address;
-  uint32_t opcode;  // Two bytes: the halfword. Four: the first halfword in the upper half.
+  uint32_t opcode;  // As the manuals have it: of four bytes Arm's first halfword, and RISC-V's second, is the upper half.
   uint32_t next;    // In its bucket, plus one.
   uint8_t size;
   char text[kMostText + 1];
@@ -103,6 +109,7 @@ typedef struct Function {
 enum { kMagic = 0x464c4948, kNoFunction = 0xffffffff, kNone = 0xffffffff };
 
 static FILE *file;
+static bool is_riscv;  // Else it is an Arm.
 static uint32_t entry, functions_count, handlers_count;
 static Function *functions;
 static uint32_t *handlers;
@@ -155,7 +162,7 @@ static bool Handles(uint32_t address) {
 }
 
 // Armv7-M Architecture Reference Manual (DDI 0403E), A5: the encodings of T32 instructions.
-static enum Ending EndingOf(uint32_t opcode, uint8_t size) {
+static enum Ending ArmEndingOf(uint32_t opcode, uint8_t size) {
   if (size == 2) {
     if ((opcode & 0xff87) == 0x4780) return kCalls;  // BLX register
     if ((opcode & 0xff87) == 0x4784) return kCalls;  // BLXNS
@@ -170,17 +177,44 @@ static enum Ending EndingOf(uint32_t opcode, uint8_t size) {
   return loads_many || loads ? kJumps : kOther;
 }
 
-static uint32_t OpcodeOf(const uint8_t *data, size_t size) {
+// The RISC-V Instruction Set Manual, volume I, tables 16.5 and 24.2. A call leaves its return address in ra or t0 (table 2.1).
+static enum Ending RiscvEndingOf(uint32_t opcode, uint8_t size) {
+  const uint32_t written = opcode >> 7 & 31;
+  const bool links = written == 1 || written == 5;
+  if (size == 2) {
+    if ((opcode & 0xe003) == 0x2001) return kCalls;  // C.JAL
+    if ((opcode & 0xf07f) == 0x9002 && written != 0) return kCalls;  // C.JALR, by the same bits
+    return (opcode & 0xf07f) == 0x8002 && written != 0 ? kJumps : kOther;  // C.JR
+  }
+  if (opcode == 0x30200073 || opcode == 0x10200073) return kResumes;  // MRET, SRET
+  if ((opcode & 0x7f) == 0x6f) return links ? kCalls : kOther;        // JAL
+  if ((opcode & 0x707f) == 0x67) return links ? kCalls : kJumps;      // JALR
+  return kOther;
+}
+
+static enum Ending EndingOf(uint32_t opcode, uint8_t size) {
+  return is_riscv ? RiscvEndingOf(opcode, size) : ArmEndingOf(opcode, size);
+}
+
+// By its first halfword: where a page ends behind an instruction of two bytes, QEMU says four, having looked at the next.
+static size_t SizeOf(const uint8_t *data) {
   const uint32_t first = data[0] | (uint32_t)data[1] << 8;
-  return size < 4 ? first : first << 16 | data[2] | (uint32_t)data[3] << 8;
+  return (is_riscv ? (first & 3) == 3 : first >= 0xe800) ? 4 : 2;
+}
+
+static uint32_t OpcodeOf(const uint8_t *data) {
+  const uint32_t first = data[0] | (uint32_t)data[1] << 8;
+  if (SizeOf(data) == 2) return first;
+  const uint32_t second = data[2] | (uint32_t)data[3] << 8;
+  return is_riscv ? second << 16 | first : first << 16 | second;
 }
 
 // Index of the instruction, which is made known if it is not yet.
 static uint32_t Known(struct qemu_plugin_insn *insn) {
   const uint32_t address = (uint32_t)qemu_plugin_insn_vaddr(insn);
   uint32_t *const bucket = &instruction_buckets[Bucket(address, 0)];
-  const size_t size = qemu_plugin_insn_size(insn);
-  const uint32_t opcode = OpcodeOf(qemu_plugin_insn_data(insn), size);
+  const uint8_t *const data = qemu_plugin_insn_data(insn);
+  const uint32_t opcode = OpcodeOf(data);
   for (uint32_t at = *bucket; at != 0; at = instructions[at - 1].next) {
     if (instructions[at - 1].address == address && instructions[at - 1].opcode == opcode) return at - 1;
   }
@@ -189,10 +223,12 @@ static uint32_t Known(struct qemu_plugin_insn *insn) {
     return kNone;
   }
   Instruction *const made = &instructions[instructions_count++];
-  *made = (Instruction){.address = address, .opcode = opcode, .size = (uint8_t)size, .next = *bucket};
+  *made = (Instruction){.address = address, .opcode = opcode, .size = (uint8_t)SizeOf(data), .next = *bucket};
   char *const text = qemu_plugin_insn_disas(insn);
-  for (size_t i = 0; text != NULL && text[i] != '\0' && i < kMostText; ++i) {
-    made->text[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : ' ';
+  // Of a RISC-V the instruction itself comes first, in hex digits.
+  const char *const shown = text == NULL ? "" : is_riscv ? text + strcspn(text, " \t") : text;
+  for (size_t i = 0; shown[i] != '\0' && i < kMostText; ++i) {
+    made->text[i] = shown[i] >= ' ' && shown[i] <= '~' ? shown[i] : ' ';
   }
   free(text);
   return *bucket = instructions_count, instructions_count - 1;
@@ -374,9 +410,16 @@ static void Follow(const Block *before, const Block *block) {
   }
 }
 
-// Whether a handler has ended: it jumped to where no call returns to, and no function begins.
+// Whether a block may be the end of a handler.
+static bool MayResume(const Block *block) {
+  return exceptions > 0 && block->ending == (is_riscv ? kResumes : kJumps);
+}
+
+// Whether a handler has ended: on an Arm it jumped to where no call returns to, and no function begins.
 static bool Resumes(const Block *before, const Block *block) {
-  if (exceptions == 0 || before->ending != kJumps || FrameOf(block->address) != kNone) return false;
+  if (!MayResume(before)) return false;
+  if (is_riscv) return true;
+  if (FrameOf(block->address) != kNone) return false;
   const bool begins = block->function != kNoFunction && functions[block->function].begin == block->address;
   return !begins && block->function != nodes[here].function;
 }
@@ -389,7 +432,7 @@ static void Resume(const Block *block) {
 }
 
 static void Interrupt(const Block *before, const Block *block) {
-  if (before != NULL && before->ending == kJumps && exceptions > 0) LeaveTo(FrameOf(0));  // One handler after the other.
+  if (before != NULL && MayResume(before)) LeaveTo(FrameOf(0));  // One handler after the other.
   Enter(block->function, 0, before);
 }
 
@@ -452,7 +495,7 @@ static bool MakeRoom(void) {  // The system gives memory only to what is used of
 }
 
 int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv) {
-  (void)info;
+  is_riscv = strncmp(info->target_name, "riscv", 5) == 0;
   if (argc != 1 || strncmp(argv[0], "fd=", 3) != 0) return 1;
   file = fdopen(atoi(argv[0] + 3), "r+");
   if (file == NULL || !ReadAsked() || !MakeRoom()) return 1;

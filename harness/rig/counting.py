@@ -53,19 +53,20 @@ def plugin_version(qemu: str) -> str:
         raise RigError(f"cannot run {printable(qemu)} -version: {error}") from error
     found = re.search(r"version (\d+)\.(\d+)\.(\d+)", done.stdout)
     if done.returncode or found is None:
-        raise _without_plugins(f"QEMU with plugins ({printable(done.stderr.strip())})")
+        raise _without_plugins(f"QEMU with plugins ({printable(done.stderr.strip())})", qemu)
     if int(found[1]) >= _FIRST_OTHER_MAJOR:
         raise _without_plugins(
-            f"QEMU before {_FIRST_OTHER_MAJOR}.0 (this is {printable(found[0])})"
+            f"QEMU before {_FIRST_OTHER_MAJOR}.0 (this is {printable(found[0])})", qemu
         )
     return ".".join(found.groups())
 
 
-def _without_plugins(what: str) -> ToolMissing:
+def _without_plugins(what: str, qemu: str) -> ToolMissing:
+    package = "qemu-system-misc" if "riscv" in Path(qemu).name else "qemu-system-arm"
     return ToolMissing(
         what,
         needed_for="counting the instructions of functions",
-        install="sudo apt-get install qemu-system-arm: Debian 12's QEMU 7.2 loads plugins",
+        install=f"sudo apt-get install {package}: Debian 12's QEMU 7.2 loads plugins",
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.board.registry import Board
 from harness.errors import RigError
 from harness.firmware.demangle import demangled
+from harness.firmware.disassembly import disassembled, named_by
 from harness.firmware.functions import CodeMap
 from harness.firmware.owners import owner_of
 from harness.measure.csvfile import append, beside
@@ -64,6 +65,8 @@ def count_functions(
             f"board's counter says {timed}: at most {MOST_APART} more were to be expected",
             where=opened.dut.link.where,
         )
+    assert opened.firmware is not None, "an emulator runs one"
+    counts = replace(counts, code=named_by(disassembled(opened.firmware.elf), counts.code))
     functions = _named(opened.counter.code)
     of = _measured(opened, run, timed, now or datetime.now(timezone.utc))
     return CountedInvoke(

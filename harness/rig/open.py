@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.board.lock import hold
 from harness.board.ports import THIS_MACHINE, Bench
-from harness.board.registry import QEMU, Board, load_registry
+from harness.board.registry import Board, load_registry
 from harness.board.rigfile import Plugged
 from harness.errors import (
     BoardStatus,
@@ -98,11 +98,8 @@ class RigOptions:
         return board.emulated and place.startswith(VIRTUAL_SCHEME)
 
     def counts_functions(self, board: Board) -> bool:
-        """Whether a QEMU of this run's own is the board: it counts instructions by function.
-
-        It knows calls and returns of Arm's code only.
-        """
-        return board.emulator is not None and board.emulator.program == QEMU and self.starts(board)
+        """Whether a QEMU of this run's own is the board: it counts instructions by function."""
+        return board.emulator is not None and self.starts(board)
 
     def hold(self, board: Board) -> AbstractContextManager[None]:
         """Holds a board that exists once, against other runs; may be entered again within.
@@ -256,7 +253,7 @@ def _refuse_faults(board: Board, place: str | None) -> None:
 def _refuse_uncounted(board: Board, options: RigOptions) -> None:
     if options.functions and not options.counts_functions(board):
         raise WrongUse(
-            f"instructions of functions are counted by {QEMU} only, which this board is not",
+            "instructions of functions are counted by QEMU only, which this board is not",
             where=Where(board=board.id, port=options.place),
             hint="Take an emulated board, such as --board qemu-m4, and no port.",
         )

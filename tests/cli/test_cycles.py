@@ -12,7 +12,11 @@ from harness.cli import main
         (["--wait-states", "2"], "add --estimate-cycles"),
         (["--estimate-cycles", "--functions"], "printed alone"),
         (["--estimate-cycles", "--board", "virtual"], "no table of costs for host"),
-        (["--estimate-cycles", "--board", "virtual", "--core", "Cortex-M7"], "counted by qemu"),
+        (
+            ["--estimate-cycles", "--board", "qemu-m55", "--core", "Cortex-M7"],
+            "built for the cortex-m55 of qemu-m55",
+        ),
+        (["--estimate-cycles", "--board", "virtual", "--core", "Cortex-M7"], "counted by QEMU"),
         (["--estimate-cycles", "--board", "qemu-m4", "--core", "Cortex-M3"], "does not run code"),
     ],
 )
