@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from harness.bisect.bytecode import use_bytecode
 from harness.bisect.figures import Figure, Step, Unjudged, load_step
 from harness.bisect.question import Question
 from harness.bisect.repository import Commit, GitError, git
 from harness.bisect.run import STEP_S, Order, begin, run_step, takes, unjudged
-from harness.bisect.subject import Subject
+from harness.bisect.subject import Kind, Subject
 from harness.bisect.worktree import CannotCheckOut, WorkTree
 from harness.errors import ToolMissing
 from harness.firmware.toolchain import TOOLCHAINS, gcc_version
@@ -165,9 +166,11 @@ class Lab:
     def _order(self, folder: Path, command: str, *more: str) -> Order:
         tree = self._tree.folder
         words = self._subject.command(command, tree, *more, takes=takes(command))
+        if self._subject.kind is Kind.OWN:
+            use_bytecode(self._subject.state, tree, _tree_id(self._tree))
         return Order(
             command=tuple(words),
-            environment=self._subject.environment(tree, _tree_id(self._tree)),
+            environment=self._subject.environment(tree),
             folder=folder,
             timeout_s=self._means.timeout_s,
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from harness.bisect.bytecode import bytecode_environment
 from harness.bisect.repository import git_environment
 from harness.errors import WrongUse
 from harness.settings import SETTINGS
@@ -96,14 +97,9 @@ class Subject:
         return [*words, *more]
 
     def environment(
-        self, tree: Path, harness_tree: str, environment: Mapping[str, str] = os.environ
+        self, tree: Path, environment: Mapping[str, str] = os.environ
     ) -> dict[str, str]:
-        """The environment of a step: settings come as options only.
-
-        Args:
-            harness_tree: id of the tree that the harness is in. Its byte code is kept by it: Python
-                knows byte code by time and size, and two commits can agree in both.
-        """
+        """The environment of a step: settings come as options only."""
         settings = {setting.variable for setting in SETTINGS}
         kept = git_environment(environment).items()
         made = {name: text for name, text in kept if name not in settings}
@@ -113,11 +109,9 @@ class Subject:
         made["HIL_STATE_DIR"] = str(self.state)
         if self.kind in (Kind.OWN, Kind.PROJECT):
             made.pop("HIL_PROJECT_DIR", None)
-        if self.kind is Kind.OWN:
-            made["PYTHONPYCACHEPREFIX"] = str(self.state / "bytecode" / harness_tree)
         if self.kind is Kind.PROJECT:
             made["HIL_PROJECT_DIR"] = str(tree)
-        return made
+        return bytecode_environment(self.state, made) if self.kind is Kind.OWN else made
 
 
 def refuse_nothing(kind: Kind | None, folder: Path, tflm: str | None) -> Kind:

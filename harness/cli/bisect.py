@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import settings
+from harness.bisect.bytecode import prune_bytecode
 from harness.bisect.choose import git_chooser
 from harness.bisect.details import details
 from harness.bisect.ends import ends_of
@@ -99,6 +100,7 @@ def bisect(options: argparse.Namespace) -> int:
         known = [details(change, question, lab, board) for change in hunted.changes]
         again = _again(hunted, options)
     prune(place / "steps", MOST_KEPT)
+    prune_bytecode(place / "state")
     if options.json:
         print_json("bisect", as_data(hunted, question, known))
     else:

@@ -87,18 +87,19 @@ def test_settings_and_git_of_the_environment_do_not_reach_a_step() -> None:
         "HIL_PROJECT_DIR": "/else",
         "HIL_LOCK_DIR": "/locks",
         "PYTHONPATH": "/before",
+        "PYTHONDONTWRITEBYTECODE": "1",
     }
-    made = subject(Kind.OWN).environment(Path("/tree"), "abc", outside)
+    made = subject(Kind.OWN).environment(Path("/tree"), outside)
     assert made == {
         "HIL_LOCK_DIR": "/locks",
         "PYTHONPATH": "/tree:/before",
         "HIL_STATE_DIR": "/state",
-        "PYTHONPYCACHEPREFIX": "/state/bytecode/abc",
+        "PYTHONPYCACHEPREFIX": "/state/bytecode",
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_TERMINAL_PROMPT": "0",
         "LC_ALL": "C",
     }
-    fixed = subject(Kind.PROJECT).environment(Path("/tree"), "abc", outside)
+    fixed = subject(Kind.PROJECT).environment(Path("/tree"), outside)
     assert (fixed["PYTHONPATH"], fixed["HIL_PROJECT_DIR"]) == ("/own:/before", "/tree")
 
 
