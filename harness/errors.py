@@ -13,6 +13,7 @@
     |   +-- StartFailed     the emulator or virtual board did not start
     |   +-- FlashFailed     the upload failed, or the board did not come back after it
     |   +-- PortLost        the port vanished while it was in use
+    |   +-- MeterError      an instrument cannot be opened, stopped sampling, or lost too much
     +-- BoardError          the board answered wrongly or not at all
     |   +-- LinkTimeout     no valid reply in time
     |   +-- BoardSilent     no reply after every remedy was tried
@@ -22,6 +23,7 @@
     |   +-- BoardRebooted   the board rebooted within a session
     |   +-- ImpossibleTime  ticks that no invoke can have taken
     |   +-- StaleFirmware   the board runs different firmware than the one just built
+    +-- CannotTell          what an instrument sampled does not tell the energy
     +-- TooSlow             a measured latency is above its limit
     +-- SlowerThanBaseline  a run is slower than its baseline
     +-- SlowerOperators     operators of a run are slower than its baseline's
@@ -49,14 +51,20 @@ from harness.text import printable, printable_lines
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """The board, port and model that an error is about; None where it is about none."""
+    """The board, meter, port and model that an error is about; None where it is about none."""
 
     board: str | None = None
+    meter: str | None = None
     port: str | None = None
     model: str | None = None
 
     def __str__(self) -> str:
-        pairs = (("board", self.board), ("port", self.port), ("model", self.model))
+        pairs = (
+            ("board", self.board),
+            ("meter", self.meter),
+            ("port", self.port),
+            ("model", self.model),
+        )
         return ", ".join(f"{name} {printable(value, _MOST_NAME)}" for name, value in pairs if value)
 
 
@@ -235,6 +243,13 @@ class PortLost(RigError):
     def __init__(self, what: str, *, where: Where, in_flight: str, hint: str = "") -> None:
         super().__init__(f"{what} during {in_flight}", where=where, hint=hint)
         self.in_flight = in_flight
+
+
+class MeterError(RigError):
+    """An instrument cannot be opened, stopped sampling, or lost more than can be told from.
+
+    The board is not at fault, and what else was measured of it stands.
+    """
 
 
 class BoardError(HilError):
@@ -422,6 +437,21 @@ class StaleFirmware(BoardError):
         self.field = field
         self.expected = expected
         self.actual = actual
+
+
+class CannotTell(HilError):
+    """What an instrument sampled does not tell the energy; `reason` says why.
+
+    `found` is the harness.measure.energy.Energy that is too uncertain; None where windows or their
+    edges are missing, so that there is none.
+    """
+
+    def __init__(
+        self, reason: str, *, found: object | None = None, where: Where = NOWHERE, hint: str = ""
+    ) -> None:
+        super().__init__(f"cannot tell the energy: {reason}", where=where, hint=hint)
+        self.reason = reason
+        self.found = found
 
 
 class TooSlow(HilError):

@@ -1,0 +1,113 @@
+"""What a meter sampled of a board's supply, and the windows of invokes in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import CannotTell
+
+FoundBy = Literal["pin", "current"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trace:
+    """Samples of one meter, between arm and disarm.
+
+    Args:
+        seconds: shape (n,), rising, on the meter's own clock: the middle of each sample.
+        amps: shape (n,), the mean current of each sample.
+        volts: shape (n,), or one value where the meter does not measure it.
+        pin: shape (n,), the meter's digital channel that follows the board's pin; None without.
+        gaps: (start_s, end_s) of each stretch without samples, in order, between two samples. One
+            of unknown length ends where it starts.
+        lost: samples that are missing in them.
+        resolution_amps: smallest step of a sample.
+        gain_error: bound of the relative error of the current, as 0.01, by the meter's data sheet
+            or its calibration.
+        offset_amps: bound of what the meter reads at no current.
+        one_range: gain and offset have the same errors at every current, so that the offset cancels
+            in a difference of two.
+        volts_error: bound of the relative error of the voltage.
+        rate_hz: samples in a second, after any averaging.
+        simulated: no instrument has measured it.
+
+    Raises:
+        CannotTell: shapes that do not fit, times that do not rise, or a value that is not finite.
+    """
+
+    seconds: NDArray[np.float64]
+    amps: NDArray[np.float64]
+    volts: NDArray[np.float64] | float
+    pin: NDArray[np.bool_] | None = None
+    gaps: tuple[tuple[float, float], ...] = ()
+    lost: int = 0
+    resolution_amps: float
+    gain_error: float
+    offset_amps: float
+    one_range: bool = True
+    volts_error: float = 0.0
+    rate_hz: float
+    simulated: bool = False
+
+    def __post_init__(self) -> None:
+        shape = self.seconds.shape
+        arrays = (self.amps, self.pin, self.volts if isinstance(self.volts, np.ndarray) else None)
+        if len(shape) != 1 or any(array is not None and array.shape != shape for array in arrays):
+            raise CannotTell("the meter's times, currents, voltages and pin have other lengths")
+        if not shape[0]:
+            raise CannotTell("the meter brought no sample", hint=NO_SAMPLE)
+        if not (np.isfinite(self.seconds).all() and (np.diff(self.seconds) > 0).all()):
+            raise CannotTell("the meter's times do not rise")
+        if not (np.isfinite(self.amps).all() and np.isfinite(self.volts).all()):
+            raise CannotTell("the meter brought a sample that is not a number")
+        if not (isfinite(self.rate_hz) and self.rate_hz > 0):
+            raise CannotTell("the meter's rate is not known")
+
+    @property
+    def step_s(self) -> float:
+        """Time from one sample to the next."""
+        return 1 / self.rate_hz
+
+    @property
+    def watts(self) -> NDArray[np.float64]:
+        """Power of each sample; shape (n,)."""
+        return self.amps * self.volts
+
+    def between(self, start_s: float, end_s: float) -> slice:
+        """The samples whose middle lies in [start_s, end_s)."""
+        first, last = np.searchsorted(self.seconds, (start_s, end_s))
+        return slice(int(first), int(last))
+
+    def gap_s(self, start_s: float, end_s: float) -> float:
+        """Seconds of gaps within a stretch."""
+        return sum(max(0.0, min(end, end_s) - max(begin, start_s)) for begin, end in self.gaps)
+
+    def lost_between(self, start_s: float, end_s: float) -> int:
+        """Samples that are missing within a stretch, by its gaps' share of the time lost."""
+        return round(self.gap_s(start_s, end_s) * self.rate_hz)
+
+
+NO_SAMPLE = "Is it switched on and connected, and does the time it is armed hold a sample?"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A stretch of invokes on the meter's clock.
+
+    `start_u_s` and `end_u_s` are standard uncertainties of its edges.
+    """
+
+    start_s: float
+    end_s: float
+    start_u_s: float
+    end_u_s: float
+    found_by: FoundBy
+
+    @property
+    def length_s(self) -> float:
+        return self.end_s - self.start_s
