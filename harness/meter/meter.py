@@ -1,0 +1,142 @@
+"""Meters behind one small interface, and which ones there are.
+
+A meter is a class in this package or an entry point of the group `tinyml_hil.meters`, whose name is
+the meter's kind and which is called with a MeterSpec:
+
+    [project.entry-points."tinyml_hil.meters"]
+    mymeter = "my_package:open_my_meter"
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import EntryPoint, entry_points
+from types import TracebackType
+from typing import Protocol
+
+from harness.board.meters import MeterSpec
+from harness.errors import MeterError, Where
+from harness.measure.energy_trace import Trace
+from harness.text import listed, printable
+
+__all__ = ["Identity", "Meter", "MeterSpec", "kinds", "open_meter"]
+
+GROUP = "tinyml_hil.meters"
+MOST_SAID = 300
+"""Characters of a distribution's own error that are shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Which instrument has measured. `calibrated` is the day of its calibration, if it is known."""
+
+    kind: str
+    serial_number: str | None = None
+    firmware: str | None = None
+    calibrated: date | None = None
+    simulated: bool = False
+
+    def __str__(self) -> str:
+        simulated = "simulated " if self.simulated and self.kind != "simulated" else ""
+        number = f" {printable(self.serial_number, 60)}" if self.serial_number else ""
+        return f"{simulated}{self.kind}{number}"
+
+
+class Meter(Protocol):
+    """An open instrument. It holds a bounded number of samples."""
+
+    @property
+    def identity(self) -> Identity: ...
+
+    def arm(self, volts: float | None = None) -> None:
+        """Sample from now on.
+
+        Args:
+            volts: the board's supply; set by a meter that is its source. None: as in the rig file.
+
+        Raises:
+            MeterError: it cannot, or is armed already.
+        """
+
+    def disarm(self) -> Trace:
+        """End sampling; all samples since `arm`.
+
+        Raises:
+            MeterError: it is not armed, or was lost meanwhile.
+            CannotTell: what it brought is no trace.
+        """
+
+    def close(self) -> None:
+        """Let the instrument go. Idempotent."""
+
+    def __enter__(self) -> Meter: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+_BUILT_IN = {
+    "csv": "harness.meter.csvfile:CsvMeter",
+}
+"""Kinds and the classes behind them, each imported when one is opened."""
+
+
+def kinds() -> tuple[str, ...]:
+    """The kinds of meters that can be named in a rig file."""
+    return tuple(sorted({*_BUILT_IN, *(point.name for point in entry_points(group=GROUP))}))
+
+
+def open_meter(spec: MeterSpec, *, board: str | None = None) -> Meter:
+    """Open the meter that a rig file names.
+
+    Args:
+        board: named in errors.
+
+    Raises:
+        MeterError: there is no such kind or instrument, its package is broken or not installed, or
+            another process holds it.
+    """
+    where = Where(board=board, meter=spec.name, port=spec.port)
+    try:
+        return _opener(spec.kind, where)(spec)
+    except MeterError as error:
+        if error.where.board is None:
+            error.where = where
+        raise
+
+
+def _opener(kind: str, where: Where) -> Callable[[MeterSpec], Meter]:
+    if kind in _BUILT_IN:
+        module, _, name = _BUILT_IN[kind].partition(":")
+        opener: Callable[[MeterSpec], Meter] = getattr(importlib.import_module(module), name)
+        return opener
+    points = [point for point in entry_points(group=GROUP) if point.name == kind]
+    if not points:
+        raise MeterError(
+            f"unknown kind of meter {printable(kind)!r}; known: {listed(kinds())}",
+            where=where,
+            hint=f"A package brings more by the entry point group {GROUP}: docs/energy.md",
+        )
+    return _loaded(points[0], where)
+
+
+def _loaded(point: EntryPoint, where: Where) -> Callable[[MeterSpec], Meter]:
+    distribution = printable(point.dist.name if point.dist else point.value, 60)
+    try:
+        opener: Callable[[MeterSpec], Meter] = point.load()
+    # Whatever a module of a stranger raises as it is imported, `sys.exit` included.
+    except (Exception, SystemExit) as error:
+        reason = printable(str(error) or type(error).__name__, MOST_SAID)
+        raise MeterError(
+            f"the meter of distribution {distribution} cannot be loaded: {reason}",
+            where=where,
+            hint=f"Repair or remove it: python -m pip uninstall {distribution}",
+        ) from error
+    return opener
