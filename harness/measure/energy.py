@@ -20,7 +20,8 @@ from math import sqrt
 import numpy as np
 
 from harness.errors import CannotTell
-from harness.measure.energy_budget import Parts, Stretches, gross_parts, net_parts, stretches_of
+from harness.measure.energy_budget import Parts, gross_parts, net_parts
+from harness.measure.energy_stretches import Stretches, stretches_of
 from harness.measure.energy_trace import FoundBy, Trace, Window
 from harness.measure.energy_windows import find_windows
 
@@ -127,7 +128,7 @@ def energy_of(
     """
     found = stretches_of(trace, windows, _counts(windows, inferences))
     gross = gross_parts(trace, found)
-    net = net_parts(trace, found) if found.idle else None
+    net = net_parts(trace, found, found.idle) if found.idle else None
     energy = _energy(trace, found, gross, net, subtract_idle)
     if subtract_idle and net is None:
         raise CannotTell(
@@ -162,7 +163,7 @@ def _energy(
         gross_j=gross_j,
         net_j=gross_j - idle.watts_under * found.seconds if idle else None,
         idle_w=idle.watts if idle else None,
-        idle_u_w=K * idle.uncertainty(trace, found.mean_volts) if idle else None,
+        idle_u_w=K * idle.uncertainty if idle else None,
         subtract_idle=subtract_idle,
         gross_parts=gross,
         net_parts=net,

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from math import sqrt
+from math import hypot, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
-from harness.errors import CannotTell
-from harness.measure.energy_noise import level, mean_uncertainty, resolution_uncertainty
-from harness.measure.energy_trace import FoundBy, Trace, Window
-
-Floats = NDArray[np.float64]
-
-MOST_LOST = 0.1
-"""Share of a window without samples; with more of it nothing is said of the energy."""
-
-LEAST_SAMPLES = 4
-"""Of a window."""
-
-_LEAST_IDLE = 16
-"""Samples of a stretch of idle that is looked at."""
-
-_GUARD = 0.1
-"""Share of an idle stretch that is left out at each end, where the board talks to the host."""
+from harness.measure.energy_noise import mean_uncertainty
+from harness.measure.energy_stretches import Floats, Idle, Stretches
+from harness.measure.energy_trace import Trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,216 +47,39 @@ class Parts:
         return sqrt(sum(part**2 for part in of_run))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Idle:
-    """Idle power before, between and after the windows.
-
-    watts: mean over the stretches by their lengths. watts_under: what the windows stand on, by
-    linear interpolation between the stretches, weighted as the windows are. scatter: standard
-    uncertainty of watts_under. unseen: of a difference of two stretches, below which no drift is
-    seen. drift: standard uncertainty of watts_under by what the stretches before and after a window
-    differ; drift_of_all: of what is drawn in the windows, by what all stretches differ.
-    resolution_amps: standard uncertainty.
-    """
-
-    watts: float
-    watts_under: float
-    scatter: float
-    unseen: float
-    drift: float
-    drift_of_all: float
-    resolution_amps: float
-
-    def uncertainty(self, trace: Trace, volts: float) -> float:
-        """Standard uncertainty of `watts`."""
-        parts = (
-            self.scatter,
-            self.resolution_amps * volts,
-            trace.offset_amps * volts / sqrt(3),
-            trace.gain_error * self.watts / sqrt(3),
-            trace.volts_error * self.watts / sqrt(3),
-        )
-        return sqrt(sum(part**2 for part in parts))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Stretches:
-    """Windows of a trace: samples, means and lengths, each of shape (windows,), and the idle."""
-
-    windows: tuple[Window, ...]
-    samples: tuple[Floats, ...]
-    amps: Floats
-    volts: Floats
-    watts: Floats
-    lengths: Floats
-    counts: tuple[int, ...]
-    lost: int
-    idle: Idle | None
-
-    @property
-    def inferences(self) -> int:
-        return sum(self.counts)
-
-    @property
-    def seconds(self) -> float:
-        """Length of the windows by the inferences in them."""
-        return float(self.lengths.sum()) / self.inferences
-
-    @property
-    def mean_volts(self) -> float:
-        return float(self.volts.mean())
-
-    @property
-    def found_by(self) -> FoundBy:
-        return self.windows[0].found_by
-
-
-def stretches_of(trace: Trace, windows: Sequence[Window], counts: tuple[int, ...]) -> Stretches:
-    """What a trace has of windows with so many inferences each.
-
-    Raises:
-        CannotTell: a window has too few samples, or too much of it is lost.
-    """
-    for number, window in enumerate(windows, 1):
-        _refuse_sparse(trace, window, number)
-    parts = [trace.between(window.start_s, window.end_s) for window in windows]
-    watts = trace.watts
-    volts = np.broadcast_to(trace.volts, watts.shape)
-    lengths = np.array([window.length_s for window in windows])
-    return Stretches(
-        windows=tuple(windows),
-        samples=tuple(watts[part] for part in parts),
-        amps=np.array([trace.amps[part].mean() for part in parts]),
-        volts=np.array([volts[part].mean() for part in parts]),
-        watts=np.array([watts[part].mean() for part in parts]),
-        lengths=lengths,
-        counts=counts,
-        lost=sum(trace.lost_between(window.start_s, window.end_s) for window in windows),
-        idle=_idle(trace, watts, windows, lengths),
-    )
-
-
-def _refuse_sparse(trace: Trace, window: Window, number: int) -> None:
-    part = trace.between(window.start_s, window.end_s)
-    if part.stop - part.start < LEAST_SAMPLES:
-        raise CannotTell(
-            f"window {number} of {window.length_s:.3g} s has {part.stop - part.start} samples, "
-            f"fewer than {LEAST_SAMPLES}",
-            hint="Longer windows, or a meter with a higher rate.",
-        )
-    missing = trace.gap_s(window.start_s, window.end_s) / window.length_s
-    if missing > MOST_LOST:
-        raise CannotTell(
-            f"{missing:.0%} of window {number} are lost, above {MOST_LOST:.0%}",
-            hint="Does this machine keep up with the meter? Try another USB port, or a lower rate.",
-        )
-
-
-def _idle(trace: Trace, watts: Floats, windows: Sequence[Window], lengths: Floats) -> Idle | None:
-    """None without a stretch before the first window and one after the last."""
-    found = [
-        (begin, end, watts[part], trace.amps[part])
-        for begin, end in _between(trace, windows)
-        if (part := trace.between(begin, end)).stop - part.start >= _LEAST_IDLE
-    ]
-    first, last = windows[0].start_s, windows[-1].end_s
-    if not found or found[0][0] >= first or found[-1][1] <= last:
-        return None
-    levels, scatters = np.array([level(values) for _, _, values, _ in found]).T
-    middles = np.array([(begin + end) / 2 for begin, end, _, _ in found])
-    spans = np.array([end - begin for begin, end, _, _ in found])
-    weights = _weights(windows, middles) * (lengths / lengths.sum())[:, np.newaxis]
-    under = weights.sum(axis=0)
-    return Idle(
-        watts=float(np.average(levels, weights=spans)),
-        watts_under=float(levels @ under),
-        scatter=float(np.linalg.norm(under * scatters)),
-        unseen=sqrt(2) * float(scatters.max()),
-        drift=_drift(windows, middles, levels, scatters),
-        drift_of_all=_drift_of_all(levels, scatters),
-        resolution_amps=max(
-            resolution_uncertainty(amps, trace.resolution_amps) for _, _, _, amps in found
-        ),
-    )
-
-
-def _between(trace: Trace, windows: Sequence[Window]) -> list[tuple[float, float]]:
-    """Stretches outside the windows, without their ends."""
-    begins = [float(trace.seconds[0]), *(window.end_s for window in windows)]
-    ends = [*(window.start_s for window in windows), float(trace.seconds[-1])]
-    edge = [0.0, *(4 * window.end_u_s for window in windows)]
-    other = [*(4 * window.start_u_s for window in windows), 0.0]
-    guards = [_GUARD * (end - begin) for begin, end in zip(begins, ends, strict=True)]
-    return [
-        (begin + max(guard, left), end - max(guard, right))
-        for begin, end, guard, left, right in zip(begins, ends, guards, edge, other, strict=True)
-    ]
-
-
-def _weights(windows: Sequence[Window], middles: Floats) -> Floats:
-    """How much each idle stretch counts under each window; shape (windows, stretches)."""
-    at = [(window.start_s + window.end_s) / 2 for window in windows]
-    return np.column_stack([np.interp(at, middles, row) for row in np.eye(len(middles))])
-
-
-def _drift(windows: Sequence[Window], middles: Floats, levels: Floats, scatters: Floats) -> float:
-    """By the step from the stretch before each window to that after.
-
-    When within the window the power has changed is not known: rectangular (JCGM 100:2008, 4.3.7).
-    """
-    steps = []
-    for window in windows:
-        after = int(np.searchsorted(middles, (window.start_s + window.end_s) / 2))
-        own = float(np.hypot(scatters[after], scatters[after - 1]))
-        steps.append(_seen(float(levels[after] - levels[after - 1]), own))
-    return float(np.linalg.norm(steps)) / sqrt(12 * len(steps))
-
-
-def _drift_of_all(levels: Floats, scatters: Floats) -> float:
-    """The meter may have been right at any of these times: rectangular by all that they differ."""
-    return _seen(float(np.ptp(levels)), sqrt(2) * float(scatters.max())) / sqrt(3)
-
-
-def _seen(step: float, scatter: float) -> float:
-    """A step that is more than scatter; else 0, since then longer stretches would make it less."""
-    return step if abs(step) > 3 * scatter else 0.0
-
-
 def gross_parts(trace: Trace, found: Stretches) -> Parts:
     """Standard uncertainties of the energy per inference with idle, in joules."""
-    energy = float(found.watts @ found.lengths) / found.inferences
+    seconds, bounds = found.seconds, found.bounds
     unseen, drift = (found.idle.unseen, found.idle.drift_of_all) if found.idle else (0.0, 0.0)
     return Parts(
-        noise=sqrt(_noise(found) ** 2 + (unseen * found.seconds) ** 2),
+        noise=hypot(_noise(found), unseen * seconds),
         edges=_edges(trace, found, found.watts),
         gaps=_gaps(trace, found),
-        drift=drift * found.seconds,
-        resolution=_resolution(trace, found) * found.mean_volts * found.seconds,
-        gain=trace.gain_error / sqrt(3) * energy,
-        offset=trace.offset_amps / sqrt(3) * found.mean_volts * found.seconds,
-        volts=trace.volts_error / sqrt(3) * energy,
+        drift=drift * seconds,
+        resolution=bounds.resolution * seconds,
+        gain=bounds.gain * seconds,
+        offset=bounds.offset * seconds,
+        volts=bounds.volts * seconds,
     )
 
 
-def net_parts(trace: Trace, found: Stretches) -> Parts:
-    """Standard uncertainties of the energy per inference without idle, in joules."""
-    assert found.idle is not None
-    idle = found.idle
-    under = idle.watts_under
-    gross = float(found.watts @ found.lengths) / found.inferences
-    below = under * found.seconds
+def net_parts(trace: Trace, found: Stretches, idle: Idle) -> Parts:
+    """Standard uncertainties of the energy per inference without idle, in joules.
+
+    What an instrument of one range has wrong by gain and voltage is in window and idle alike, and
+    its offset is not in their difference.
+    """
+    seconds, bounds, below = found.seconds, found.bounds, idle.bounds
     one = trace.one_range
-    resolution = sqrt(_resolution(trace, found) ** 2 + idle.resolution_amps**2)
-    offset = 0.0 if one else sqrt(2) * trace.offset_amps / sqrt(3)
     return Parts(
-        noise=sqrt(_noise(found) ** 2 + (idle.scatter * found.seconds) ** 2),
-        edges=_edges(trace, found, found.watts - under),
+        noise=hypot(_noise(found), idle.scatter * seconds),
+        edges=_edges(trace, found, found.watts - idle.watts_under),
         gaps=_gaps(trace, found),
-        drift=idle.drift * found.seconds,
-        resolution=resolution * found.mean_volts * found.seconds,
-        gain=trace.gain_error / sqrt(3) * (gross - below if one else sqrt(gross**2 + below**2)),
-        offset=offset * found.mean_volts * found.seconds,
-        volts=trace.volts_error / sqrt(3) * (gross - below),
+        drift=idle.drift * seconds,
+        resolution=hypot(bounds.resolution, below.resolution) * seconds,
+        gain=(abs(bounds.gain - below.gain) if one else hypot(bounds.gain, below.gain)) * seconds,
+        offset=0.0 if one else hypot(bounds.offset, below.offset) * seconds,
+        volts=abs(bounds.volts - below.volts) * seconds,
     )
 
 
@@ -308,11 +115,3 @@ def _gaps(trace: Trace, found: Stretches) -> float:
                 alike = min(1.0, window.length_s / count / length)
                 variance += float(samples.var()) * length**2 * alike
     return sqrt(variance) / found.inferences
-
-
-def _resolution(trace: Trace, found: Stretches) -> float:
-    """In amperes."""
-    volts = found.mean_volts
-    return max(
-        resolution_uncertainty(samples / volts, trace.resolution_amps) for samples in found.samples
-    )

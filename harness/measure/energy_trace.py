@@ -13,6 +13,9 @@ from harness.errors import CannotTell
 
 FoundBy = Literal["pin", "current"]
 
+PerRange = float | NDArray[np.float64]
+"""Of an instrument: one value, or one for each sample by the range that it was in."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trace:
@@ -29,9 +32,8 @@ class Trace:
         resolution_amps: smallest step of a sample.
         gain_error: bound of the relative error of the current, as 0.01, by the meter's data sheet
             or its calibration.
-        offset_amps: bound of what the meter reads at no current.
-        one_range: gain and offset have the same errors at every current, so that the offset cancels
-            in a difference of two.
+        offset_amps: bound of what the meter reads at no current. These three are one value each,
+            or of shape (n,) for a meter that has other errors in each of its ranges.
         volts_error: bound of the relative error of the voltage.
         rate_hz: samples in a second, after any averaging.
         simulated: no instrument has measured it.
@@ -46,18 +48,18 @@ class Trace:
     pin: NDArray[np.bool_] | None = None
     gaps: tuple[tuple[float, float], ...] = ()
     lost: int = 0
-    resolution_amps: float
-    gain_error: float
-    offset_amps: float
-    one_range: bool = True
+    resolution_amps: PerRange
+    gain_error: PerRange
+    offset_amps: PerRange
     volts_error: float = 0.0
     rate_hz: float
     simulated: bool = False
 
     def __post_init__(self) -> None:
         shape = self.seconds.shape
-        arrays = (self.amps, self.pin, self.volts if isinstance(self.volts, np.ndarray) else None)
-        if len(shape) != 1 or any(array is not None and array.shape != shape for array in arrays):
+        given = (self.amps, self.pin, self.volts, *self.stated)
+        arrays = [array for array in given if isinstance(array, np.ndarray)]
+        if len(shape) != 1 or any(array.shape != shape for array in arrays):
             raise CannotTell("the meter's times, currents, voltages and pin have other lengths")
         if not shape[0]:
             raise CannotTell("the meter brought no sample", hint=NO_SAMPLE)
@@ -67,6 +69,16 @@ class Trace:
             raise CannotTell("the meter brought a sample that is not a number")
         if not (isfinite(self.rate_hz) and self.rate_hz > 0):
             raise CannotTell("the meter's rate is not known")
+
+    @property
+    def stated(self) -> tuple[PerRange, PerRange, PerRange]:
+        """Resolution, gain error and offset."""
+        return self.resolution_amps, self.gain_error, self.offset_amps
+
+    @property
+    def one_range(self) -> bool:
+        """Whether gain and offset are off alike at every current: an offset cancels then."""
+        return not any(isinstance(value, np.ndarray) for value in self.stated)
 
     @property
     def step_s(self) -> float:

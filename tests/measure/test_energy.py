@@ -66,9 +66,24 @@ def test_an_offset_cancels_with_idle_unless_each_range_has_its_own() -> None:
     one = measured(trace)
     assert one.gross_parts.offset == pytest.approx(1e-5 / sqrt(3) * 3 * 0.01, rel=1e-3)
     assert one.net_parts is not None and one.net_parts.offset == 0
-    several = measured(replace(trace, one_range=False))
+    several = measured(replace(trace, offset_amps=np.full(len(trace.seconds), 1e-5)))
     assert several.net_parts is not None
     assert several.net_parts.offset == pytest.approx(sqrt(2) * one.gross_parts.offset)
+
+
+def test_each_range_counts_by_its_own_bounds() -> None:
+    trace = sampled(LOAD)
+    high = trace.amps > 5e-3
+    trace = replace(
+        trace, gain_error=np.where(high, 0.1, 0.02), offset_amps=np.where(high, 1e-4, 1e-6)
+    )
+    energy = measured(trace, subtract_idle=True)
+    assert energy.gross_parts.gain == pytest.approx(0.1 / sqrt(3) * energy.gross_j, rel=1e-3)
+    # Not the same way: 10 % of 360 uJ and 2 % of 60 uJ.
+    assert energy.parts.gain == pytest.approx(np.hypot(36e-6, 1.2e-6) / sqrt(3), rel=1e-3)
+    assert energy.idle_w is not None and energy.idle_u_w is not None
+    expected = 2 * np.hypot(0.02 * 6e-3, 1e-6 * 3) / sqrt(3)
+    assert energy.idle_u_w == pytest.approx(expected, rel=1e-3)
 
 
 def test_resolution_counts_whole_for_a_steady_current_and_hardly_under_noise() -> None:
