@@ -18,10 +18,9 @@ from harness.errors import CannotTell, MeterError, RigError, Where
 from harness.measure.energy_trace import Trace
 from harness.meter.meter import Identity
 from harness.meter.recorder import Recorder
-from harness.meter.stated import own_options, stated_of
+from harness.meter.stated import UNITS, check_unit, own_options, stated_of
 from harness.text import listed, printable
 
-UNITS = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 MOST_BYTES = 2_000_000_000
 _ROWS = 200_000
 _POLL_S = 0.1
@@ -54,9 +53,7 @@ class CsvOptions:
     def __post_init__(self) -> None:
         toml.check_above_0(wait_s=self.wait_s, settle_s=self.settle_s)
         for name, base in (("time_unit", "s"), ("current_unit", "A"), ("voltage_unit", "V")):
-            known = [prefix + base for prefix in UNITS]
-            if getattr(self, name) not in known:
-                raise RigError(f"{name} must be {listed(known)}, not {getattr(self, name)!r}")
+            check_unit(name, getattr(self, name), base)
         if len(self.separator) != 1 or self.decimal not in (".", ",", ""):
             raise RigError("separator must be one character, decimal a point or a comma")
         if not 0 <= self.skip_lines <= 1000:
@@ -174,7 +171,7 @@ class CsvMeter:
             raise CannotTell(f"larger than {MOST_BYTES} bytes")
         for table in self._tables(path):
             recorder.add(*self._samples(table))
-        return recorder.trace(self._stated, volts=self._volts)
+        return recorder.trace((self._stated,), volts=self._volts)
 
     def _tables(self, path: Path) -> Iterator[Any]:
         import pandas as pd  # 0.3 s

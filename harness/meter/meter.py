@@ -84,6 +84,7 @@ class Meter(Protocol):
 
 _BUILT_IN = {
     "csv": "harness.meter.csvfile:CsvMeter",
+    "lines": "harness.meter.lines:LinesMeter",
 }
 """Kinds and the classes behind them, each imported when one is opened."""
 

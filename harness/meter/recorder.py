@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import CannotTell
-from harness.measure.energy_trace import NO_SAMPLE, Trace
+from harness.measure.energy_trace import NO_SAMPLE, PerRange, Trace
 from harness.meter.stated import Stated
 
-MOST_SAMPLES = 4_000_000
-"""40 s at 100 kHz; about 100 MB where voltage and pin are sampled too."""
+MOST_SAMPLES = 2_000_000
+"""20 s at 100 kHz, in 80 MB; twice that while they are put together."""
+
+_ROWS = 5
+_RANGE = 4
 
 _GAP_STEPS = 1.5
 """A step of time longer than so many usual ones is a gap."""
@@ -26,7 +29,8 @@ class Recorder:
 
     Args:
         most: samples that are kept. With more of them each two neighbours become one, their mean,
-            which halves the rate; the pin of such a pair is that of its first.
+            which halves the rate; the pin of all that become one is what most of them have, their
+            range the highest.
     """
 
     def __init__(self, most: int = MOST_SAMPLES) -> None:
@@ -34,7 +38,7 @@ class Recorder:
         self._chunks: list[NDArray[np.float64]] = []
         self._count = 0
         self._averaged = 1
-        self._rest = np.empty((4, 0))
+        self._rest = np.empty((_ROWS, 0))
 
     def __len__(self) -> int:
         return self._count
@@ -45,10 +49,11 @@ class Recorder:
         amps: Floats,
         volts: Floats | None = None,
         pin: Bools | None = None,
+        ranges: NDArray[np.uint8] | None = None,
     ) -> None:
         """Keep samples, each of shape (n,); of one meter always the same ones are None."""
         missing = np.full(len(seconds), np.nan)
-        rows = [seconds, amps, missing if volts is None else volts, missing if pin is None else pin]
+        rows = [missing if row is None else row for row in (seconds, amps, volts, pin, ranges)]
         self._append(np.vstack([np.asarray(row, float) for row in rows]), self._averaged)
         while self._count > self._most:
             self._halve()
@@ -65,14 +70,14 @@ class Recorder:
     def _halve(self) -> None:
         samples = np.hstack(self._chunks)
         whole = self._count // 2 * 2
-        # What is left over has been averaged by the old factor: it is a sample of no new one.
-        self._chunks = [_averaged(samples[:, :whole], 2)]
-        self._count = whole // 2
+        # One that is left over stays as it is, with half the others' time.
+        self._chunks = [_averaged(samples[:, :whole], 2), samples[:, whole:]]
+        self._count = whole // 2 + self._count - whole
         self._averaged *= 2
 
     def trace(
         self,
-        stated: Stated,
+        stated: Sequence[Stated],
         *,
         volts: float | None,
         rate_hz: float | None = None,
@@ -83,6 +88,7 @@ class Recorder:
         """All samples.
 
         Args:
+            stated: of the instrument, or of each of its ranges.
             volts: where the meter did not sample it.
             rate_hz: of the instrument; None: by the usual step of time.
             gaps: None: where a step of time is longer than the usual ones.
@@ -92,7 +98,7 @@ class Recorder:
         """
         if not self._count:
             raise CannotTell("the meter brought no sample", hint=NO_SAMPLE)
-        seconds, amps, sampled, pin = np.hstack(self._chunks)
+        seconds, amps, sampled, pin, ranges = np.hstack(self._chunks)
         if np.isnan(sampled).any() and volts is None:
             raise CannotTell(
                 "the voltage of the board's supply is not known",
@@ -105,26 +111,35 @@ class Recorder:
             seconds=seconds,
             amps=amps,
             volts=float(volts) if np.isnan(sampled).any() and volts is not None else sampled,
-            pin=None if np.isnan(pin).any() else pin > 0.5,
+            pin=None if np.isnan(pin).any() else pin >= 0.5,
             gaps=gaps,
             lost=lost,
-            resolution_amps=stated.resolution_amps,
-            gain_error=stated.gain_error,
-            offset_amps=stated.offset_amps,
-            volts_error=stated.volts_error,
+            resolution_amps=_per_range([each.resolution_amps for each in stated], ranges),
+            gain_error=_per_range([each.gain_error for each in stated], ranges),
+            offset_amps=_per_range([each.offset_amps for each in stated], ranges),
+            volts_error=max(each.volts_error for each in stated),
             rate_hz=1 / step_s,
             simulated=simulated,
         )
 
 
 def _averaged(samples: Floats, by: int) -> Floats:
-    """Means of each `by` neighbours; of the pin the first."""
+    """Means of each `by` neighbours; of the range the highest."""
     if not samples.shape[1]:
         return samples
-    groups = samples.reshape(4, -1, by)
+    groups = samples.reshape(_ROWS, -1, by)
     means: Floats = groups.mean(axis=2)
-    means[3] = groups[3, :, 0]
+    means[_RANGE] = groups[_RANGE].max(axis=1)
     return means
+
+
+def _per_range(stated: Sequence[float], ranges: Floats) -> PerRange:
+    """One value where all samples are of one range."""
+    if len(stated) == 1 or np.isnan(ranges).any():
+        return max(stated)
+    indices = ranges.astype(int)
+    each: Floats = np.array(stated, float)[indices]
+    return stated[indices[0]] if (indices == indices[0]).all() else each
 
 
 def _usual_step(seconds: Floats) -> float:

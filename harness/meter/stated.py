@@ -9,6 +9,7 @@ from typing import TypeVar
 from harness import toml
 from harness.board.meters import MeterSpec
 from harness.errors import MeterError, RigError, Where
+from harness.text import listed, printable
 
 Record = TypeVar("Record")
 
@@ -33,6 +34,21 @@ class Stated:
             value = getattr(self, name)
             if not 0 <= value < MOST_STATED:
                 raise RigError(f"{name} must be from 0 to {MOST_STATED}, not {value:g}")
+
+
+UNITS = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+"""Factors by what stands before s, V or A."""
+
+
+def check_unit(name: str, unit: str, base: str) -> None:
+    """Check that a unit is one of `base`.
+
+    Raises:
+        RigError: it is not; named as its key.
+    """
+    known = [prefix + base for prefix in UNITS]
+    if unit not in known:
+        raise RigError(f"{name} must be {listed(known)}, not {printable(unit, 20)!r}")
 
 
 MOST_STATED = 1.0
