@@ -1,4 +1,4 @@
-"""One lock per board id, and one for uploads; freed by the kernel when the holder dies.
+"""One lock per board id, per meter, and for uploads; freed by the kernel when the holder dies.
 
 All users of a machine share its boards, and so the folder of their locks. What another user may
 have put there is neither followed nor written to.
@@ -15,13 +15,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from urllib.parse import quote
 
 from harness.errors import BoardBusy, LockBusy, RigError, Where
 from harness.locks import held, user_name
 from harness.progress import Progress, no_progress
 
-__all__ = ["hold", "hold_uploads", "lock_folder", "open_lock_folder", "user_name"]
+__all__ = ["hold", "hold_meter", "hold_uploads", "lock_folder", "open_lock_folder", "user_name"]
 
 # Not a board id that TOML allows without quotes, so that nobody has a board of this name.
 _UPLOADS = "all uploads"
@@ -119,6 +121,34 @@ def hold_uploads(
     where = Where(board=board_id)
     with _locked(_UPLOADS, "an upload is under way", where, timeout_s, folder, progress):
         yield
+
+
+@contextmanager
+def hold_meter(
+    name: str,
+    *,
+    where: Where,
+    timeout_s: float,
+    folder: Path | None = None,
+    progress: Progress = no_progress,
+) -> Iterator[None]:
+    """Hold the lock of an instrument, which may be wired to one board at a time.
+
+    Args:
+        name: whatever tells it from all others, such as its kind and serial number or port.
+
+    Raises:
+        BoardBusy: another process or thread still held it after `timeout_s`; names that process.
+    """
+    # No board has a blank in its name. Of a longer one the end is cut, not what tells it apart.
+    short = quote(name, safe=" ")
+    digest = f" {sha256(name.encode()).hexdigest()[:12]}" if len(short) > _MOST_METER else ""
+    lock = f"meter {short[:_MOST_METER]}{digest}"
+    with _locked(lock, "the meter is in use", where, timeout_s, folder, progress):
+        yield
+
+
+_MOST_METER = 150
 
 
 @contextmanager

@@ -10,19 +10,23 @@ the meter's kind and which is called with a MeterSpec:
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import EntryPoint, entry_points
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from harness.board.lock import hold_meter
 from harness.board.meters import MeterSpec
-from harness.errors import MeterError, Where
+from harness.errors import HilError, LockBusy, MeterError, Where
 from harness.measure.energy_trace import Trace
+from harness.progress import Progress, no_progress
 from harness.text import listed, printable
 
-__all__ = ["Identity", "Meter", "MeterSpec", "kinds", "open_meter"]
+__all__ = ["Identity", "Marked", "Meter", "MeterSpec", "kinds", "marked", "open_meter"]
 
 GROUP = "tinyml_hil.meters"
 MOST_SAID = 300
@@ -82,11 +86,33 @@ class Meter(Protocol):
     ) -> None: ...
 
 
+@runtime_checkable
+class Marked(Protocol):
+    """A meter without a wire to the board's pin: the rig tells it when the pin changes."""
+
+    def mark(self, high: bool, *, at_s: float | None = None) -> None:
+        """The pin has changed.
+
+        Args:
+            at_s: when, on the board's own clock; None: now. For all edges of a trace alike.
+        """
+
+
+def marked(meter: Meter) -> Marked | None:
+    """The meter to tell of the pin's edges; None for one that is wired, or finds them itself."""
+    if isinstance(meter, _Held):
+        return meter.marked
+    return meter if isinstance(meter, Marked) else None
+
+
 _BUILT_IN = {
     "csv": "harness.meter.csvfile:CsvMeter",
     "lines": "harness.meter.lines:LinesMeter",
 }
 """Kinds and the classes behind them, each imported when one is opened."""
+
+_SHARED = {"simulated"}
+"""Kinds of which any number are open at a time."""
 
 
 def kinds() -> tuple[str, ...]:
@@ -94,23 +120,99 @@ def kinds() -> tuple[str, ...]:
     return tuple(sorted({*_BUILT_IN, *(point.name for point in entry_points(group=GROUP))}))
 
 
-def open_meter(spec: MeterSpec, *, board: str | None = None) -> Meter:
-    """Open the meter that a rig file names.
+def open_meter(
+    spec: MeterSpec,
+    *,
+    board: str | None = None,
+    lock_timeout_s: float = 30.0,
+    progress: Progress = no_progress,
+) -> Meter:
+    """Open the meter that a rig file names, for this process alone until it is closed.
 
     Args:
         board: named in errors.
+        lock_timeout_s: how long another process that holds it is waited for.
 
     Raises:
         MeterError: there is no such kind or instrument, its package is broken or not installed, or
             another process holds it.
     """
     where = Where(board=board, meter=spec.name, port=spec.port)
+    opener = _opener(spec.kind, where)
+    with ExitStack() as stack:
+        try:
+            if spec.kind not in _SHARED:
+                lock = hold_meter(
+                    _name(spec), where=where, timeout_s=lock_timeout_s, progress=progress
+                )
+                stack.enter_context(lock)
+            with _located(where):
+                meter = opener(spec)
+        except LockBusy as error:
+            raise MeterError(error.what, where=where, hint=error.hint) from error
+        return _Held(meter, where, stack.pop_all())
+
+
+def _name(spec: MeterSpec) -> str:
+    """What tells an instrument from others; of a link to a port, the port's own name."""
+    if spec.port is None or "://" in spec.port:
+        return spec.name
+    return f"{spec.kind} {os.path.realpath(spec.port)}"
+
+
+class _Held:
+    """A meter and its lock; the errors of the meter name the board."""
+
+    def __init__(self, meter: Meter, where: Where, lock: ExitStack) -> None:
+        self._meter = meter
+        self._where = where
+        self._lock = lock
+
+    @property
+    def identity(self) -> Identity:
+        return self._meter.identity
+
+    @property
+    def marked(self) -> Marked | None:
+        """The meter itself, if it has to be told of the pin's edges."""
+        return self._meter if isinstance(self._meter, Marked) else None
+
+    def arm(self, volts: float | None = None) -> None:
+        with _located(self._where):
+            self._meter.arm(volts)
+
+    def disarm(self) -> Trace:
+        with _located(self._where):
+            return self._meter.disarm()
+
+    def close(self) -> None:
+        with self._lock:
+            self._meter.close()
+
+    def __enter__(self) -> Meter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+@contextmanager
+def _located(where: Where) -> Iterator[None]:
+    """Name the board in a meter's errors, and make what else its package raises one of them."""
     try:
-        return _opener(spec.kind, where)(spec)
-    except MeterError as error:
+        yield
+    except HilError as error:
         if error.where.board is None:
             error.where = where
         raise
+    except Exception as error:
+        reason = printable(str(error) or type(error).__name__, MOST_SAID)
+        raise MeterError(f"the meter failed: {reason}", where=where) from error
 
 
 def _opener(kind: str, where: Where) -> Callable[[MeterSpec], Meter]:

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes.instruments import STATED
+
+from harness.board.meters import MeterSpec
+from harness.errors import MeterError, RigError, Where
+from harness.meter.meter import Identity, kinds, marked, open_meter
+
+ROOT = Path(__file__).parents[2]
+
+
+def distribution(folder: Path, name: str, source: str, kind: str = "acme") -> None:
+    """A distribution with an entry point for a meter, as pip leaves it in a folder."""
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[tinyml_hil.meters]\n{kind} = {name}:opened\n")
+    (folder / f"{name}.py").write_text(source)
+
+
+ACME = """
+import numpy as np
+from harness.measure.energy import Trace
+from harness.meter.meter import Identity
+
+class opened:
+    def __init__(self, spec):
+        self.identity = Identity(kind=spec.kind, serial_number=spec.serial_number, firmware="1.2")
+    def arm(self, volts=None):
+        if volts == 7: raise KeyError("no such voltage")
+    def disarm(self):
+        return Trace(seconds=np.arange(9.0), amps=np.ones(9), volts=3.0, resolution_amps=0.0,
+                     gain_error=0.0, offset_amps=0.0, rate_hz=1.0)
+    def close(self): pass
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("acme_meters", "bad_meters"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setenv("HIL_LOCK_DIR", str(tmp_path / "locks"))
+    return tmp_path
+
+
+def test_a_distribution_adds_a_kind_of_meter(installed: Path) -> None:
+    distribution(installed, "acme_meters", ACME)
+    assert "acme" in kinds() and "lines" in kinds()
+    with open_meter(MeterSpec(kind="acme", serial_number="A1")) as meter:
+        assert str(meter.identity) == "acme A1" and meter.identity.firmware == "1.2"
+        meter.arm()
+        assert np.all(meter.disarm().amps == 1)
+        assert marked(meter) is None
+
+
+def test_what_a_distribution_raises_is_an_error_of_the_meter(installed: Path) -> None:
+    distribution(installed, "acme_meters", ACME)
+    with open_meter(MeterSpec(kind="acme", port="/dev/x"), board="left") as meter:
+        with pytest.raises(MeterError, match="the meter failed: 'no such voltage'") as error:
+            meter.arm(7.0)
+    assert "board left, meter acme /dev/x, port /dev/x" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    (
+        ("raise OSError('no \\x1b[31mdisk')", r"no \x1b[31mdisk"),
+        ("raise SystemExit(3)", "cannot be loaded: 3"),
+        ("", "no attribute 'opened'"),
+        ("import harness_no_such", "No module named 'harness_no_such'"),
+    ),
+)
+def test_a_broken_distribution_is_named_with_its_remedy(
+    source: str, said: str, installed: Path
+) -> None:
+    distribution(installed, "bad_meters", source)
+    assert "acme" in kinds()
+    with pytest.raises(MeterError, match=re.escape(said)) as error:
+        open_meter(MeterSpec(kind="acme"), board="left")
+    assert "distribution bad_meters cannot be loaded" in str(error.value)
+    assert "pip uninstall bad_meters" in str(error.value)
+
+
+def test_an_unknown_kind_lists_the_known_ones() -> None:
+    with pytest.raises(MeterError, match="unknown kind of meter 'ppk3'; known: .*csv.*lines"):
+        open_meter(MeterSpec(kind="ppk3"))
+
+
+def test_a_meter_is_held_by_one_at_a_time_and_told_from_others_of_its_kind(installed: Path) -> None:
+    distribution(installed, "acme_meters", ACME)
+    one = MeterSpec(kind="acme", serial_number="A1")
+    with open_meter(one):
+        with open_meter(MeterSpec(kind="acme", serial_number="A2"), lock_timeout_s=0) as other:
+            assert str(other.identity) == "acme A2"
+        with pytest.raises(MeterError, match=r"the meter is in use by .*pid \d+") as error:
+            open_meter(one, board="left", lock_timeout_s=0)
+        assert "board left, meter acme A1" in str(error.value)
+    open_meter(one, lock_timeout_s=0).close()
+
+
+def test_a_link_to_a_port_and_the_port_are_one_meter(installed: Path) -> None:
+    distribution(installed, "acme_meters", ACME)
+    (installed / "by-id").symlink_to("/dev/null")
+    with open_meter(MeterSpec(kind="acme", port=str(installed / "by-id"))):
+        with pytest.raises(MeterError, match="in use"):
+            open_meter(MeterSpec(kind="acme", port="/dev/null"), lock_timeout_s=0)
+
+
+def test_a_meter_that_does_not_open_is_let_go(installed: Path) -> None:
+    distribution(installed, "acme_meters", "def opened(spec): raise ValueError('not today')")
+    for _ in range(2):
+        with pytest.raises(MeterError, match="the meter failed: not today"):
+            open_meter(MeterSpec(kind="acme", serial_number="A1"), lock_timeout_s=0)
+
+
+def test_names_of_meters_become_names_of_locks_whatever_is_in_them(installed: Path) -> None:
+    distribution(installed, "acme_meters", ACME)
+    for path in ("../../x;\x1b[31m$(id)", "a" * 3000, "a" * 2999 + "b"):
+        open_meter(MeterSpec(kind="acme", path=path), lock_timeout_s=0).close()
+    names = sorted(path.name for path in (installed / "locks").iterdir())
+    assert len(names) == 3 and all(re.fullmatch(r"meter [\w.%+ ~-]+\.lock", name) for name in names)
+
+
+def test_a_simulated_instrument_says_so() -> None:
+    assert str(Identity(kind="ppk2", serial_number="S1", simulated=True)) == "simulated ppk2 S1"
+    assert str(Identity(kind="simulated", simulated=True)) == "simulated"
+    assert str(Where(board="b", meter="ppk2 S1", port="p")) == "board b, meter ppk2 S1, port p"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    (
+        ({"kind": "../x"}, "a meter's kind must be"),
+        ({"serial_number": "a;b"}, "serial_number must be"),
+        ({"port": ""}, "must not be empty"),
+        ({"volts": 0.0}, "volts must be above 0"),
+        ({"volts": 230.0}, "volts must be above 0 and at most 60"),
+        ({"pin": 99}, "pin must be a channel from 0"),
+    ),
+)
+def test_a_spec_that_cannot_be_is_refused(wrong: Any, said: str) -> None:
+    with pytest.raises(RigError, match=said):
+        MeterSpec(**{"kind": "ppk2", "options": STATED, **wrong})
+
+
+def test_meters_load_no_library_of_an_instrument_before_one_is_opened() -> None:
+    code = "import sys, harness.meter.meter as m; m.kinds(); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert "harness" in loaded
+    assert loaded & {"ppk2lab", "pyjoulescope_driver", "pandas", "serial"} == set()
