@@ -6,7 +6,7 @@ An entry point is a mapping of ids to tables, as boards.toml has them, or the pa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -24,11 +24,16 @@ MOST_SAID = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packaged:
-    """Tables of boards of one distribution. `folder` is that of its file; None for a mapping."""
+    """Tables of boards of one distribution. `folder` is that of its file; None for a mapping.
+
+    `fault` says why it has none: it cannot be loaded.
+    """
 
     distribution: str
-    tables: Mapping[str, Any]
+    version: str
+    tables: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+    fault: str = ""
 
     @property
     def name(self) -> str:
@@ -39,17 +44,24 @@ class Packaged:
 def packaged_boards() -> tuple[Packaged, ...]:
     """What the distributions bring, in the order of their names.
 
-    One that cannot be loaded is said once, and left out: it must not break the others.
+    One that cannot be loaded has a fault: it must not break the others.
     """
-    found = []
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (_distribution(point), point)):
-        try:
-            found.append(_load(point))
-        # Whatever a module of a stranger raises as it is imported, `sys.exit` included.
-        except (Exception, SystemExit) as error:
-            reason = printable(str(error) or type(error).__name__, MOST_SAID)
-            leave_out(f"boards of distribution {_distribution(point)} are", reason)
-    return tuple(found)
+    points = sorted(entry_points(group=GROUP), key=lambda point: (_distribution(point), point))
+    return tuple(map(_loaded, points))
+
+
+def _loaded(point: EntryPoint) -> Packaged:
+    try:
+        return _load(point)
+    # Whatever a module of a stranger raises as it is imported, `sys.exit` included.
+    except (Exception, SystemExit) as error:
+        reason = printable(str(error) or type(error).__name__, MOST_SAID)
+        return _packaged(point, fault=reason)
+
+
+def _packaged(point: EntryPoint, **given: Any) -> Packaged:
+    version = printable(point.dist.version if point.dist else "", 40)
+    return Packaged(distribution=_distribution(point), version=version, **given)
 
 
 @cache
@@ -63,11 +75,11 @@ def _distribution(point: EntryPoint) -> str:
 
 
 def _load(point: EntryPoint) -> Packaged:
-    found, distribution = point.load(), _distribution(point)
+    found = point.load()
     if isinstance(found, Mapping):
-        return Packaged(distribution=distribution, tables=dict(found))
+        return _packaged(point, tables=dict(found))
     if isinstance(found, str | Path):
         path = Path(found)
         tables = toml.load(path, str(path))
-        return Packaged(distribution=distribution, tables=tables, folder=path.parent)
+        return _packaged(point, tables=tables, folder=path.parent)
     raise RigError(f"{point.value} must be a mapping of tables or a file's path, not {type(found)}")

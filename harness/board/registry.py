@@ -10,7 +10,7 @@ from typing import Any
 
 from harness import toml
 from harness.board.own import OwnBuild, OwnFlash
-from harness.board.packages import leave_out, packaged_boards
+from harness.board.packages import Packaged, leave_out, packaged_boards
 from harness.board.runtimes import AOT, OWN, is_runtime, runtime_ids
 from harness.errors import RigError, UnknownName, WrongUse
 from harness.names import NAME_RULE, is_name
@@ -232,7 +232,8 @@ class Board:
             self.takes_firmware and asked not in OWN and is_runtime(asked)
         ):
             return asked
-        raise UnknownName(f"runtime for board {self.id}", asked, list(self.runtimes))
+        others = set(runtime_ids()) - set(OWN) if self.takes_firmware else ()
+        raise UnknownName(f"runtime for board {self.id}", asked, [*{*self.runtimes, *others}])
 
     def env_of(self, runtime: str) -> str:
         """The PlatformIO environment of a runtime.
@@ -334,18 +335,35 @@ def load_registry(path: Path | None = None) -> Registry:
     own = toml.load(BOARDS_FILE, _name(BOARDS_FILE))
     boards = list(_boards_of(own, _name(BOARDS_FILE)))
     brought_by = {board.id: "boards.toml" for board in boards}
-    for packaged in packaged_boards():
-        try:
-            more = _boards_of(
-                packaged.tables, packaged.name, {**own, **packaged.tables}, packaged.folder
-            )
-        except RigError as error:
-            leave_out(f"{packaged.name} are", str(error))
-            continue
+    for packaged, more, fault in added_boards(own):
+        if fault:
+            leave_out(f"{packaged.name} are", fault)
         for board in more:
             _refuse_double(board.id, packaged.distribution, brought_by)
             boards.append(board)
     return Registry(tuple(boards))
+
+
+def added_boards(
+    own: Mapping[str, Any] | None = None,
+) -> tuple[tuple[Packaged, tuple[Board, ...], str], ...]:
+    """The boards of each installed distribution that brings some, or why it has none.
+
+    Args:
+        own: tables of boards.toml, whose firmware its boards may run; they are read if None.
+    """
+    own = toml.load(BOARDS_FILE, _name(BOARDS_FILE)) if own is None else own
+    return tuple((item, *_parsed(item, own)) for item in packaged_boards())
+
+
+def _parsed(packaged: Packaged, own: Mapping[str, Any]) -> tuple[tuple[Board, ...], str]:
+    if packaged.fault:
+        return (), packaged.fault
+    others = {**own, **packaged.tables}
+    try:
+        return _boards_of(packaged.tables, packaged.name, others, packaged.folder), ""
+    except RigError as error:
+        return (), str(error)
 
 
 def _name(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +19,23 @@ from harness.board.ports import (
     list_serial_ports,
     rig_lines,
 )
-from harness.board.registry import Board, Registry, load_registry
+from harness.board.registry import Board, Registry, added_boards, load_registry
 from harness.board.rigfile import Plugged, RigFile, job_matrix
+from harness.board.runtimes import added_runtimes
 from harness.board.udev import udev_rules
 from harness.cli.command import Command
 from harness.cli.machine import add_json, print_json
 from harness.cli.settings import add_settings, sources_of
 from harness.cli.work import rig_file
 from harness.errors import WrongUse
+from harness.firmware.runtimes import takes, usable_runtimes
 from harness.outcome import Outcome
 from harness.project import find_project
 from harness.rig.doctor import Finding, examine
 from harness.rig.doctor_bench import examine_rig
 from harness.settings import RIG, TFLM
 from harness.terminal import say
-from harness.text import table
+from harness.text import table, wrapped
 
 
 def doctor(options: argparse.Namespace) -> int:
@@ -75,13 +77,16 @@ def boards(options: argparse.Namespace) -> int:
     unknown = [port for port in listing if port.usb is not None and port.path not in known]
     if options.json:
         found = [_board_object(*place) for place in places]
-        print_json("boards", {"boards": found, "unknown": unknown})
+        added = list(added_lines(registry))
+        print_json("boards", {"boards": found, "added": added, "unknown": unknown})
         return 0
     rows = [
         (board.id, board.attachment, "/".join(board.runtimes), board.mcu, place)
         for board, place, _ in places
     ]
     print(table(("board", "attachment", "runtimes", "mcu", "port"), rows))
+    for line in added_lines(registry):
+        print("\n".join(wrapped(line)))
     for port in unknown:
         print(f"unknown: {port}")
     return 0
@@ -99,6 +104,24 @@ def _board_object(board: Board, place: str, ports: Listing) -> dict[str, Any]:
         "ports": ports,
         "in_bootloader": len(ports) == 1 and in_bootloader(board, ports[0]),
     }
+
+
+def added_lines(registry: Registry) -> Iterator[str]:
+    """What distributions bring: boards, and runtimes with the boards that they do not take."""
+    for packaged, boards, _ in added_boards():
+        if boards:
+            ids = ", ".join(board.id for board in boards)
+            yield f"from {packaged.distribution} {packaged.version}: {ids}"
+    usable = usable_runtimes()
+    for added in added_runtimes():
+        if (runtime := usable.get(added.id)) is not None:
+            built = [board for board in registry.boards if board.takes_firmware]
+            without = [board.id for board in built if not takes(runtime, board)]
+            but = f", but not on {', '.join(without)}" if without else ""
+            yield (
+                f"runtime {added.id}, from {added.distribution} {added.version}: "
+                f"{runtime.description}; on every board that firmware is built for{but}"
+            )
 
 
 def whereabouts(board: Board, file: RigFile, listing: Listing) -> tuple[str, Listing]:

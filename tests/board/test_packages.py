@@ -87,7 +87,7 @@ def test_a_distribution_replaces_no_board_of_ours(installed: Path) -> None:
         load_registry()
 
 
-def test_hil_lists_the_board_of_a_distribution() -> None:
+def test_hil_lists_what_distributions_bring() -> None:
     path = os.pathsep.join((str(OUTSIDE), str(ROOT)))
     done = subprocess.run(
         [sys.executable, "-m", "harness.cli", "boards"],
@@ -97,4 +97,6 @@ def test_hil_lists_the_board_of_a_distribution() -> None:
         check=True,
         timeout=60,
     )
-    assert "acme-node" in done.stdout and done.stderr == ""
+    said = " ".join(done.stdout.split())
+    assert "from acme-boards 1.0: acme-node" in said and done.stderr == ""
+    assert "runtime acme-loops, from acme-runtimes 2.5: layers as plain C loops" in said
