@@ -215,8 +215,8 @@ class CoreLacks(RigError):
             f"the firmware holds instructions that a {core} does not have: {shown}{more}",
             where=where,
             hint="Something was compiled for a larger core: a library's object files, or sources "
-            f"with a -mcpu of their own.\nIf the board has another core than {core}, say so by "
-            "`core` in its entry.",
+            f"with a -mcpu or -march of their own.\nIf the board has another core than {core}, say "
+            "so by `core` in its entry.",
         )
         self.core = core
         self.found = found

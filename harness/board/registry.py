@@ -87,10 +87,10 @@ class Board:
     `env` holds a PlatformIO environment for each runtime that firmware is built for.
     `flash_bytes` and `ram_bytes` are limits for the whole firmware; None where there are none.
     `aot_target` is the BakeNN target profile whose kernels the CPU can run. `core` is the CPU by
-    the name that compilers have for it, such as cortex-m4: firmware with instructions that it does
-    not have is refused; None where that is not checked. `toolchain` builds its firmware where
-    PlatformIO brings no compiler: one of `harness.firmware.toolchain.TOOLCHAINS`. `without` says of
-    runtimes that it lacks why.
+    the name that compilers have for it, such as cortex-m4 or rv32imac: firmware with instructions
+    that it does not have is refused; None where that is not checked. `toolchain` builds its
+    firmware where PlatformIO brings no compiler: one of `harness.firmware.toolchain.TOOLCHAINS`.
+    `without` says of runtimes that it lacks why.
 
     `kind` is the id in the registry; `id` differs from it where a rig file names a board of that
     kind. `runs` is the kind of board whose own firmware a simulated chip runs: its `kind` too, from

@@ -1,4 +1,4 @@
-"""Whether an ELF file for a Cortex-M holds instructions that its core does not have.
+"""Whether an ELF file for a Cortex-M or a RISC-V holds instructions that its core does not have.
 
 An emulator does not tell: QEMU's Cortex-M3 executes what a Cortex-M0+ does not have, and SMLAD.
 """
@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.errors import AlienCode, CoreLacks, Where
-from harness.firmware.t32 import CORES, is_wide, named
+from harness.errors import AlienCode, CoreLacks, RigError, Where
+from harness.firmware import rv32, t32
+from harness.text import listed, printable
 
 _EXECUTED = 4
 
@@ -38,24 +39,42 @@ def refuse_a32(elf: Path, *, where: Where) -> None:
 def refuse_for_core(elf: Path, core: str | None, *, where: Where) -> None:
     """Refuse firmware with instructions that a core does not have.
 
-    What is code and what is data between it, the assembler marks by symbols `$t` and `$d`. An ELF
-    file without them is let pass.
+    What is code and what is data between it, the assembler marks by symbols `$t`, of a RISC-V `$x`,
+    and `$d`. An ELF file for Arm without them is let pass; for a RISC-V all is code then.
 
     Args:
-        core: a key of `CORES`; any other is not checked.
+        core: a key of `t32.CORES` or a name such as rv32imac; Arm's and RISC-V's alone are checked.
 
     Raises:
         CoreLacks: names the instructions and functions.
+        RigError: a core by the name of an Arm or a RISC-V is none of those.
     """
-    if core not in CORES:
+    has = features_of(core) if core else None
+    if core is None or has is None:
         return
     from elftools.elf.elffile import ELFFile
 
     with elf.open("rb") as file:
         binary: Any = ELFFile(file)
-        found = _lacking(binary, CORES[core])
+        found = _lacking(binary, has)
     if found:
         raise CoreLacks(where=where, core=core, found=found)
+
+
+def features_of(core: str) -> frozenset[str] | None:
+    """What has an instruction that a core has; None for one that is neither an Arm nor a RISC-V.
+
+    Raises:
+        RigError: it is one of them by its name, and not known.
+    """
+    has = t32.CORES.get(core) or rv32.extensions_of(core)
+    if has is None and core.startswith(("cortex-", "rv")):
+        raise RigError(
+            f"core {printable(core)!r} is not known",
+            hint=f"It may be {listed(tuple(t32.CORES))}, or of a RISC-V its extensions, such as "
+            "rv32imac or rv32imafc_zba_zbb.",
+        )
+    return has
 
 
 def _lacking(binary: Any, has: frozenset[str]) -> list[tuple[str, str, str]]:
@@ -80,9 +99,11 @@ def uses_beyond(binary: Any, has: frozenset[str]) -> Iterator[tuple[int, str, st
     Args:
         binary: an `ELFFile` of elftools.
     """
-    for section, start, end in _t32_code(binary, _symbols(binary)):
+    is_riscv = binary["e_machine"] == "EM_RISCV"
+    read = _rv32_instructions if is_riscv else _t32_instructions
+    for section, start, end in _code(binary, _symbols(binary), is_riscv):
         code = section.data()[start - section["sh_addr"] : end - section["sh_addr"]]
-        for at, name, needs in _instructions(code):
+        for at, name, needs in read(code):
             if needs not in has:
                 yield start + at, name, needs
 
@@ -92,33 +113,52 @@ def _symbols(binary: Any) -> list[Any]:
     return list(table.iter_symbols()) if table is not None else []
 
 
-def _t32_code(binary: Any, symbols: list[Any]) -> Iterator[tuple[Any, int, int]]:
-    """Sections, and from where to where T32 code is in them."""
-    marks: dict[int, list[tuple[int, bool]]] = {}
-    for symbol in symbols:
-        if symbol.name[:2] in ("$a", "$d", "$t") and symbol.name[2:3] in ("", "."):
-            index = symbol["st_shndx"]
-            marks.setdefault(index, []).append((symbol["st_value"], symbol.name[1] == "t"))
-    for index, places in marks.items():
-        section = binary.get_section(index) if isinstance(index, int) else None
-        if section is None or not section["sh_flags"] & _EXECUTED:
+def _code(binary: Any, symbols: list[Any], is_riscv: bool) -> Iterator[tuple[Any, int, int]]:
+    """Sections, and from where to where T32 code, or a RISC-V's, is in them."""
+    marks = _marks(binary, symbols)
+    for index, section in enumerate(binary.iter_sections()):
+        if not section["sh_flags"] & _EXECUTED or section["sh_type"] != "SHT_PROGBITS":
             continue
-        places.sort()
-        ends = [place for place, _ in places[1:]] + [section["sh_addr"] + section["sh_size"]]
-        for (start, is_t32), end in zip(places, ends, strict=True):
-            if is_t32 and start < end:
-                yield section, start, end
+        start, stop = section["sh_addr"], section["sh_addr"] + section["sh_size"]
+        places = [(start, is_riscv), *sorted(marks.get(index, ()))]
+        ends = [place for place, _ in places[1:]] + [stop]
+        for (begin, is_code), end in zip(places, ends, strict=True):
+            if is_code and begin < end:
+                yield section, begin, end
 
 
-def _instructions(code: bytes) -> Iterator[tuple[int, str, str]]:
+def _marks(binary: Any, symbols: list[Any]) -> dict[int, list[tuple[int, bool]]]:
+    """By section where code begins (True), and something else (False).
+
+    Arm's may have a dot and more behind the letter, those of a RISC-V the code's extensions.
+    """
+    code = "x" if binary["e_machine"] == "EM_RISCV" else "t"
+    found: dict[int, list[tuple[int, bool]]] = {}
+    for symbol in symbols:
+        kind, rest = symbol.name[1:2], symbol.name[2:]
+        if symbol.name[:1] == "$" and kind in "adtx" and (rest[:1] in ("", ".") or kind == "x"):
+            found.setdefault(symbol["st_shndx"], []).append((symbol["st_value"], kind == code))
+    return found
+
+
+def _t32_instructions(code: bytes) -> Iterator[tuple[int, str, str]]:
     """Offset, name, and what has it, of each instruction."""
     halves = [half for (half,) in struct.iter_unpack("<H", code[: len(code) & ~1])]
     at = 0
     while at < len(halves):
-        wide = is_wide(halves[at])
+        wide = t32.is_wide(halves[at])
         second = halves[at + 1] if wide and at + 1 < len(halves) else 0
-        yield at * 2, *named(halves[at], second)
+        yield at * 2, *t32.named(halves[at], second)
         at += 2 if wide else 1
+
+
+def _rv32_instructions(code: bytes) -> Iterator[tuple[int, str, str]]:
+    """Offset, name, and what has it, of each instruction."""
+    at = 0
+    while at + 2 <= len(code):
+        size = rv32.length(int.from_bytes(code[at : at + 2], "little"))
+        yield at, *rv32.named(int.from_bytes(code[at : at + size], "little"), size)
+        at += size
 
 
 def _function_at(address: int, functions: list[tuple[int, str]]) -> str:

@@ -6,12 +6,13 @@ import re
 import shutil
 import struct
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.board.registry import load_registry
-from harness.errors import Where
+from harness.errors import CoreLacks, Where
 from harness.firmware.build import Builder
 from harness.firmware.toolchain import RISCV
 from harness.link.streams import StreamClosed
@@ -105,6 +106,12 @@ def test_an_invoke_takes_as_many_instructions_at_every_start_and_repeat() -> Non
             # Each tick is an instruction, so that no rounding hides one.
             assert measured.ticks.min() - measured.timer.read_ticks in counts
     assert len(counts) == 1
+
+
+def test_firmware_for_a_larger_core_is_refused_when_it_is_built(objects, tmp_path: Path) -> None:
+    builder = Builder(Project(root=PROJECT.root, state=tmp_path))
+    with pytest.raises(CoreLacks, match=r"a rv32iac does not have: .*mul \(of M\) in "):
+        builder.build(replace(BOARD, core="rv32iac"), "aot", SINE)
 
 
 HEAD = '#include <cstdlib>\nextern "C" char* strdup(const char*);\n'
