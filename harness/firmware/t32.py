@@ -18,10 +18,12 @@ _M33 = _M4 | {FPV5, V8}
 CORES = {
     "cortex-m0": frozenset({V6}),
     "cortex-m0plus": frozenset({V6}),
+    "cortex-m1": frozenset({V6}),
     "cortex-m3": _M3,
     "cortex-m4": _M4,
     "cortex-m7": _M4 | {FPV5, DP},
     "cortex-m33": _M33,
+    "cortex-m35p": _M33,
     "cortex-m55": _M33 | {DP, V81, MVE},
 }
 """What each core has, with all of its options but for an FPU of more than single precision."""

@@ -120,10 +120,12 @@ MNEMONICS = [one.strip() for line in LINES.split("\n") for one in line.split("|"
 OPTIONS = {
     "cortex-m0": ["-mfloat-abi=soft"],
     "cortex-m0plus": ["-mfloat-abi=soft"],
+    "cortex-m1": ["-mfloat-abi=soft"],
     "cortex-m3": ["-mfloat-abi=soft"],
     "cortex-m4": ["-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"],
     "cortex-m7": ["-mfloat-abi=hard", "-mfpu=fpv5-d16"],
     "cortex-m33": ["-mfloat-abi=hard", "-mfpu=fpv5-sp-d16"],
+    "cortex-m35p": ["-mfloat-abi=hard", "-mfpu=fpv5-sp-d16"],
     "cortex-m55": ["-mfloat-abi=hard"],
 }
 
