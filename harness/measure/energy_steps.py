@@ -30,6 +30,12 @@ this of the usual one's."""
 LEAST_STEP = 6.0
 """A window's step by the scatter of the means that it is a difference of."""
 
+LEAST_EDGE = 2.0
+"""The same for one of its edges: that the window stands out is known by then."""
+
+FITS = 0.8
+"""How well a step fits where the length says that it is, by how well one fits near it."""
+
 _MOST_GRID = 4
 """Samples with those lost, by samples."""
 
@@ -149,31 +155,32 @@ _WIRE = "Wire the meter's digital channel to a pin of the board, and name both i
 def _refined(trace: Trace, amps: Floats, start: float, length: float, number: int) -> Window:
     """The window whose edges fit best, near where the filter has found it."""
     flank = max(4, round(FLANK * length))
-    reach = max(2, flank // 2)
     begin, end = round(start), round(start + length)
-    rises = _fit(amps, begin, flank, reach)
-    falls = _fit(amps, end, flank, reach)
+    rises = _fit(amps, begin, flank)
+    falls = _fit(amps, end, flank)
     both = int((rises + falls).argmax())
     near = max(2, round(_CLOCK * length))
     edges = []
     for middle, fits in ((begin, rises), (end, falls)):
         low = max(0, both - near)
         at = low + int(fits[low : both + near + 1].argmax())
-        edges.append(_edge(trace, amps, middle - reach + at, flank, number))
+        if fits[at] < FITS * fits.max():
+            raise CannotTell(f"window {number} is of another length than the board says")
+        edges.append(_edge(trace, amps, middle - flank + at, flank, number))
     (start_s, start_u), (end_s, end_u) = edges
     return Window(
         start_s=start_s, end_s=end_s, start_u_s=start_u, end_u_s=end_u, found_by="current"
     )
 
 
-def _fit(amps: Floats, middle: int, flank: int, reach: int) -> Floats:
-    """How well a step at each sample from middle - reach to middle + reach fits, in A^2.
+def _fit(amps: Floats, middle: int, flank: int) -> Floats:
+    """How well a step at each sample from middle - flank to middle + flank fits, in A^2.
 
-    By how much two levels lower the sum of squares of the samples within `flank` + `reach`.
+    By how much two levels lower the sum of squares of the samples within twice `flank`.
     """
-    low, high = max(0, middle - flank - reach), min(len(amps), middle + flank + reach)
+    low, high = max(0, middle - 2 * flank), min(len(amps), middle + 2 * flank)
     sums = np.concatenate(([0.0], np.cumsum(amps[low:high] - amps[low])))
-    at = np.clip(np.arange(middle - reach, middle + reach + 1) - low, 1, high - low - 1)
+    at = np.clip(np.arange(middle - flank, middle + flank + 1) - low, 1, high - low - 1)
     left, right = at, high - low - at
     step = (sums[-1] - sums[at]) / right - sums[at] / left
     fits: Floats = step**2 * left * right / (left + right)
@@ -190,7 +197,7 @@ def _edge(trace: Trace, amps: Floats, at: int, flank: int, number: int) -> tuple
     before, after = amps[max(0, at - flank) : at], amps[at : at + flank]
     step = abs(float(after.mean() - before.mean()))
     spread = max(_long_run(before), _long_run(after))
-    if not step > LEAST_STEP * spread / sqrt(flank):
+    if not step > LEAST_EDGE * spread / sqrt(flank):
         raise CannotTell(f"an edge of window {number} does not stand out", hint=_WIRE)
     unsure = sqrt(1 / 12 + 26 * (spread / step) ** 4) * trace.step_s
     edge_s = float(trace.seconds[0]) + (at - 0.5) * trace.step_s

@@ -74,7 +74,7 @@ def test_edges_outside_the_trace_are_refused() -> None:
 
 @pytest.mark.parametrize("by_pin", (True, False))
 def test_windows_of_another_length_than_the_boards_are_refused(by_pin: bool) -> None:
-    with pytest.raises(CannotTell, match=r"window 1 lasts 0.5 s for the meter and 0.54 s|stand"):
+    with pytest.raises(CannotTell, match=r"window 1 lasts 0.5 s for the meter and 0.54 s|another"):
         found(sampled(LOAD, pin=by_pin), 3, 0.54)
 
 
