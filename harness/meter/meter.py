@@ -108,6 +108,7 @@ def marked(meter: Meter) -> Marked | None:
 _BUILT_IN = {
     "csv": "harness.meter.csvfile:CsvMeter",
     "lines": "harness.meter.lines:LinesMeter",
+    "ppk2": "harness.meter.ppk2:Ppk2Meter",
     "simulated": "harness.meter.simulated:SimulatedMeter",
 }
 """Kinds and the classes behind them, each imported when one is opened."""
