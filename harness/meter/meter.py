@@ -107,6 +107,7 @@ def marked(meter: Meter) -> Marked | None:
 
 _BUILT_IN = {
     "csv": "harness.meter.csvfile:CsvMeter",
+    "joulescope": "harness.meter.joulescope:JoulescopeMeter",
     "lines": "harness.meter.lines:LinesMeter",
     "ppk2": "harness.meter.ppk2:Ppk2Meter",
     "simulated": "harness.meter.simulated:SimulatedMeter",

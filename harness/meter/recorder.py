@@ -114,9 +114,9 @@ class Recorder:
             pin=None if np.isnan(pin).any() else pin >= 0.5,
             gaps=gaps,
             lost=lost,
-            resolution_amps=_per_range([each.resolution_amps for each in stated], ranges),
-            gain_error=_per_range([each.gain_error for each in stated], ranges),
-            offset_amps=_per_range([each.offset_amps for each in stated], ranges),
+            resolution_amps=_per_range(stated, "resolution_amps", ranges),
+            gain_error=_per_range(stated, "gain_error", ranges),
+            offset_amps=_per_range(stated, "offset_amps", ranges),
             volts_error=max(each.volts_error for each in stated),
             rate_hz=1 / step_s,
             simulated=simulated,
@@ -133,13 +133,15 @@ def _averaged(samples: Floats, by: int) -> Floats:
     return means
 
 
-def _per_range(stated: Sequence[float], ranges: Floats) -> PerRange:
+def _per_range(stated: Sequence[Stated], name: str, ranges: Floats) -> PerRange:
     """One value where all samples are of one range."""
-    if len(stated) == 1 or np.isnan(ranges).any():
-        return max(stated)
+    values = [getattr(each, name) for each in stated]
+    if len(values) == 1 or np.isnan(ranges).any():
+        one: float = max(values)
+        return np.full(len(ranges), one) if any(each.auto_range for each in stated) else one
     indices = ranges.astype(int)
-    each: Floats = np.array(stated, float)[indices]
-    return stated[indices[0]] if (indices == indices[0]).all() else each
+    each: Floats = np.array(values, float)[indices]
+    return float(each[0]) if (indices == indices[0]).all() else each
 
 
 def _usual_step(seconds: Floats) -> float:

@@ -20,7 +20,8 @@ class Stated:
 
     `resolution_amps` is the smallest step of a sample, `gain_error` the bound of its relative error
     (0.01 is 1 %), `offset_amps` the bound of what it reads at no current, `volts_error` the bound
-    of the relative error of the voltage, `calibrated` the day of its calibration.
+    of the relative error of the voltage, `calibrated` the day of its calibration. `auto_range`: it
+    changes ranges by itself, and each has errors of its own.
     """
 
     resolution_amps: float
@@ -28,6 +29,7 @@ class Stated:
     offset_amps: float
     volts_error: float = 0.0
     calibrated: date | None = None
+    auto_range: bool = False
 
     def __post_init__(self) -> None:
         for name in ("resolution_amps", "gain_error", "offset_amps", "volts_error"):

@@ -138,10 +138,13 @@ BOARD_RUNS = {
 
 
 @pytest.mark.parametrize("run", BOARD_RUNS)
-def test_a_board_run_loads_neither_tensorflow_nor_pandas(run: str, tmp_path: Path) -> None:
+def test_a_board_run_loads_neither_tensorflow_nor_pandas_nor_a_meter(
+    run: str, tmp_path: Path
+) -> None:
     (tmp_path / "test_it.py").write_text("def test_it(latency): assert latency(n=10).n == 10\n")
     loaded = loaded_by(BOARD_RUNS[run], tmp_path)
     assert loaded & {"tensorflow", "keras", "pandas", "matplotlib"} == set()
+    assert loaded & {"ppk2lab", "pyjoulescope_driver"} == set()
 
 
 def test_command_line_and_plugin_load_no_drawing_before_a_report_is_asked_for() -> None:

@@ -1,0 +1,301 @@
+"""Joulescopes (JS110, JS220, JS320), by their maker's pyjoulescope-driver.
+
+The driver is a tree of topics: settings are published, and each stream of samples is a topic that
+is subscribed to. Blocks carry the number of their first sample, from which gaps are found.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.board.meters import MeterSpec
+from harness.errors import CannotTell, MeterError, RigError, Where
+from harness.measure.energy_trace import NO_SAMPLE, Trace
+from harness.meter.meter import Identity
+from harness.meter.recorder import Recorder
+from harness.meter.stated import own_options, stated_of
+from harness.text import listed, printable
+
+Floats = NDArray[np.float64]
+
+RATES_HZ = (1_000_000, 500_000, 200_000, 100_000, 50_000, 20_000, 10_000, 5_000, 2_000, 1_000)
+"""That all models have: topic h/fs."""
+
+CHANNELS = 4
+MOST_SAMPLES = 30_000_000
+"""Of one signal: 300 s at 100 kHz."""
+
+_BEGIN_S = 5.0
+_SILENT_S = 2.0
+_LAG_S = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoulescopeOptions:
+    """`rate_hz` is one of RATES_HZ, `current_range` a name of the driver's, such as `10 A`."""
+
+    rate_hz: int = 100_000
+    current_range: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.rate_hz not in RATES_HZ:
+            raise RigError(
+                f"rate_hz must be {listed([str(rate) for rate in RATES_HZ])}, not {self.rate_hz}"
+            )
+
+
+def open_driver(where: Where) -> Any:
+    """The maker's driver, with no instrument open.
+
+    Raises:
+        MeterError: it is not installed, or does not start.
+    """
+    try:
+        from pyjoulescope_driver import Driver
+    except ImportError as error:
+        raise MeterError(
+            "pyjoulescope-driver is not installed; a meter of kind joulescope needs it",
+            where=where,
+            hint="Install it: python -m pip install 'tinyml-hil[joulescope]'",
+        ) from error
+    try:
+        return Driver()
+    except (RuntimeError, TimeoutError) as error:
+        raise MeterError(
+            f"its driver does not start: {printable(str(error))}", where=where
+        ) from error
+
+
+class JoulescopeMeter:
+    """An open Joulescope: measures current and voltage, and is no supply."""
+
+    def __init__(
+        self,
+        spec: MeterSpec,
+        *,
+        driver: Callable[[Where], Any] = open_driver,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._where = Where(meter=spec.name, port=spec.port)
+        self._spec = spec
+        self._options = own_options(spec, JoulescopeOptions)
+        stated = stated_of(spec)
+        # By itself it changes ranges, each of which has its own errors.
+        self._stated = replace(stated, auto_range=self._options.current_range == "auto")
+        if spec.pin is not None and spec.pin >= CHANNELS:
+            raise MeterError(f"it has channels 0 to {CHANNELS - 1}", where=self._where)
+        self._clock, self._sleep = clock, sleep
+        self._signals: dict[str, Signal] | None = None
+        self._driver = driver(self._where)
+        try:
+            self._path = self._found()
+            self._ask("open", self._path, "defaults")
+            self._publish("s/i/range/mode" if self._is_auto else "s/i/range/select", self._range)
+            self._publish("h/fs", self._options.rate_hz)
+            self.identity = Identity(
+                kind=self._path.split("/")[-2],
+                serial_number=self._path.split("/")[-1],
+                firmware=self._firmware(),
+                calibrated=stated.calibrated,
+            )
+        except BaseException:
+            self._driver.finalize()
+            raise
+
+    @property
+    def _is_auto(self) -> bool:
+        return self._options.current_range == "auto"
+
+    @property
+    def _range(self) -> str:
+        return self._options.current_range
+
+    def _found(self) -> str:
+        """The driver's path of the instrument, `u/js220/SERIAL`."""
+        paths = [str(path) for path in self._ask("device_paths")]
+        number = self._spec.serial_number
+        fitting = [path for path in paths if number in (None, path.split("/")[-1])]
+        if len(fitting) == 1:
+            return fitting[0]
+        seen = listed([printable(path, 60) for path in paths], 10)
+        raise MeterError(
+            f"{len(fitting) or 'no'} Joulescopes have serial number {number}"
+            if number
+            else f"{len(fitting) or 'no'} Joulescopes are there",
+            where=self._where,
+            hint=f"Seen: {seen}. Name its serial_number in [boards.NAME.meter]."
+            if paths
+            else "Is it plugged in, and may your user open it? Its udev rules: docs/energy.md",
+        )
+
+    def _firmware(self) -> str | None:
+        """Version as a.b.c; None where the model does not tell."""
+        try:
+            version = self._driver.query(f"{self._path}/c/fw/version")
+        except (RuntimeError, TimeoutError):
+            return None
+        if isinstance(version, int):
+            return f"{version >> 24}.{version >> 16 & 0xFF}.{version & 0xFFFF}"
+        return printable(str(version), 40)
+
+    def _ask(self, name: str, *values: Any) -> Any:
+        """A call of the driver, whose errors are the meter's."""
+        try:
+            return getattr(self._driver, name)(*values)
+        except (RuntimeError, TimeoutError, ValueError) as error:
+            raise MeterError(
+                f"the meter does not do as it is told: {printable(str(error), 200)}",
+                where=self._where,
+                hint="Does another program, such as the Joulescope UI, have it open?",
+            ) from error
+
+    def _publish(self, topic: str, value: Any) -> None:
+        self._ask("publish", f"{self._path}/{topic}", value)
+
+    def _topics(self) -> list[str]:
+        gpi = [] if self._spec.pin is None else [f"s/gpi/{self._spec.pin}"]
+        return ["s/i", "s/v", *gpi]
+
+    def arm(self, volts: float | None = None) -> None:
+        """Start the streams, and wait for the first current; `volts` it measures by itself."""
+        if self._signals is not None:
+            raise MeterError("the meter is armed already", where=self._where)
+        signals = {topic: Signal(self._clock) for topic in self._topics()}
+        for topic, signal in signals.items():
+            self._ask("subscribe", f"{self._path}/{topic}/!data", "pub", signal.receive)
+        self._signals = signals
+        for topic in signals:
+            self._publish(f"{topic}/ctrl", 1)
+        if not signals["s/i"].begun.wait(_BEGIN_S):
+            self._end()
+            raise MeterError("the meter sends no samples", where=self._where, hint=NO_SAMPLE)
+
+    def disarm(self) -> Trace:
+        """Stop the streams."""
+        if self._signals is None:
+            raise MeterError("the meter is not armed", where=self._where)
+        self._sleep(_LAG_S)
+        signals = self._signals
+        silent_s = self._clock() - signals["s/i"].last_s
+        self._end()
+        if silent_s > _SILENT_S:
+            raise MeterError(
+                f"the meter was lost while it sampled: the last one came {silent_s:.1f} s ago",
+                where=self._where,
+                hint="Was it unplugged?",
+            )
+        try:
+            return self._trace(signals)
+        except CannotTell as error:
+            raise CannotTell(error.reason, where=self._where, hint=error.hint) from error
+
+    def _end(self) -> None:
+        """Stop streams as far as the meter still answers."""
+        signals, self._signals = self._signals or {}, None
+        for topic, signal in signals.items():
+            for call, values in (
+                ("publish", (f"{self._path}/{topic}/ctrl", 0)),
+                ("unsubscribe", (f"{self._path}/{topic}/!data", signal.receive)),
+            ):
+                try:
+                    getattr(self._driver, call)(*values)
+                except (RuntimeError, TimeoutError):
+                    continue
+
+    def _trace(self, signals: dict[str, Signal]) -> Trace:
+        seconds, amps = signals["s/i"].samples()
+        volts = signals["s/v"].at(seconds)
+        pin = None if self._spec.pin is None else signals[f"s/gpi/{self._spec.pin}"].at(seconds)
+        known = np.isfinite(amps) & np.isfinite(volts)
+        if pin is not None:
+            known &= np.isfinite(pin)
+        recorder = Recorder()
+        recorder.add(
+            seconds[known] - seconds[0],
+            amps[known],
+            volts[known],
+            None if pin is None else pin[known] > 0.5,
+        )
+        return recorder.trace((self._stated,), volts=None)
+
+    def close(self) -> None:
+        """Stop, and let the instrument and its driver go."""
+        self._end()
+        try:
+            self._driver.close(self._path)
+        except (RuntimeError, TimeoutError):
+            pass  # Unplugged.
+        finally:
+            self._driver.finalize()
+
+    def __enter__(self) -> JoulescopeMeter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Signal:
+    """The blocks of one stream, from the driver's own thread."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.begun = threading.Event()
+        self.last_s = clock()
+        # The driver knows it again by its address: a bound method is another one each time.
+        self.receive = self._take
+        self._clock = clock
+        self._blocks: list[tuple[float, float, NDArray[Any]]] = []
+        self._count = 0
+
+    def _take(self, topic: str, block: Any) -> None:
+        """Keep a block: its first sample's time, the step of time, and its values."""
+        values = block["data"]
+        if values is None or not len(values) or self._count > MOST_SAMPLES:
+            return
+        if values.dtype == np.uint8:  # A digital channel: eight samples in each byte.
+            values = np.unpackbits(values, bitorder="little")
+        rate = block["sample_rate"]
+        self._blocks.append((block["sample_id"] / rate, block["decimate_factor"] / rate, values))
+        self._count += len(values)
+        self.last_s = self._clock()
+        self.begun.set()
+
+    def samples(self) -> tuple[Floats, Floats]:
+        """Times of the middle of each sample, and their values.
+
+        Raises:
+            CannotTell: there are none, or more than are kept.
+        """
+        if not self._blocks:
+            raise CannotTell("the meter brought no sample", hint=NO_SAMPLE)
+        if self._count > MOST_SAMPLES:
+            raise CannotTell(
+                f"the meter brought more than {MOST_SAMPLES} samples", hint="Lower its rate_hz."
+            )
+        seconds = [first + (np.arange(len(v)) + 0.5) * step for first, step, v in self._blocks]
+        return np.concatenate(seconds), np.concatenate(
+            [values.astype(float) for _, _, values in self._blocks]
+        )
+
+    def at(self, seconds: Floats) -> Floats:
+        """The value of the sample that each time lies in; NaN where it was lost."""
+        own, values = self.samples()
+        step = self._blocks[0][1]
+        index = np.searchsorted(own, seconds - step / 2).clip(0, len(own) - 1)
+        near = np.abs(own[index] - seconds) <= 0.75 * step
+        found: Floats = np.where(near, values[index], np.nan)
+        return found
