@@ -6,6 +6,12 @@
     |   +-- BoardNotFound   no port belongs to the board, or several could
     |   +-- LockBusy        another process holds a lock
     |   |   +-- BoardBusy   another process holds the board's lock
+    |   +-- PoolError       a pool of shared boards did not give a board, or lost it
+    |   |   +-- CoordinatorGone   its coordinator does not answer
+    |   |   +-- PlaceNotFound     it has no such place
+    |   |   +-- PlaceBusy         somebody else held the place for too long
+    |   |   +-- PlaceLost         somebody else holds the place in the middle of a run
+    |   |   +-- ExporterGone      the machine that the board is plugged into, or the board itself
     |   +-- ToolMissing     a program or package is not installed
     |   +-- BuildFailed     PlatformIO, the compiler or the linker failed
     |   +-- AlienCode       a firmware for a Cortex-M that holds A32 code
@@ -162,6 +168,46 @@ class BoardBusy(LockBusy):
             where=where,
             hint="Wait for it, stop it, or allow more time with --hil-lock-timeout.",
         )
+
+
+class PoolError(RigError):
+    """A pool of shared boards did not give a board, or lost it: nothing about its numbers.
+
+    `place` is the coordinator's name of it, or what was asked for; `holder` who has it, in words.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: Where = NOWHERE,
+        hint: str = "",
+        place: str = "",
+        holder: str = "",
+    ) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.place = place
+        self.holder = holder
+
+
+class CoordinatorGone(PoolError):
+    """The pool's coordinator does not answer."""
+
+
+class PlaceNotFound(PoolError):
+    """The coordinator has no such place."""
+
+
+class PlaceBusy(PoolError):
+    """Others held the place until the time to wait for it was over."""
+
+
+class PlaceLost(PoolError):
+    """The place was released or taken by somebody else while a run held it."""
+
+
+class ExporterGone(PoolError):
+    """The machine that a place's board is plugged into is gone from the pool, or the board is."""
 
 
 class ToolMissing(RigError):

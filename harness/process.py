@@ -36,6 +36,8 @@ def run(
     folder: Path | None = None,
     on_line: Callable[[str], None] | None = None,
     locks: Sequence[int] = (),
+    given: Path | None = None,
+    errors: Path | None = None,
 ) -> int:
     """Run a command, or a shell's command line, and return its exit status.
 
@@ -47,19 +49,26 @@ def run(
         log: file for its output; None: it goes where this program's own output goes.
         on_line: called with each line of the log while the command runs.
         locks: descriptors of locks, which are held until nothing of the command runs any more.
+        given: file for its standard input.
+        errors: file for what it says of errors, which else goes where its output goes.
 
     Raises:
         subprocess.TimeoutExpired: it took longer than `timeout_s`.
     """
     with ExitStack() as files:
         output = None if log is None else files.enter_context(log.open("wb"))
+        complaints = output if errors is None else files.enter_context(errors.open("wb"))
+        stdin = subprocess.DEVNULL
+        if given is not None:
+            stdin = files.enter_context(given.open("rb")).fileno()
         theirs, ours = os.pipe()
         files.callback(os.close, ours)
         with _closing(theirs):
             process = start(
-                _supervised(command, theirs),
+                supervised(command, theirs),
+                stdin=stdin,
                 stdout=output,
-                stderr=output,
+                stderr=complaints,
                 environment=environment,
                 folder=folder,
                 inherited=(theirs, *locks),
@@ -94,7 +103,7 @@ def _closing(handle: int) -> Iterator[int]:
         os.close(handle)
 
 
-def _supervised(command: Sequence[str] | str, lifeline: int) -> list[str]:
+def supervised(command: Sequence[str] | str, lifeline: int) -> list[str]:
     """The command as run by harness.supervise until the other end of `lifeline` is closed."""
     words = ["/bin/sh", "-c", command] if isinstance(command, str) else command
     supervisor = [sys.executable, "-I", "-S", supervise.__file__]

@@ -7,6 +7,7 @@ and has its default where none of them says it. An empty text counts as not said
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ DEFAULT_BASELINES = Path("baselines.csv")
 ALL_EMULATED = "all-emulated"
 """Stands for every board that QEMU runs and whose tools are installed."""
 
+_ADDRESS = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9.:\[\]_-]{0,254}")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
 
@@ -88,6 +90,12 @@ def _choice(*choices: str) -> Kind[str]:
     )
 
 
+def _address(text: str) -> str | None:
+    if text and not _ADDRESS.fullmatch(text):
+        raise ValueError
+    return text or None
+
+
 FLASH_CHOICES = ("auto", "always", "never")
 
 LIST = Kind(parse=_items, wanted="a name, or several with commas")
@@ -100,6 +108,7 @@ DETECTOR = Kind(
     parse=_detector,
     wanted="CLASS,threshold=T,rate=HZ, and maybe average=S, minimum=N, suppression=S, late=S",
 )
+ADDRESS = Kind(parse=_address, wanted="HOST or HOST:PORT")
 PATH = Kind(parse=Path, is_path=True)
 PATH_OR_NONE = Kind(parse=lambda text: Path(text) if text else None, is_path=True)
 
@@ -180,7 +189,8 @@ RUNTIME = Setting(
     own_flags=("--hil-runtime", "--runtime"),
 )
 PORT = Setting(
-    "port", LIST, "a serial port or URL; virtual:?flip=0.01 for a faulty virtual board",
+    "port", LIST,
+    "a serial port, URL or labgrid:PLACE; virtual:?flip=0.01 for a faulty virtual board",
     metavar="[BOARD=]PORT", absent="the board's own", commands=_RUN,
 )
 TOLERANCE = Setting(
@@ -277,6 +287,21 @@ LOCK_TIMEOUT = Setting(
     "lock_timeout", SECONDS, "seconds to wait for a board that another process holds",
     metavar="S", default="120", commands=_RUN,
 )
+LABGRID = Setting(
+    "labgrid", PATH_OR_NONE,
+    "labgrid's client, or the virtual environment that has it, for boards of a pool",
+    metavar="PATH", absent="`labgrid-client` on PATH, or `labgrid/` in the state folder",
+    commands=("doctor", *_RUN),
+)
+COORDINATOR = Setting(
+    "coordinator", ADDRESS, "the pool's coordinator",
+    metavar="HOST[:PORT]", absent="`LG_COORDINATOR`, or 127.0.0.1:20408",
+    commands=("doctor", *_RUN),
+)
+POOL_TIMEOUT = Setting(
+    "pool_timeout", SECONDS, "seconds to wait for a place of the pool that others hold",
+    metavar="S", default="1800", commands=_RUN,
+)
 # fmt: on
 
 SETTINGS: tuple[Setting[Any], ...] = (
@@ -295,7 +320,7 @@ SETTINGS: tuple[Setting[Any], ...] = (
         CSV,
     ),
     *(DATA, STRIDE, DETECT, TOLERANCE, MISSING, RIG, FLASH, TFLM, ARENA, UNCHECKED),
-    *(MOST_BAUD, LOCK_TIMEOUT),
+    *(MOST_BAUD, LOCK_TIMEOUT, LABGRID, COORDINATOR, POOL_TIMEOUT),
 )
 
 

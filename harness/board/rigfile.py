@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import toml
+from harness.board.place import PlaceSpec, parse_place
 from harness.board.registry import Board, Registry, inherited_table, parse_board
 from harness.errors import RigError, UnknownName
 from harness.names import NAME_RULE, SERIAL_RULE, is_name, is_serial_number
@@ -43,7 +44,8 @@ class Plugged:
     """A board on this rig.
 
     `kind` is its id in the registry, or its own where the file says all of it. It is found by its
-    USB `serial_number`, or is always at `port` (a path or pyserial URL). `power_cycle` is a shell's
+    USB `serial_number`, or is always at `port` (a path or pyserial URL), or is `place` of a pool of
+    shared boards. `power_cycle` is a shell's
     command line that turns its power off and on again, run as it stands: nothing is put into it. No
     faster rate than `most_baud` is asked of its UART. `budget_us` limits the latency of models, by
     the model's name; `tolerance` says how far their outputs may be from the golden's, as
@@ -54,6 +56,7 @@ class Plugged:
     kind: str
     serial_number: str | None = None
     port: str | None = None
+    place: str | None = None
     power_cycle: str | None = None
     most_baud: int | None = None
     deadlines: Deadlines = field(default_factory=Deadlines)
@@ -72,6 +75,10 @@ class Plugged:
             )
         if self.serial_number is not None and self.port is not None:
             raise RigError("give serial_number or port, not both: they could name two boards")
+        if self.place is not None:
+            if self.port is not None or self.serial_number is not None:
+                raise RigError("give place, or serial_number or port: the pool says where it is")
+            parse_place(self.place)
         toml.check_above_0(most_baud=self.most_baud)
         toml.check_above_0(**{f"budget_us.{model}": us for model, us in self.budget_us.items()})
         for model, text in self.tolerance.items():
@@ -81,6 +88,11 @@ class Plugged:
                 raise RigError(
                     f"tolerance.{model} is {text!r}: it takes 1lsb, 4ulp, 1e-6 or exact"
                 ) from None
+
+    @property
+    def pooled(self) -> PlaceSpec | None:
+        """The place, or the places, of a pool that the board is at."""
+        return None if self.place is None else parse_place(self.place)
 
     def tolerance_of(self, *models: str) -> Stated:
         """What is stated for the first of a model's names that the board has a tolerance for."""

@@ -18,6 +18,7 @@ from harness.cli.settings import refuse_several, sources_of
 from harness.errors import HilError, ModelError
 from harness.model.artifact import Artifact
 from harness.model.resolve import resolve_model
+from harness.pool.hold import Pool
 from harness.progress import Progress
 from harness.project import Project, find_project
 from harness.rig.emulated import expand_here
@@ -64,7 +65,7 @@ class Work:
         """
         look_at(self.board, self.artifact, self.project, self.options)
 
-    def hold(self) -> AbstractContextManager[None]:
+    def hold(self) -> AbstractContextManager[object]:
         """The board's lock, for longer than it is open once."""
         return self.options.hold(self.board)
 
@@ -134,6 +135,11 @@ def works(sources: Sources, progress: Progress) -> list[Work]:
         tolerance=sources.stated_tolerance,
         progress=progress,
         most_baud=sources[settings.MOST_BAUD],
+        pool=Pool(
+            program=sources[settings.LABGRID],
+            coordinator=sources[settings.COORDINATOR],
+            timeout_s=sources[settings.POOL_TIMEOUT],
+        ),
     )
     named, runtimes = sources[settings.BOARD], sources[settings.RUNTIME]
     expanded = expand_here(named, runtimes)

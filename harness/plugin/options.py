@@ -44,6 +44,9 @@ class Options:
     arena_bytes: int | None
     unchecked: bool
     most_baud: int | None
+    labgrid: Path | None
+    coordinator: str | None
+    pool_timeout_s: float
     baseline: Path | None
     track: bool
     report: Path | None
@@ -125,6 +128,9 @@ def _options(sources: Sources) -> Options:
         arena_bytes=sources[settings.ARENA],
         unchecked=sources[settings.UNCHECKED],
         most_baud=sources[settings.MOST_BAUD],
+        labgrid=sources[settings.LABGRID],
+        coordinator=sources[settings.COORDINATOR],
+        pool_timeout_s=sources[settings.POOL_TIMEOUT],
         baseline=sources[settings.BASELINE],
         track=sources[settings.TRACK],
         report=sources[settings.REPORT],

@@ -32,6 +32,7 @@ from harness.model.resolve import resolve_model
 from harness.plugin.counts import Recovery, RunCounts
 from harness.plugin.options import Options, parse_options
 from harness.plugin.start import MODEL_NAME, RUNTIME, board_of, parameter
+from harness.pool.hold import Pool
 from harness.progress import Progress, no_progress
 from harness.project import Project, find_project
 from harness.report.output import check_output
@@ -94,6 +95,11 @@ class RunState:
             arena_bytes=options.arena_bytes,
             check_support=not options.unchecked,
             most_baud=options.most_baud,
+            pool=Pool(
+                program=options.labgrid,
+                coordinator=options.coordinator,
+                timeout_s=options.pool_timeout_s,
+            ),
             slow=self.slow,
             tolerance=options.tolerance,
             runtime=runtime,

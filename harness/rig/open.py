@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.board.lock import hold
+from harness.board.place import SCHEME, PlaceSpec, parse_place
 from harness.board.ports import THIS_MACHINE, Bench
 from harness.board.registry import Board, load_registry
 from harness.board.rigfile import Plugged
@@ -30,10 +31,12 @@ from harness.link.link import Link, LinkOptions, attach_link_log
 from harness.link.speed import Line, SlowLines
 from harness.link.streams import ByteStream, SerialStream, open_serial
 from harness.model.artifact import Artifact
+from harness.pool.hold import Held, Pool, hold_place
 from harness.progress import Progress, no_progress
 from harness.project import Project, find_project
 from harness.rig.checks import checks_for
 from harness.rig.counting import counting
+from harness.rig.far import explained
 from harness.rig.flash import Uploader
 from harness.rig.opened import OpenBoard
 from harness.rig.qemu import QemuProcess, installed_qemu
@@ -67,6 +70,7 @@ class RigOptions:
     each invoke (`OpenBoard.counter`), in firmware and time that are as ever. `progress` is told of
     what takes a while. No faster rate of a UART than `most_baud` is asked for, else than the rig
     file or the board's entry says; `slow` is told, and remembers, what a line does not carry.
+    `pool` is where boards are that `port` or the rig file says are places of one.
     """
 
     lock_timeout_s: float = float(LOCK_TIMEOUT.default)
@@ -85,12 +89,16 @@ class RigOptions:
     timed: bool = True
     functions: bool = False
     most_baud: int | None = None
+    pool: Pool = Pool()
     slow: SlowLines = field(default_factory=SlowLines, compare=False)
 
     @property
     def place(self) -> str | None:
-        """The port or URL that somebody named for the board."""
-        return self.port or (self.plugged.port if self.plugged else None)
+        """The port, URL or place of a pool that somebody named for the board."""
+        if self.port or self.plugged is None:
+            return self.port
+        pooled = self.plugged.pooled
+        return self.plugged.port if pooled is None else f"{SCHEME}{pooled}"
 
     def starts(self, board: Board) -> bool:
         """Whether the board is an emulator, or a virtual one, that is started anew for this run."""
@@ -101,17 +109,37 @@ class RigOptions:
         """Whether a QEMU of this run's own is the board: it counts instructions by function."""
         return board.emulator is not None and self.starts(board)
 
-    def hold(self, board: Board) -> AbstractContextManager[None]:
+    @property
+    def pooled(self) -> PlaceSpec | None:
+        """The place of the pool that somebody named for the board.
+
+        Raises:
+            RigError: what was named is none.
+        """
+        if self.port is not None:
+            named = self.port.startswith(SCHEME)
+            return parse_place(self.port.removeprefix(SCHEME)) if named else None
+        return self.plugged.pooled if self.plugged else None
+
+    @contextmanager
+    def hold(self, board: Board) -> Iterator[Held | None]:
         """Holds a board that exists once, against other runs; may be entered again within.
 
-        Any number of runs can each start an emulator of their own.
+        Any number of runs can each start an emulator of their own. A board of a pool is held there,
+        by whichever of its machines; it is yielded.
 
         Raises:
             BoardBusy: another process still held it after `lock_timeout_s`.
+            PoolError: the pool did not give it, or lost it.
         """
-        if self.starts(board):
-            return nullcontext()
-        return hold(board.id, timeout_s=self.lock_timeout_s, progress=self.progress, again=True)
+        if (place := self.pooled) is not None:
+            with hold_place(board.id, place, self.pool, progress=self.progress) as held:
+                yield held
+        elif self.starts(board):
+            yield None
+        else:
+            with hold(board.id, timeout_s=self.lock_timeout_s, progress=self.progress, again=True):
+                yield None
 
     def tolerance_for(self, artifact: Artifact) -> Stated:
         """Who says most of how far outputs may be off: the run, the rig file, the manifest."""
@@ -190,8 +218,9 @@ def open_board(
         options=options,
     )
     with (
-        options.hold(board),
-        _attached(wanted, project, bench, upload) as ready,
+        options.hold(board) as held,
+        explained(held),
+        _attached(replace(wanted, held=held), project, bench, upload) as ready,
     ):
         ready.dut.progress = options.progress
         ready.dut.name_tensors(artifact.inputs, artifact.outputs)
@@ -269,6 +298,7 @@ class _Wanted:
     expected: Expected
     where: Where
     options: RigOptions
+    held: Held | None = None
 
 
 def _build(board: Board, artifact: Artifact, project: Project, options: RigOptions) -> Firmware:
@@ -291,11 +321,12 @@ def _attached(
     wanted: _Wanted, project: Project, bench: Bench, upload: Uploader | None
 ) -> AbstractContextManager[Ready]:
     """Finds or starts the board: plugged in, at a port that was named, an emulator, or virtual."""
-    options, port = wanted.options, wanted.options.place or ""
+    options = wanted.options
+    port = wanted.held.url if wanted.held else options.place or ""
     if wanted.board.attachment in ("serial", "url"):
         uploader = upload or uploader_for(wanted.board, project)
         return _plugged_in(_real(wanted.board, wanted, bench, uploader), wanted)
-    if not options.starts(wanted.board):
+    if wanted.held is not None or not options.starts(wanted.board):
         return _at_port(port, wanted)
     if wanted.board.emulator is not None:
         return _emulated(wanted, project)
@@ -370,6 +401,7 @@ def _real(board: Board, wanted: _Wanted, bench: Bench, upload: Uploader) -> Real
     return RealBoard(
         board,
         port=options.port,
+        held=wanted.held,
         plugged=options.plugged,
         neighbours=options.neighbours,
         where=wanted.where,
@@ -395,11 +427,12 @@ def _virtual(port: str, wanted: _Wanted) -> Iterator[Ready]:
 def _at_port(port: str, wanted: _Wanted) -> Iterator[Ready]:
     """A board that somebody else started and put behind a port or URL."""
     where = replace(wanted.where, port=port)
+    held = wanted.held
 
-    def open_port() -> SerialStream:
-        return open_serial(port, where=where)
+    def open_again() -> SerialStream:
+        return open_serial(held.check() if held else port, where=where)
 
-    with _greeted(open_port(), open_port, wanted, where) as ready:
+    with _greeted(open_serial(port, where=where), open_again, wanted, where) as ready:
         yield ready
 
 

@@ -11,12 +11,13 @@ from harness.board.lock import hold_uploads
 from harness.board.ports import POLL_S, Bench, SerialPort, again, find_port, in_bootloader
 from harness.board.registry import Board
 from harness.board.rigfile import Plugged
-from harness.errors import BoardNotFound, FlashFailed, RigError, StartFailed, Where
+from harness.errors import BoardNotFound, ExporterGone, FlashFailed, RigError, StartFailed, Where
 from harness.firmware.build import Firmware
 from harness.link.dut import Dut
 from harness.link.link import Link, LinkOptions
 from harness.link.speed import Line
 from harness.link.streams import SerialStream, StreamClosed, open_serial
+from harness.pool.hold import Held
 from harness.process import defer_signals, run_told
 from harness.progress import Progress
 from harness.rig import probe
@@ -30,6 +31,7 @@ class RealBoard:
 
     Args:
         port: overrides what the rig file says.
+        held: its place in a pool, which says where it is.
         where: put into errors, with the port.
         neighbours: the rig file's other boards, whose ports are not this one's.
         upload: writes a firmware to it.
@@ -42,6 +44,7 @@ class RealBoard:
         board: Board,
         *,
         port: str | None,
+        held: Held | None = None,
         plugged: Plugged | None,
         neighbours: tuple[Plugged, ...],
         where: Where,
@@ -53,7 +56,11 @@ class RealBoard:
     ) -> None:
         self.board = board
         plugged = plugged or Plugged(id=board.id, kind=board.kind)
-        self.plugged = replace(plugged, port=port, serial_number=None) if port else plugged
+        self._held = held
+        port = held.url if held else port
+        self.plugged = (
+            replace(plugged, port=port, serial_number=None, place=None) if port else plugged
+        )
         self._neighbours = neighbours
         self._where = where
         self._bench = bench
@@ -105,7 +112,7 @@ class RealBoard:
         before, clock = self.port, self._bench.clock
         deadline = clock() + patience_s
         while True:
-            found = self._bench.wait_for(partial(again, before), max(0.0, deadline - clock()))
+            found = self._wait(before, deadline)
             if found is None:
                 raise self._gone(patience_s)
             self._port = found
@@ -114,6 +121,21 @@ class RealBoard:
                 return self._stream
             except StartFailed:
                 # A device is there for a moment before udev lets its group open it.
+                if clock() >= deadline:
+                    raise
+            self._bench.sleep(POLL_S)
+
+    def _wait(self, before: SerialPort, deadline: float) -> SerialPort | None:
+        """Its port now, waited for; None where it is not there."""
+        clock = self._bench.clock
+        if self._held is None:
+            return self._bench.wait_for(partial(again, before), max(0.0, deadline - clock()))
+        if self._stream is None:
+            return before  # The pool has just said it.
+        while True:
+            try:
+                return SerialPort(path=self._held.check())
+            except ExporterGone:
                 if clock() >= deadline:
                     raise
             self._bench.sleep(POLL_S)

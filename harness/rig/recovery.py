@@ -12,6 +12,7 @@ from harness.errors import (
     BoardTalks,
     HilError,
     LinkTimeout,
+    PoolError,
     PortLost,
     ProtocolError,
 )
@@ -75,12 +76,15 @@ def recover(dut: Dut, error: HilError, remedies: Sequence[Remedy]) -> tuple[Atte
         BoardSilent: nothing helped.
         BoardTalks: nothing helped, and the last thing it did was to send without being asked.
         BoardStatus, ModelRefused: it answers again, but its setup failed.
+        PoolError: its place in the pool was lost.
     """
     steps = [Attempt(action=ASKED, result=error.what)]
     last = error
     for remedy in remedies:
         try:
             remedy.act(dut.link)
+        except PoolError:
+            raise  # The place is gone: nothing that is done to the board helps.
         except HilError as failure:
             steps.append(Attempt(action=remedy.name, result=f"failed: {failure.what}"))
             continue

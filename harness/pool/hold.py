@@ -1,0 +1,315 @@
+"""A place of a pool for the length of a `with` block: queued for, held, watched, and let go."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness.board.place import PlaceSpec
+from harness.errors import (
+    CoordinatorGone,
+    ExporterGone,
+    PlaceBusy,
+    PlaceLost,
+    PlaceNotFound,
+    PoolError,
+    Where,
+)
+from harness.pool.answers import Resource
+from harness.pool.labgrid import (
+    CALL_S,
+    Identity,
+    Labgrid,
+    coordinator_address,
+    find_client,
+    new_identity,
+)
+from harness.process import defer_signals, end_group, start
+from harness.progress import Progress, no_progress
+from harness.terminal import say
+from harness.text import printable
+
+WAIT_S = 1800.0
+"""How long a place is waited for where nobody says so."""
+
+ENDS_S = 10.0
+"""How long the end of a run waits for the place to be let go of, which takes about a second."""
+
+SLACK_S = 4 * CALL_S
+"""Beyond the wait for a place: what calls of the client may take before and after it."""
+
+_ERRORS = {
+    kind.__name__: kind
+    for kind in (PoolError, CoordinatorGone, PlaceNotFound, PlaceBusy, PlaceLost, ExporterGone)
+}
+_MOST_LINE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Where the pool is, and how long a place of it is waited for.
+
+    `program` is labgrid's client or its environment, `coordinator` HOST[:PORT]; None: looked for as
+    `find_client` and `coordinator_address` do.
+    """
+
+    program: Path | None = None
+    coordinator: str | None = None
+    timeout_s: float = WAIT_S
+
+    def labgrid(self, identity: Identity | None = None) -> Labgrid:
+        """labgrid's client for it.
+
+        Raises:
+            ToolMissing: it is not installed.
+        """
+        return Labgrid(
+            program=find_client(self.program),
+            coordinator=coordinator_address(self.coordinator),
+            identity=identity or new_identity(),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """What the holder said of the place."""
+
+    place: str
+    serial: Resource
+    power: bool
+
+
+class Held:
+    """A place that this run holds.
+
+    Args:
+        where: put into errors.
+    """
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], labgrid: Labgrid, told: _Told, where: Where
+    ) -> None:
+        self._process = process
+        self._told = told
+        self.labgrid = labgrid
+        self.where = where
+
+    @property
+    def place(self) -> str:
+        """The place's name at the coordinator."""
+        return self._told.place
+
+    @property
+    def serial(self) -> Resource:
+        """The board's serial port, as it was when that was last asked for."""
+        return self._told.serial
+
+    @property
+    def has_power(self) -> bool:
+        """Whether labgrid can switch the board's power."""
+        return self._told.power
+
+    @property
+    def url(self) -> str:
+        """pyserial's URL of the board's port, as it was when that was last asked for."""
+        scheme = "socket" if self.serial.protocol == "raw" else "rfc2217"
+        host = f"[{self.serial.host}]" if ":" in self.serial.host else self.serial.host
+        return f"{scheme}://{host}:{self.serial.port}"
+
+    def check(self) -> str:
+        """Ask whether the place is still this run's and its board there; returns the URL now.
+
+        Raises:
+            CoordinatorGone, PlaceLost, ExporterGone: it is not.
+        """
+        _send(self._process, b"check\n")
+        said = _answer(self._process, ("checked",), CALL_S + 5.0, self.where)
+        if "failure" in said:
+            raise _error(said["failure"], self.where)
+        self._told = _told(said["shown"])
+        return self.url
+
+    def power(self, action: str, *, timeout_s: float) -> str:
+        """Let labgrid switch the board's power: `on` or `off`; returns what its client said.
+
+        Raises:
+            PoolError: it cannot, or took longer.
+        """
+        try:
+            return self.labgrid.call("power", action, place=self.place, timeout_s=timeout_s)
+        except PoolError as error:
+            error.where = self.where
+            raise
+
+
+@contextmanager
+def hold_place(
+    board_id: str, wanted: PlaceSpec, pool: Pool, *, progress: Progress = no_progress
+) -> Iterator[Held]:
+    """Hold a place for the length of a `with` block; may be entered again within, by one thread.
+
+    The pool keeps a queue: who asked first has the place first. While it is waited for, who holds
+    it and for how long is said now and then.
+
+    Raises:
+        ToolMissing: labgrid's client is not installed.
+        CoordinatorGone, PlaceNotFound, PlaceBusy, ExporterGone: the place is not to be had.
+        PlaceLost: at the end, if it was taken meanwhile; only where nothing else went wrong.
+    """
+    holds = _HOLDS.by_place
+    key = (board_id, wanted, pool)
+    if key in holds:
+        yield holds[key]
+        return
+    where = Where(board=board_id, port=f"labgrid:{wanted}")
+    with _held(wanted, pool, where, progress) as held:
+        holds[key] = held
+        try:
+            yield held
+        finally:
+            del holds[key]
+
+
+class _Holds(threading.local):
+    """Those of a thread."""
+
+    def __init__(self) -> None:
+        self.by_place: dict[tuple[str, PlaceSpec, Pool], Held] = {}
+
+
+_HOLDS = _Holds()
+
+
+@contextmanager
+def _held(wanted: PlaceSpec, pool: Pool, where: Where, progress: Progress) -> Iterator[Held]:
+    labgrid = pool.labgrid()
+    with ExitStack() as stack:
+        process = _holder()
+        stack.callback(_end, process)
+        _send(process, _request(labgrid, wanted, pool))
+        with progress(f"{where.board}: waiting for place {wanted}"):
+            told = _told(_answer(process, ("held",), pool.timeout_s + SLACK_S, where))
+        held = Held(process, labgrid, told, replace(where, port=f"labgrid:{told.place}"))
+        try:
+            yield held
+        except BaseException:
+            with suppress(PoolError), defer_signals(f"letting go of place {held.place}"):
+                _released(process, held)
+            raise
+        with defer_signals(f"letting go of place {held.place}"):
+            failure = _released(process, held)
+        if failure is not None:
+            raise failure
+
+
+def _holder() -> subprocess.Popen[bytes]:
+    root = str(Path(__file__).parents[2])
+    return start(
+        [sys.executable, "-m", "harness.pool.holder"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        environment={**os.environ, "PYTHONPATH": root},
+    )
+
+
+def _request(labgrid: Labgrid, wanted: PlaceSpec, pool: Pool) -> bytes:
+    asked = {
+        "program": str(labgrid.program),
+        "coordinator": labgrid.coordinator,
+        "identity": [labgrid.identity.host, labgrid.identity.user],
+        "place": str(wanted),
+        "timeout_s": pool.timeout_s,
+    }
+    return json.dumps(asked).encode() + b"\n"
+
+
+def _released(process: subprocess.Popen[bytes], held: Held) -> PoolError | None:
+    """Let go; what went wrong with the place since it was held, if anything did."""
+    assert process.stdin is not None, "started with a pipe"
+    process.stdin.close()
+    said = _answer(process, ("released",), 2 * CALL_S, held.where)
+    return _error(said["failure"], held.where) if "failure" in said else None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Leave the holder, which lets go by itself and is then gone: killing it would keep the place.
+
+    One that has let go is waited for.
+    """
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
+    with suppress(subprocess.TimeoutExpired), defer_signals():
+        process.wait(ENDS_S)
+        end_group(process)
+
+
+def _send(process: subprocess.Popen[bytes], line: bytes) -> None:
+    assert process.stdin is not None, "started with a pipe"
+    with suppress(OSError):  # That it is gone is seen when its answer is read.
+        process.stdin.write(line)
+
+
+def _answer(
+    process: subprocess.Popen[bytes], events: tuple[str, ...], timeout_s: float, where: Where
+) -> Mapping[str, Any]:
+    """The holder's next line with one of these events; what it says of waiting is said meanwhile.
+
+    Raises:
+        PoolError: it failed, ended, or did not answer in time.
+    """
+    until = time.monotonic() + timeout_s
+    while True:
+        said = _line(process, until, where)
+        event = said.get("event")
+        if event == "waiting":
+            say(f"{where.board}: {printable(str(said.get('text')), 600)}")
+        elif event == "failed":
+            raise _error(said["failure"], where)
+        elif event in events:
+            return said
+
+
+def _line(process: subprocess.Popen[bytes], until: float, where: Where) -> Mapping[str, Any]:
+    assert process.stdout is not None, "started with a pipe"
+    text = b""
+    while not text.endswith(b"\n"):
+        left = until - time.monotonic()
+        if left < 0 or not select.select([process.stdout], [], [], left)[0]:
+            raise PoolError("the process that holds the place does not answer", where=where)
+        data = process.stdout.read(1)  # Unbuffered, so that select sees what is left.
+        text += data
+        if not data or len(text) > _MOST_LINE:
+            raise PoolError(
+                "the process that holds the place of a pool has ended",
+                where=where,
+                hint="If the place is still held: labgrid-client -v places, and release it.",
+            )
+    said = json.loads(text)
+    return said if isinstance(said, dict) else {}
+
+
+def _told(said: Mapping[str, Any]) -> _Told:
+    return _Told(
+        place=said["place"], serial=Resource(**said["serial"]), power=said["power"] is True
+    )
+
+
+def _error(said: Mapping[str, str], where: Where) -> PoolError:
+    kind = _ERRORS.get(said["kind"], PoolError)
+    if said["place"] and said["place"] != str(where.port).removeprefix("labgrid:"):
+        where = replace(where, port=f"labgrid:{said['place']}")
+    return kind(
+        said["what"], where=where, hint=said["hint"], place=said["place"], holder=said["holder"]
+    )

@@ -1,0 +1,217 @@
+"""Boards of a pool: a real coordinator and exporter on loopback, virtual boards behind them."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from fakes.pool import Lab, labgrid_client
+from fakes.pytests import ROOT
+from fakes.served import SINE, far_board
+
+from harness.board.place import parse_place
+from harness.board.registry import load_registry
+from harness.board.rigfile import Plugged
+from harness.cli import main
+from harness.errors import (
+    CoordinatorGone,
+    ExporterGone,
+    PlaceBusy,
+    PlaceLost,
+    PlaceNotFound,
+)
+from harness.outcome import Outcome, of_error
+from harness.pool.hold import Held, hold_place
+from harness.process import end_group, start
+from harness.project import find_project
+from harness.rig.open import RigOptions, open_board
+
+PROJECT = find_project()
+VIRTUAL = load_registry()["virtual"]
+ANY = parse_place("board=virtual")
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from harness.board.place import parse_place
+from harness.pool.hold import Pool, hold_place
+place, program, address = sys.argv[1:]
+with hold_place("virtual", parse_place(place), Pool(program=Path(program), coordinator=address)):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+FREED_S = 30.0
+"""On a machine that is busy; about a second else."""
+
+
+@pytest.fixture(scope="module")
+def client():
+    found = labgrid_client()
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def boards():
+    with ExitStack() as stack:
+        yield [stack.enter_context(far_board("socket"))[0].address for _ in range(2)]
+
+
+@pytest.fixture(scope="module")
+def lab(client, boards, tmp_path_factory):
+    ports = {"left": boards[0], "right": boards[1]}
+    with Lab(client, tmp_path_factory.mktemp("lab"), ports, tags={"board": "virtual"}) as lab:
+        yield lab
+
+
+def at(lab, place, **more):
+    """The virtual board at a place."""
+    plugged = Plugged(id="virtual", kind="virtual", place=place)
+    return RigOptions(plugged=plugged, pool=lab.pool(**more))
+
+
+def test_runs_of_one_user_queue_for_a_board_and_work_one_after_the_other(lab):
+    """Each run is a user of its own to labgrid, which refuses a second acquire."""
+    spans, errors = [], []
+
+    def run():
+        try:
+            with open_board(VIRTUAL, SINE, PROJECT, at(lab, "left")) as opened:
+                begun = time.monotonic()
+                assert opened.comparison().mismatches == 0
+                assert opened.port.startswith("socket://127.0.0.1:")
+                spans.append((begun, time.monotonic()))
+        except BaseException as error:
+            errors.append(error)
+
+    runs = [threading.Thread(target=run) for _ in range(2)]
+    for thread in runs:
+        thread.start()
+    for thread in runs:
+        thread.join()
+    assert errors == []
+    (_, first_end), (second, _) = sorted(spans)
+    assert first_end <= second
+    assert "acquired: None" in lab.by_hand("-p", "left", "show")
+    assert lab.by_hand("reservations") == ""
+
+
+def test_boards_with_a_tag_stand_in_for_each_other(lab):
+    """A place that somebody acquired by hand is not waited for while another one is free."""
+    assert "acquired place left" in lab.by_hand("-p", "left", "acquire")
+    try:
+        with (
+            pytest.raises(KeyboardInterrupt),
+            hold_place("virtual", ANY, lab.pool()) as held,
+            hold_place("virtual", ANY, lab.pool()) as again,
+        ):
+            assert held.place == "right" and again is held
+            with (
+                pytest.raises(PlaceBusy, match="no place left was free within 3 s") as caught,
+                hold_place("virtual", parse_place("left"), lab.pool(timeout_s=3.0)),
+            ):
+                raise AssertionError("held")
+            raise KeyboardInterrupt  # As Ctrl-C does; the place is let go of all the same.
+        assert "acquired: None" in lab.by_hand("-p", "right", "show")
+    finally:
+        lab.by_hand("-p", "left", "release")
+    assert "left is held by desk/bob for" in str(caught.value)
+    assert of_error(caught.value, on_board=True) is Outcome.SICK
+
+
+def test_a_place_that_does_not_exist_is_named_with_those_that_do(lab):
+    with (
+        pytest.raises(
+            PlaceNotFound, match=r"no place lef \(board virtual, port labgrid:lef\)"
+        ) as caught,
+        hold_place("virtual", parse_place("lef"), lab.pool()),
+    ):
+        raise AssertionError("held")
+    assert "left, right" in caught.value.hint
+
+
+def free(lab, place):
+    """Wait until a place is free; how long that took."""
+    begun = time.monotonic()
+    while "acquired: None" not in lab.by_hand("-p", place, "show"):
+        assert time.monotonic() < begun + FREED_S
+    return time.monotonic() - begun
+
+
+def test_a_run_that_is_killed_lets_go_of_its_place(lab):
+    words = [sys.executable, "-c", HOLDS, "left", str(lab.client), lab.address]
+    process = start(
+        words, stdout=subprocess.PIPE, environment={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    try:
+        assert process.stdout.read(4) == b"held"
+        assert "acquired: None" not in lab.by_hand("-p", "left", "show")
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        free(lab, "left")
+    finally:
+        end_group(process)
+        process.stdout.close()
+
+
+def test_hil_measures_on_a_place_and_a_hostile_one_reaches_no_shell(lab, tmp_path, capsys):
+    marker = tmp_path / "marker"
+    common = [
+        *("--labgrid", str(lab.client), "--coordinator", lab.address, "--board", "virtual"),
+        *("--samples", "20", "--csv", str(tmp_path / "latency.csv")),
+    ]
+    assert main(["bench", *common, "--port", f"labgrid:left;touch {marker}"]) == 10
+    assert "must be a place's name" in capsys.readouterr().err
+    assert main(["bench", *common, "--port", "labgrid:left"]) == 0
+    assert "0/256" in capsys.readouterr().out
+    assert not marker.exists()
+
+
+def test_a_place_that_is_taken_by_hand_ends_the_run_that_has_measured_on_it(lab):
+    with (
+        pytest.raises(PlaceLost, match="desk/bob holds it now") as taken,
+        open_board(VIRTUAL, SINE, PROJECT, at(lab, "left")) as opened,
+    ):
+        assert opened.comparison().mismatches == 0
+        lab.by_hand("-p", "left", "release", "--kick")
+        lab.by_hand("-p", "left", "acquire")
+    lab.by_hand("-p", "left", "release")
+    assert taken.value.holder == "desk/bob" and "port labgrid:left" in str(taken.value)
+    assert of_error(taken.value, on_board=True) is Outcome.SICK
+
+
+def test_an_exporter_and_a_coordinator_that_die_are_each_an_error_of_its_own(
+    client, boards, tmp_path
+):
+    with (
+        Lab(client, tmp_path, {"left": boards[0]}) as lab,
+        pytest.raises(CoordinatorGone, match=f"{lab.address} is not reachable") as dead,
+        hold_place("virtual", parse_place("left"), lab.pool()) as held,
+    ):
+        end_group(lab.exporter)
+        with pytest.raises(ExporterGone, match="exporter bench of place left is gone") as gone:
+            check_until_lost(held)
+        end_group(lab.coordinator)
+        check_until_lost(held)
+    assert "labgrid-exporter" in gone.value.hint and "labgrid-coordinator" in dead.value.hint
+    assert of_error(gone.value, on_board=True) is Outcome.SICK
+    assert of_error(dead.value, on_board=True) is Outcome.SICK
+
+
+def check_until_lost(held: Held) -> None:
+    until = time.monotonic() + FREED_S
+    while time.monotonic() < until:
+        held.check()
+
+
+def test_pyserial_of_this_environment_is_the_real_one():
+    """labgrid's fork takes its place where both are installed."""
+    import serial
+
+    assert Path(serial.__file__).is_relative_to(sys.prefix)
