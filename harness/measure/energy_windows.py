@@ -16,7 +16,7 @@ from harness.text import counted
 LONGER = 0.05
 """By how much a window may be longer or shorter than by the board's clock: an RC oscillator's."""
 
-UNLIKE = 0.01
+UNLIKE = 0.002
 """By how much this ratio may differ between windows of one trace."""
 
 OVERHEAD_S = 1e-3
@@ -106,9 +106,8 @@ def _refuse_unlike(trace: Trace, windows: Sequence[Window], lengths: Sequence[fl
     usual = float(np.median(ratios))
     for number, (window, length) in enumerate(zip(windows, lengths, strict=True), 1):
         unsure = 3 * sqrt(window.start_u_s**2 + window.end_u_s**2) + 2 * trace.step_s
-        room = unsure + OVERHEAD_S
-        longer = abs(window.length_s - length) - room > LONGER * length
-        unlike = abs(window.length_s - usual * length) - room > UNLIKE * length
+        longer = abs(window.length_s - length) - unsure - OVERHEAD_S > LONGER * length
+        unlike = abs(window.length_s - usual * length) - unsure > UNLIKE * length
         if longer or unlike:
             raise CannotTell(
                 f"window {number} lasts {window.length_s:.4g} s for the meter and {length:.4g} s "

@@ -179,6 +179,11 @@ class LinesMeter:
             kind="lines", serial_number=spec.serial_number, calibrated=self._stated.calibrated
         )
 
+    @property
+    def taken(self) -> Recorder:
+        """What has come since it was armed."""
+        return self._parser.recorder if self._parser is not None else Recorder()
+
     def arm(self, volts: float | None = None) -> None:
         """Keep what comes from now on."""
         if self._parser is not None:

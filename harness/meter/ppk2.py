@@ -276,6 +276,10 @@ class Capture:
         if self._thread.is_alive() and self.failure is None:
             self.failure = TimeoutError(f"its stream did not end within {_END_S:g} s")
 
+    def ended(self) -> bool:
+        """Whether the stream has failed."""
+        return self.failure is not None
+
     def trace(self, stated: tuple[Stated, ...]) -> Trace:
         """What was taken."""
         return self._recorder.trace(

@@ -132,12 +132,12 @@ def sampled(load: Load, errors: Errors = Errors(), seed: int = 0, pin: bool = Tr
     )
 
 
-def any_load(rng: np.random.Generator) -> Load:
-    """A random one, with windows of about 0.2 s to 1 s."""
+def any_load(rng: np.random.Generator, length_s: float | None = None) -> Load:
+    """A random one, with windows of about 0.2 s to 1 s, or of the length given."""
     inference_s = float(10 ** rng.uniform(-4.5, -1))
     idle_amps = float(10 ** rng.uniform(-6, -2.3))
     levels = rng.uniform(0.5, 1.5, int(rng.integers(1, 6)))
-    length_s = float(rng.uniform(0.2, 1.0))
+    length_s = length_s or float(rng.uniform(0.2, 1.0))
     return Load(
         volts=float(rng.uniform(1.8, 5.0)),
         idle_amps=idle_amps,

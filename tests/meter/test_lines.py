@@ -32,8 +32,7 @@ def spec(**options: Any) -> MeterSpec:
 
 
 def samples(meter: LinesMeter) -> int:
-    parser = meter._parser
-    return 0 if parser is None else len(parser.recorder)
+    return len(meter.taken)
 
 
 def taken(meter: LinesMeter, send: Any, data: bytes, load: Load = LOAD) -> Trace:

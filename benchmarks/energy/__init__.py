@@ -1,0 +1,1 @@
+"""Known joules through simulated instruments, and what comes out of them."""
