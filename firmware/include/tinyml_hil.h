@@ -25,6 +25,8 @@ typedef struct {
   void (*stack)(uint32_t* capacity_bytes, uint32_t* used_bytes);
   // May be left out: the chip's own id, printable, not terminated; returns its size, at most `capacity`.
   size_t (*unique_id)(char* text, size_t capacity);
+  // May be left out: a pin that is 1 while the invokes of a RUN last, for a meter. It is 0 before the first call.
+  void (*window)(int open);
 } hil_port;
 
 void hil_setup(const hil_port* port);                   // Once, before the others. `port` must stay.

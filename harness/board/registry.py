@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import toml
 from harness.board.own import OwnBuild, OwnFlash
 from harness.board.packages import Packaged, leave_out, packaged_boards
+from harness.board.pins import Pins
 from harness.board.runtimes import AOT, OWN, is_runtime, runtime_ids
 from harness.errors import RigError, UnknownName, WrongUse
 from harness.names import NAME_RULE, is_name
@@ -106,7 +107,7 @@ class Board:
     invoke that its firmware times with interrupts off; None where it does so with any.
     `clock_tolerance_ppm` is the
     largest error of the clock that drives its counter; the default suits quartz, an RC oscillator
-    needs more.
+    needs more. `pins` are those that its firmware can drive; None where its port drives none.
 
     `build` is for firmware that is not ours: the command that makes it, in place of `env`. `flash`
     is the command that uploads it; without one it is PlatformIO, or pyOCD where there is `build`
@@ -142,6 +143,7 @@ class Board:
     most_baud: int | None = None
     masked_us: float | None = None
     clock_tolerance_ppm: float = 200.0
+    pins: Pins | None = None
     build: OwnBuild | None = None
     flash: OwnFlash | None = None
     home: str = ""
@@ -211,6 +213,20 @@ class Board:
             return self.simulator.cycles_per_instruction * 1e9 / self.clock_hz
         return None
 
+    def refuse_window_pin(self, pin: int) -> None:
+        """Raise RigError unless the board's firmware can mark windows on this pin."""
+        if self.build is not None:
+            raise RigError(
+                "the board's firmware is not ours: it marks windows by `window` of its hil_port"
+            )
+        if self.pins is None:
+            raise RigError(
+                f"board {self.kind} cannot: its port drives no pin. A meter finds windows there by "
+                "the edges of the current"
+            )
+        if why := self.pins.refusal(pin):
+            raise RigError(f"board {self.kind} cannot: {why}")
+
     def runtime(self, asked: str | None) -> str:
         """The runtime asked for, or the board's default.
 
@@ -251,7 +267,7 @@ class Board:
 
 INHERITED = (
     *("mcu", "clock_hz", "flash_bytes", "ram_bytes", "runtimes", "env", "aot_target", "core"),
-    *("native_usb", "most_baud", "masked_us", "toolchain", "without"),
+    *("native_usb", "most_baud", "masked_us", "toolchain", "without", "pins"),
 )
 """What a simulated board has from the board whose firmware it runs."""
 
@@ -298,8 +314,10 @@ def inherited_table(board: Board) -> dict[str, Any]:
 
 
 def _as_toml(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
     if isinstance(value, Mapping):
-        return dict(value)
+        return {key: _as_toml(item) for key, item in value.items()}
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -47,8 +47,9 @@ class Plugged:
     USB `serial_number`, or is always at `port` (a path or pyserial URL), or is `place` of a pool of
     shared boards. `power_cycle` is a shell's
     command line that turns its power off and on again, run as it stands: nothing is put into it. No
-    faster rate than `most_baud` is asked of its UART. `budget_us` limits the latency of models, by
-    the model's name; `tolerance` says how far their outputs may be from the golden's, as
+    faster rate than `most_baud` is asked of its UART. Its firmware holds `window_pin` high while it
+    invokes, for a meter. `budget_us` limits the latency of models, by the model's name;
+    `tolerance` says how far their outputs may be from the golden's, as
     `--hil-tolerance` does.
     """
 
@@ -59,6 +60,7 @@ class Plugged:
     place: str | None = None
     power_cycle: str | None = None
     most_baud: int | None = None
+    window_pin: int | None = None
     deadlines: Deadlines = field(default_factory=Deadlines)
     budget_us: Mapping[str, float] = field(default_factory=dict)
     tolerance: Mapping[str, str] = field(default_factory=dict)
@@ -186,6 +188,10 @@ def _rig(content: Any, registry: Registry, path: Path | None, name: str) -> RigF
         _refuse_doubles(boards)
     rig = RigFile(path=path, boards=tuple(boards), own=tuple(own), quarantine=tables.quarantine)
     known = rig.extend(registry)
+    for board in rig.boards:
+        if board.window_pin is not None:
+            with toml.naming(name, ("boards", board.id, "window_pin")):
+                known[board.id].refuse_window_pin(board.window_pin)
     for number, entry in enumerate(rig.quarantine):
         with toml.naming(name, ("quarantine", number, "board")):
             known[entry.board]

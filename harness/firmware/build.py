@@ -120,6 +120,7 @@ def build_id(project: Project, job: Job, outside: str = "") -> str:
         f"platformio {importlib.metadata.version('platformio')}",
         f"gcc {gcc_version(board.toolchain)}" if own and is_bare(ini, env) else "",
         "profile" if job.profile else "",
+        "" if job.window_pin is None else f"window pin {job.window_pin}",
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
@@ -138,6 +139,7 @@ class Builder:
         progress: shows a build, and the wait for another one to end.
         profile: build firmware that measures each step of an inference and sends its output. Other
             firmware has no such code, so that its latency is the model's alone.
+        window_pin: build firmware that marks windows of invokes on this pin.
     """
 
     def __init__(
@@ -149,6 +151,7 @@ class Builder:
         check_support: bool = True,
         progress: Progress = no_progress,
         profile: bool = False,
+        window_pin: int | None = None,
     ) -> None:
         self._project = project
         self._kept = KeptBuilds(project.state / "firmware")
@@ -157,6 +160,7 @@ class Builder:
             project=project, tflm=tflm, arena_bytes=arena_bytes, check_support=check_support
         )
         self._profile = profile
+        self._window_pin = window_pin
 
     def build(self, board: Board, runtime: str, artifact: Artifact) -> Firmware:
         """Build the firmware for a board, runtime and model, or find it built before.
@@ -259,7 +263,13 @@ class Builder:
 
     def _job(self, board: Board, runtime: str, artifact: Artifact) -> Job:
         made = runtime_of(runtime, board)
-        job = Job(board=board, runtime=runtime, artifact=artifact, profile=self._profile)
+        job = Job(
+            board=board,
+            runtime=runtime,
+            artifact=artifact,
+            profile=self._profile,
+            window_pin=self._window_pin,
+        )
         if board.build is None:
             board.env_of(runtime)
         if self._profile and not made.profiled:
@@ -318,6 +328,8 @@ class Builder:
             environment["HIL_PIO_CONFIG"] = str(override)
         if job.library:
             flags += job.library.build_flags(bare=is_bare(ini, job.env))
+        if job.window_pin is not None:
+            environment["PLATFORMIO_BUILD_SRC_FLAGS"] = f"-D HIL_WINDOW_PIN={job.window_pin}"
         if flags:
             environment["PLATFORMIO_BUILD_FLAGS"] = " ".join(flags)
         core_dir = Path(environment["PLATFORMIO_CORE_DIR"])

@@ -35,7 +35,8 @@ class Job:
     """A firmware to build: a model on a board with a runtime; with `profile` one that is profiled.
 
     What the runtime plans: `library` and `arena` are None for one that has none, and `identity` are
-    the texts that, beside model, board and firmware, decide what is built.
+    the texts that, beside model, board and firmware, decide what is built. It
+    marks windows of invokes on `window_pin`, where that is said.
     """
 
     board: Board
@@ -45,6 +46,7 @@ class Job:
     arena: ArenaPlan | None = None
     profile: bool = False
     identity: tuple[str, ...] = ()
+    window_pin: int | None = None
 
     @property
     def env(self) -> str:
@@ -56,6 +58,8 @@ class Job:
         """Name of the working folder. PlatformIO wipes a folder when libraries or flags change."""
         env = self._own_name if self.board.build else self._env_name
         name = work_name(env, self.library)
+        if self.window_pin is not None:
+            name += f"-pin{self.window_pin}"
         return f"{name}-profile" if self.profile else name
 
     @property

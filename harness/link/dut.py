@@ -27,6 +27,7 @@ from harness.errors import (
 )
 from harness.link.link import Link, LinkOptions
 from harness.link.protocol import (
+    MOST_MORE,
     OF_THE_MODEL,
     VERSION,
     BoardMemory,
@@ -40,6 +41,7 @@ from harness.link.protocol import (
     max_run_count,
     parse_hello,
     parse_infer,
+    parse_long_run,
     parse_memory,
     parse_run,
     parse_step_output,
@@ -116,6 +118,37 @@ class Measurement:
     cold_ticks: int | None = None
     state: str | None = None
     requests: tuple[TimedRequest, ...] = ()
+
+
+MOST_IN_WINDOW = MOST_MORE + 1
+"""Invokes of one window."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Invokes one after another, with nothing sent or received between them.
+
+    `window_ticks` are all of the board's ticks from the first invoke to the last, `invoke_ticks`
+    those of the invokes alone, the cost of reading the counter included in each. It lasted from
+    `sent_s` to `answered_s` at most, by the link's own clock.
+    """
+
+    invokes: int
+    invoke_ticks: int
+    window_ticks: int
+    timer: Timer
+    sent_s: float
+    answered_s: float
+
+    @property
+    def length_s(self) -> float:
+        """Seconds by the board's counter."""
+        return self.window_ticks / self.timer.hz
+
+    @property
+    def invokes_share(self) -> float:
+        """The invokes' part of the window; the rest is what lies between them."""
+        return self.invoke_ticks / self.window_ticks if self.window_ticks else 1.0
 
 
 NOT_OBSERVABLE = """\
@@ -431,6 +464,36 @@ class Dut:
             cold_ticks=cold_ticks,
             state=(KEPT if keep_state else RESET) if self.keeps_state else None,
             requests=tuple(self._requests),
+        )
+
+    @property
+    def marks_windows(self) -> bool:
+        """Whether a pin of the board is high while a window lasts."""
+        return bool(self.hello.capabilities & Capability.WINDOWS)
+
+    def run_window(self, sample: Batch, n: int) -> Window:
+        """Invoke n times on one input, at most MOST_IN_WINDOW, in one window.
+
+        The board sends nothing meanwhile; its line is idle. Warm it up before, by `measure`.
+
+        Raises:
+            BoardStatus: an invoke failed, or the firmware is older than this.
+        """
+        raw = self._packed(sample)
+        self._state.per_sample()
+        self._write(raw)
+        sent_s = self._clock()
+        reply = self._timed(Op.RUN, run_body(1, zlib.crc32(raw), n - 1), n)
+        answered_s = self._clock()
+        with located(self.link.where):
+            ran = parse_long_run(reply, count=1)
+        return Window(
+            invokes=n,
+            invoke_ticks=int(ran.ticks[0]) + ran.more_ticks,
+            window_ticks=ran.window_ticks,
+            timer=self.timer,
+            sent_s=sent_s,
+            answered_s=answered_s,
         )
 
     def read_clock(self) -> ClockStamp | None:

@@ -106,6 +106,8 @@ class Capability(IntFlag):
     MEMORY = 16
     STATE = 32
     SPEED = 64
+    WINDOWS = 256
+    """A pin of the board marks when a RUN invokes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,9 +187,13 @@ def max_infer_count(max_payload: int, input_bytes: int, output_bytes: int) -> in
     return min((max_payload - 4) // input_bytes, (max_payload - 9) // (output_bytes + 4))
 
 
-def max_run_count(max_payload: int) -> int:
-    """Invokes whose ticks fit into one RUN reply."""
-    return (max_payload - 13) // 4
+MOST_MORE = 1_000_000
+"""Invokes that a RUN may have beside those whose ticks it tells."""
+
+
+def max_run_count(max_payload: int, *, more: bool = False) -> int:
+    """Invokes whose ticks fit into one RUN reply, also into that of a RUN with `more`."""
+    return (max_payload - 13 - 16 * more) // 4
 
 
 def encode_frame(message: Message) -> bytes:
@@ -478,20 +484,54 @@ def parse_infer(raw: bytes, *, count: int, output_bytes: int) -> tuple[bytes, ND
     return outputs, ticks
 
 
-def run_body(count: int, input_crc: int) -> bytes:
-    """Body of a RUN request."""
-    return struct.pack("<HI", count, input_crc)
+def run_body(count: int, input_crc: int, more: int | None = None) -> bytes:
+    """Body of a RUN request; `more` invokes follow those `count` whose ticks are told."""
+    fixed = struct.pack("<HI", count, input_crc)
+    return fixed if more is None else fixed + struct.pack("<I", more)
 
 
 def parse_run(raw: bytes, *, count: int) -> tuple[int, NDArray[np.uint32]]:
     """CRC-32 of the output, and ticks of shape (count,)."""
     body = Body(raw)
+    output_crc, ticks = _take_run(body, count)
+    body.end()
+    return output_crc, ticks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LongRun:
+    """A RUN with `more`: ticks (count,) of the first invokes, the sum of those of the others, and
+    all ticks from the first to the last.
+    """
+
+    output_crc: int
+    ticks: NDArray[np.uint32]
+    more_ticks: int
+    window_ticks: int
+
+
+def parse_long_run(raw: bytes, *, count: int) -> LongRun:
+    """Body of a reply to a RUN with `more`.
+
+    Raises:
+        ProtocolError: it is none, or its invokes took longer than their window.
+    """
+    body = Body(raw)
+    output_crc, ticks = _take_run(body, count)
+    more_ticks, window_ticks = int(body.number("Q")), int(body.number("Q"))
+    body.end()
+    if more_ticks + int(ticks.sum(dtype=np.uint64)) > window_ticks:
+        raise ProtocolError("RUN says that its invokes took longer than all of them together")
+    return LongRun(
+        output_crc=output_crc, ticks=ticks, more_ticks=more_ticks, window_ticks=window_ticks
+    )
+
+
+def _take_run(body: Body, count: int) -> tuple[int, NDArray[np.uint32]]:
     output_crc = int(body.number("I"))
     if body.number("H") != count:
         raise ProtocolError(f"RUN of {count} invokes was answered for another number")
-    ticks = _take_ticks(body, count)
-    body.end()
-    return output_crc, ticks
+    return output_crc, _take_ticks(body, count)
 
 
 def memory_body(memory: BoardMemory) -> bytes:

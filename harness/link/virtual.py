@@ -20,6 +20,7 @@ from harness.link.protocol import (
     BASE_BAUD,
     FALL_BACK_S,
     MAX_STR,
+    MOST_MORE,
     REPLY,
     SILENCE_S,
     VERSION,
@@ -106,8 +107,10 @@ class VirtualBoard:
         clock: Callable[[], float],
         memory: BoardMemory | None = None,
         reset_state: Callable[[], None] | None = None,
+        window: Callable[[bool], None] | None = None,
     ) -> None:
         self.hello = hello
+        self._window = window
         self.memory = memory
         self._invoke = invoke
         self._reset_model = reset_state
@@ -379,17 +382,43 @@ class VirtualBoard:
         return self.output[offset : offset + length]
 
     def _run(self, body: bytes) -> bytes:
-        _require_size(body, 6)
-        count, crc = int.from_bytes(body[:2], "little"), int.from_bytes(body[2:], "little")
-        limit = max_run_count(self.hello.max_payload)
+        longer = len(body) == 10
+        if not longer:
+            _require_size(body, 6)
+        count, crc, more = (int.from_bytes(part, "little") for part in _cut(body, 2, 6))
+        limit = max_run_count(self.hello.max_payload, more=longer)
         if not 1 <= count <= limit:
             raise _Refusal(Status.BAD_VALUE, field="count", detail=limit)
+        if more > MOST_MORE:
+            raise _Refusal(Status.BAD_VALUE, field="more", detail=MOST_MORE)
         held = zlib.crc32(self.input)
         if held != crc:
             raise _Refusal(Status.BAD_INPUT, field="input_crc", detail=held)
-        ticks = [self._timed_invoke(bytes(self.input), index) for index in range(count)]
+        start = self._ticks()
+        ticks, more_ticks = self._invoke_in_window(count, more)
+        window_ticks = (self._ticks() - start) & 0xFFFF_FFFF_FFFF_FFFF
         head = zlib.crc32(self.output).to_bytes(4, "little") + count.to_bytes(2, "little")
-        return head + pack_ticks(np.array(ticks, dtype=np.uint32))
+        packed = pack_ticks(np.array(ticks, dtype=np.uint32))
+        sums = (more_ticks.to_bytes(8, "little"), window_ticks.to_bytes(8, "little"))
+        return head + packed + (b"".join(sums) if longer else b"")
+
+    def _invoke_in_window(self, count: int, more: int) -> tuple[list[int], int]:
+        """Ticks of `count` invokes, and the sum of those of `more`."""
+        self._mark(True)
+        try:
+            ticks = [self._invoke_and_look(index) for index in range(count)]
+            return ticks, sum(map(self._invoke_and_look, range(count, count + more)))
+        finally:
+            self._mark(False)
+
+    def _invoke_and_look(self, index: int) -> int:
+        ticks = self._timed_invoke(bytes(self.input), index)
+        self._ticks()  # As the firmware, whose clock has to see every wrap of the counter.
+        return ticks
+
+    def _mark(self, open: bool) -> None:
+        if self._window is not None:
+            self._window(open)
 
     def _profile(self, body: bytes) -> bytes:
         """Refused: it has no runtime that can be observed. The tests have a board that does."""
@@ -451,6 +480,10 @@ class VirtualBoard:
 
 def _asked_baud(request: Message) -> int | None:
     return int.from_bytes(request.body, "little") if request.op == Op.SPEED else None
+
+
+def _cut(body: bytes, *places: int) -> list[bytes]:
+    return [body[start:end] for start, end in zip((0, *places), (*places, None), strict=True)]
 
 
 def _require_size(body: bytes, size: int) -> None:

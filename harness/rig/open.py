@@ -159,6 +159,11 @@ class RigOptions:
         )
 
     @property
+    def window_pin(self) -> int | None:
+        """The pin on which firmware is to mark windows of invokes, by the rig file."""
+        return self.plugged.window_pin if self.plugged else None
+
+    @property
     def patience(self) -> LinkOptions:
         """Time-outs and retries of the link, with the rig file's deadline for a reply."""
         if self.plugged is None:
@@ -314,6 +319,7 @@ def _builder(project: Project, options: RigOptions) -> Builder:
         check_support=options.check_support,
         progress=options.progress,
         profile=options.profile,
+        window_pin=options.window_pin,
     )
 
 

@@ -282,3 +282,58 @@ def test_the_error_that_the_docs_show_is_the_one_given(registry: Registry) -> No
         parse_rig(text, registry, Path("rig.toml"))
     shown = refused.value.what.removeprefix("rig file rig.toml: ")
     assert f"`{shown}`" in (ROOT / "docs" / "rig.md").read_text()
+
+
+def with_pin(board: str, pin: object) -> str:
+    return f"[boards.{board}]\nwindow_pin = {pin}\n"
+
+
+@pytest.mark.parametrize(
+    ("board", "pin"),
+    [("nano33ble", 7), ("nrf52840dk-sim", 33), ("qemu-m55", 9), ("esp32", 4), ("pico", 15)],
+)
+def test_a_pin_that_is_free_marks_windows(registry: Registry, board: str, pin: int) -> None:
+    plugged = parse_rig(with_pin(board, pin), registry).plugged(board)
+    assert plugged is not None and plugged.window_pin == pin
+
+
+@pytest.mark.parametrize(
+    ("board", "pin", "said"),
+    [
+        ("nrf52840dk", 6, "pin 6 is TXD of the UART; free are 3, 4, 26 to 31, 33 to 40, 42 to 47"),
+        ("nrf52840dk-sim", 13, "pin 13 is LED 1, which would draw current of its own; free"),
+        ("nucleo-f446re", 0, "pin 0 is RX of the ST-Link's UART; free are 2 to 12, 14, 15"),
+        ("pico", 30, "there is no pin 30, or none that is led out; free are 0 to 22, 26 to 28"),
+        ("qemu-m4", -1, "there is no pin -1, or none that is led out; free are 0, 1 (the FPGA's"),
+        ("virtual", 1, "board virtual cannot: its port drives no pin"),
+        ("qemu-rv32", 1, "board qemu-rv32 cannot: its port drives no pin"),
+        ("nano33ble", '"D7"', 'must be an integer, not the string "D7"'),
+    ],
+)
+def test_a_pin_that_is_not_free_is_refused_with_those_that_are(
+    registry: Registry, board: str, pin: object, said: str
+) -> None:
+    with pytest.raises(RigError) as caught:
+        parse_rig(with_pin(board, pin), registry)
+    assert f"boards.{board}.window_pin" in str(caught.value) and said in str(caught.value)
+
+
+def test_a_board_under_a_name_of_its_own_has_the_pins_of_its_kind(registry: Registry) -> None:
+    text = '[boards.left]\nkind = "nrf52840dk"\nwindow_pin = 8\n'
+    with pytest.raises(RigError, match="pin 8 is RXD of the UART"):
+        parse_rig(text, registry)
+
+
+def test_firmware_that_is_not_ours_marks_windows_by_its_own_port(registry: Registry) -> None:
+    text = """[boards.own]
+description = "mine"
+attachment = "serial"
+mcu = "x"
+clock_hz = 1
+runtimes = ["aot"]
+window_pin = 3
+port = "/dev/null"
+build = { project = "/tmp", command = ["make"], elf = "a.elf" }
+"""
+    with pytest.raises(RigError, match="by `window` of its hil_port"):
+        parse_rig(text, registry)

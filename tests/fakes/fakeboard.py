@@ -45,7 +45,8 @@ class Bench:
         self.sent = b""
         self._setup_status = Status.OK
         self.steps = 0
-        self.stateful = self.echo = self.rates = False
+        self.stateful = self.echo = self.rates = self.marks = False
+        self.windows = ""
         self.boot()
 
     def boot(self) -> None:
@@ -78,6 +79,9 @@ class Bench:
         elif name == "stateful":
             self.stateful = bool(number)
             self.board.describe()
+        elif name == "marks":
+            self.marks = bool(number)
+            self.board.describe()
         elif name == "rates":
             self.rates = bool(number)
             self.board.describe()
@@ -98,6 +102,13 @@ class Bench:
     def expect(self, wanted: bytes) -> None:
         assert self.sent[: len(wanted)].hex() == wanted.hex()
         self.sent = self.sent[len(wanted) :]
+
+    def mark(self, open: bool) -> None:
+        self.windows += "1" if open else "0"
+
+    def expect_windows(self, wanted: str) -> None:
+        windows, self.windows = self.windows, ""
+        assert windows == wanted
 
     def expect_line(self, wanted: str) -> None:
         line, _, self.sent = self.sent.partition(b"\n")
@@ -167,6 +178,7 @@ class FakeBoard(ObservedBoard):
             clock=lambda: bench.now_s,
             observable=FakeModel(bench),
             reset_state=bench.reset_state,
+            window=bench.mark,
         )
 
     def boot(self) -> None:
@@ -185,7 +197,8 @@ class FakeBoard(ObservedBoard):
         stack = Capability.MEMORY if self.stack_bytes else Capability(0)
         state = Capability.STATE if self._bench.stateful else Capability(0)
         speed = Capability.SPEED if self._bench.rates else Capability(0)
-        capabilities = kept | steps | stack | state | speed
+        windows = Capability.WINDOWS if self._bench.marks else Capability(0)
+        capabilities = kept | steps | stack | state | speed | windows
         rates = RATES if self._bench.rates else ()
         self.hello = replace(self.hello, capabilities=capabilities, rates=rates)
         # Three tenths of it used.

@@ -37,7 +37,9 @@ def _request(rng: random.Random) -> bytes:
         2: count.to_bytes(2, "little") + rng.randbytes(4 * count),
         3: rng.randrange(4).to_bytes(4, "little") + rng.randbytes(rng.randrange(1, 4)),
         4: rng.randrange(2).to_bytes(4, "little") + b"\1\0",
-        5: count.to_bytes(2, "little") + zlib.crc32(bytes(4)).to_bytes(4, "little"),
+        5: count.to_bytes(2, "little")
+        + zlib.crc32(bytes(4)).to_bytes(4, "little")
+        + rng.choice((b"", b"", bytes((rng.randrange(9), 0, 0, 0)), b"\0\0\0\1")),
         6: _profile_body(rng),
         9: bytes((rng.randrange(3),)),
         10: rng.choice((115200, 460800, 1000000, 9600)).to_bytes(4, "little"),

@@ -37,6 +37,8 @@ def step(bench: Bench, line: str) -> None:
         bench.now_s += int(rest) / 1000
     elif verb == "baud":
         assert bench.board.baud == int(rest)
+    elif verb == "windows":
+        bench.expect_windows(rest)
     elif verb == "boot":
         bench.boot()
     else:

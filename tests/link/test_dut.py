@@ -17,7 +17,7 @@ from harness.errors import (
     TensorError,
     Where,
 )
-from harness.link.dut import MAX_WARMUP, Dut, check_identity, check_tensors
+from harness.link.dut import MAX_WARMUP, MOST_IN_WINDOW, Dut, check_identity, check_tensors
 from harness.link.faults import Faults, Noise
 from harness.link.link import Link, LinkOptions
 from harness.link.protocol import OF_THE_MODEL, BoardMemory, Capability, Hello, Status
@@ -391,3 +391,25 @@ def test_board_without_the_capability_is_not_asked_to_profile() -> None:
         with pytest.raises(BoardStatus, match="refused PROFILE: unsupported"):
             ask()
     assert wire.requests == asked
+
+
+def test_a_window_is_as_many_invokes_as_asked_for_and_told_by_their_sums() -> None:
+    wire = Wire(hello(timer_read_ticks=2))
+    window = greeted(wire).run_window(samples(1), 5000)
+    assert wire.invokes == window.invokes == 5000
+    assert window.invoke_ticks == 50_000 and window.length_s == 0.05
+    assert window.invokes_share == 1.0 and window.answered_s > window.sent_s
+
+
+def test_a_window_of_too_many_invokes_is_refused_by_the_board() -> None:
+    wire = Wire(hello())
+    with pytest.raises(BoardStatus, match="more"):
+        greeted(wire).run_window(samples(1), MOST_IN_WINDOW + 1)
+    assert wire.invokes == 0
+
+
+def test_who_marks_windows_says_so() -> None:
+    plain = hello()
+    assert not greeted(Wire(plain)).marks_windows
+    marking = replace(plain, capabilities=plain.capabilities | Capability.WINDOWS)
+    assert greeted(Wire(marking)).marks_windows

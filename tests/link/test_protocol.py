@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from harness.link.protocol import (
     parse_error,
     parse_hello,
     parse_infer,
+    parse_long_run,
     parse_memory,
     parse_run,
     run_body,
@@ -383,3 +385,17 @@ def test_memory_is_stack_and_the_most_of_it_that_was_used() -> None:
 def test_memory_that_cannot_be_is_refused(raw: str, said: str) -> None:
     with pytest.raises(ProtocolError, match=said):
         parse_memory(bytes.fromhex(raw))
+
+
+def test_a_long_run_tells_its_sums() -> None:
+    assert run_body(3, 0x01020304, 5).hex() == "03000403020105000000"
+    raw = bytes.fromhex("04030201 0100 07000000 00") + struct.pack("<QQ", 2**40, 2**40 + 7)
+    run = parse_long_run(raw, count=1)
+    assert run.output_crc == 0x01020304 and run.ticks.tolist() == [7]
+    assert (run.more_ticks, run.window_ticks) == (2**40, 2**40 + 7)
+
+
+def test_invokes_do_not_take_longer_than_their_window() -> None:
+    raw = bytes.fromhex("04030201 0100 07000000 00") + struct.pack("<QQ", 10, 16)
+    with pytest.raises(ProtocolError, match="longer than all"):
+        parse_long_run(raw, count=1)

@@ -21,6 +21,8 @@ bool echo = false;
 int reset_fails = 0;
 uint32_t steps = 0;
 bool rates = false;
+bool marks = false;
+std::string windows;
 
 namespace {
 uint32_t baud = port::kBaseBaud;
@@ -87,6 +89,8 @@ size_t UniqueId(char* dst, size_t) {
   memcpy(dst, "0123", 4);
   return 4;
 }
+bool MarksWindows() { return fake::marks; }
+void Window(bool open) { fake::windows += open ? '1' : '0'; }
 Quiet::Quiet() {}
 Quiet::~Quiet() {}
 

@@ -21,6 +21,8 @@ extern bool echo;             // Another model: tensors of all types, whose outp
 extern bool stateful;         // The second output has the invokes since the state's reset added. Survives a boot.
 extern int reset_fails;       // The Nth reset of the state from now; 0: none.
 extern uint32_t steps;        // Of the model, at most kMostSteps; 0: it cannot be observed. Survives a boot.
+extern std::string windows;  // An up or a down for each call of port::Window().
+extern bool marks;            // A pin marks windows. Survives a boot.
 extern bool rates;            // The line has faster rates. Survives a boot.
 constexpr uint32_t kMostSteps = 64;
 

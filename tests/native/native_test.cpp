@@ -60,6 +60,8 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
     fake::stateful = false;
     fake::echo = false;
     fake::rates = false;
+    fake::marks = false;
+    fake::windows.clear();
     *bench = Bench();
   } else if (verb == ">") {
     bench->Send(command ? Quoted(rest) + "%" : text ? Quoted(rest) + "\n" : Sealed(Unhex(rest)));
@@ -78,6 +80,9 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
   } else if (verb == "baud") {
     bench->Idle();
     if (port::Baud() != std::stoul(rest)) Fail(where + "\n  baud: " + std::to_string(port::Baud()));
+  } else if (verb == "windows") {
+    if (fake::windows != rest) Fail(where + "\n  windows: " + fake::windows);
+    fake::windows.clear();
   } else if (verb == "boot") {
     bench->Boot();
   } else if (verb == "set" && rest.compare(0, 13, "setup_status ") == 0) {
@@ -96,6 +101,8 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
     fake::steps = static_cast<uint32_t>(std::stoul(rest.substr(6)));
   } else if (verb == "set" && rest.compare(0, 6, "rates ") == 0) {
     fake::rates = rest.substr(6) == "1";
+  } else if (verb == "set" && rest.compare(0, 6, "marks ") == 0) {
+    fake::marks = rest.substr(6) == "1";
   } else if (verb == "set" && rest.compare(0, 9, "stateful ") == 0) {
     fake::stateful = rest.substr(9) == "1";
   } else if (verb == "set" && rest.compare(0, 12, "reset_fails ") == 0) {

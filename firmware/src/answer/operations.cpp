@@ -16,12 +16,17 @@ enum Capability : uint16_t {
   kHasMemory = 16,
   kHasState = 32,
   kHasSpeed = 64,
+  kMarksWindows = 256,
 };
 
 enum Mode : uint8_t { kKeep = 0, kResetBeforeEach = 1 };
 
 constexpr size_t kInferFixed = kHeader + 2;
 constexpr size_t kRunFixed = kHeader + 6;
+constexpr size_t kRunBody = 6;
+constexpr size_t kLongRunBody = kRunBody + 4;
+constexpr size_t kLongRunTail = 16;
+constexpr uint32_t kMostMore = 1000000;
 
 bool IsKnown(uint8_t op) { return op >= kHello && op <= kSpeed; }
 
@@ -36,6 +41,11 @@ void WriteSpecs(Writer& reply, const TensorSpecs& specs) {
     reply.F32(spec.scale);
     reply.U32(static_cast<uint32_t>(spec.zero_point));
   }
+}
+
+void WriteU64(Writer& reply, uint64_t value) {
+  reply.U32(static_cast<uint32_t>(value));
+  reply.U32(static_cast<uint32_t>(value >> 32));
 }
 
 // The length of `text` cut to what a str of at most `room` bytes holds, between two characters.
@@ -177,11 +187,14 @@ Fault Operations::ReadOutput(Reader& body, Writer& reply) {
 }
 
 Fault Operations::Run(Reader& body, Writer& reply) {
-  if (body.left() != 6) return {Status::kBadSize, 6, "body"};
+  const bool longer = body.left() == kLongRunBody;
+  if (body.left() != kRunBody && !longer) return {Status::kBadSize, kRunBody, "body"};
   const size_t count = body.U16();
   const uint32_t wanted_crc = body.U32();
-  const size_t limit = (max_payload_ - kRunFixed - kTicksHeader) / kTicks;
+  const uint32_t more = longer ? body.U32() : 0;
+  const size_t limit = (max_payload_ - kRunFixed - kTicksHeader - (longer ? kLongRunTail : 0)) / kTicks;
   if (count < 1 || count > limit) return {Status::kBadValue, static_cast<uint32_t>(limit), "count"};
+  if (more > kMostMore) return {Status::kBadValue, kMostMore, "more"};
   const runtime::InputBuffer input = runtime::Input();
   const uint32_t input_crc = Crc32(input.data, input.size);
   if (input_crc != wanted_crc) return {Status::kBadInput, input_crc, "input_crc"};
@@ -190,15 +203,38 @@ Fault Operations::Run(Reader& body, Writer& reply) {
   reply.U16(static_cast<uint16_t>(count));
   uint8_t* packed = reply.Reserve(kTicksHeader + count * kTicks);
   if (!reply.ok()) return {};
-  uint8_t* ticks = packed + kTicksHeader;
-  for (size_t index = 0; index < count; ++index) {
-    uint32_t elapsed = 0;
-    if (InvokeOnce(&elapsed) != Status::kOk) return {Status::kInvokeFailed, static_cast<uint32_t>(index), ""};
-    StoreU32(ticks + index * kTicks, elapsed);
-  }
+  uint64_t more_ticks = 0;
+  const uint64_t start = clock_.Ticks();
+  const Fault fault = Window(packed + kTicksHeader, count, more, &more_ticks);
+  const uint64_t window_ticks = clock_.Ticks() - start;
+  if (fault.status != Status::kOk) return fault;
   reply.Drop(PackTicks(packed, count));
+  if (longer) {
+    WriteU64(reply, more_ticks);
+    WriteU64(reply, window_ticks);
+  }
   const runtime::OutputBuffer output = runtime::Output();
   StoreU32(output_crc, Crc32(output.data, output.size));
+  return {};
+}
+
+// The pin changes outside of what is timed, and nothing else happens while it is high.
+Fault Operations::Window(uint8_t* ticks, size_t count, uint32_t more, uint64_t* more_ticks) {
+  port::Window(true);
+  Status status = Status::kOk;
+  uint32_t index = 0;
+  for (; index < count + more; ++index) {
+    uint32_t elapsed = 0;
+    status = InvokeOnce(&elapsed);
+    if (status != Status::kOk) break;
+    if (index < count) {
+      StoreU32(ticks + index * kTicks, elapsed);
+    } else {
+      *more_ticks += elapsed;
+    }
+  }
+  port::Window(false);
+  if (status != Status::kOk) return {Status::kInvokeFailed, index, ""};
   return {};
 }
 
@@ -253,5 +289,6 @@ uint16_t Operations::Capabilities() const {
   const int memory = port::Stack().capacity_bytes > 0 ? kHasMemory : 0;
   const int state = runtime::Describe().stateful ? kHasState : 0;
   const int speed = port::FasterBauds().count > 0 ? kHasSpeed : 0;
-  return static_cast<uint16_t>(infer | kCanRun | profile | kCanReset | memory | state | speed);
+  const int windows = port::MarksWindows() ? kMarksWindows : 0;
+  return static_cast<uint16_t>(infer | kCanRun | profile | kCanReset | memory | state | speed | windows);
 }

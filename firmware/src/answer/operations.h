@@ -58,6 +58,7 @@ class Operations {
   Fault Speed(Reader& body, Writer& reply);
 
   Status InvokeOnce(uint32_t* elapsed);
+  Fault Window(uint8_t* ticks, size_t count, uint32_t more, uint64_t* more_ticks);
   size_t InferLimit() const;
   uint16_t Capabilities() const;
 

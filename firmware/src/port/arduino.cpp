@@ -5,6 +5,7 @@
 #include "port/arduino_core.h"
 #include "port/joined_counter.h"
 #include "port/paint.h"
+#include "port/window_pin.h"
 #if defined(HIL_NETDUINOPLUS2)
 #include "port/netduinoplus2.h"
 #endif
@@ -195,6 +196,10 @@ Status Setup() {
 #if !(defined(ARDUINO_ARCH_MBED) && defined(SERIAL_CDC))
   Serial.begin(kBaseBaud);  // Nobody is waited for: an unattended board must start.
 #endif
+  if constexpr (kHasWindowPin) {
+    pinMode(kWindowPin, OUTPUT);
+    Window(false);
+  }
   counter = FinestCounter();
   return Status::kOk;
 }
@@ -309,6 +314,12 @@ size_t UniqueId([[maybe_unused]] char* dst, [[maybe_unused]] size_t capacity) {
 #else
 #error "arduino.cpp does not know where this family keeps its unique id"
 #endif
+}
+
+bool MarksWindows() { return kHasWindowPin; }
+
+void Window(bool open) {
+  if constexpr (kHasWindowPin) digitalWrite(kWindowPin, open ? HIGH : LOW);
 }
 
 Quiet::Quiet() {

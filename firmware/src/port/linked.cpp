@@ -61,6 +61,12 @@ size_t UniqueId(char* dst, size_t capacity) {
   return size <= capacity ? size : 0;
 }
 
+bool MarksWindows() { return supplied->window != nullptr; }
+
+void Window(bool open) {
+  if (supplied->window != nullptr) supplied->window(open ? 1 : 0);
+}
+
 Quiet::Quiet() {
   if (supplied->quiet != nullptr) supplied->quiet();
 }

@@ -5,6 +5,7 @@
 #include "port/cortex_m.h"
 #include "port/mps2_uart.h"
 #include "port/ring.h"
+#include "port/window_pin.h"
 #include HIL_MACHINE
 
 namespace {
@@ -107,5 +108,12 @@ void Reset() {
 }
 
 size_t UniqueId(char*, size_t) { return 0; }
+
+bool MarksWindows() { return kHasWindowPin; }
+
+// A LED: QEMU has no pins beside them.
+void Window(bool open) {
+  if constexpr (kHasWindowPin) cortex_m::At(kMachine.leds) = open ? 1u << kWindowPin : 0;
+}
 
 }  // namespace port

@@ -14,6 +14,7 @@ constexpr Machine kMachine = {
     .uart = 0x40004000,
     .fault_uart = 0x40005000,
     .watchdog = 0x40008000,
+    .leds = 0x40028000,
     .wake_irq = 9,
     .uart_irq = 0,
     .mailbox_word = 0x003ffffc,

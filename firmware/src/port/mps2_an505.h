@@ -14,6 +14,7 @@ constexpr Machine kMachine = {
     .uart = 0x50200000,
     .fault_uart = 0x50201000,
     .watchdog = 0x5002e000,
+    .leds = 0x50302000,
     .wake_irq = 4,
     .uart_irq = 32,
 };

@@ -15,6 +15,7 @@ constexpr Machine kMachine = {
     .uart = 0x59303000,
     .fault_uart = 0x59304000,
     .watchdog = 0x5802e000,
+    .leds = 0x59302000,
     .wake_irq = 4,
     .uart_irq = 33,
 };

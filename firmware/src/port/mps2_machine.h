@@ -14,6 +14,7 @@ struct Machine {
   uint32_t uart;
   uint32_t fault_uart;    // The second one, which the harness reads as the emulator's own words.
   uint32_t watchdog;      // One that raises NMI.
+  uint32_t leds;          // The register of the FPGA's user LEDs, a bit for each.
   uint32_t wake_irq;
   uint32_t uart_irq;      // Of the receiver.
   // The last word of code memory, where there is a mailbox: see mps2.cpp.

@@ -8,6 +8,7 @@
 #include "port/cortex_m.h"
 #include "port/nrf52840_registers.h"
 #include "port/ring.h"
+#include "port/window_pin.h"
 
 namespace {
 
@@ -62,9 +63,9 @@ bool StartCounter() {
 }
 
 void StartUart() {
-  nrf52840::p0::OutSet() = 1u << kTxPin;
-  nrf52840::p0::PinConfig(kTxPin) = nrf52840::p0::kOutput;
-  nrf52840::p0::PinConfig(kRxPin) = nrf52840::p0::kInputPullUp;
+  nrf52840::gpio::Set(kTxPin);
+  nrf52840::gpio::PinConfig(kTxPin) = nrf52840::gpio::kOutput;
+  nrf52840::gpio::PinConfig(kRxPin) = nrf52840::gpio::kInputPullUp;
   uart->psel_txd = kTxPin;
   uart->psel_rxd = kRxPin;
   ChangeBaud(port::kBaseBaud);
@@ -75,6 +76,14 @@ void StartUart() {
   uart->intenset = nrf52840::kUarteEndRx | nrf52840::kUarteError;
   cortex_m::EnableInterrupt(nrf52840::kUarteIrq);
   uart->tasks_startrx = 1;
+}
+
+void StartWindowPin() {
+  if constexpr (port::kHasWindowPin) {
+    static_assert(port::kWindowPin != kTxPin && port::kWindowPin != kRxPin, "the UART's");
+    nrf52840::gpio::Clear(port::kWindowPin);
+    nrf52840::gpio::PinConfig(port::kWindowPin) = nrf52840::gpio::kOutput;
+  }
 }
 
 void WaitUntilSent() {
@@ -133,6 +142,7 @@ Status Setup() {
   const bool crystal = StartCrystal();
   const bool counts = StartCounter();
   StartUart();
+  StartWindowPin();
   return crystal && counts ? Status::kOk : Status::kPortFailed;
 }
 
@@ -182,6 +192,12 @@ size_t UniqueId(char* dst, size_t capacity) {
     dst[i] = "0123456789ABCDEF"[(word >> (28 - 4 * (i % 8))) & 15u];
   }
   return kDigits;
+}
+
+bool MarksWindows() { return kHasWindowPin; }
+
+void Window(bool open) {
+  if constexpr (kHasWindowPin) open ? nrf52840::gpio::Set(kWindowPin) : nrf52840::gpio::Clear(kWindowPin);
 }
 
 }  // namespace port

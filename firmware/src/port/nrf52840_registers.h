@@ -32,12 +32,15 @@ namespace ficr {
 inline Register& DeviceId(uint32_t word) { return At(0x10000060 + 4 * word); }
 }  // namespace ficr
 
-namespace p0 {
-inline Register& OutSet() { return At(0x50000508); }
-inline Register& PinConfig(uint32_t pin) { return At(0x50000700 + 4 * pin); }
+namespace gpio {  // Pin n of P0 is n, pin n of P1 is 32 + n.
+constexpr uint32_t Port(uint32_t pin) { return pin < 32 ? 0x50000000 : 0x50000300; }
+constexpr uint32_t Bit(uint32_t pin) { return 1u << pin % 32; }
+inline void Set(uint32_t pin) { At(Port(pin) + 0x508) = Bit(pin); }
+inline void Clear(uint32_t pin) { At(Port(pin) + 0x50c) = Bit(pin); }
+inline Register& PinConfig(uint32_t pin) { return At(Port(pin) + 0x700 + 4 * (pin % 32)); }
 constexpr uint32_t kOutput = 3;        // Direction out, input buffer off.
 constexpr uint32_t kInputPullUp = 12;  // Direction in, input buffer on.
-}  // namespace p0
+}  // namespace gpio
 
 struct Uarte {
   Register tasks_startrx;

@@ -35,6 +35,11 @@ void Sleep();
 StackUse Stack();  // Of the stack that the model runs on.
 size_t UniqueId(char* dst, size_t capacity);  // Printable, not terminated; 0 if the chip has none.
 
+// A pin that is high while a RUN invokes, for an instrument that measures the board's current. Where there is none Window()
+// does nothing, and HELLO does not announce it.
+bool MarksWindows();
+void Window(bool open);
+
 // Holds the receive interrupt off, so that the host cannot add its cycles to a measurement.
 class Quiet {
  public:

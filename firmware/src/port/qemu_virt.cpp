@@ -4,6 +4,7 @@
 #include "port/port.h"
 #include "port/ring.h"
 #include "port/riscv.h"
+#include "port/window_pin.h"
 
 namespace {
 
@@ -171,5 +172,11 @@ void Reset() {
 }
 
 size_t UniqueId(char*, size_t) { return 0; }
+
+static_assert(!kHasWindowPin, "this machine has no pin");
+
+bool MarksWindows() { return false; }
+
+void Window(bool) {}
 
 }  // namespace port

@@ -24,6 +24,7 @@ struct World {
   size_t rx_buffer_size = 64;
   int begun = 0;                // How often; by us, and on mbed by the core's own main().
   unsigned long baud = 0;
+  std::string pin;              // What became of pin 7, in order: o made an output, 0 and 1 driven; ? for any other pin.
   std::deque<uint8_t> to_board;
   std::deque<uint8_t> queue;    // In the core, on its way to the host.
   std::string received;         // By the host.
@@ -66,6 +67,11 @@ unsigned long millis();
 unsigned long micros();
 void delay(unsigned long ms);
 void yield();
+constexpr int OUTPUT = 1;
+constexpr int LOW = 0;
+constexpr int HIGH = 1;
+inline void pinMode(int pin, int mode) { fake::world.pin += pin == 7 && mode == OUTPUT ? 'o' : '?'; }
+inline void digitalWrite(int pin, int level) { fake::world.pin += pin == 7 ? static_cast<char>('0' + level) : '?'; }
 void noInterrupts();
 void interrupts();
 

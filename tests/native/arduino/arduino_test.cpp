@@ -290,6 +290,14 @@ void FasterBaudBeginsWhenTheReplyHasLeft() {
 #endif
 }
 
+void WindowsAreMarkedOnThePinOfTheBuild() {
+  Boot();
+  CHECK(port::MarksWindows() && world.pin == "o0");
+  port::Window(true);
+  port::Window(false);
+  CHECK(world.pin == "o010");
+}
+
 struct Test {
   const char* name;
   void (*run)();
@@ -305,7 +313,7 @@ const Test kTests[] = {
     TEST(QuietNeverMasksALongOrATickedClock), TEST(UniqueIdIsPrintableAndBounded),
     TEST(ResetLetsTheReplyLeave),       TEST(BootWaitsForNobodyAndSaysNothing),
     TEST(JoinedCounterCountsAcrossTicks), TEST(StackIsAsDeepAsItEverWas),
-    TEST(FasterBaudBeginsWhenTheReplyHasLeft),
+    TEST(FasterBaudBeginsWhenTheReplyHasLeft), TEST(WindowsAreMarkedOnThePinOfTheBuild),
 };
 
 }  // namespace

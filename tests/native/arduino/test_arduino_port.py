@@ -29,7 +29,13 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         compiler,
         *("-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-Wshadow", "-Wvla", "-Werror"),
         *("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
-        *(*FAMILIES[request.param], "-DHIL_MAX_PAYLOAD=256", f"-I{SOURCE}", f"-I{HERE}"),
+        *(
+            *FAMILIES[request.param],
+            "-DHIL_MAX_PAYLOAD=256",
+            "-DHIL_WINDOW_PIN=7",
+            f"-I{SOURCE}",
+            f"-I{HERE}",
+        ),
         *map(str, [SOURCE / "port" / "arduino.cpp", *sorted(HERE.glob("*.cpp"))]),
         *("-o", str(built)),
     ]

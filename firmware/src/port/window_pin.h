@@ -1,0 +1,13 @@
+// Which pin marks windows: the rig file's `window_pin`, numbered as the board's own documents do.
+#pragma once
+
+namespace port {
+
+#if defined(HIL_WINDOW_PIN)
+constexpr int kWindowPin = HIL_WINDOW_PIN;
+#else
+constexpr int kWindowPin = -1;
+#endif
+constexpr bool kHasWindowPin = kWindowPin >= 0;
+
+}  // namespace port
