@@ -108,6 +108,27 @@ class TestServed:
                 assert np.array_equal(counts, measured.timer.net_ticks(measured.ticks))
         assert seen[0] == seen[1]
 
+    def test_its_pin_is_high_while_a_run_invokes_and_no_invoke_is_slower_for_it(self, firmware):
+        pin = 33
+        marking = Builder(PROJECT, window_pin=pin).build(SIM, "aot", SINE)
+        assert marking.build_id != firmware.build_id
+        ticks, inputs = [], checks_for(SINE).inputs
+        for built in (firmware, marking):
+            uart = SimulatedUart(built.elf)
+            dut = greeted(uart)
+            assert dut.marks_windows is (built is marking)
+            dut.infer(inputs[:3])
+            seen = len(uart.chip.edges)
+            ticks.append(dut.measure(inputs[:1], 20).ticks.tolist())
+            window = dut.run_window(inputs[:1], 100)
+            edges = [edge for edge in list(uart.chip.edges)[seen:] if edge[1] == pin]
+        assert ticks[0] == ticks[1]
+        assert [high for _, _, high in edges] == [True, False] * (len(edges) // 2)
+        (up, _, _), (down, _, _) = edges[-2:]
+        # The pin changes within what the board takes for the window, outside of every invoke.
+        assert 0 <= window.window_ticks - (down - up) < 200
+        assert window.invoke_ticks == 100 * ticks[1][0]
+
     def test_its_uart_goes_to_a_megabaud_and_back(self, firmware):
         uart = SimulatedUart(firmware.elf)
         dut = greeted(uart)

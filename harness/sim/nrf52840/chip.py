@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from harness.sim.core import Memory
 from harness.sim.machine import Machine
@@ -28,6 +30,9 @@ QUIET_CYCLES = HZ // 10_000
 TOUCH_BAUD = 1200
 TOUCH_CYCLES = HZ // 2
 """From a line at this rate on, 0.5 s: Arduino's core waits for 200 ms before it resets."""
+PORT_PINS = 32
+"""Pin n of P1 is called 32 + n."""
+MOST_EDGES = 100_000
 UARTES = ((0x40002000, 2), (0x40028000, 40))
 
 
@@ -59,6 +64,8 @@ class Nrf52840:
         self._machine: Machine | None = None
         self._usbd: Usbd | None = None
         self._stirred_at = self._touched_until = 0
+        self.edges: deque[tuple[int, int, bool]] = deque(maxlen=MOST_EDGES)
+        """Cycle, pin, and whether it is driven high from then on, of the last MOST_EDGES."""
 
     @property
     def quiet(self) -> bool:
@@ -70,6 +77,9 @@ class Nrf52840:
     @property
     def touched(self) -> bool:
         return self._now() < self._touched_until
+
+    def _edge(self, first: int, pin: int, high: bool) -> None:
+        self.edges.append((self._now(), first + pin, high))
 
     def _now(self) -> int:
         assert self._machine is not None, "the machine is built"
@@ -113,7 +123,8 @@ class Nrf52840:
             *(*uarts, usbd),
             *(Timer(index, *at, machine) for index, at in enumerate(TIMERS)),
             *(Rtc(index, *at, machine) for index, at in enumerate(RTCS)),
-            *(Gpio(0, 0x000, 32), Gpio(1, 0x300, 16)),
+            Gpio(0, 0x000, PORT_PINS, partial(self._edge, 0)),
+            Gpio(1, 0x300, 16, partial(self._edge, PORT_PINS)),
             *(Pwm(index, at) for index, at in enumerate(PWMS)),
             *(nvmc(), ficr(), uicr(), temp(), ppi(), stray(), *errata()),
             *(Gpiote(machine), Rng(machine)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from harness.sim.registers import WORD, Peripheral, Register, array, constant
 
 DEVICE_ID = (0x11223344, 0x55667788)
@@ -62,11 +64,17 @@ def uicr() -> Peripheral:
 
 
 class Gpio(Peripheral):
-    """A port of pins that nothing drives from outside: pulled-up inputs read 1, others 0."""
+    """A port of pins that nothing drives from outside: pulled-up inputs read 1, others 0.
+
+    Args:
+        changed: told which pin, by its number on this port, was driven high or low or let go of.
+    """
 
     _PULL_UP, _OUTPUT = 3 << 2, 1
 
-    def __init__(self, index: int, offset: int, pins: int) -> None:
+    def __init__(
+        self, index: int, offset: int, pins: int, changed: Callable[[int, bool], None]
+    ) -> None:
         # Both ports are in one page, 0x300 apart.
         table = (
             *(Register(offset=offset + 0x504 + 4 * at, name=f"{name}") for at, name in self._NAMES),
@@ -74,6 +82,10 @@ class Gpio(Peripheral):
         )
         super().__init__(f"P{index}", 0x50000000, table)
         self._pins = pins
+        self._changed = changed
+        self._high = 0
+        self.after_write("OUT", self._look)
+        self.after_write("DIR", self._look)
         self.on_read("IN", self._input)
         for name, kept in (("OUT", "OUT"), ("DIR", "DIR")):
             self._set_and_clear(name, kept)
@@ -88,9 +100,11 @@ class Gpio(Peripheral):
     def _set_and_clear(self, name: str, kept: str) -> None:
         def set_bits(value: int) -> None:
             self.value[kept] |= value
+            self._look()
 
         def clear_bits(value: int) -> None:
             self.value[kept] &= ~value
+            self._look()
 
         for suffix, write in (("SET", set_bits), ("CLR", clear_bits)):
             self.on_read(name + suffix, lambda: self.value[kept])
@@ -100,6 +114,15 @@ class Gpio(Peripheral):
         output = self.value[f"PIN_CNF[{pin}]"] & self._OUTPUT
         bit = 1 << pin
         self.value["DIR"] = self.value["DIR"] | bit if output else self.value["DIR"] & ~bit
+        self._look()
+
+    def _look(self) -> None:
+        """See which pins are driven high now, and tell of those that were not, or no longer are."""
+        high = self.value["OUT"] & self.value["DIR"]
+        others, self._high = high ^ self._high, high
+        for pin in range(self._pins) if others else ():
+            if others >> pin & 1:
+                self._changed(pin, bool(high >> pin & 1))
 
     def _input(self) -> int:
         pulled = sum(
