@@ -31,6 +31,8 @@
     |   +-- StaleFirmware   the board runs different firmware than the one just built
     +-- CannotTell          what an instrument sampled does not tell the energy
     +-- TooSlow             a measured latency is above its limit
+    +-- TooMuchEnergy       a measured energy per inference is above its limit
+    +-- MoreThanBaseline    a run takes more energy per inference than its baseline
     +-- SlowerThanBaseline  a run is slower than its baseline
     +-- SlowerOperators     operators of a run are slower than its baseline's
     +-- ModelError          a model file is corrupt, or this runtime cannot run it
@@ -515,6 +517,38 @@ class TooSlow(HilError):
         self.limit = limit
         self.unit = unit
         self.rule = rule
+
+
+class TooMuchEnergy(HilError):
+    """An energy per inference is above its limit, with its whole uncertainty."""
+
+    def __init__(
+        self, *, where: Where, measured_uj: float, uncertainty_uj: float, limit_uj: float, rule: str
+    ) -> None:
+        super().__init__(
+            f"energy of {measured_uj:.4g} uJ, give or take {uncertainty_uj:.2g}, is "
+            f"{measured_uj / limit_uj:.3g} times the limit of {limit_uj:g} uJ ({rule})",
+            where=where,
+        )
+        self.measured_uj = measured_uj
+        self.uncertainty_uj = uncertainty_uj
+        self.limit_uj = limit_uj
+        self.rule = rule
+
+
+class MoreThanBaseline(HilError):
+    """A run takes more energy than its `baseline`; `rule` has the figures that show it."""
+
+    def __init__(self, *, where: Where, ratio: float, rule: str, baseline: str) -> None:
+        super().__init__(
+            f"{ratio:.4g} times the energy of its baseline, {baseline}",
+            where=where,
+            hint=f"{rule[:1].upper()}{rule[1:]}.\nIf this is intended, make this run the "
+            "baseline: hil baseline save --replace",
+        )
+        self.ratio = ratio
+        self.rule = rule
+        self.baseline = baseline
 
 
 class SlowerThanBaseline(HilError):

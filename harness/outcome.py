@@ -9,11 +9,15 @@ from harness.errors import (
     BoardError,
     BoardStatus,
     BuildFailed,
+    CannotTell,
+    MeterError,
     ModelError,
+    MoreThanBaseline,
     RigError,
     SlowerOperators,
     SlowerThanBaseline,
     StaleFirmware,
+    TooMuchEnergy,
     TooSlow,
     UnknownName,
 )
@@ -30,8 +34,11 @@ class Outcome(Enum):
     WRONG = "wrong numbers"
     UNRUNNABLE = "model cannot run"
     SLOW = "too slow"
+    HUNGRY = "too much energy"
     STALE = "stale firmware"
     SICK = "sick rig"
+    METER = "meter failed"
+    UNTOLD = "energy unknown"
     QUARANTINED = "quarantined"
     PASSED = "passed"
 
@@ -51,8 +58,11 @@ _EXIT_STATUS = {
     Outcome.WRONG: 1,
     Outcome.UNRUNNABLE: 2,
     Outcome.SICK: 10,
+    Outcome.METER: 10,
+    Outcome.UNTOLD: 10,
     Outcome.STALE: 11,
     Outcome.SLOW: 12,
+    Outcome.HUNGRY: 12,
 }
 
 
@@ -72,11 +82,18 @@ def of_error(error: BaseException, *, on_board: bool) -> Outcome:
 
     A failed build, an unknown name or a request that the board refuses for what it asks is no sick
     rig: the sources, the command or the test are wrong, and nobody should wave that through. A
-    model that an interpreter refuses says nothing of the rig. An assertion is about numbers where
+    model that an interpreter refuses says nothing of the rig. A meter that fails says nothing of
+    the board, nor does an energy that its samples do not tell. An assertion is about numbers where
     the test uses a board.
     """
     if isinstance(error, TooSlow | SlowerThanBaseline | SlowerOperators):
         return Outcome.SLOW
+    if isinstance(error, TooMuchEnergy | MoreThanBaseline):
+        return Outcome.HUNGRY
+    if isinstance(error, MeterError):
+        return Outcome.METER
+    if isinstance(error, CannotTell):
+        return Outcome.UNTOLD
     if isinstance(error, StaleFirmware):
         return Outcome.STALE
     if isinstance(error, ModelError):

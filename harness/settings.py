@@ -61,6 +61,12 @@ def _seconds(text: str) -> float:
     return number
 
 
+def _share(text: str) -> float:
+    if not 0 < (number := float(text)) < 1:
+        raise ValueError
+    return number
+
+
 def _truth(text: str) -> bool:
     if text.lower() not in _TRUE + _FALSE:
         raise ValueError
@@ -102,6 +108,7 @@ LIST = Kind(parse=_items, wanted="a name, or several with commas")
 POSITIVE = Kind(parse=_positive, wanted="a positive number")
 COUNT = Kind(parse=lambda text: _positive(text) if text else None, wanted="a positive number")
 SECONDS = Kind(parse=_seconds, wanted="seconds, 0 or more")
+SHARE = Kind(parse=_share, wanted="a share between 0 and 1, as 0.05")
 TRUTH = Kind(parse=_truth, wanted="true or false")
 TOLERANCES = Kind(parse=_tolerances, wanted="1lsb, 4ulp, 1e-6 or exact, or OUTPUT=1lsb")
 DETECTOR = Kind(
@@ -231,6 +238,19 @@ FUNCTIONS = Setting(
     "the instructions of every function on QEMU's boards, into functions.csv and calls.csv",
     absent="off", commands=_BENCH,
 )
+ENERGY = Setting(
+    "energy", TRUTH,
+    "the energy of an inference, by the meter of the rig file, into energy.csv",
+    absent="off", commands=_BENCH,
+)
+ENERGY_NET = Setting(
+    "energy_net", TRUTH, "energy is without idle power, which is measured apart; both are kept",
+    absent="off", commands=_BENCH,
+)
+ENERGY_SHARE = Setting(
+    "energy_share", SHARE, "the most uncertainty of an energy, by the energy, of which one is said",
+    metavar="SHARE", default="0.05", commands=_BENCH,
+)
 CSV = Setting(
     "csv", PATH, "latency CSV, appended to",
     metavar="FILE", default="reports/latency.csv", commands=("bench", "evaluate", "baseline save"),
@@ -317,6 +337,9 @@ SETTINGS: tuple[Setting[Any], ...] = (
         REPORT,
         PROFILE,
         FUNCTIONS,
+        ENERGY,
+        ENERGY_NET,
+        ENERGY_SHARE,
         CSV,
     ),
     *(DATA, STRIDE, DETECT, TOLERANCE, MISSING, RIG, FLASH, TFLM, ARENA, UNCHECKED),

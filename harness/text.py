@@ -110,6 +110,26 @@ def duration(us: float | None) -> str:
     return f"{us:.1f} us" if us < _MS_FROM_US else f"{us / 1000:.2f} ms"
 
 
+def energy_text(uj: float | None, digits: int = 4) -> str:
+    """Energy in nJ, uJ, mJ or J by its size, given in microjoules; a dash where there is none."""
+    if uj is None:
+        return "-"
+    for unit, size in (("J", 1e6), ("mJ", 1e3), ("uJ", 1.0)):
+        if abs(uj) >= size:
+            return f"{uj / size:.{digits}g} {unit}"
+    return f"{uj * 1e3:.{digits}g} nJ"
+
+
+def power_text(uw: float | None) -> str:
+    """Power in uW, mW or W by its size, given in microwatts; a dash where there is none."""
+    if uw is None:
+        return "-"
+    for unit, size in (("W", 1e6), ("mW", 1e3)):
+        if abs(uw) >= size:
+            return f"{uw / size:.3g} {unit}"
+    return f"{uw:.3g} uW"
+
+
 def figure_text(value: float) -> str:
     """A number with four significant digits; all digits before the decimal point are kept."""
     if abs(value) >= 1000 or value == int(value):

@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from harness import toml
+from harness.board.meters import MeterSpec
 from harness.board.place import PlaceSpec, parse_place
 from harness.board.registry import Board, Registry, inherited_table, parse_board
 from harness.errors import RigError, UnknownName
 from harness.names import NAME_RULE, SERIAL_RULE, is_name, is_serial_number
 from harness.text import printable
 from harness.tolerance import Stated, parse_tolerance
+
+SIMULATED = "simulated"
+"""A kind of meter of which each board can have one: no instrument is behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +52,9 @@ class Plugged:
     shared boards. `power_cycle` is a shell's
     command line that turns its power off and on again, run as it stands: nothing is put into it. No
     faster rate than `most_baud` is asked of its UART. Its firmware holds `window_pin` high while it
-    invokes, for a meter. `budget_us` limits the latency of models, by the model's name;
-    `tolerance` says how far their outputs may be from the golden's, as
-    `--hil-tolerance` does.
+    invokes, for the `meter` that samples its current. `budget_us` limits the latency of models and
+    `budget_uj` the energy of an inference, by the model's name; `tolerance` says how far their
+    outputs may be from the golden's, as `--hil-tolerance` does.
     """
 
     id: str
@@ -62,7 +66,9 @@ class Plugged:
     most_baud: int | None = None
     window_pin: int | None = None
     deadlines: Deadlines = field(default_factory=Deadlines)
+    meter: MeterSpec | None = None
     budget_us: Mapping[str, float] = field(default_factory=dict)
+    budget_uj: Mapping[str, float] = field(default_factory=dict)
     tolerance: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -82,7 +88,11 @@ class Plugged:
                 raise RigError("give place, or serial_number or port: the pool says where it is")
             parse_place(self.place)
         toml.check_above_0(most_baud=self.most_baud)
-        toml.check_above_0(**{f"budget_us.{model}": us for model, us in self.budget_us.items()})
+        for name in ("budget_us", "budget_uj"):
+            budgets = getattr(self, name)
+            toml.check_above_0(**{f"{name}.{model}": most for model, most in budgets.items()})
+        if self.budget_uj and self.meter is None:
+            raise RigError("budget_uj needs a meter: add the table [boards.NAME.meter]")
         for model, text in self.tolerance.items():
             try:
                 parse_tolerance(text)
@@ -255,6 +265,22 @@ def _refuse_doubles(boards: Sequence[Plugged]) -> None:
             value = getattr(board, name)
             if value is not None and (other := seen.setdefault(value, board.id)) != board.id:
                 raise RigError(f"boards {other} and {board.id} have the same {name} {value}")
+    _refuse_shared_meters(boards)
+
+
+def _refuse_shared_meters(boards: Sequence[Plugged]) -> None:
+    """A meter measures one board; which of two of one kind is meant must be said."""
+    seen: dict[tuple[str, str | None, str | None, str | None], str] = {}
+    for board in boards:
+        meter = board.meter
+        if meter is None or meter.kind == SIMULATED:
+            continue
+        which = (meter.kind, meter.serial_number, meter.port, meter.path)
+        if (other := seen.setdefault(which, board.id)) != board.id:
+            raise RigError(
+                f"boards {other} and {board.id} have the same meter {printable(meter.name, 60)}: "
+                "say each one's serial_number, port or path"
+            )
 
 
 def load_rig(path: Path | None, registry: Registry) -> RigFile:

@@ -22,7 +22,7 @@ __all__ = ["EXIT_USAGE", "main"]
 EPILOG = """\
 exit status: 0 all is well; 1 wrong numbers, or anything else that failed; 2 wrong use, or a model
 that cannot run (hil inspect FILE says why); 10 the rig or a board is sick; 11 a board runs
-different firmware than the one just built; 12 too slow;
+different firmware than the one just built; 12 too slow, or too much energy;
 129, 130, 143 ended by SIGHUP, Ctrl-C, SIGTERM. More in docs/outcomes.md. Options may also be said
 in pytest's ini file and in the environment: docs/options.md
 """

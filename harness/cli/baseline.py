@@ -14,6 +14,7 @@ from harness.cli.settings import add_settings, sources_of
 from harness.errors import ReportError
 from harness.files import refuse_overwriting
 from harness.measure.baseline import load_baselines, save
+from harness.measure.energy_gate import refuse_foreign_energies, save_energies
 from harness.measure.operator_gate import (
     refuse_foreign_profiles,
     save_profiles,
@@ -21,7 +22,7 @@ from harness.measure.operator_gate import (
 )
 from harness.measure.place import inputs_of
 from harness.measure.profile import profile_from, profile_table
-from harness.measure.runs import Baselines, Key, Run, load_runs, newest
+from harness.measure.runs import Baselines, Key, Run, identity, load_runs, newest
 from harness.settings import BASELINE, CSV, DEFAULT_BASELINES
 from harness.terminal import say, say_notes
 from harness.text import WIDTH, counted, table
@@ -37,6 +38,7 @@ def _save(options: argparse.Namespace) -> int:
     """Put the newest complete run of each board and model into a baseline file."""
     csv, target = sources_of(options)[CSV], _baseline_file(options)
     refuse_foreign_profiles(target)
+    refuse_foreign_energies(target)
     refuse_overwriting(target, "--baseline", inputs_of(csv))
     measured = with_profiles(load_runs(csv), csv)
     say_notes(measured.notes)
@@ -48,6 +50,7 @@ def _save(options: argparse.Namespace) -> int:
         )
     done = save(target, chosen, replace_old=options.replace)
     profiles = save_profiles(target, chosen)
+    energies = save_energies(csv, target, [identity(run.row) for run in chosen])
     say_notes(done.notes)
     few = [run for run in chosen if not run.figures.exact and len(run.figures.figures) < 3]
     for run in few:
@@ -58,6 +61,7 @@ def _save(options: argparse.Namespace) -> int:
             {
                 "file": target,
                 "profiles_file": profiles,
+                "energies_file": energies,
                 "baselines": [
                     _object(run) | {"replaced": run.key in done.replaced} for run in chosen
                 ],
@@ -67,7 +71,8 @@ def _save(options: argparse.Namespace) -> int:
     for run in chosen:
         how = "replaced" if run.key in done.replaced else "saved"
         print(f"{how} {run.key}: {_sessions(run)}{_profile(run)}")
-    print(f"in {target}{'' if profiles is None else f' and {profiles}'}")
+    others = (path for path in (profiles, energies) if path is not None)
+    print(f"in {' and '.join(map(str, (target, *others)))}")
     return 0
 
 

@@ -6,7 +6,7 @@ import argparse
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from harness.board.runtimes import TFLM
 from harness.cli.command import Command, errors_noted, exit_status, worst_status
 from harness.cli.cycles import add_options as add_cycle_options
 from harness.cli.cycles import show_cycles
+from harness.cli.energy import Asked, asked_for, refuse_without_meter
 from harness.cli.machine import add_json, error_object, print_json
 from harness.cli.profile import show_functions, show_profile, what_is_measured
 from harness.cli.report import report_to
@@ -48,10 +49,12 @@ from harness.model.samples import Layout, to_reals
 from harness.model.tensor import TensorSpec
 from harness.outcome import Outcome
 from harness.project import find_project, git_commit
+from harness.report.energy import energy_summary
 from harness.report.operators import summary_of_rows
 from harness.report.output import check_output
 from harness.report.summary import summary
 from harness.rig.functions import append_functions
+from harness.rig.metering import BoardMeter
 from harness.rig.open import OpenBoard
 from harness.rig.profiling import DEFAULT_RUNS, ProfilePlan, append_profile
 from harness.rig.recovery import Attempt
@@ -223,17 +226,21 @@ def _bench(
     check_output(report, "--report", _files_of(sources))
     judging = _judging(sources)
     plan = _plan(sources, judging)
+    energy = asked_for(sources, plan.commit)
+    asked = works(sources, options.progress)
+    if energy is not None:
+        refuse_without_meter(asked)
     rows: list[LatencyRow] = []
     operators: list[OperatorRow] = []
     statuses: list[int] = []
     errors: list[HilError] = []
     of_error = partial(_noted, errors, of_error)
     kept = True
-    for work in runnable(works(sources, options.progress), statuses, of_error):
+    for work in runnable(asked, statuses, of_error):
         # Held over both builds: nobody gets in between the measurement and its profile.
         with errors_noted(statuses, of_error), work.hold() if profiled else nullcontext():
             try:
-                _measure(work, plan, rows)
+                _measure(work, plan, rows, energy)
             except NotKept:
                 kept = False
                 raise
@@ -251,6 +258,10 @@ def _bench(
     statuses += map(of_row, rows)
     if not options.json:
         _print_summary(rows, operators, plan.csv if kept else None)
+    if energy is not None and energy.rows:
+        statuses += [Outcome.HUNGRY.exit_status] if energy.more else []
+        if not options.json:
+            print(energy_summary(energy.rows))
     if operators:
         slower = any(row.verdict == LatencyVerdict.SLOWER.value for row in operators)
         statuses += [Outcome.SLOW.exit_status] if slower else []
@@ -264,6 +275,7 @@ def _bench(
             "rows": rows,
             "cores": compared(by_core(rows)),
             "operators": operators,
+            "energies": energy.rows if energy else [],
             "errors": list(map(error_object, errors)),
         }
         print_json("bench", content)
@@ -302,10 +314,16 @@ def _plan(sources: Sources, judging: Baselines | None) -> Plan:
     )
 
 
-def _measure(work: Work, plan: Plan, rows: list[LatencyRow]) -> None:
-    """Measure a board and add the row of the run, also of one that no file could take."""
+def _measure(work: Work, plan: Plan, rows: list[LatencyRow], energy: Asked | None) -> None:
+    """Measure a board and add the row of the run, also of one that no file could take.
+
+    Its energy comes last: what goes wrong with that costs no row.
+    """
     say(f"{work}: build, start, compare, {plan.sessions} x {_count(plan)} timed invokes")
-    with work.open() as opened:
+    with BoardMeter(work.options.plugged, work.board.id) as meter, ExitStack() as stack:
+        if energy is not None:
+            meter.begin()
+        opened = stack.enter_context(work.open())
         _say_what_it_took(opened)
         try:
             watched = replace(plan, recovered=partial(_say_recovered, opened))
@@ -316,6 +334,8 @@ def _measure(work: Work, plan: Plan, rows: list[LatencyRow]) -> None:
         finally:
             if rows and rows[-1].session == opened.session and rows[-1].verdict != "pass":
                 say(str(opened.comparison()))
+        if energy is not None:
+            energy.measure(opened, meter, rows[-1])
 
 
 def _count(plan: Plan) -> str:

@@ -14,6 +14,7 @@ from harness.errors import NotWritten, ReportError, WrongUse
 from harness.files import refuse_foreign, refuse_overwriting, write_atomic
 from harness.measure import footprint, function_changes, versus
 from harness.measure.csvfile import begin_of, latency_beside
+from harness.measure.energy_gate import energies_versus, load_energies
 from harness.measure.function_changes import FunctionChanges, compare_functions, load_functions
 from harness.measure.operator_gate import with_profiles
 from harness.measure.place import inputs_of
@@ -61,6 +62,8 @@ def compare(options: argparse.Namespace) -> int:
         a, b = _profiled(a, options.a), _profiled(b, options.b)
     sizes = options.memory or options.gate_memory
     found = compared(a, b, sizes=sizes, operators=options.layers)
+    if options.energy:
+        found = replace(found, energies=_energies(options.a, options.b))
     if options.functions:
         found = replace(found, functions=_functions(options.a, options.b))
     if options.json:
@@ -70,6 +73,19 @@ def compare(options: argparse.Namespace) -> int:
     else:
         _write_all(targets, found, options.format)
     return _status(found, options)
+
+
+def _energies(a: Path, b: Path) -> tuple[versus.VersusRow, ...]:
+    before, after = load_energies(a), load_energies(b)
+    say_notes((*before.notes, *after.notes))
+    for side in (before, after):
+        if not side.rows:
+            raise ReportError(
+                f"{side.source} has no energy of its runs",
+                hint="Measure with hil bench --energy, or pytest --hil-energy: energy.csv comes "
+                "beside latency.csv.",
+            )
+    return energies_versus(before, after)
 
 
 def _functions(a: Path, b: Path) -> tuple[FunctionChanges, ...]:
@@ -103,7 +119,11 @@ def _targets(options: argparse.Namespace) -> list[Path]:
             "--json is printed, and is a form of its own: leave out --output and --format"
         )
     options.format = options.format or "text"
-    asked = {"--memory": options.memory, "--functions": options.functions}
+    asked = {
+        "--memory": options.memory,
+        "--functions": options.functions,
+        "--energy": options.energy,
+    }
     for option in (name for name, given in asked.items() if given):
         if options.format == "csv":
             raise WrongUse(f"--format csv holds times alone: take another format with {option}")
@@ -124,6 +144,8 @@ def _status(found: Compared, options: argparse.Namespace) -> int:
 
 def _plain_text(found: Compared) -> str:
     tables = [versus.as_text(found.times)]
+    if found.energies:
+        tables.append(versus.as_text(found.energies))
     if found.operators:
         tables.append(operators.versus_text(found.operators))
     if found.sizes:
@@ -140,6 +162,7 @@ def _object(found: Compared) -> dict[str, Any]:
         "b": found.b.source,
         "slower": found.slower,
         "times": found.times,
+        "energies": found.energies,
         "operators": found.operators,
         "sizes": found.sizes,
         "functions": found.functions,
@@ -212,6 +235,9 @@ def register(command: Command) -> None:
         "--layers", action="store_true", help="also operators of profiled runs, of layers.csv"
     )
     parser.add_argument(
+        "--energy", action="store_true", help="also energies, of energy.csv beside latency.csv"
+    )
+    parser.add_argument(
         "--memory", action="store_true", help="also flash, RAM, arena and stack, and whose they are"
     )
     parser.add_argument(
@@ -224,7 +250,9 @@ def register(command: Command) -> None:
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="of gitlab a folder, for its two files"
     )
-    parser.add_argument("--gate", action="store_true", help="exit status 12 if one is slower")
+    parser.add_argument(
+        "--gate", action="store_true", help="exit status 12 if one is slower, or takes more"
+    )
     parser.add_argument(
         "--gate-memory",
         action="store_true",

@@ -34,6 +34,7 @@ _REFUSED: dict[Setting[Any], str] = {
     settings.REPORT: "each step has a CSV of its own",
     settings.PROFILE: "operators are profiled where the question needs it",
     settings.FUNCTIONS: "functions are counted where QEMU runs the board",
+    settings.ENERGY: "a step is judged by time, outputs or size",
 }
 
 

@@ -35,8 +35,8 @@ class Job:
     """A firmware to build: a model on a board with a runtime; with `profile` one that is profiled.
 
     What the runtime plans: `library` and `arena` are None for one that has none, and `identity` are
-    the texts that, beside model, board and firmware, decide what is built. It
-    marks windows of invokes on `window_pin`, where that is said.
+    the texts that, beside model, board and firmware, decide what is built. The
+    firmware marks windows of invokes on `window_pin`, where that is said.
     """
 
     board: Board

@@ -26,8 +26,10 @@ _ANY_NUMBER = {
     *("max_abs_lsb", "mae_vs_float", "max_abs_vs_truth", "clock_ppm", "clock_ppm_error"),
     *("value", "low", "high", "rmse", "rmse_low", "rmse_high", "host_value", "float_value"),
 }
-# Differences of medians: on silicon one may be below 0.
+# Differences of medians: on silicon one may be below 0. A current may flow the other way.
 _DIFFERENCES = {
+    *("mean_ua", "charge_uc", "gross_uj", "net_uj", "energy_uj", "idle_uw"),
+    *("begin_us", "low_ua", "high_ua"),
     *("p50_ticks", "share", "macs_per_cycle", "macs_per_instruction"),
     *("between_us", "observing_us", "between_instructions", "observing_instructions"),
 }

@@ -36,6 +36,8 @@ _HALLMARKS = {
     "calls": {"index", "parent", "calls"},
     "memory": {"section", "owner"},
     "evaluation": {"data_sha256", "disagreements"},
+    "energy": {"gross_uj", "meter"},
+    "currents": {"begin_us", "mean_ua"},
 }
 
 _CORES = {"instructions_per_mac", "differing"}

@@ -395,6 +395,100 @@ class EvaluationRow:
     host_false_accepts: int | None = None
 
 
+MEASURED, UNKNOWN, FAILED = "measured", "cannot tell", "meter failed"
+"""Outcomes of a row of energy.csv."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyRow:
+    """A row of `energy.csv`: one session of a board with a meter, or with scope `run` all of them.
+
+    `outcome` is MEASURED; UNKNOWN, whose `reason` says why, with the figures as far as there are
+    any; or FAILED, of the meter. Energies are of one inference; those named `_u_` are expanded
+    uncertainties (k = 2). None is an empty cell.
+    """
+
+    run: str
+    time_utc: str
+    git_commit: str | None
+    scope: str
+    session: str | None
+    session_number: int | None
+    sessions: int | None
+    board: str
+    board_uid: str | None
+    port: str
+    mcu: str
+    clock_hz: int
+    emulated: bool
+    runtime: str
+    runtime_version: str
+    model: str
+    dtype: str
+    model_sha256: str
+    firmware_build: str
+    flags: str | None
+    host: str | None
+    harness_version: str | None
+    meter: str
+    meter_serial: str | None
+    meter_firmware: str | None
+    meter_calibrated: str | None
+    simulated: bool
+    outcome: str
+    reason: str | None = None
+    volts: float | None = None
+    rate_hz: float | None = None
+    samples: int | None = None
+    lost: int | None = None
+    mean_ua: float | None = None
+    charge_uc: float | None = None
+    gross_uj: float | None = None
+    gross_u_uj: float | None = None
+    net_uj: float | None = None
+    net_u_uj: float | None = None
+    idle_uw: float | None = None
+    idle_u_uw: float | None = None
+    idle_subtracted: bool | None = None
+    energy_uj: float | None = None
+    energy_u_uj: float | None = None
+    run_u_uj: float | None = None
+    most_share: float | None = None
+    found_by: str | None = None
+    windows: int | None = None
+    window_s: float | None = None
+    inferences: int | None = None
+    invoke_us: float | None = None
+    session_uj: str | None = None
+    baseline_run: str | None = None
+    baseline_verdict: str | None = None
+    baseline_ratio: float | None = None
+    baseline_low: float | None = None
+    baseline_high: float | None = None
+    baseline_rule: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentRow:
+    """A row of `currents.csv`: a stretch of samples of one window and of what is around it.
+
+    `begin_us` counts from the window's begin, and is below 0 before. `low_ua` to `high_ua` are the
+    smallest, the mean and the largest sample; `inside` says whether it is of the window.
+    """
+
+    run: str
+    board: str
+    runtime: str
+    model: str
+    dtype: str
+    index: int
+    begin_us: float
+    low_ua: float
+    mean_ua: float
+    high_ua: float
+    inside: bool
+
+
 TABLES: dict[str, type[Any]] = {
     "latency": LatencyRow,
     "samples": SampleRow,
@@ -405,6 +499,8 @@ TABLES: dict[str, type[Any]] = {
     "calls": CallRow,
     "memory": MemoryRow,
     "evaluation": EvaluationRow,
+    "energy": EnergyRow,
+    "currents": CurrentRow,
 }
 """Records by the names of their files."""
 

@@ -10,10 +10,10 @@ from harness.measure.baseline import refusal
 from harness.measure.csvfile import content_of
 from harness.measure.gate import LatencyVerdict, judge
 from harness.measure.runs import SUBJECT, Baselines, Key, Run, Subject
-from harness.text import TableEntry, duration, grouped_table, wrapped
+from harness.text import TableEntry, duration, energy_text, grouped_table, wrapped
 
 ONLY_A, ONLY_B, REFUSED = "only in A", "only in B", "refused"
-INSTRUCTIONS = "instructions"
+INSTRUCTIONS, MICROJOULES = "instructions", "uJ"
 HEADINGS = ("ratio", "95 % interval", "verdict")
 """Of what `ratios` gives."""
 
@@ -151,6 +151,8 @@ def amount(row: VersusRow, median: float | None) -> str:
     """A median of the row in its unit."""
     if median is None:
         return "-"
+    if row.unit == MICROJOULES:
+        return energy_text(median)
     return f"{median:.0f} instr" if row.unit == INSTRUCTIONS else duration(median)
 
 

@@ -17,11 +17,13 @@ from harness.model.artifact import Artifact
 from harness.model.data import open_data
 from harness.model.dataset import DataSet, parse_data
 from harness.plugin.counts import Recovery
+from harness.plugin.metering import measure_at_end
 from harness.plugin.options import Options
 from harness.plugin.start import board_of
 from harness.plugin.state import RunState, first_line
 from harness.rig.evaluate import EvaluationPlan, evaluate_board
 from harness.rig.functions import append_functions
+from harness.rig.metering import BoardMeter
 from harness.rig.open import OpenBoard, open_board
 from harness.rig.profiling import append_profile, refuse_slower_operators
 
@@ -108,8 +110,11 @@ def opened(
     since what is measured is to carry nothing of what observes it. Functions are counted in a start
     of their own, of the same build.
 
+    Its energy comes last, where that is asked for and no test has measured it.
+
     Raises:
         SlowerOperators: in the end, by the profiles of `--hil-baseline`.
+        MeterError, CannotTell, TooMuchEnergy, MoreThanBaseline: in the end, of its energy.
     """
     declared = rig.registry[board_id]
     options = rig.options_for(board_id, runtime)
@@ -121,6 +126,9 @@ def opened(
             # One hold for both builds: another run would take the board between them.
             lock.enter_context(options.hold(declared))
         with ExitStack() as stack:
+            rig.meter = stack.enter_context(BoardMeter(options.plugged, board_id))
+            if rig.options.energy:
+                rig.meter.begin()
             board = open_board(declared, model, rig.project, options)
             try:
                 ready = stack.enter_context(board)
@@ -129,10 +137,11 @@ def opened(
                     pytest.skip(str(error))
                 raise
             ready.data = data
-            rig.opened, rig.retries_seen, rig.measured = ready, 0, None
+            rig.opened, rig.retries_seen, rig.measured, rig.metered = ready, 0, None, None
             yield ready
+            of_energy = measure_at_end(rig, ready)
             rig.count_retries()
-            rig.opened = rig.release = None
+            rig.opened = rig.release = rig.meter = None
         measured, found = rig.measured, None
         if profiled and measured is not None:
             plan = rig.profile_plan(measured)
@@ -142,6 +151,8 @@ def opened(
             append_functions(declared, model, rig.project, options, run=run, csv=csv)
         if found is not None and measured is not None:
             refuse_slower_operators(found, measured)
+        if of_energy is not None:
+            raise of_energy
 
 
 def _data_for(model: Artifact, options: Options) -> DataSet | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from harness.measure.tables import LatencyRow
+from harness.measure.tables import EnergyRow, LatencyRow
 from harness.outcome import Outcome, worst
 from harness.text import wrapped
 
@@ -28,8 +28,9 @@ class Note:
     """What one phase of a test on a board adds to the counts.
 
     `outcome` is None where the phase decides nothing, as a set-up that went well. `reason` is its
-    first line. `retries` are the requests sent again and `rows` what was measured since the note
-    before, `recovery` what was done to the board in between, `slow` what its line could not carry.
+    first line. `retries` are the requests sent again and `rows` and `energies` what was measured
+    since the note before, `recovery` what was done to the board in between, `slow` what its line
+    could not carry.
     """
 
     board: str
@@ -38,6 +39,7 @@ class Note:
     skipped: bool = False
     retries: int = 0
     rows: tuple[LatencyRow, ...] = ()
+    energies: tuple[EnergyRow, ...] = ()
     recovery: Recovery | None = None
     slow: tuple[str, ...] = ()
 
@@ -55,6 +57,7 @@ class Note:
                 "outcome": Outcome(outcome) if outcome else None,
                 "slow": tuple(packed["slow"]),
                 "rows": tuple(LatencyRow(**row) for row in packed["rows"]),
+                "energies": tuple(EnergyRow(**row) for row in packed["energies"]),
                 "recovery": Recovery(**recovery) if recovery else None,
             }
         )
@@ -116,17 +119,19 @@ class BoardCounts:
 
 
 class RunCounts:
-    """A run's boards, its latency rows, and whatever failed without a board."""
+    """A run's boards, its rows of latency and energy, and whatever failed without a board."""
 
     def __init__(self, boards: Iterable[str]) -> None:
         self._boards = {board: BoardCounts(board) for board in boards}
         self.rows: list[LatencyRow] = []
+        self.energies: list[EnergyRow] = []
         self.failed_elsewhere = False
 
     def add(self, note: Note) -> None:
         """Count one more note."""
         self._boards[note.board].add(note)
         self.rows += note.rows
+        self.energies += note.energies
 
     @property
     def boards(self) -> list[BoardCounts]:

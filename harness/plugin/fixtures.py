@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from harness.firmware.host import HostInterpreters
     from harness.link.dut import Dut
     from harness.measure.evaluate import Evaluation
-    from harness.measure.tables import LatencyRow
+    from harness.measure.tables import EnergyRow, LatencyRow
     from harness.model.artifact import Artifact
     from harness.plugin.state import RunState
     from harness.rig.open import OpenBoard
@@ -180,5 +180,26 @@ def latency(
         ValueError: a limit in a unit that the board is not measured in.
     """
     from harness.plugin.measuring import measure
+
+    return partial(measure, request.node, rig, board)
+
+
+@pytest.fixture
+def energy(
+    request: pytest.FixtureRequest, rig: RunState, board: OpenBoard, dut: Dut
+) -> Callable[..., EnergyRow]:
+    """Measure the energy of an inference by the board's meter, append its rows to energy.csv.
+
+    `energy(at_most_uj=25)` limits it; so does the rig file's `budget_uj`, by itself. It is with
+    idle power unless `--hil-energy-net` is set; the row of the whole run, which is returned, has
+    both. Skips on a board without a meter, unless `--hil-energy` asks for it.
+
+    Raises on call:
+        TooMuchEnergy: it is over a limit, whatever its uncertainty.
+        MoreThanBaseline: the run takes more than that of `--hil-baseline`.
+        CannotTell: its uncertainty is above `--hil-energy-share`, or reaches over a limit.
+        MeterError: the meter failed; nothing is known of the board.
+    """
+    from harness.plugin.metering import measure
 
     return partial(measure, request.node, rig, board)

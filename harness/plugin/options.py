@@ -52,6 +52,9 @@ class Options:
     report: Path | None
     profile: bool
     functions: bool
+    energy: bool
+    energy_net: bool
+    energy_share: float
     data: Path | None
     stride: int | None
     detector: Detector | None
@@ -136,6 +139,9 @@ def _options(sources: Sources) -> Options:
         report=sources[settings.REPORT],
         profile=sources[settings.PROFILE],
         functions=sources[settings.FUNCTIONS],
+        energy=sources[settings.ENERGY],
+        energy_net=sources[settings.ENERGY_NET],
+        energy_share=sources[settings.ENERGY_SHARE],
         data=sources[settings.DATA],
         stride=sources[settings.STRIDE],
         detector=sources[settings.DETECT],

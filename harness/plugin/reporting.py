@@ -36,6 +36,7 @@ from harness.plugin.ending import Ending, report_at_end
 from harness.plugin.junit import LINK_LOG, OUTCOME, JUnitFile
 from harness.plugin.start import board_of
 from harness.plugin.state import RunState, first_line, property_of, set_property
+from harness.report.energy import energy_summary
 from harness.report.operators import summary_of_rows
 from harness.report.summary import summary
 from harness.rig.opened import OpenBoard
@@ -45,14 +46,22 @@ from harness.text import printable_lines, wrapped
 _OfRun = TypeVar("_OfRun", LayerRow, OperatorRow, FunctionRow, CallRow)
 _NOTE = "hil_note"
 
-_OF_NO_NUMBERS = (Outcome.SICK, Outcome.STALE, Outcome.UNRUNNABLE)
+_OF_NO_NUMBERS = (
+    *(Outcome.SICK, Outcome.STALE, Outcome.UNRUNNABLE),
+    *(Outcome.METER, Outcome.UNTOLD),
+)
+
+_OF_ENERGY = (Outcome.HUNGRY, Outcome.METER, Outcome.UNTOLD)
 
 _LETTERS = {
     Outcome.WRONG: "W",
     Outcome.UNRUNNABLE: "M",
     Outcome.SLOW: "T",
     Outcome.STALE: "O",
+    Outcome.HUNGRY: "J",
     Outcome.SICK: "S",
+    Outcome.METER: "I",
+    Outcome.UNTOLD: "?",
     Outcome.QUARANTINED: "Q",
 }
 """Shown for each test on a terminal; the word is the outcome's own."""
@@ -94,8 +103,7 @@ class Reporting:
         if report.failed and log:
             set_property(item, LINK_LOG, log)
         note = self._judged(item, board_id, report, error)
-        retries, rows, recovery, slow = self._rig.take()
-        note = replace(note, retries=retries, rows=rows, recovery=recovery, slow=slow)
+        note = self._rig.take(note)
         self._describe(item, note)
         report.user_properties = list(item.user_properties)
         setattr(report, _NOTE, note.pack())
@@ -168,6 +176,11 @@ class Reporting:
             _write(terminalreporter, summary(rows, self._rig.options.csv))
             self._show_layers(terminalreporter)
             self._show_functions(terminalreporter)
+        if counts.energies:
+            terminalreporter.write_sep("=", "hil energy")
+            order = self._rig.options.boards
+            energies = sorted(counts.energies, key=lambda row: order.index(row.board))
+            _write(terminalreporter, energy_summary(energies))
         if cores := compared(by_core(counts.rows)):
             terminalreporter.write_sep("=", "hil cores")
             _write(terminalreporter, cores_text(cores))
@@ -325,9 +338,9 @@ class Reporting:
         outcome = of_error(error, on_board=report.when == "call")
         # One that a test itself meets may be about another model.
         of_model = ModelError if report.when == "setup" else ModelRefused
-        if isinstance(error, RigError | BoardError | of_model):
+        if isinstance(error, RigError | BoardError | of_model) and outcome is not Outcome.METER:
             self._rig.note_sick(item, error)
-        if isinstance(error, of_model | SlowerOperators):
+        if isinstance(error, of_model | SlowerOperators) or outcome in _OF_ENERGY:
             # What it says is all there is to know: no line of the code that found it helps.
             report.longrepr = str(error)
         if outcome in _OF_NO_NUMBERS and report.when == "call":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +23,21 @@ from harness.errors import (
 from harness.files import refuse_overwriting
 from harness.link.speed import SlowLines
 from harness.measure.baseline import load_baselines
+from harness.measure.energy_gate import Energies, load_energies
 from harness.measure.limits import Limit
 from harness.measure.operator_gate import with_profiles
 from harness.measure.place import check_place, inputs_of
 from harness.measure.runs import Baselines
-from harness.measure.tables import LatencyRow
+from harness.measure.tables import EnergyRow, LatencyRow
 from harness.model.resolve import resolve_model
-from harness.plugin.counts import Recovery, RunCounts
+from harness.plugin.counts import Note, Recovery, RunCounts
 from harness.plugin.options import Options, parse_options
 from harness.plugin.start import MODEL_NAME, RUNTIME, board_of, parameter
 from harness.pool.hold import Pool
 from harness.progress import Progress, no_progress
 from harness.project import Project, find_project
 from harness.report.output import check_output
+from harness.rig.metering import BoardMeter
 from harness.rig.open import OpenBoard, RigOptions, look_at
 from harness.rig.profiling import ProfilePlan
 from harness.rig.recovery import lost
@@ -61,7 +63,8 @@ class RunState:
     was looked at. A board `to_recover` met an error
     of the link and is brought back before its next test, once: see `recovered`. `release` closes
     the board that is open. `retries`, `rows` and `recovery` are those that no report has carried
-    yet. `measured` is the row of the last run of the open board. `progress` shows what takes long.
+    yet. `measured` is the row of the last run of the open board, `metered` that of its energy, and
+    `meter` its meter. `progress` shows what takes long.
     """
 
     options: Options
@@ -78,11 +81,15 @@ class RunState:
     retries: int = 0
     retries_seen: int = 0
     rows: list[LatencyRow] = field(default_factory=list)
+    energies: list[EnergyRow] = field(default_factory=list)
     recovery: Recovery | None = None
     commit: str | None = None
     progress: Progress = no_progress
     baselines: Baselines | None = None
     measured: LatencyRow | None = None
+    metered: EnergyRow | None = None
+    meter: BoardMeter | None = None
+    energy_baselines: Energies | None = None
     slow: SlowLines = field(default_factory=SlowLines)
 
     def options_for(self, board_id: str, runtime: str | None) -> RigOptions:
@@ -120,6 +127,15 @@ class RunState:
             if name in budgets
         ]
 
+    def energy_limits_for(self, opened: OpenBoard) -> dict[str, float]:
+        """The rig file's limits for the energy of the model on the board, by what says so."""
+        plugged = self.file.plugged(opened.declared.id)
+        budgets: Mapping[str, float] = plugged.budget_uj if plugged else {}
+        names = dict.fromkeys((opened.artifact.name, opened.artifact.model))
+        return {
+            f"budget_uj.{name} of the rig file": budgets[name] for name in names if name in budgets
+        }
+
     @property
     def judge(self) -> Judging | None:
         """What compares a run with its baseline, if one was asked for."""
@@ -149,11 +165,18 @@ class RunState:
         if self.opened is not None:
             self.retries_seen = self.opened.dut.link.stats.retries
 
-    def take(self) -> tuple[int, tuple[LatencyRow, ...], Recovery | None, tuple[str, ...]]:
-        """Retries, rows, recovery and notes of slow lines that no report has carried yet."""
+    def take(self, note: Note) -> Note:
+        """A note with the retries, rows, recovery and slow lines that none has carried yet."""
         self.count_retries()
-        taken = self.retries, tuple(self.rows), self.recovery, tuple(self.slow.news())
-        self.retries, self.rows, self.recovery = 0, [], None
+        taken = replace(
+            note,
+            retries=self.retries,
+            rows=tuple(self.rows),
+            energies=tuple(self.energies),
+            recovery=self.recovery,
+            slow=tuple(self.slow.news()),
+        )
+        self.retries, self.rows, self.energies, self.recovery = 0, [], [], None
         return taken
 
     def note_sick(self, item: pytest.Item, error: HilError) -> None:
@@ -223,6 +246,7 @@ def new_state(config: pytest.Config) -> RunState:
         baselines = load_baselines(options.baseline) if options.baseline else None
         if baselines and options.baseline and options.profile:
             baselines = with_profiles(baselines, options.baseline)
+        energies = load_energies(options.baseline) if options.baseline else None
     except HilError as error:
         raise pytest.UsageError(str(error)) from error
     return RunState(
@@ -232,6 +256,7 @@ def new_state(config: pytest.Config) -> RunState:
         project=project,
         counts=RunCounts(options.boards),
         baselines=baselines,
+        energy_baselines=energies,
     )
 
 

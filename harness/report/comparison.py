@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
+from harness.measure.energy_gate import LESS, MORE, any_more
 from harness.measure.footprint import QUANTITIES, FootprintRow, footprints
 from harness.measure.function_changes import FunctionChanges, calls_text, count_text
 from harness.measure.gate import LatencyVerdict
@@ -31,10 +32,12 @@ from harness.text import counted
 _SLOWER, _SAME = LatencyVerdict.SLOWER.value, LatencyVerdict.SAME.value
 _ORDER = (
     _SLOWER,
+    MORE,
     REFUSED,
     ONLY_A,
     LatencyVerdict.CANNOT_TELL.value,
     LatencyVerdict.FASTER.value,
+    LESS,
     ONLY_B,
     _SAME,
 )
@@ -51,12 +54,14 @@ class Compared:
     sizes: tuple[FootprintRow, ...] | None = None
     functions: tuple[FunctionChanges, ...] | None = None
     operators: tuple[ProfileVersus, ...] | None = None
+    energies: tuple[VersusRow, ...] | None = None
 
     @property
     def slower(self) -> bool:
-        """Whether the gate should close: a whole, or an operator, is slower."""
-        profiles = self.operators or ()
-        return any_slower(self.times) or any(item.slower for item in profiles)
+        """Whether the gate should close: a whole, or an operator, is slower or takes more."""
+        profiles, energies = self.operators or (), self.energies or ()
+        slower = any_slower(self.times) or any(item.slower for item in profiles)
+        return slower or any_more(energies)
 
 
 def compared(a: Baselines, b: Baselines, *, sizes: bool, operators: bool = False) -> Compared:
@@ -81,6 +86,8 @@ def document_of(
     parts = [*before]
     if found.times:
         parts += [outputs_part(found.a.runs, found.b.runs), times_part(found.times)]
+    if found.energies:
+        parts.append(times_part(found.energies, "Energy"))
     if found.operators:
         parts.append(operators_part(found.operators))
     if found.functions:
@@ -109,8 +116,8 @@ def _says_something(section: Section | None) -> TypeGuard[Section]:
     return section is not None and bool(section.lines or section.notes or section.left_out)
 
 
-def times_part(rows: Sequence[VersusRow]) -> Part:
-    """Time, or exact instructions: what slowed down most first, and for each row its rule."""
+def times_part(rows: Sequence[VersusRow], what: str = "Time") -> Part:
+    """Time, exact instructions, or energy: what grew most first, and for each row its rule."""
     ordered = sorted(rows, key=lambda row: (_ORDER.index(row.verdict), -(row.ratio or 0)))
     said = _tally(row.verdict for row in ordered)
     figures = [
@@ -118,17 +125,18 @@ def times_part(rows: Sequence[VersusRow]) -> Part:
         for heading in ("A", "B", *HEADINGS)
     ]
     section = Section(
-        heading=f"Time: {said}",
+        heading=f"{what}: {said}",
         columns=(*SUBJECT_COLUMNS, *figures),
         lines=tuple(map(_time_line, ordered)),
         notes=tuple(Note(subject=subject_text(row), text=row.reason) for row in ordered),
     )
-    return Part(section=section, said=said, bad=any_slower(rows))
+    bad = any_slower(rows) or any_more(rows)
+    return Part(section=section, said=f"energy {said}" if what != "Time" else said, bad=bad)
 
 
 def _time_line(row: VersusRow) -> Line:
     figures = (amount(row, row.a), amount(row, row.b), *ratios(row))
-    return Line(cells=(*subject_cells(row), *figures), loud=row.verdict == _SLOWER)
+    return Line(cells=(*subject_cells(row), *figures), loud=row.verdict in (_SLOWER, MORE))
 
 
 def outputs_part(a: Iterable[Run], b: Iterable[Run]) -> Part:

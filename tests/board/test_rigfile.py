@@ -337,3 +337,61 @@ build = { project = "/tmp", command = ["make"], elf = "a.elf" }
 """
     with pytest.raises(RigError, match="by `window` of its hil_port"):
         parse_rig(text, registry)
+
+
+METERED = """
+[boards.left]
+kind = "nano33ble"
+window_pin = 7
+budget_uj = { sine = 12.5 }
+
+[boards.left.meter]
+kind = "ppk2"
+serial_number = "D1A2B3"
+volts = 3.0
+pin = 0
+options = { gain_error = 0.01, range = "auto" }
+"""
+
+
+def test_a_board_has_its_meter(registry: Registry) -> None:
+    left = parse_rig(METERED, registry).plugged("left")
+    assert left is not None and left.meter is not None
+    assert (left.meter.kind, left.meter.serial_number, left.meter.volts) == ("ppk2", "D1A2B3", 3.0)
+    assert left.meter.pin == 0 and left.budget_uj == {"sine": 12.5}
+    assert left.meter.options == {"gain_error": 0.01, "range": "auto"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("volts = 3.0", 'volts = "3 V"', 'left.meter.volts must be a number, not the string "3 V"'),
+        ("volts = 3.0", "volts = -1.0", "boards.left.meter: volts must be above 0"),
+        ("volts = 3.0", "volt = 3.0", "left.meter.volt is not a known key (did you mean volts?)"),
+        ('kind = "ppk2"\n', "", "boards.left.meter.kind is missing: it must be a printable string"),
+        ('"ppk2"', '"a b"', "boards.left.meter: a meter's kind must be"),
+        ("pin = 0", "pin = 99", "boards.left.meter: pin must be a channel from 0 to 31"),
+        ("12.5", "0", "budget_uj.sine must be above 0"),
+    ],
+)
+def test_a_wrong_meter_is_refused_with_its_key(
+    registry: Registry, old: str, new: str, said: str
+) -> None:
+    with pytest.raises(RigError) as caught:
+        parse_rig(METERED.replace(old, new, 1), registry)
+    assert said in str(caught.value)
+
+
+def test_a_limit_of_energy_needs_a_meter(registry: Registry) -> None:
+    text = METERED.partition("[boards.left.meter]")[0]
+    with pytest.raises(RigError, match="budget_uj needs a meter"):
+        parse_rig(text, registry)
+
+
+def test_two_boards_do_not_share_a_meter(registry: Registry) -> None:
+    other = METERED.replace("boards.left", "boards.right")
+    with pytest.raises(RigError, match="boards left and right have the same meter ppk2 D1A2B3"):
+        parse_rig(METERED + other, registry)
+    parse_rig(METERED + other.replace("D1A2B3", "D1A2B4"), registry)
+    simulated = (METERED + other).replace('"ppk2"', '"simulated"').replace("D1A2B3", "X")
+    parse_rig(simulated, registry)

@@ -8,6 +8,8 @@ import pytest
 from harness.measure.csvfile import columns
 from harness.measure.tables import (
     CallRow,
+    CurrentRow,
+    EnergyRow,
     EvaluationRow,
     FunctionRow,
     LatencyRow,
@@ -29,6 +31,8 @@ TABLES = {
     "functions.csv": FunctionRow,
     "calls.csv": CallRow,
     "evaluation.csv": EvaluationRow,
+    "energy.csv": EnergyRow,
+    "currents.csv": CurrentRow,
 }
 
 

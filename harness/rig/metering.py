@@ -1,0 +1,135 @@
+"""The meter of a board while the board is open: opened before it, and no reason not to open it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from types import TracebackType
+
+from harness.board.meters import MeterSpec
+from harness.board.rigfile import Plugged
+from harness.errors import MeterError, TooMuchEnergy, Where
+from harness.measure.tables import EnergyRow
+from harness.meter.meter import Meter, open_meter
+from harness.rig.energy import EnergyPlan, Taken, measure_energy
+from harness.rig.opened import OpenBoard
+from harness.text import printable
+
+Opener = Callable[[MeterSpec], Meter]
+
+NO_METER = """\
+Name it in the rig file, in the table [boards.NAME.meter] with its kind: docs/energy.md"""
+
+
+class BoardMeter:
+    """Opens the meter of one board when it is first asked for, and closes it in the end.
+
+    Args:
+        plugged: what the rig file says of the board.
+        opener: what opens a meter; `open_meter` if None.
+    """
+
+    def __init__(
+        self, plugged: Plugged | None, board: str, *, opener: Opener | None = None
+    ) -> None:
+        self._spec = plugged.meter if plugged else None
+        self._board = board
+        self._opener = opener
+        self._meter: Meter | None = None
+
+    @property
+    def present(self) -> bool:
+        """Whether the rig file names a meter for the board."""
+        return self._spec is not None
+
+    @property
+    def name(self) -> str:
+        """What the rig file calls it."""
+        return "no meter" if self._spec is None else printable(self._spec.name, 60)
+
+    def begin(self) -> None:
+        """Open it before the board, which a meter may be the supply of.
+
+        That it cannot be opened is not said here: whatever else is measured goes on without it.
+        """
+        if self.present:
+            with suppress(MeterError):
+                self.get()
+
+    def get(self) -> Meter:
+        """The open meter.
+
+        Raises:
+            MeterError: there is none, or it cannot be opened.
+        """
+        if self._spec is None:
+            raise MeterError(
+                "the board has no meter", where=Where(board=self._board), hint=NO_METER
+            )
+        if self._meter is None:
+            self._meter = (
+                open_meter(self._spec, board=self._board)
+                if self._opener is None
+                else self._opener(self._spec)
+            )
+        return self._meter
+
+    def measure(self, opened: OpenBoard, plan: EnergyPlan) -> Taken:
+        """As `measure_energy`. A meter that fails is opened anew the next time.
+
+        Raises:
+            MeterError: it failed, or cannot be opened.
+        """
+        try:
+            return measure_energy(opened, self.get(), plan)
+        except MeterError as error:
+            here = error.where
+            error.where = replace(
+                here, board=here.board or self._board, model=here.model or opened.artifact.name
+            )
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let the meter go. Idempotent. One that is gone can be let go of, too."""
+        meter, self._meter = self._meter, None
+        if meter is not None:
+            with suppress(MeterError):
+                meter.close()
+
+    def __enter__(self) -> BoardMeter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def hold_energy(row: EnergyRow, limits: dict[str, float], where: Where) -> str | None:
+    """Compare a measured energy with limits, in microjoules by the rule that says so.
+
+    Returns:
+        Why it cannot be told whether a limit is exceeded; None where it is known that none is.
+
+    Raises:
+        TooMuchEnergy: a limit is exceeded, whatever the uncertainty.
+    """
+    energy, u = row.energy_uj, row.energy_u_uj
+    assert energy is not None and u is not None, "the energy is known"
+    near = None
+    for rule, most in limits.items():
+        if energy - u > most:
+            raise TooMuchEnergy(
+                where=where, measured_uj=energy, uncertainty_uj=u, limit_uj=most, rule=rule
+            )
+        if energy + u > most:
+            near = near or (
+                f"{energy:.4g} uJ, give or take {u:.2g}, may be above or below the limit of "
+                f"{most:g} uJ ({rule})"
+            )
+    return near
