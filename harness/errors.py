@@ -18,6 +18,7 @@
     |   +-- CoreLacks       a firmware with instructions that its board's core does not have
     |   +-- StartFailed     the emulator or virtual board did not start
     |   +-- FlashFailed     the upload failed, or the board did not come back after it
+    |   +-- PowerFailed     the power was switched, and the board's port shows that it was not
     |   +-- PortLost        the port vanished while it was in use
     |   +-- MeterError      an instrument cannot be opened, stopped sampling, or lost too much
     +-- BoardError          the board answered wrongly or not at all
@@ -283,6 +284,10 @@ class FlashFailed(RigError):
     def __init__(self, what: str, *, phase: str, where: Where, hint: str) -> None:
         super().__init__(what, where=where, hint=hint)
         self.phase = phase
+
+
+class PowerFailed(RigError):
+    """A board's power was switched, and by its port it stayed on, or did not come back."""
 
 
 class PortLost(RigError):

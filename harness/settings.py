@@ -183,7 +183,7 @@ _BENCH = ("bench",)
 # fmt: off
 BOARD = Setting(
     "board", LIST, f"a board from `hil boards`, or `{ALL_EMULATED}`",
-    metavar="ID", default="qemu-m4,virtual", hil_default="qemu-m4", commands=_BUILD,
+    metavar="ID", default="qemu-m4,virtual", hil_default="qemu-m4", commands=(*_BUILD, "power"),
     own_flags=("--board",),
 )
 MODEL = Setting(
@@ -198,7 +198,7 @@ RUNTIME = Setting(
 PORT = Setting(
     "port", LIST,
     "a serial port, URL or labgrid:PLACE; virtual:?flip=0.01 for a faulty virtual board",
-    metavar="[BOARD=]PORT", absent="the board's own", commands=_RUN,
+    metavar="[BOARD=]PORT", absent="the board's own", commands=(*_RUN, "power"),
 )
 TOLERANCE = Setting(
     "tolerance", TOLERANCES,
@@ -278,7 +278,7 @@ MISSING = Setting(
 RIG = Setting(
     "rig", PATH_OR_NONE,
     "what is plugged in where: serial numbers, ports, power, deadlines, quarantine",
-    metavar="FILE", commands=("doctor", "boards", "inspect", *_BUILD),
+    metavar="FILE", commands=("doctor", "boards", "inspect", *_BUILD, "power"),
 )
 FLASH = Setting(
     "flash", _choice(*FLASH_CHOICES),
@@ -305,22 +305,22 @@ MOST_BAUD = Setting(
 )
 LOCK_TIMEOUT = Setting(
     "lock_timeout", SECONDS, "seconds to wait for a board that another process holds",
-    metavar="S", default="120", commands=_RUN,
+    metavar="S", default="120", commands=(*_RUN, "power"),
 )
 LABGRID = Setting(
     "labgrid", PATH_OR_NONE,
     "labgrid's client, or the virtual environment that has it, for boards of a pool",
     metavar="PATH", absent="`labgrid-client` on PATH, or `labgrid/` in the state folder",
-    commands=("doctor", *_RUN),
+    commands=("doctor", *_RUN, "power"),
 )
 COORDINATOR = Setting(
     "coordinator", ADDRESS, "the pool's coordinator",
     metavar="HOST[:PORT]", absent="`LG_COORDINATOR`, or 127.0.0.1:20408",
-    commands=("doctor", *_RUN),
+    commands=("doctor", *_RUN, "power"),
 )
 POOL_TIMEOUT = Setting(
     "pool_timeout", SECONDS, "seconds to wait for a place of the pool that others hold",
-    metavar="S", default="1800", commands=_RUN,
+    metavar="S", default="1800", commands=(*_RUN, "power"),
 )
 # fmt: on
 

@@ -29,7 +29,8 @@ class SerialPort:
     """A port that is there now.
 
     `usb` is VID:PID in lower-case hex. `links` are its names under /dev/serial: by-id follows the
-    device, by-path the socket it is plugged into. What the device says of itself is printable.
+    device, by-path the socket it is plugged into. `socket` is that as the kernel names it: `1-1.2`.
+    What the device says of itself is printable.
     """
 
     path: str
@@ -37,6 +38,7 @@ class SerialPort:
     serial_number: str | None = None
     description: str = ""
     links: tuple[str, ...] = ()
+    socket: str = ""
 
     def __str__(self) -> str:
         serial = f"serial number {self.serial_number}" if self.serial_number else ""
@@ -63,6 +65,7 @@ def list_serial_ports(links: Path = LINKS) -> Listing:
             serial_number=printable(port.serial_number or "") or None,
             description="" if port.description in (None, "n/a") else printable(port.description),
             links=tuple(named.get(str(Path(port.device).resolve()), ())),
+            socket=(getattr(port, "location", None) or "").partition(":")[0],
         )
         for port in sorted(list_ports.comports())
     )

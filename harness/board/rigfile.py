@@ -14,6 +14,7 @@ from typing import Any
 from harness import toml
 from harness.board.meters import MeterSpec
 from harness.board.place import PlaceSpec, parse_place
+from harness.board.power import BY_SERIAL_NUMBER, HubPort
 from harness.board.registry import Board, Registry, inherited_table, parse_board
 from harness.errors import RigError, UnknownName
 from harness.names import NAME_RULE, SERIAL_RULE, is_name, is_serial_number
@@ -49,8 +50,8 @@ class Plugged:
 
     `kind` is its id in the registry, or its own where the file says all of it. It is found by its
     USB `serial_number`, or is always at `port` (a path or pyserial URL), or is `place` of a pool of
-    shared boards. `power_cycle` is a shell's
-    command line that turns its power off and on again, run as it stands: nothing is put into it. No
+    shared boards. `power` is a hub's port that switches its power; or `power_cycle` is a shell's
+    command line that turns it off and on again, run as it stands: nothing is put into it. No
     faster rate than `most_baud` is asked of its UART. Its firmware holds `window_pin` high while it
     invokes, for the `meter` that samples its current. `budget_us` limits the latency of models and
     `budget_uj` the energy of an inference, by the model's name; `tolerance` says how far their
@@ -63,6 +64,7 @@ class Plugged:
     port: str | None = None
     place: str | None = None
     power_cycle: str | None = None
+    power: HubPort | None = None
     most_baud: int | None = None
     window_pin: int | None = None
     deadlines: Deadlines = field(default_factory=Deadlines)
@@ -87,6 +89,11 @@ class Plugged:
             if self.port is not None or self.serial_number is not None:
                 raise RigError("give place, or serial_number or port: the pool says where it is")
             parse_place(self.place)
+        if self.power is not None:
+            if self.power_cycle is not None:
+                raise RigError("give power or power_cycle, not both")
+            if self.power.uhubctl == BY_SERIAL_NUMBER and self.serial_number is None:
+                raise RigError("power by the serial number needs serial_number")
         toml.check_above_0(most_baud=self.most_baud)
         for name in ("budget_us", "budget_uj"):
             budgets = getattr(self, name)

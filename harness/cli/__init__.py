@@ -33,6 +33,7 @@ BISECTING = "--bisect"
 
 GROUPS = {
     "rig": ("doctor", "boards", "udev"),
+    "power": ("power",),
     "models": ("models", "train", "loss", "layers"),
     "inspect": ("inspect",),
     "board": ("build", "flash", "bench", "infer", "profile", "virtual"),

@@ -126,21 +126,7 @@ def works(sources: Sources, progress: Progress) -> list[Work]:
     """
     project = find_project()
     file, registry = rig_file(sources)
-    common = RigOptions(
-        lock_timeout_s=sources[settings.LOCK_TIMEOUT],
-        flash=sources[settings.FLASH],
-        tflm=_absolute(sources[settings.TFLM]),
-        arena_bytes=sources[settings.ARENA],
-        check_support=not sources[settings.UNCHECKED],
-        tolerance=sources.stated_tolerance,
-        progress=progress,
-        most_baud=sources[settings.MOST_BAUD],
-        pool=Pool(
-            program=sources[settings.LABGRID],
-            coordinator=sources[settings.COORDINATOR],
-            timeout_s=sources[settings.POOL_TIMEOUT],
-        ),
-    )
+    common = rig_options(sources, progress)
     named, runtimes = sources[settings.BOARD], sources[settings.RUNTIME]
     expanded = expand_here(named, runtimes)
     for line in expanded.left_out:
@@ -163,6 +149,25 @@ def works(sources: Sources, progress: Progress) -> list[Work]:
             Work(board=board, runtime=runtime, artifact=artifact, project=project, options=options)
         )
     return done
+
+
+def rig_options(sources: Sources, progress: Progress) -> RigOptions:
+    """What is set for all boards. A setting that a command does not take has its default."""
+    return RigOptions(
+        lock_timeout_s=sources[settings.LOCK_TIMEOUT],
+        flash=sources[settings.FLASH],
+        tflm=_absolute(sources[settings.TFLM]),
+        arena_bytes=sources[settings.ARENA],
+        check_support=not sources[settings.UNCHECKED],
+        tolerance=sources.stated_tolerance,
+        progress=progress,
+        most_baud=sources[settings.MOST_BAUD],
+        pool=Pool(
+            program=sources[settings.LABGRID],
+            coordinator=sources[settings.COORDINATOR],
+            timeout_s=sources[settings.POOL_TIMEOUT],
+        ),
+    )
 
 
 def _absolute(path: Path | None) -> Path | None:

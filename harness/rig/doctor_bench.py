@@ -36,6 +36,7 @@ from harness.firmware.fetch import registry_answers
 from harness.firmware.platformio import pio_environment
 from harness.project import Project
 from harness.rig.doctor import Finding
+from harness.rig.power import INSTALL_UHUBCTL, UHUBCTL
 
 RIG_FILE_VARIABLE = "HIL_RIG"
 _MODEM_MANAGER = "ModemManager"
@@ -122,11 +123,11 @@ class Fleet:
 
     @property
     def power_programs(self) -> dict[str, str]:
-        """By board, the program that its power-cycle command starts."""
+        """By board, the program that switches its power."""
         return {
-            board.id: shlex.split(board.power_cycle)[0]
+            board.id: UHUBCTL if board.power else shlex.split(board.power_cycle or "")[0]
             for board in self.file.boards
-            if board.power_cycle
+            if board.power or board.power_cycle
         }
 
 
@@ -214,12 +215,12 @@ def _power_switching(fleet: Fleet, machine: Machine) -> Finding:
             f"{name} not found, for board {board}" for board, name in lacking.items()
         )
     else:
-        detail = ", ".join(sorted(set(programs.values()))) or "no board has a power_cycle command"
+        detail = ", ".join(sorted(set(programs.values()))) or "no board has power or power_cycle"
     return Finding(
         point="power switching",
         ok=bool(programs) and not lacking,
         detail=detail,
-        cure="sudo apt-get install -y uhubctl, or correct power_cycle in the rig file",
+        cure=f"{INSTALL_UHUBCTL}, or correct power_cycle in the rig file",
         needed=bool(lacking),
     )
 

@@ -331,13 +331,15 @@ def _attached(
     port = wanted.held.url if wanted.held else options.place or ""
     if wanted.board.attachment in ("serial", "url"):
         uploader = upload or uploader_for(wanted.board, project)
-        return _plugged_in(_real(wanted.board, wanted, bench, uploader), wanted)
+        return _plugged_in(_real(wanted.board, wanted, project, bench, uploader), wanted)
     if wanted.held is not None or not options.starts(wanted.board):
         return _at_port(port, wanted)
     if wanted.board.emulator is not None:
         return _emulated(wanted, project)
     if wanted.board.takes_uploads and options.flash == "always":
-        return _simulated_and_flashed(wanted, upload or uploader_for(wanted.board, project))
+        return _simulated_and_flashed(
+            wanted, project, upload or uploader_for(wanted.board, project)
+        )
     return _virtual(port, wanted) if wanted.board.simulator is None else _simulated(wanted)
 
 
@@ -388,7 +390,7 @@ def _simulated(wanted: _Wanted) -> Iterator[Ready]:
 
 
 @contextmanager
-def _simulated_and_flashed(wanted: _Wanted, upload: Uploader) -> Iterator[Ready]:
+def _simulated_and_flashed(wanted: _Wanted, project: Project, upload: Uploader) -> Iterator[Ready]:
     """A simulated board that is found, touched and uploaded to as the real one is."""
     board, firmware = wanted.board, wanted.firmware
     assert board.simulator is not None and firmware is not None, "its attachment is `sim`"
@@ -398,23 +400,51 @@ def _simulated_and_flashed(wanted: _Wanted, upload: Uploader) -> Iterator[Ready]
         board, usb=real.usb, bootloader_usb=real.bootloader_usb, touch_baud=real.touch_baud
     )
     with sim_bench(board.simulator, firmware.elf, where=wanted.where) as bench:
-        with _plugged_in(_real(touched, wanted, bench, upload), wanted) as ready:
+        with _plugged_in(_real(touched, wanted, project, bench, upload), wanted) as ready:
             yield ready
 
 
-def _real(board: Board, wanted: _Wanted, bench: Bench, upload: Uploader) -> RealBoard:
-    options = wanted.options
+def _real(
+    board: Board, wanted: _Wanted, project: Project, bench: Bench, upload: Uploader
+) -> RealBoard:
+    return real_board(
+        board,
+        wanted.options,
+        project,
+        where=wanted.where,
+        held=wanted.held,
+        bench=bench,
+        upload=upload,
+    )
+
+
+def real_board(
+    board: Board,
+    options: RigOptions,
+    project: Project,
+    *,
+    where: Where,
+    held: Held | None = None,
+    bench: Bench = THIS_MACHINE,
+    upload: Uploader | None = None,
+) -> RealBoard:
+    """A real board as options say it is plugged in; nothing is opened yet.
+
+    Args:
+        held: its place in a pool, if it is a board of one.
+    """
     return RealBoard(
         board,
         port=options.port,
-        held=wanted.held,
+        held=held,
         plugged=options.plugged,
         neighbours=options.neighbours,
-        where=wanted.where,
+        where=where,
         bench=bench,
-        upload=upload,
+        upload=upload or uploader_for(board, project),
         lock_timeout_s=options.lock_timeout_s,
         progress=options.progress,
+        sockets=project.state / "sockets",
         line=options.line_to(board),
     )
 

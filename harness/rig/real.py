@@ -6,9 +6,19 @@ import subprocess
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from harness.board.lock import hold_uploads
-from harness.board.ports import POLL_S, Bench, SerialPort, again, find_port, in_bootloader
+from harness.board.ports import (
+    POLL_S,
+    Bench,
+    Listing,
+    SerialPort,
+    again,
+    candidates,
+    find_port,
+    in_bootloader,
+)
 from harness.board.registry import Board
 from harness.board.rigfile import Plugged
 from harness.errors import BoardNotFound, ExporterGone, FlashFailed, RigError, StartFailed, Where
@@ -22,8 +32,24 @@ from harness.process import defer_signals, run_told
 from harness.progress import Progress
 from harness.rig import probe
 from harness.rig.flash import Flasher, FlashReport, Uploader
+from harness.rig.power import (
+    OFF_S,
+    Cycled,
+    PoolSwitch,
+    Watched,
+    cycle,
+    cycle_by_command,
+    pool_watch,
+    remember_socket,
+    switch_of,
+)
 from harness.rig.recovery import Attempt, Remedy, reopen, request_reset
 from harness.terminal import say
+
+_SWITCH = (
+    'In the rig file: power = { uhubctl = "1-1", port = 2 }, or power_cycle = "COMMAND". A place '
+    "of a pool has a power port of labgrid's."
+)
 
 
 class RealBoard:
@@ -36,6 +62,7 @@ class RealBoard:
         neighbours: the rig file's other boards, whose ports are not this one's.
         upload: writes a firmware to it.
         lock_timeout_s: how long to wait for another upload on this machine.
+        sockets: folder in which is noted in which socket a board was last.
         line: what is known of the line to it.
     """
 
@@ -52,6 +79,7 @@ class RealBoard:
         upload: Uploader,
         lock_timeout_s: float,
         progress: Progress,
+        sockets: Path = Path(".hil/sockets"),
         line: Line | None = None,
     ) -> None:
         self.board = board
@@ -68,6 +96,7 @@ class RealBoard:
         self._lock_timeout_s = lock_timeout_s
         self._progress = progress
         self._line = line
+        self._sockets = sockets
         self._port: SerialPort | None = None
         self._stream: SerialStream | None = None
         self.steps: tuple[Attempt, ...] = ()
@@ -82,6 +111,8 @@ class RealBoard:
         """
         if self._port is None:
             self._port = self._find()
+            if self.plugged.power is not None and self.plugged.power.port is None:
+                remember_socket(self._sockets, self._port)
         return self._port
 
     @property
@@ -163,20 +194,64 @@ class RealBoard:
             found.append(Remedy(name="reset by pyOCD", act=self._reset_by_probe))
         elif self.board.touch_baud is None:
             found.append(Remedy(name="reset by DTR and RTS", act=self._pulse_reset))
-        if self.plugged.power_cycle is not None:
-            name = f"power cycle ({self.plugged.power_cycle})"
+        if self.power_name:
+            name = f"power cycle ({self.power_name})"
             found.append(Remedy(name=name, act=self._power_cycle_and_reopen))
         return tuple(found)
 
-    def power_cycle(self) -> None:
-        """Run the rig file's power-cycle command.
+    @property
+    def power_name(self) -> str:
+        """What switches its power, in words; empty where nothing does."""
+        if self.plugged.power_cycle or self.plugged.power:
+            return str(self.plugged.power_cycle or self.plugged.power)
+        return f"labgrid, place {self._held.place}" if self._held and self._held.has_power else ""
+
+    def power_cycle(self) -> Cycled:
+        """Turn its power off and on, and see that its port goes and comes back.
 
         Raises:
-            RigError: there is none, it failed, or took longer than its deadline.
+            PowerFailed: by its port the power stayed on, or the board did not come back.
+            RigError: the power could not be switched, or nothing says how.
         """
-        command, limit_s = self.plugged.power_cycle, self.plugged.deadlines.power_s
-        if command is None:
-            raise RigError("the rig file has no power_cycle command", where=self.where)
+        power, watched = self.plugged.power, self._watched()
+        if self.plugged.power_cycle is not None:
+            command = self.plugged.power_cycle
+            return cycle_by_command(command, partial(self._run_power_cycle, command), watched)
+        if power is not None:
+            listing = self._bench.ports()
+            switch = switch_of(power, self.plugged, listing, self._sockets, self._where)
+            return cycle(switch, watched, off_s=power.off_s)
+        if self._held is not None and self._held.has_power:
+            by_pool = PoolSwitch(self._held, timeout_s=self.plugged.deadlines.power_s)
+            return cycle(by_pool, watched, off_s=OFF_S)
+        raise RigError("nothing switches the board's power", where=self._where, hint=_SWITCH)
+
+    def _watched(self) -> Watched:
+        """Its port, if it is there."""
+        stays = self.plugged.power is not None and self.plugged.power.port_stays
+        port_s = self.plugged.deadlines.port_s
+        if self._held is not None:
+            return pool_watch(
+                self._held, self._bench, where=self._where, port_s=port_s, stays=stays
+            )
+        listing = self._bench.ports()
+        before = again(self._port, listing) if self._port else self._seen(listing)
+        return Watched(
+            before=before,
+            bench=self._bench,
+            where=self._where,
+            port_s=port_s,
+            stays=stays,
+            find=self._seen,
+        )
+
+    def _seen(self, listing: Listing) -> SerialPort | None:
+        """Its port among these, if it is there and the only one that may be it."""
+        found = candidates(self.board, self.plugged, listing, neighbours=self._neighbours)
+        return found[0] if len(found) == 1 else None
+
+    def _run_power_cycle(self, command: str) -> None:
+        limit_s = self.plugged.deadlines.power_s
         try:
             status, said = run_told(command, timeout_s=limit_s)
         except subprocess.TimeoutExpired as error:
@@ -235,23 +310,22 @@ class RealBoard:
             return look()
         except BoardNotFound as error:
             # A board that hangs can drop off the bus; cutting its power brings it back.
-            if error.several or self.plugged.power_cycle is None:
+            if error.several or not self.power_name:
                 raise
-        self.power_cycle()
+        seen = self.power_cycle()
         deadline = self._bench.clock() + self.plugged.deadlines.port_s
         while True:
             try:
                 found = look()
                 self.steps = (
                     Attempt(action="look for its port", result="not there"),
-                    Attempt(
-                        action=f"power cycle ({self.plugged.power_cycle})", result="it appeared"
-                    ),
+                    Attempt(action=f"power cycle ({self.power_name})", result="it appeared"),
                 )
                 return found
             except BoardNotFound as error:
                 if error.several or self._bench.clock() >= deadline:
-                    error.hint = f"A power cycle did not help.\n{error.hint}"
+                    others = f": {seen}" if seen.also_gone else ""
+                    error.hint = f"A power cycle did not help{others}.\n{error.hint}"
                     raise
             self._bench.sleep(POLL_S)
 
@@ -264,7 +338,7 @@ class RealBoard:
         )
 
     def _before_retry(self) -> None:
-        if self.plugged.power_cycle is not None:
+        if self.power_name:
             # The second try says whether it helped.
             with suppress(RigError):
                 self.power_cycle()
@@ -280,6 +354,7 @@ class RealBoard:
         limit_s = self.plugged.deadlines.power_s
         probe.reset(self.board, self.port.serial_number, timeout_s=limit_s, where=self.where)
 
-    def _power_cycle_and_reopen(self, link: Link) -> None:
-        self.power_cycle()
+    def _power_cycle_and_reopen(self, link: Link) -> str:
+        seen = self.power_cycle()
         link.reopen()
+        return str(seen)

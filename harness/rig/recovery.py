@@ -47,10 +47,13 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remedy:
-    """Something that may bring a silent board back; `act` raises HilError where it cannot."""
+    """Something that may bring a silent board back.
+
+    `act` raises HilError where it cannot; what it returns is said with the result.
+    """
 
     name: str
-    act: Callable[[Link], None]
+    act: Callable[[Link], str | None]
 
 
 def lost(error: BaseException) -> bool:
@@ -82,19 +85,20 @@ def recover(dut: Dut, error: HilError, remedies: Sequence[Remedy]) -> tuple[Atte
     last = error
     for remedy in remedies:
         try:
-            remedy.act(dut.link)
+            seen = remedy.act(dut.link)
         except PoolError:
             raise  # The place is gone: nothing that is done to the board helps.
         except HilError as failure:
             steps.append(Attempt(action=remedy.name, result=f"failed: {failure.what}"))
             continue
+        said = f"{seen}; " if seen else ""
         try:
             dut.greet(PROBE)
         except SILENT as failure:
-            steps.append(Attempt(action=remedy.name, result=failure.what))
+            steps.append(Attempt(action=remedy.name, result=f"{said}{failure.what}"))
             last = failure
             continue
-        return (*steps, Attempt(action=remedy.name, result=ANSWERS))
+        return (*steps, Attempt(action=remedy.name, result=f"{said}{ANSWERS}"))
     tried = tuple(map(str, steps))
     if isinstance(last, BoardTalks):
         last.steps = tried

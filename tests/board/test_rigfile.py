@@ -201,7 +201,7 @@ def test_the_example_in_the_docs_is_a_rig_of_four_boards(registry: Registry) -> 
     rig = load_rig(ROOT / "docs" / "rig.example.toml", registry)
     assert sorted(board.kind for board in rig.boards) == sorted(kinds)
     nano, far = rig.plugged("nano33ble"), rig.plugged("nucleo-f446re")
-    assert nano is not None and nano.budget_us["sine"] > 0 and nano.power_cycle is not None
+    assert nano is not None and nano.budget_us["sine"] > 0 and nano.power is not None
     assert far is not None and far.port is not None and far.port.startswith("rfc2217://")
     assert [board.id for board in rig.neighbours("pico")] == [
         *("nano33ble", "bench-esp32", "nucleo-f446re")
