@@ -266,11 +266,11 @@ def unplugged() -> str:
         simulator.unplug_after = int(at_s * 100e3)
         spec = MeterSpec(kind="ppk2", volts=load.volts, pin=PIN, options=stated)
         with Ppk2Meter(spec, device=opened(simulator)) as meter:
-            meter.arm()
-            capture = meter._capture
-            assert capture is not None
-            until(capture.ended, 60)
             try:
+                meter.arm()
+                capture = meter._capture
+                assert capture is not None
+                until(capture.ended, 60)
                 meter.disarm()
                 said["NOT REFUSED"] += 1
             except MeterError as error:

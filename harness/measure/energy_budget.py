@@ -18,8 +18,8 @@ class Parts:
 
     noise: scatter of the current, with its autocorrelation. edges: where the windows begin and end.
     gaps: what was drawn while samples were lost. drift: of idle power, before to after.
-    resolution, gain, offset, volts: of the instrument; the last three are the same in every run
-    with it.
+    resolution, ranges (samples right after it has changed its range), gain, offset, volts: of the
+    instrument; the last three are the same in every run with it.
     """
 
     noise: float
@@ -27,6 +27,7 @@ class Parts:
     gaps: float
     drift: float
     resolution: float
+    ranges: float
     gain: float
     offset: float
     volts: float
@@ -38,13 +39,13 @@ class Parts:
     @property
     def total(self) -> float:
         """Combined standard uncertainty."""
-        return sqrt(self.of_run**2 + self.gain**2 + self.offset**2 + self.volts**2)
+        return hypot(self.of_run, self.gain, self.offset, self.volts)
 
     @property
     def of_run(self) -> float:
         """Without what is the same in every run with the same meter, supply and range."""
-        of_run = (self.noise, self.edges, self.gaps, self.drift, self.resolution)
-        return sqrt(sum(part**2 for part in of_run))
+        of_samples = (self.noise, self.gaps, self.drift, self.resolution, self.ranges)
+        return hypot(self.edges, *of_samples)
 
 
 def gross_parts(trace: Trace, found: Stretches) -> Parts:
@@ -57,6 +58,7 @@ def gross_parts(trace: Trace, found: Stretches) -> Parts:
         gaps=_gaps(trace, found),
         drift=drift * seconds,
         resolution=bounds.resolution * seconds,
+        ranges=bounds.ranges * seconds,
         gain=bounds.gain * seconds,
         offset=bounds.offset * seconds,
         volts=bounds.volts * seconds,
@@ -77,6 +79,7 @@ def net_parts(trace: Trace, found: Stretches, idle: Idle) -> Parts:
         gaps=_gaps(trace, found),
         drift=idle.drift * seconds,
         resolution=hypot(bounds.resolution, below.resolution) * seconds,
+        ranges=hypot(bounds.ranges, below.ranges) * seconds,
         gain=(abs(bounds.gain - below.gain) if one else hypot(bounds.gain, below.gain)) * seconds,
         offset=0.0 if one else hypot(bounds.offset, below.offset) * seconds,
         volts=abs(bounds.volts - below.volts) * seconds,

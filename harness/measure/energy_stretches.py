@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import hypot, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ class Bounds:
     """Standard uncertainties of a mean power, in watts, by what is stated of the instrument."""
 
     resolution: float
+    ranges: float
     gain: float
     offset: float
     volts: float
@@ -61,8 +62,8 @@ class Idle:
     def uncertainty(self) -> float:
         """Standard uncertainty of `watts`."""
         bounds = self.bounds
-        parts = (self.scatter, bounds.resolution, bounds.gain, bounds.offset, bounds.volts)
-        return sqrt(sum(part**2 for part in parts))
+        stated = (bounds.resolution, bounds.ranges, bounds.gain, bounds.offset, bounds.volts)
+        return hypot(self.scatter, *stated)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -149,18 +150,17 @@ def _bounds(
     """
     shares = lengths / lengths.sum()
     each = [_bounds_of(trace, watts, part) for part in parts]
-    resolution, gain, offset, volts = shares @ np.array(each)
-    return Bounds(
-        resolution=float(resolution), gain=float(gain), offset=float(offset), volts=float(volts)
-    )
+    resolution, ranges, gain, offset, volts = (float(mean) for mean in shares @ np.array(each))
+    return Bounds(resolution=resolution, ranges=ranges, gain=gain, offset=offset, volts=volts)
 
 
-def _bounds_of(trace: Trace, watts: Floats, part: slice) -> tuple[float, float, float, float]:
+def _bounds_of(trace: Trace, watts: Floats, part: slice) -> tuple[float, ...]:
     volts = trace.volts[part] if isinstance(trace.volts, np.ndarray) else trace.volts
     mean_volts = float(np.mean(volts))
     resolution, gain, offset = (_within(value, part) for value in trace.stated)
     return (
         resolution_uncertainty(trace.amps[part], float(np.mean(resolution))) * mean_volts,
+        float(np.mean(_within(trace.unsure_amps, part))) * mean_volts / sqrt(3),
         float(np.mean(gain * np.abs(watts[part]))) / sqrt(3),
         float(np.mean(offset)) * mean_volts / sqrt(3),
         trace.volts_error * abs(float(watts[part].mean())) / sqrt(3),

@@ -34,6 +34,7 @@ class Trace:
             or its calibration.
         offset_amps: bound of what the meter reads at no current. These three are one value each,
             or of shape (n,) for a meter that has other errors in each of its ranges.
+        unsure_amps: bound of what a sample may be off besides, of shape (n,): by a change of range.
         volts_error: bound of the relative error of the voltage.
         rate_hz: samples in a second, after any averaging.
         simulated: no instrument has measured it.
@@ -51,13 +52,14 @@ class Trace:
     resolution_amps: PerRange
     gain_error: PerRange
     offset_amps: PerRange
+    unsure_amps: PerRange = 0.0
     volts_error: float = 0.0
     rate_hz: float
     simulated: bool = False
 
     def __post_init__(self) -> None:
         shape = self.seconds.shape
-        given = (self.amps, self.pin, self.volts, *self.stated)
+        given = (self.amps, self.pin, self.volts, self.unsure_amps, *self.stated)
         arrays = [array for array in given if isinstance(array, np.ndarray)]
         if len(shape) != 1 or any(array.shape != shape for array in arrays):
             raise CannotTell("the meter's times, currents, voltages and pin have other lengths")

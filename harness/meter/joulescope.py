@@ -30,8 +30,8 @@ RATES_HZ = (1_000_000, 500_000, 200_000, 100_000, 50_000, 20_000, 10_000, 5_000,
 """That all models have: topic h/fs."""
 
 CHANNELS = 4
-MOST_SAMPLES = 30_000_000
-"""Of one signal: 300 s at 100 kHz."""
+MOST_SAMPLES = 10_000_000
+"""Of one signal: 100 s at 100 kHz."""
 
 _BEGIN_S = 5.0
 _SILENT_S = 2.0
@@ -134,7 +134,7 @@ class JoulescopeMeter:
             where=self._where,
             hint=f"Seen: {seen}. Name its serial_number in [boards.NAME.meter]."
             if paths
-            else "Is it plugged in, and may your user open it? Its udev rules: docs/energy.md",
+            else "Is it plugged in, and may your user open it? Its udev rules: docs/meters.md",
         )
 
     def _firmware(self) -> str | None:

@@ -228,7 +228,7 @@ def _opener(kind: str, where: Where) -> Callable[[MeterSpec], Meter]:
         raise MeterError(
             f"unknown kind of meter {printable(kind)!r}; known: {listed(kinds())}",
             where=where,
-            hint=f"A package brings more by the entry point group {GROUP}: docs/energy.md",
+            hint=f"A package brings more by the entry point group {GROUP}: docs/meters.md",
         )
     return _loaded(points[0], where)
 

@@ -41,6 +41,9 @@ _BEGIN_S = 5.0
 _IDLE_S = 2.0
 """A PPK2 sends 400 kB/s all the time: after so long without any it is gone."""
 
+_LAG_S = 0.5
+"""How long what was sampled before the end may take to arrive."""
+
 _END_S = 5.0
 
 
@@ -258,7 +261,7 @@ class Capture:
         self._pin = pin
         self._clock = clock
         self._begun_s = 0.0
-        self._until_s = inf
+        self._until_s = self._at_most_s = inf
         self._amps = current_table(device.calibration, volts)
         self._settling = Settling()
         self._recorder = Recorder()
@@ -271,6 +274,8 @@ class Capture:
 
     def stop(self) -> None:
         """End the stream once it has brought all up to now, and wait for the thread."""
+        # A meter that has lost samples unseen is behind the clock, and stays so.
+        self._at_most_s = self._clock() + _LAG_S
         self._until_s = self._clock() - self._begun_s
         self._thread.join(_END_S)
         if self._thread.is_alive() and self.failure is None:
@@ -296,7 +301,7 @@ class Capture:
                 for event in events:
                     self._keep(event)
                     self._note_begun()
-                    if self.taken_s >= self._until_s:
+                    if self.taken_s >= self._until_s or self._clock() > self._at_most_s:
                         break
         except Exception as error:  # Told by arm and disarm, in the thread that asks.
             self.failure = error
@@ -326,12 +331,15 @@ class Capture:
                 hint="See what it says of itself: ppk2lab doctor --json",
             )
         self.taken_s = (first + len(words)) / RATE_HZ
+        settled = self._settling.settled(amps, ranges)
         self._recorder.add(
             (np.arange(len(words), dtype=float) + first + 0.5) / RATE_HZ,
-            self._settling.settled(amps, ranges),
+            settled,
             None,
             None if self._pin is None else (words >> (24 + self._pin)) & 1 == 1,
             ranges,
+            # What was drawn right after a change of range is between what was sampled and held.
+            np.abs(amps - settled),
         )
 
     def _keep_gap(self, index: int, missing: int | None) -> None:

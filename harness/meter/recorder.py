@@ -12,9 +12,9 @@ from harness.measure.energy_trace import NO_SAMPLE, PerRange, Trace
 from harness.meter.stated import Stated
 
 MOST_SAMPLES = 2_000_000
-"""20 s at 100 kHz, in 80 MB; twice that while they are put together."""
+"""20 s at 100 kHz, in 96 MB; twice that while they are put together."""
 
-_ROWS = 5
+_ROWS = 6
 _RANGE = 4
 
 _GAP_STEPS = 1.5
@@ -50,10 +50,16 @@ class Recorder:
         volts: Floats | None = None,
         pin: Bools | None = None,
         ranges: NDArray[np.uint8] | None = None,
+        unsure: Floats | None = None,
     ) -> None:
-        """Keep samples, each of shape (n,); of one meter always the same ones are None."""
+        """Keep samples, each of shape (n,); of one meter always the same ones are None.
+
+        Args:
+            unsure: by how much each may be off because the range has changed, in amperes.
+        """
         missing = np.full(len(seconds), np.nan)
-        rows = [missing if row is None else row for row in (seconds, amps, volts, pin, ranges)]
+        given = (seconds, amps, volts, pin, ranges, unsure)
+        rows = [missing if row is None else row for row in given]
         self._append(np.vstack([np.asarray(row, float) for row in rows]), self._averaged)
         while self._count > self._most:
             self._halve()
@@ -98,7 +104,7 @@ class Recorder:
         """
         if not self._count:
             raise CannotTell("the meter brought no sample", hint=NO_SAMPLE)
-        seconds, amps, sampled, pin, ranges = np.hstack(self._chunks)
+        seconds, amps, sampled, pin, ranges, unsure = np.hstack(self._chunks)
         if np.isnan(sampled).any() and volts is None:
             raise CannotTell(
                 "the voltage of the board's supply is not known",
@@ -117,6 +123,7 @@ class Recorder:
             resolution_amps=_per_range(stated, "resolution_amps", ranges),
             gain_error=_per_range(stated, "gain_error", ranges),
             offset_amps=_per_range(stated, "offset_amps", ranges),
+            unsure_amps=unsure if (unsure > 0).any() else 0.0,
             volts_error=max(each.volts_error for each in stated),
             rate_hz=1 / step_s,
             simulated=simulated,

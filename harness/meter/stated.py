@@ -88,4 +88,4 @@ def _record(kind: type[Record], given: dict[str, object], spec: MeterSpec) -> Re
         raise MeterError(error.what, where=where, hint=error.hint or _SEE) from error
 
 
-_SEE = "docs/energy.md has the options of each kind of meter."
+_SEE = "docs/meters.md has the options of each kind of meter."

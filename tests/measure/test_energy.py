@@ -86,6 +86,16 @@ def test_each_range_counts_by_its_own_bounds() -> None:
     assert energy.idle_u_w == pytest.approx(expected, rel=1e-3)
 
 
+def test_samples_that_a_change_of_range_leaves_unsure_widen_both() -> None:
+    trace = sampled(LOAD)
+    unsure = np.where(np.arange(len(trace.seconds)) % 10 == 0, 1e-3, 0.0)
+    energy = measured(replace(trace, unsure_amps=unsure))
+    # A tenth of the samples by 1 mA, at 3 V for 10 ms.
+    assert energy.gross_parts.ranges == pytest.approx(1e-4 / sqrt(3) * 3 * 0.01, rel=0.01)
+    assert energy.net_parts is not None
+    assert energy.net_parts.ranges == pytest.approx(sqrt(2) * energy.gross_parts.ranges, rel=0.01)
+
+
 def test_resolution_counts_whole_for_a_steady_current_and_hardly_under_noise() -> None:
     steady = measured(sampled(LOAD, Errors(resolution_amps=1e-4)))
     # step / sqrt(12) of a rectangle, for 10 ms at 3 V.

@@ -40,7 +40,7 @@ def taken(simulator: LoadedPpk2, given: MeterSpec) -> Trace:
 def all_taken(meter: Any, simulator: LoadedPpk2) -> bool:
     """Whether the capture has brought all samples of the load, or has failed."""
     capture = getattr(meter, "_meter", meter)._capture
-    return capture.failure is not None or capture.taken_s >= simulator.load_s
+    return capture.ended() or capture.taken_s >= simulator.load_s
 
 
 def energy(trace: Trace, load: Load = LOAD) -> Energy:
@@ -96,10 +96,10 @@ def test_never_more_volts_than_the_rig_file_says() -> None:
 
 def test_unplugged_in_mid_window() -> None:
     simulator = LoadedPpk2(LOAD)
-    simulator.unplug_after = 15_000
     with Ppk2Meter(spec(), device=opened(simulator)) as meter:
         meter.arm()
-        until(lambda: all_taken(meter, simulator))
+        simulator.unplug_after = 0
+        until(meter._capture.ended)
         with pytest.raises(MeterError, match="lost while it sampled: stream interrupted"):
             meter.disarm()
         with pytest.raises(MeterError, match="not armed"):
@@ -113,6 +113,15 @@ def test_a_current_above_its_range_is_no_current() -> None:
         until(lambda: all_taken(meter, simulator))
         with pytest.raises(CannotTell, match="current is above what the meter measures"):
             meter.disarm()
+
+
+def test_a_current_that_crosses_ranges_in_every_invoke_is_uncertain_not_wrong() -> None:
+    # 1 mA and 9 mA in turn, 100 us each, on both sides of 5 mA.
+    load = replace(LOAD, inference_s=2e-4, inferences=500, active_amps=5e-3, levels=(0.2, 1.8))
+    given = spec(gain_error=0.0, offset_amps=0.0, resolution_amps=1e-7, volts_error=0.0)
+    found = energy(taken(LoadedPpk2(load), given), load)
+    assert abs(found.energy_j - load.net_j) < found.uncertainty_j
+    assert found.parts.ranges > 0.05 * load.net_j
 
 
 def test_a_gap_of_unknown_length_leaves_a_mark() -> None:
