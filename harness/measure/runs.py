@@ -15,6 +15,8 @@ from harness.measure.samples import Samples
 from harness.measure.tables import (
     RUN,
     CallRow,
+    CurrentRow,
+    EnergyRow,
     FunctionRow,
     LatencyRow,
     LayerRow,
@@ -70,6 +72,8 @@ class Run:
     functions: tuple[FunctionRow, ...] = ()
     calls: tuple[CallRow, ...] = ()
     memory: tuple[MemoryRow, ...] = ()
+    energy: tuple[EnergyRow, ...] = ()
+    currents: tuple[CurrentRow, ...] = ()
 
     @property
     def id(self) -> str:

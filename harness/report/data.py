@@ -26,6 +26,8 @@ _ORDERS = {
     "functions": [],
     "calls": ["index"],
     "memory": [],
+    "energy": [],
+    "currents": [],
 }
 _MODEL = [*SUBJECT, "model_sha256"]
 _Name = tuple[str, ...]

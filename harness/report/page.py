@@ -28,6 +28,15 @@ from harness.report.data import (
     those_of,
 )
 from harness.report.figure import FigureGroup
+from harness.report.figures.energy import HEADINGS as ENERGY_HEADINGS
+from harness.report.figures.energy import (
+    Metered,
+    energy_cells,
+    energy_figures,
+    metered_of,
+    more_of,
+    unknown_of,
+)
 from harness.report.figures.evaluation import HEADINGS, evaluation_cells, evaluation_figures
 from harness.report.figures.features import FeatureMapSection, feature_maps
 from harness.report.figures.flame import flame_figures
@@ -109,6 +118,9 @@ class Page:
     evaluated: Grid | None = None
     """Data sets that went through boards, and in `evaluations` their figures."""
     evaluations: tuple[FigureGroup, ...] = ()
+    metered: Grid | None = None
+    """Energies of the measurements that a meter was there for, and in `energy` their figures."""
+    energy: FigureGroup | None = None
 
 
 def write_report(
@@ -189,6 +201,7 @@ def compose(
             entries.append(_entry(item, f"m{order}", artifacts))
             advance(1)
     shared, differing = _provenance(chosen)
+    metered = metered_of(chosen)
     cores = by_core.compared(by_core.by_core(item.row for item in chosen))
     return Page(
         title=TITLE,
@@ -204,6 +217,8 @@ def compose(
                 if row.disagreements
             ],
             evaluated=len({row.run for row in data.evaluations}),
+            more_energy=more_of(metered),
+            no_energy=unknown_of(metered),
         ),
         notes=data.notes,
         entries=tuple(entries),
@@ -220,6 +235,18 @@ def compose(
         cores_notes=tuple(by_core.notes(cores)),
         evaluated=_evaluated(data.evaluations),
         evaluations=evaluation_figures(data.evaluations, name="d"),
+        metered=_metered(metered),
+        energy=energy_figures(metered) if metered else None,
+    )
+
+
+def _metered(items: Sequence[Metered]) -> Grid | None:
+    if not items:
+        return None
+    return Grid(
+        caption="The energy of one inference, uncertainties with k = 2",
+        headings=ENERGY_HEADINGS,
+        rows=tuple(map(energy_cells, items)),
     )
 
 

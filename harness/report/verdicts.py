@@ -192,13 +192,20 @@ class Overall:
 
 
 def overall(
-    judged: Sequence[tuple[str, Verdicts]], *, differing: Sequence[str] = (), evaluated: int = 0
+    judged: Sequence[tuple[str, Verdicts]],
+    *,
+    differing: Sequence[str] = (),
+    evaluated: int = 0,
+    more_energy: Sequence[str] = (),
+    no_energy: Sequence[str] = (),
 ) -> Overall:
     """The verdict on all measurements, each given with its name.
 
     Args:
         differing: data sets of which a board gave other outputs than the host.
         evaluated: data sets in all.
+        more_energy: what takes more energy than its baseline.
+        no_energy: whose energy was to be measured and is not known.
     """
 
     def named(text: str, of: str, *moods: Mood) -> tuple[str, ...]:
@@ -209,6 +216,7 @@ def overall(
     if differing:
         wrong += (f"Wrong outputs for samples of data sets: {'; '.join(differing)}",)
     slower = named("Slower than the baseline", "baseline", Mood.BAD)
+    hungry = (f"More energy than the baseline: {'; '.join(more_energy)}",) if more_energy else ()
     sick = named("Sessions lost", "sessions", Mood.BAD) + named("Clock off", "clock", Mood.BAD)
     doubts = (
         named("Run cut short", "sessions", Mood.DOUBTFUL)
@@ -217,10 +225,14 @@ def overall(
         + named("Requests sent again", "retries", Mood.DOUBTFUL)
         + named("Outputs not compared", "outputs", Mood.NEUTRAL)
     )
+    if no_energy:
+        doubts += (f"Energy not known: {'; '.join(no_energy)}",)
     if wrong:
         mood, headline = Mood.BAD, "Outputs are wrong"
     elif slower:
         mood, headline = Mood.BAD, "Outputs are right, but something got slower"
+    elif hungry:
+        mood, headline = Mood.BAD, "Outputs are right, but something takes more energy"
     elif sick:
         mood, headline = Mood.DOUBTFUL, "Outputs are right, but the rig is not well"
     else:
@@ -238,4 +250,6 @@ def overall(
     measured = f"{counted(len(judged), 'measurement')}, {scope}."
     if evaluated:
         measured += f" {counted(evaluated, 'data set')} evaluated."
-    return Overall(mood=mood, headline=headline, points=(*wrong, *slower, *sick, *doubts, measured))
+    return Overall(
+        mood=mood, headline=headline, points=(*wrong, *slower, *hungry, *sick, *doubts, measured)
+    )
