@@ -30,6 +30,7 @@
     |   +-- BoardRebooted   the board rebooted within a session
     |   +-- ImpossibleTime  ticks that no invoke can have taken
     |   +-- StaleFirmware   the board runs different firmware than the one just built
+    |   +-- SwapRefused     the board took no model over the link; it runs the one linked in
     +-- CannotTell          what an instrument sampled does not tell the energy
     +-- TooSlow             a measured latency is above its limit
     +-- TooMuchEnergy       a measured energy per inference is above its limit
@@ -490,6 +491,17 @@ class StaleFirmware(BoardError):
         self.field = field
         self.expected = expected
         self.actual = actual
+
+
+class SwapRefused(BoardError):
+    """A board did not take a model over the link. It answers, and runs the model linked in."""
+
+    def __init__(self, what: str, *, where: Where) -> None:
+        super().__init__(
+            what,
+            where=where,
+            hint="Build firmware with this model in it: --hil-swap=never",
+        )
 
 
 class CannotTell(HilError):

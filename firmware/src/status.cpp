@@ -18,6 +18,10 @@ const char* StatusName(Status status) {
     case Status::kPortFailed: return "port_failed";
     case Status::kBadVersion: return "bad_version";
     case Status::kBadSchema: return "bad_schema";
+#ifdef HIL_SWAP
+    case Status::kBadModel: return "bad_model";
+    case Status::kUnknownOperator: return "unknown_operator";
+#endif
   }
   return "unknown";
 }

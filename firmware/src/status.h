@@ -20,6 +20,10 @@ enum class Status : uint8_t {
   kPortFailed = 13,
   kBadVersion = 14,
   kBadSchema = 15,
+#ifdef HIL_SWAP
+  kBadModel = 16,
+  kUnknownOperator = 17,
+#endif
 };
 
 const char* StatusName(Status status);

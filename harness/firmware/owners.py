@@ -16,7 +16,8 @@ _OPERATORS_FILE = "operators_tflm.cpp"
 _OWN_FILES = frozenset(
     f"{stem}.cpp"
     for stem in (
-        "main format status tensor aot tflm tflm_log arduino netduinoplus2 mps2 mps2_vectors "
+        "main format status tensor aot tflm tflm_log tflm_swap loading sha256 arduino "
+        "netduinoplus2 mps2 mps2_vectors "
         "nrf52840 nrf52840_vectors bare_heap bare_main cortex_m clock cobs crc32 decimal "
         "frame human measure mlperf operations profile reals receiver server state text ticks token"
         " linked qemu_virt riscv"
@@ -24,10 +25,10 @@ _OWN_FILES = frozenset(
 )
 _OWN_SCOPES = frozenset(
     (
-        "app human netduinoplus2 port Clock Mlperf Operations Profiler Reader Receiver "
+        "app human netduinoplus2 port Clock Loading Mlperf Operations Profiler Reader Receiver "
         "Server State Text TextBuffer Token Writer AddOutputs CobsDecode CobsEncode Crc32 "
         "ElementCount ElementSize EndWithFault FormatDigits FormatFixed4 LoadU32 "
-        "MeasureTimer Microseconds NextToken OpenFrame PackTicks ParseDecimal SealFrame "
+        "MeasureTimer Microseconds NextToken OpenFrame PackTicks ParseDecimal SealFrame Sha256 "
         "SizeBytes StatusName StoreInputs StoreU32 TimedInvoke"
     ).split()
 )
@@ -39,7 +40,7 @@ _OWN_NAMES = frozenset(
         "hil_waiting ExternalHandler TrapVectors Start"
     ).split()
 )
-_DESCRIPTIONS = {"kAotModel", "kTflmModel", "kSteps"}
+_DESCRIPTIONS = {"kAotModel", "kTflmModel", "kTflmRoom", "kTflmTraits", "kSteps"}
 # Storage for TFLM's own objects, in our runtime/tflm.cpp.
 _TFLM_OBJECTS = {"Resolver", "interpreter", "interpreter_place", "planner_place", "arena_place"}
 

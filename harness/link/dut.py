@@ -26,6 +26,7 @@ from harness.errors import (
     located,
 )
 from harness.link.link import Link, LinkOptions
+from harness.link.loading import Brought, bring
 from harness.link.protocol import (
     MOST_MORE,
     OF_THE_MODEL,
@@ -34,6 +35,7 @@ from harness.link.protocol import (
     Capability,
     Hello,
     Op,
+    Place,
     Status,
     StepValues,
     What,
@@ -151,6 +153,20 @@ class Window:
         return self.invoke_ticks / self.window_ticks if self.window_ticks else 1.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """A model to bring to a board that runs firmware of one build, whenever it does not run it."""
+
+    model: Brought
+    build_id: str
+
+    def is_due(self, hello: Hello) -> bool:
+        """Whether a board that says this is to be brought the model."""
+        if hello.room is None or hello.build_id.hex() != self.build_id:
+            return False
+        return hello.room.place is Place.FLASH or hello.model_sha256 != self.model.sha256
+
+
 NOT_OBSERVABLE = """\
 Its firmware was not built to be profiled: hil profile and pytest --hil-profile build one that is.
 The virtual board never can: TFLM's Python package runs whole models only."""
@@ -220,11 +236,19 @@ class Dut:
 
     Args:
         link: open; greeted by `greet` before anything else.
+        errand: the model to bring to it whenever it is greeted and does not run that.
         clock: seconds, monotonic; measures how long requests take, to set deadlines.
     """
 
-    def __init__(self, link: Link, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        link: Link,
+        *,
+        errand: Errand | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.link = link
+        self._errand = errand
         self._clock = clock
         self._hello: Hello | None = None
         self._names: tuple[Sequence[str], Sequence[str]] = ((), ())
@@ -290,15 +314,24 @@ class Dut:
             ModelRefused: the same, because of its model.
             ProtocolError: it speaks another version, or its HELLO is malformed.
             BoardTalks: it sends without being asked.
+            SwapRefused: it does not take the model that is to be brought to it.
 
         The line then goes to the fastest rate that the board offers and the line carries.
         """
         self._clock_silences = 0
         self.link.speed.begin()
         self.link.resync()
-        hello = self.link.request(Op.HELLO, bytes((VERSION,)), options=options)
+        hello = self._say_hello(options)
+        self.link.speed.offer(hello.rates)
+        if self._errand is not None and self._errand.is_due(hello):
+            bring(self.link, hello, self._errand.model)
+            hello = self._say_hello(options)
+        return hello
+
+    def _say_hello(self, options: LinkOptions | None) -> Hello:
+        said = self.link.request(Op.HELLO, bytes((VERSION,)), options=options)
         with located(self.link.where):
-            self._hello = parse_hello(hello)
+            self._hello = parse_hello(said)
         self.link.expect_payload(self._hello.max_payload)
         if self._hello.status in OF_THE_MODEL:
             raise ModelRefused(
@@ -318,7 +351,6 @@ class Dut:
             )
         self._batch = max(self._hello.max_infer, self._max_run)
         self._state.greeted(self._hello, options)
-        self.link.speed.offer(self._hello.rates)
         return self._hello
 
     def resync(self) -> None:

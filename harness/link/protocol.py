@@ -51,6 +51,7 @@ class Op(IntEnum):
     MEMORY = 0x08
     STATE = 0x09
     SPEED = 0x0A
+    LOAD = 0x0B
     ERROR = 0x7F
 
 
@@ -73,6 +74,8 @@ class Status(IntEnum):
     PORT_FAILED = 13
     BAD_VERSION = 14
     BAD_SCHEMA = 15
+    BAD_MODEL = 16
+    UNKNOWN_OPERATOR = 17
 
 
 OF_THE_MODEL = frozenset(
@@ -106,6 +109,7 @@ class Capability(IntFlag):
     MEMORY = 16
     STATE = 32
     SPEED = 64
+    SWAP = 128
     WINDOWS = 256
     """A pin of the board marks when a RUN invokes."""
 
@@ -119,11 +123,31 @@ class Message:
     body: bytes = b""
 
 
+class Place(IntEnum):
+    """Where the model that runs lies: linked in, or brought over the link."""
+
+    FLASH = 0
+    RAM = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What a board that announces SWAP takes: a model of at most `model_bytes`.
+
+    `operators` counts the kinds that LOAD lists. `place` is that of the model that runs.
+    """
+
+    model_bytes: int
+    operators: int
+    place: Place = Place.FLASH
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
     """What a board says of itself. Sizes in bytes, times in ticks of `tick_hz`.
 
-    `rates` are the baud rates that it offers beside BASE_BAUD, where it announces SPEED.
+    `rates` are the baud rates that it offers beside BASE_BAUD, where it announces SPEED; `room` is
+    there where it announces SWAP.
     """
 
     version: int = VERSION
@@ -146,6 +170,7 @@ class Hello:
     outputs: tuple[TensorSpec, ...]
     model: str = ""
     rates: tuple[int, ...] = ()
+    room: Room | None = None
     note: str = ""
 
     @property
@@ -360,6 +385,9 @@ def hello_body(hello: Hello) -> bytes:
     parts.append(_text_bytes(hello.model))
     if hello.capabilities & Capability.SPEED:
         parts.append(struct.pack(f"<B{len(hello.rates)}I", len(hello.rates), *hello.rates))
+    if hello.room is not None:
+        room = hello.room
+        parts.append(struct.pack("<IBH", room.model_bytes, room.place, room.operators))
     parts.append(_text_bytes(hello.note))
     return b"".join(parts)
 
@@ -381,6 +409,7 @@ def parse_hello(raw: bytes) -> Hello:
     outputs = tuple(_take_spec(body) for _ in range(body.number("B")))
     model = body.text()
     rates = _take_rates(body) if capabilities & Capability.SPEED else ()
+    room = _take_room(body) if capabilities & Capability.SWAP else None
     note = body.text()
     body.end()
     for specs in (inputs, outputs):
@@ -411,8 +440,16 @@ def parse_hello(raw: bytes) -> Hello:
         outputs=outputs,
         model=model,
         rates=rates,
+        room=room,
         note=note,
     )
+
+
+def _take_room(body: Body) -> Room:
+    model_bytes, place, operators = (body.number(code) for code in "IBH")
+    if place not in (Place.FLASH, Place.RAM):
+        raise ProtocolError(f"HELLO says its model lies in place {place}, which is none")
+    return Room(model_bytes=model_bytes, place=Place(place), operators=operators)
 
 
 def _take_rates(body: Body) -> tuple[int, ...]:

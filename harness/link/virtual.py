@@ -42,6 +42,7 @@ from harness.link.protocol import (
     pack_ticks,
     speed_body,
 )
+from harness.link.virtual_loading import Loading, Models
 from harness.model.samples import Layout
 
 MAX_LINE = 255
@@ -96,6 +97,8 @@ class VirtualBoard:
         clock: seconds, for the rules of silence.
         memory: what MEMORY answers, where HELLO announces it.
         reset_state: makes the next invoke answer as the first, where HELLO announces STATE.
+        models: runs models that are brought over the link, of these `operators` and at most
+            `model_bytes`; without any, none can be brought.
     """
 
     def __init__(
@@ -108,6 +111,9 @@ class VirtualBoard:
         memory: BoardMemory | None = None,
         reset_state: Callable[[], None] | None = None,
         window: Callable[[bool], None] | None = None,
+        models: Models | None = None,
+        model_bytes: int = 0,
+        operators: tuple[str, ...] = (),
     ) -> None:
         self.hello = hello
         self._window = window
@@ -116,10 +122,21 @@ class VirtualBoard:
         self._reset_model = reset_state
         self._ticks = ticks
         self._clock = clock
+        self._loading: Loading | None = None
+        if models is not None:
+            self._loading = Loading(
+                models,
+                model_bytes=model_bytes,
+                operators=operators,
+                refuse=_Refusal,
+                begins=self._begin_model,
+            )
         self.boot()
 
     def boot(self) -> None:
         """Start anew, as after a reset."""
+        if self._loading is not None and (own := self._loading.boot()) is not None:
+            self.hello = own
         longest = self.hello.max_payload + 4
         self._frame_capacity = longest + -(-longest // 254)
         self._mode = "idle"
@@ -132,10 +149,14 @@ class VirtualBoard:
         self._greeted = False
         self._cached: tuple[bytes, bytes] | None = None
         self._asked_baud: int | None = None
-        self.input = bytearray(self.hello.input_bytes)
-        self.output = bytes(self.hello.output_bytes)
-        self._resets_before_each = False
         self._baud, self._heard_s = BASE_BAUD, -math.inf
+        self._begin_model(self.hello)
+
+    def _begin_model(self, hello: Hello) -> None:
+        self.hello = hello
+        self.input = bytearray(hello.input_bytes)
+        self.output = bytes(hello.output_bytes)
+        self._resets_before_each = False
         self.reset_state()
 
     @property
@@ -216,6 +237,8 @@ class VirtualBoard:
         if self._cached and self._cached[0] == stuffed and request.op != Op.HELLO:
             return self._sent(self._cached[1])
         done = False
+        if request.op == Op.LOAD:
+            self._mlperf = Mlperf(self)
         try:
             body = self._run_op(request)
             reply = encode_frame(Message(seq=request.seq, op=request.op | REPLY, body=body))
@@ -258,6 +281,8 @@ class VirtualBoard:
             Op.STATE: (Capability.STATE, self._state),
             Op.SPEED: (Capability.SPEED, self._speed),
         }
+        if request.op == Op.LOAD and self._loading is not None:
+            return self._loading.answer(body, self.hello)
         if request.op not in handlers:
             raise _Refusal(Status.UNKNOWN_OP, detail=request.op)
         capability, handler = handlers[Op(request.op)]
@@ -271,12 +296,13 @@ class VirtualBoard:
         _require_size(body, 1)
         if body[0] != VERSION:
             raise _Refusal(Status.BAD_VERSION, field="version", detail=VERSION)
-        room = self.hello.max_payload - 2 - len(hello_body(replace(self.hello, note="")))
+        shown = self.hello if self._loading is None else self._loading.described(self.hello)
+        room = self.hello.max_payload - 2 - len(hello_body(replace(shown, note="")))
         if room < 0:
             raise _Refusal(Status.FRAME_TOO_LONG, detail=self.hello.max_payload)
         self._greeted = True
         note = self.hello.note.encode()[: min(room, MAX_STR)].decode(errors="ignore")
-        return hello_body(replace(self.hello, note=note))
+        return hello_body(replace(shown, note=note))
 
     def _nothing(self, body: bytes) -> bytes:
         _require_size(body, 0)

@@ -6,8 +6,10 @@ import numpy as np
 from fakes.described import hello
 from fakes.steps import ObservedBoard, StepObserver
 
-from harness.link.protocol import BoardMemory, Capability, Status
-from harness.link.virtual import InvokeFailed
+from harness.link.loading import Brought, Committed
+from harness.link.protocol import BoardMemory, Capability, Hello, Status
+from harness.link.virtual import InvokeFailed, _Refusal
+from harness.link.virtual_loading import Loading
 from harness.model.tensor import TensorSpec
 
 HELLO = hello(
@@ -47,6 +49,8 @@ class Bench:
         self.steps = 0
         self.stateful = self.echo = self.rates = self.marks = False
         self.windows = ""
+        self.brought: Brought | None = None
+        self.room = 0
         self.boot()
 
     def boot(self) -> None:
@@ -58,16 +62,24 @@ class Bench:
     def begin_state(self) -> None:
         self._held = self._reset_fails = 0
 
+    def run(self, brought: Brought | None) -> None:
+        self.brought = brought
+        self._held = 0
+
     def next_setup_status(self) -> Status:
         status, self._setup_status = self._setup_status, Status.OK
         return status
 
     def set(self, name: str, value: str) -> None:
         if name == "note":
-            self.board.hello = replace(self.board.hello, note=value.strip('"'))
+            self.board.note = value.strip('"')
+            self.board.describe()
             return
         number = int(value)
-        if name == "stack_bytes":
+        if name == "room":
+            self.room = number
+            self.board.provide(number)
+        elif name == "stack_bytes":
             self.board.stack_bytes = number
             self.board.describe()
         elif name == "steps":
@@ -132,11 +144,12 @@ class Bench:
                 raise InvokeFailed
         self._ticks += self._extra * self._invokes
         self._invokes += 1
-        if self.echo:
+        brought = self.brought
+        if self.echo if brought is None else brought.content[:1] == b"e":
             return raw
         a, b, c, d = np.frombuffer(raw, dtype=np.int8).astype(int)
         second = c - d + self._held
-        self._held += self.stateful
+        self._held += self.stateful if brought is None else brought.stateful
         return np.clip([a + b, second], -128, 127).astype(np.int8).tobytes()
 
     def reset_state(self) -> None:
@@ -166,6 +179,42 @@ class FakeModel:
         return self._bench.invoke(raw)
 
 
+OPERATORS = ("ADD", "CONV_2D", "SOFTMAX", "SignalFilterBankSpectralSubtraction")
+REFUSED = {
+    b"a": (Status.ARENA_TOO_SMALL, "the arena has 200 bytes, at least 300 are needed"),
+    b"u": (Status.UNKNOWN_OPERATOR, "operator MUL"),
+}
+
+
+class FakeModels:
+    """Takes any bytes for a model; the first one says what becomes of it."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    def swap(self, model: Brought) -> tuple[Committed, Hello | None]:
+        first = model.content[:1]
+        status, note = REFUSED.get(first, (Status.OK, ""))
+        used = 300 if status is Status.ARENA_TOO_SMALL else len(model.content)
+        said = Committed(status=status, arena_used=used, arena_capacity=200, note=note)
+        if status is not Status.OK:
+            return said, None
+        self._bench.run(model)
+        hello = replace(
+            HELLO,
+            arena_used=used,
+            model=model.name,
+            model_sha256=model.sha256,
+            inputs=ECHO if first == b"e" else HELLO.inputs,
+            outputs=ECHO if first == b"e" else HELLO.outputs,
+        )
+        return said, self._bench.board.announced(hello)
+
+    def own(self) -> Hello:
+        self._bench.run(None)
+        return self._bench.board.own()
+
+
 class FakeBoard(ObservedBoard):
     """Asks the bench for its setup status whenever it boots, also when told to by RESET."""
 
@@ -180,28 +229,61 @@ class FakeBoard(ObservedBoard):
             reset_state=bench.reset_state,
             window=bench.mark,
         )
+        if bench.room:
+            self.provide(bench.room)
+
+    def provide(self, room: int) -> None:
+        """Make room for a model of so many bytes."""
+        self._loading = (
+            None
+            if room == 0
+            else Loading(
+                FakeModels(self._bench),
+                model_bytes=room,
+                operators=OPERATORS,
+                refuse=_Refusal,
+                begins=self._begin_model,
+            )
+        )
 
     def boot(self) -> None:
         self.stack_bytes = 1000
+        self.note = ""
+        self._status = self._bench.next_setup_status()
         self._bench.begin_state()
-        self.hello = replace(HELLO, status=self._bench.next_setup_status())
-        if self._bench.echo:
-            self.hello = replace(self.hello, inputs=ECHO, outputs=ECHO)
+        self._bench.brought = None
         self.describe()
         super().boot()
 
+    def own(self) -> Hello:
+        """HELLO of the model that is its own."""
+        ends = ECHO if self._bench.echo else None
+        return self.announced(
+            replace(HELLO, inputs=ends or HELLO.inputs, outputs=ends or HELLO.outputs)
+        )
+
     def describe(self) -> None:
         """Announce what the bench gave it: steps to observe, and a stack that is known."""
-        kept = Capability.INFER | Capability.TENSORS | Capability.RESET
-        steps = Capability.PROFILE if self._bench.steps else Capability(0)
-        stack = Capability.MEMORY if self.stack_bytes else Capability(0)
-        state = Capability.STATE if self._bench.stateful else Capability(0)
-        speed = Capability.SPEED if self._bench.rates else Capability(0)
-        windows = Capability.WINDOWS if self._bench.marks else Capability(0)
-        capabilities = kept | steps | stack | state | speed | windows
-        rates = RATES if self._bench.rates else ()
-        self.hello = replace(self.hello, capabilities=capabilities, rates=rates)
+        self.hello = self.own() if self._bench.brought is None else self.announced(self.hello)
         # Three tenths of it used.
         self.memory = BoardMemory(
             stack_bytes=self.stack_bytes, stack_used_bytes=self.stack_bytes * 3 // 10
+        )
+
+    def announced(self, hello: Hello) -> Hello:
+        """HELLO of a model with what the bench gave the board."""
+        bench = self._bench
+        kept = Capability.INFER | Capability.TENSORS | Capability.RESET
+        steps = Capability.PROFILE if bench.steps else Capability(0)
+        stack = Capability.MEMORY if self.stack_bytes else Capability(0)
+        stateful = bench.stateful if bench.brought is None else bench.brought.stateful
+        state = Capability.STATE if stateful else Capability(0)
+        speed = Capability.SPEED if bench.rates else Capability(0)
+        windows = Capability.WINDOWS if bench.marks else Capability(0)
+        return replace(
+            hello,
+            status=self._status,
+            capabilities=kept | steps | stack | state | speed | windows,
+            rates=RATES if bench.rates else (),
+            note=self.note,
         )

@@ -32,6 +32,7 @@ def compile_command(compiler: str, program: Path) -> list[str]:
         *("-Wdouble-promotion", "-Werror"),
         *("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
         "-DHIL_PROFILE",
+        "-DHIL_SWAP",
         f"-I{SOURCE}",
         f"-I{HERE}",
         *map(str, sources),

@@ -23,6 +23,7 @@ uint32_t steps = 0;
 bool rates = false;
 bool marks = false;
 std::string windows;
+uint32_t room = 0;
 
 namespace {
 uint32_t baud = port::kBaseBaud;
@@ -34,6 +35,12 @@ int8_t output[2];
 uint8_t echo_input[30];
 uint8_t echo_output[30];
 uint8_t sha256[32];
+alignas(16) uint8_t model_room[kMostRoom];
+runtime::BroughtModel brought;
+bool brought_runs = false;
+std::string swap_note;
+uint32_t arena_used = 100;
+const char* const kOperators[] = {"ADD", "CONV_2D", "SOFTMAX", "SignalFilterBankSpectralSubtraction"};
 uint8_t build_id[16];
 uint32_t step_values[kMostSteps];
 uint8_t step_output[100 * kMostSteps];
@@ -45,6 +52,13 @@ const TensorSpec kEcho[] = {
 };
 constexpr uint8_t kEchoes = sizeof kEcho / sizeof kEcho[0];
 
+bool Echoes() { return brought_runs ? model_room[0] == 'e' : echo; }
+bool KeepsState() { return brought_runs ? brought.stateful : stateful; }
+void BeginModel() {
+  held = 0;
+  memset(output, 0, sizeof output);
+  memset(echo_output, 0, sizeof echo_output);
+}
 int8_t Saturate(int value) { return static_cast<int8_t>(std::clamp(value, -128, 127)); }
 }  // namespace
 
@@ -60,6 +74,9 @@ void Boot() {
   baud = port::kBaseBaud;
   memset(step_values, 0, sizeof step_values);
   note.clear();
+  brought_runs = false;
+  arena_used = 100;
+  swap_note.clear();
   stack_bytes = 1000;
   for (int i = 0; i < 32; ++i) sha256[i] = static_cast<uint8_t>(i);
   for (int i = 0; i < 16; ++i) build_id[i] = static_cast<uint8_t>(0xa0 + i);
@@ -98,15 +115,43 @@ Quiet::~Quiet() {}
 
 namespace runtime {
 
-Status Load() { return Status::kOk; }
+Status Load() {
+  fake::brought_runs = false;
+  fake::arena_used = 100;
+  fake::BeginModel();
+  fake::swap_note.clear();
+  return Status::kOk;
+}
 Description Describe() {
   const TensorSpecs all = {fake::kEcho, fake::kEchoes};
-  const TensorSpecs inputs = fake::echo ? all : TensorSpecs{&fake::kInput, 1};
-  const TensorSpecs outputs = fake::echo ? all : TensorSpecs{&fake::kOutput, 1};
-  return {"fake", "1.0", "", 100, 200, fake::sha256, fake::build_id, inputs, outputs, "fake", fake::note.c_str(), fake::stateful};
+  const TensorSpecs inputs = fake::Echoes() ? all : TensorSpecs{&fake::kInput, 1};
+  const TensorSpecs outputs = fake::Echoes() ? all : TensorSpecs{&fake::kOutput, 1};
+  const bool runs = fake::brought_runs;
+  const char* const note = fake::swap_note.empty() ? fake::note.c_str() : fake::swap_note.c_str();
+  return {"fake", "1.0", "", fake::arena_used, 200, runs ? fake::brought.sha256 : fake::sha256, fake::build_id, inputs,
+          outputs, runs ? fake::brought.name : "fake", note, fake::KeepsState()};
+}
+ModelRoom RoomForModel() { return {fake::model_room, fake::room}; }
+size_t OperatorCount() { return sizeof fake::kOperators / sizeof fake::kOperators[0]; }
+const char* OperatorName(size_t kind) { return fake::kOperators[kind]; }
+Status Swap(const BroughtModel& model) {
+  fake::brought = model;
+  fake::brought_runs = true;
+  fake::BeginModel();
+  fake::arena_used = static_cast<uint32_t>(model.size);
+  if (fake::model_room[0] == 'a') {
+    fake::arena_used = 300;
+    fake::swap_note = "the arena has 200 bytes, at least 300 are needed";
+    return Status::kArenaTooSmall;
+  }
+  if (fake::model_room[0] == 'u') {
+    fake::swap_note = "operator MUL";
+    return Status::kUnknownOperator;
+  }
+  return Status::kOk;
 }
 InputBuffer Input() {
-  if (fake::echo) return {fake::echo_input, sizeof fake::echo_input};
+  if (fake::Echoes()) return {fake::echo_input, sizeof fake::echo_input};
   return {reinterpret_cast<uint8_t*>(fake::input), sizeof fake::input};
 }
 void Prepare() {}
@@ -116,7 +161,7 @@ Status Invoke() {
   memcpy(fake::echo_output, fake::echo_input, sizeof fake::echo_input);
   fake::output[0] = fake::Saturate(fake::input[0] + fake::input[1]);
   fake::output[1] = fake::Saturate(fake::input[2] - fake::input[3] + fake::held);
-  if (fake::stateful) ++fake::held;
+  if (fake::KeepsState()) ++fake::held;
   return Status::kOk;
 }
 Status ResetState() {
@@ -145,7 +190,7 @@ OutputBuffer StepOutput(size_t step) {
   return {fake::step_output, size};
 }
 OutputBuffer Output() {
-  if (fake::echo) return {fake::echo_output, sizeof fake::echo_output};
+  if (fake::Echoes()) return {fake::echo_output, sizeof fake::echo_output};
   return {reinterpret_cast<const uint8_t*>(fake::output), sizeof fake::output};
 }
 

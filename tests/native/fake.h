@@ -24,6 +24,8 @@ extern uint32_t steps;        // Of the model, at most kMostSteps; 0: it cannot 
 extern std::string windows;  // An up or a down for each call of port::Window().
 extern bool marks;            // A pin marks windows. Survives a boot.
 extern bool rates;            // The line has faster rates. Survives a boot.
+extern uint32_t room;         // For a model that comes over the link, at most kMostRoom; 0: it takes none. Survives a boot.
+constexpr uint32_t kMostRoom = 1000;
 constexpr uint32_t kMostSteps = 64;
 
 void Boot();

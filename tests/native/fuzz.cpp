@@ -130,6 +130,7 @@ Outcome Run(const uint8_t* data, size_t size, uint8_t fill, bool whole) {
   fake::steps = 4 * (first >> 4);
   fake::stateful = (first & 8) != 0;
   fake::rates = (first & 4) != 0;
+  fake::room = (first & 2) != 0 ? fake::kMostRoom : 0;
   fake::sent.clear();
   Bench bench(fill);
   Play(&bench, steps, whole);

@@ -62,6 +62,7 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
     fake::rates = false;
     fake::marks = false;
     fake::windows.clear();
+    fake::room = 0;
     *bench = Bench();
   } else if (verb == ">") {
     bench->Send(command ? Quoted(rest) + "%" : text ? Quoted(rest) + "\n" : Sealed(Unhex(rest)));
@@ -103,6 +104,8 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
     fake::rates = rest.substr(6) == "1";
   } else if (verb == "set" && rest.compare(0, 6, "marks ") == 0) {
     fake::marks = rest.substr(6) == "1";
+  } else if (verb == "set" && rest.compare(0, 5, "room ") == 0) {
+    fake::room = static_cast<uint32_t>(std::stoul(rest.substr(5)));
   } else if (verb == "set" && rest.compare(0, 9, "stateful ") == 0) {
     fake::stateful = rest.substr(9) == "1";
   } else if (verb == "set" && rest.compare(0, 12, "reset_fails ") == 0) {
@@ -156,13 +159,14 @@ void TestGarbage() {
   fake::steps = fake::kMostSteps;
   fake::stateful = true;
   fake::rates = true;
+  fake::room = fake::kMostRoom;
   Bench bench;
   for (size_t sent = 0; sent < 1000000;) {
     std::string piece(1 + random() % 300, '\0');
     for (char& byte : piece) byte = static_cast<char>(random());
     if (random() % 4 == 0) {
       piece[0] = static_cast<char>(random());
-      if (piece.size() > 1) piece[1] = static_cast<char>(random() % 12);
+      if (piece.size() > 1) piece[1] = static_cast<char>(random() % 13);
       if (piece.size() > 5 && random() % 2 == 0) piece[3] = piece[4] = piece[5] = 0;
       piece = Sealed(piece);
     }
@@ -219,7 +223,7 @@ void Replay(const char* path) {
 }
 
 // Each line of standard input is a life of a board: hex to send, wN to wait N ms, sN for a model of N steps, m for one with state (memory),
-// f for faster rates. Answers with what it sent, in hex.
+// f for faster rates, rN for room for a model of N bytes. Answers with what it sent, in hex.
 void Streams() {
   std::string line;
   while (std::getline(std::cin, line)) {
@@ -227,6 +231,7 @@ void Streams() {
     fake::steps = 0;
     fake::stateful = false;
     fake::rates = false;
+    fake::room = 0;
     Bench bench;
     std::istringstream words(line);
     for (std::string word; words >> word;) {
@@ -238,6 +243,8 @@ void Streams() {
         fake::stateful = true;
       } else if (word == "f") {
         fake::rates = true;
+      } else if (word[0] == 'r') {
+        fake::room = static_cast<uint32_t>(std::stoul(word.substr(1)));
       } else {
         bench.Send(Unhex(word));
       }

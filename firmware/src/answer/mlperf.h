@@ -16,6 +16,7 @@ class Mlperf {
   // `command` is printable ASCII without its '%', and may be empty.
   void Answer(const char* command, size_t size, Status setup, Clock* clock, State* state);
   static void AnswerTooLong(size_t limit);
+  void Forget() { missing_ = 0; }  // What was announced: another model has another input.
 
  private:
   class Reply;

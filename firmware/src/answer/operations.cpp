@@ -16,6 +16,7 @@ enum Capability : uint16_t {
   kHasMemory = 16,
   kHasState = 32,
   kHasSpeed = 64,
+  kCanSwap = 128,
   kMarksWindows = 256,
 };
 
@@ -29,6 +30,10 @@ constexpr size_t kLongRunTail = 16;
 constexpr uint32_t kMostMore = 1000000;
 
 bool IsKnown(uint8_t op) { return op >= kHello && op <= kSpeed; }
+
+#ifdef HIL_SWAP
+enum LoadStep : uint8_t { kOperators = 0, kBegin = 1, kPiece = 2, kCommit = 3 };
+#endif
 
 bool NeedsModel(uint8_t op) { return (op >= kInfer && op <= kProfile) || op == kState; }
 
@@ -64,6 +69,9 @@ void Operations::Setup(Status port_status) {
   const Status timer_status = MeasureTimer(&timer_);
   const Status load_status = runtime::Load();
   setup_ = port_status != Status::kOk ? port_status : timer_status != Status::kOk ? timer_status : load_status;
+#ifdef HIL_SWAP
+  base_ = port_status != Status::kOk ? port_status : timer_status;
+#endif
 }
 
 // The counter may wrap during a long batch, and the clock must see every wrap.
@@ -76,6 +84,9 @@ Status Operations::InvokeOnce(uint32_t* elapsed) {
 Fault Operations::Execute(uint8_t op, Reader& body, Writer& reply) {
   if (op == kHello) return Hello(body, reply);
   if (!session_) return {Status::kNoSession, 0, ""};
+#ifdef HIL_SWAP
+  if (op == kLoad && loading_.able()) return Load(body, reply);
+#endif
   if (!IsKnown(op)) return {Status::kUnknownOp, op, ""};
   if (op == kMemory && port::Stack().capacity_bytes == 0) return {Status::kUnsupported, 0, ""};
   if (op == kProfile && !profiler_.able()) return {Status::kUnsupported, 0, ""};
@@ -101,6 +112,12 @@ Fault Operations::Execute(uint8_t op, Reader& body, Writer& reply) {
 Fault Operations::Hello(Reader& body, Writer& reply) {
   if (body.left() != 1) return {Status::kBadSize, 1, "body"};
   if (body.U8() != kVersion) return {Status::kBadVersion, kVersion, "version"};
+  DescribeBoard(reply);
+  session_ = session_ || reply.ok();
+  return {};
+}
+
+void Operations::DescribeBoard(Writer& reply) const {
   const runtime::Description model = runtime::Describe();
   char uid[64];
   const size_t uid_size = port::UniqueId(uid, sizeof uid);
@@ -127,10 +144,11 @@ Fault Operations::Hello(Reader& body, Writer& reply) {
   const port::Bauds faster = port::FasterBauds();
   if (faster.count > 0) reply.U8(faster.count);
   for (uint8_t i = 0; i < faster.count; ++i) reply.U32(faster.bauds[i]);
+#ifdef HIL_SWAP
+  if (loading_.able()) loading_.Describe(reply);
+#endif
   // What a library says of a failure can be long: the rest of HELLO matters more.
   reply.Str(model.note, CutUtf8(model.note, reply.room() > 0 ? reply.room() - 1 : 0));
-  session_ = session_ || reply.ok();
-  return {};
 }
 
 Fault Operations::Infer(Reader& body, Writer& reply) {
@@ -275,6 +293,60 @@ Fault Operations::Speed(Reader& body, Writer& reply) {
   return {};
 }
 
+#ifdef HIL_SWAP
+
+Fault Operations::Load(Reader& body, Writer& reply) {
+  if (body.left() < 1) return {Status::kBadSize, 1, "body"};
+  const uint8_t what = body.U8();
+  if (what > kCommit) return {Status::kBadValue, kCommit, "what"};
+  if (what == kOperators) return loading_.Operators(body, reply);
+  if (what == kPiece) return loading_.Piece(body, reply);
+  if (what == kCommit) return Commit(body, reply);
+  const Fault fault = loading_.Begin(body, reply);
+  // Its place in RAM is written over from now on.
+  if (fault.status == Status::kOk && loading_.runs()) Begun(runtime::Load(), false);
+  return fault;
+}
+
+// The model that came, or else the one that is linked in: the board answers either way.
+Fault Operations::Commit(Reader& body, Writer& reply) {
+  if (body.left() != 0) return {Status::kBadSize, 1, "body"};
+  Status status = loading_.End();
+  const char* note = loading_.note();
+  runtime::Description said = runtime::Describe();
+  const bool whole = status == Status::kOk;
+  if (whole) {
+    status = runtime::Swap(loading_.model());
+    said = runtime::Describe();
+    note = said.note;
+    loading_.SetRuns(true);
+    Writer hello = reply;
+    if (status == Status::kOk) DescribeBoard(hello);
+    if (!hello.ok()) {
+      status = Status::kBadModel;
+      note = "its inputs and outputs are too many for HELLO";
+    }
+  }
+  reply.U8(static_cast<uint8_t>(status));
+  reply.U32(said.arena_used);
+  reply.U32(said.arena_capacity);
+  reply.Str(note, CutUtf8(note, reply.room() - 1));
+  if (whole) Begun(status == Status::kOk ? status : runtime::Load(), status == Status::kOk);
+  return {};
+}
+
+// A model begins as after boot.
+void Operations::Begun(Status load_status, bool brought) {
+  loading_.SetRuns(brought);
+  setup_ = base_ != Status::kOk ? base_ : load_status;
+  state_ = State();
+  profiler_ = Profiler();
+  const runtime::InputBuffer input = runtime::Input();
+  memset(input.data, 0, input.size);
+}
+
+#endif
+
 size_t Operations::InferLimit() const {
   const runtime::Description model = runtime::Describe();
   const size_t input_size = SizeBytes(model.inputs);
@@ -290,5 +362,9 @@ uint16_t Operations::Capabilities() const {
   const int state = runtime::Describe().stateful ? kHasState : 0;
   const int speed = port::FasterBauds().count > 0 ? kHasSpeed : 0;
   const int windows = port::MarksWindows() ? kMarksWindows : 0;
-  return static_cast<uint16_t>(infer | kCanRun | profile | kCanReset | memory | state | speed | windows);
+  int swap = 0;
+#ifdef HIL_SWAP
+  swap = loading_.able() ? kCanSwap : 0;
+#endif
+  return static_cast<uint16_t>(infer | kCanRun | profile | kCanReset | memory | state | speed | swap | windows);
 }

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "answer/loading.h"
 #include "measure/clock.h"
 #include "measure/measure.h"
 #include "measure/profile.h"
@@ -23,6 +24,7 @@ enum Op : uint8_t {
   kMemory = 0x08,
   kState = 0x09,
   kSpeed = 0x0a,
+  kLoad = 0x0b,
   kError = 0x7f,
 };
 
@@ -56,6 +58,10 @@ class Operations {
   Fault Profile(Reader& body, Writer& reply);
   Fault SetState(Reader& body, Writer& reply);
   Fault Speed(Reader& body, Writer& reply);
+  Fault Load(Reader& body, Writer& reply);
+  Fault Commit(Reader& body, Writer& reply);
+  void Begun(Status load_status, bool brought);
+  void DescribeBoard(Writer& reply) const;
 
   Status InvokeOnce(uint32_t* elapsed);
   Fault Window(uint8_t* ticks, size_t count, uint32_t more, uint64_t* more_ticks);
@@ -71,4 +77,8 @@ class Operations {
   Status setup_ = Status::kOk;
   uint32_t asked_baud_ = 0;
   bool session_ = false;
+#ifdef HIL_SWAP
+  Status base_ = Status::kOk;  // Of the setup, but for the model's.
+  Loading loading_;
+#endif
 };

@@ -70,4 +70,34 @@ Steps ModelSteps();
 void ObserveNothing(StepObserver* observer);  // Two empty steps: what the calls of an observer cost.
 OutputBuffer StepOutput(size_t step);  // What a step has written. Valid during its End() only: the memory is used again.
 
+// What follows is in a firmware built with HIL_SWAP only: one that takes a model over the link, in the place of its own.
+
+struct ModelRoom {
+  uint8_t* data;    // Aligned to 16.
+  size_t capacity;  // 0: it takes none.
+};
+
+constexpr size_t kMostModelName = 63;
+constexpr size_t kMostInitializers = 8;
+
+// A model whose file lies in ModelRoom(), and what the host says of it.
+struct BroughtModel {
+  size_t size;
+  uint8_t sha256[32];
+  bool stateful;
+  bool quantized;  // To int8 or int16: the kernels of CMSIS-NN and ESP-NN serve no others.
+  uint16_t variables;
+  uint8_t initializer_count;
+  uint16_t initializers[kMostInitializers];  // Subgraphs that CALL_ONCE runs to assign variables.
+  char name[kMostModelName + 1];
+};
+
+ModelRoom RoomForModel();
+size_t OperatorCount();                 // Kinds that a model may have; at least 1 where there is room.
+const char* OperatorName(size_t kind);  // As TFLite names it.
+
+// In the place of the model that ran. When it fails, Describe() says why, and Load() is to be called: it brings back the model
+// that is linked in, after a success too. Whatever the file holds, this reads and writes within bounds.
+[[nodiscard]] Status Swap(const BroughtModel& model);
+
 }  // namespace runtime

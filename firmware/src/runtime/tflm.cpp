@@ -121,13 +121,23 @@ Forever<Arena> arena_place;
 Forever<Planner> planner_place;
 Forever<Interpreter> interpreter_place;
 
+#ifdef HIL_SWAP
+const TflmModel* running = &kTflmModel;
+const TflmTraits* traits = &kTflmTraits;
+TflmModel brought;
+TflmTraits brought_traits;
+
+const TflmModel& Running() { return *running; }
+#else
+const TflmModel& Running() { return kTflmModel; }
+#endif
+
 Interpreter* interpreter = nullptr;
 uint32_t arena_used = 0;  // After a failure for want of arena: what would have got it further.
 char note[200];
 char kernels[64];
 
-void DescribeKernels() {
-  const KernelCounts counts = Kernels();
+void DescribeKernels(const KernelCounts& counts) {
   const bool cmsis_nn = counts.cmsis_nn > counts.esp_nn;
   const uint8_t optimized = cmsis_nn ? counts.cmsis_nn : counts.esp_nn;
   TextBuffer text(kernels, sizeof kernels);
@@ -146,13 +156,13 @@ bool Fits(const TfLiteTensor* tensor, const TensorSpec& spec) {
 
 // The generated description is what the host was told: it must be the interpreter's own.
 bool TensorsFit() {
-  if (interpreter->inputs_size() != kTflmModel.inputs.count) return false;
-  if (interpreter->outputs_size() != kTflmModel.outputs.count) return false;
-  for (uint8_t i = 0; i < kTflmModel.inputs.count; ++i) {
-    if (!Fits(interpreter->input(i), kTflmModel.inputs.items[i])) return false;
+  if (interpreter->inputs_size() != Running().inputs.count) return false;
+  if (interpreter->outputs_size() != Running().outputs.count) return false;
+  for (uint8_t i = 0; i < Running().inputs.count; ++i) {
+    if (!Fits(interpreter->input(i), Running().inputs.items[i])) return false;
   }
-  for (uint8_t i = 0; i < kTflmModel.outputs.count; ++i) {
-    if (!Fits(interpreter->output(i), kTflmModel.outputs.items[i])) return false;
+  for (uint8_t i = 0; i < Running().outputs.count; ++i) {
+    if (!Fits(interpreter->output(i), Running().outputs.items[i])) return false;
   }
   return true;
 }
@@ -168,7 +178,7 @@ Status Fail(Status status, const char* reason) {
 Status FailForWantOfArena() {
   char reason[80];
   TextBuffer text(reason, sizeof reason);
-  text.Add("the arena has ").AddNumber(kTflmModel.arena_capacity);
+  text.Add("the arena has ").AddNumber(Running().arena_capacity);
   text.Add(" bytes, at least ").AddNumber(arena_used).Add(" are needed");
   return Fail(Status::kArenaTooSmall, reason);
 }
@@ -176,29 +186,27 @@ Status FailForWantOfArena() {
 Status Plan(Arena* arena, const tflite::Model* model, const tflite::MicroOpResolver* resolver) {
   // Its own object is the one thing TFLM places in the arena without a look at whether there is room.
   constexpr size_t kOwn = sizeof(tflite::MicroAllocator) + alignof(tflite::MicroAllocator);
-  if (kTflmModel.arena_capacity < kOwn) {
+  if (Running().arena_capacity < kOwn) {
     arena->Refused(kOwn);
     return Status::kArenaTooSmall;
   }
   Planner* const planner = planner_place.Make();
   tflite::MicroAllocator* const allocator = tflite::MicroAllocator::Create(arena, planner);
   // Nor does it look before it places its list of variables.
-  if (arena->GetAvailableMemory(1) < kTflmModel.variables_bytes) {
-    arena->Refused(arena->GetUsedBytes() + kTflmModel.variables_bytes);
+  if (arena->GetAvailableMemory(1) < Running().variables_bytes) {
+    arena->Refused(arena->GetUsedBytes() + Running().variables_bytes);
     return Status::kArenaTooSmall;
   }
   interpreter = interpreter_place.Make(model, *resolver, allocator, Variables(allocator), events);
   if (interpreter->AllocateTensors() == kTfLiteOk) return Status::kOk;
   const size_t planned = arena->GetPersistentUsedBytes() + planner->planned();
-  if (planned > kTflmModel.arena_capacity) arena->Refused(planned);
+  if (planned > Running().arena_capacity) arena->Refused(planned);
   return arena->wanted() > 0 ? Status::kArenaTooSmall : Status::kModelNotLoaded;
 }
 
-}  // namespace
-
-Status Load() {
-  DescribeKernels();
-  const tflite::Model* const model = tflite::GetModel(kTflmModel.flatbuffer);
+// The running model, from its file on.
+Status LoadRunning() {
+  const tflite::Model* const model = tflite::GetModel(Running().flatbuffer);
   if (model->version() != TFLITE_SCHEMA_VERSION) {
     TextBuffer text(note, sizeof note);
     text.Add("model has schema version ").AddNumber(model->version());
@@ -207,7 +215,7 @@ Status Load() {
   }
   const tflite::MicroOpResolver* const resolver = Resolver();
   if (resolver == nullptr) return Fail(Status::kModelNotLoaded, "an operator was not accepted");
-  Arena* const arena = arena_place.Make(kTflmModel.arena, kTflmModel.arena_capacity);
+  Arena* const arena = arena_place.Make(Running().arena, Running().arena_capacity);
   const Status planned = Plan(arena, model, resolver);
   arena_used = static_cast<uint32_t>(arena->wanted() > 0 ? arena->wanted() : arena->GetUsedBytes());
   if (planned != Status::kOk) {
@@ -217,28 +225,80 @@ Status Load() {
   return TensorsFit() ? Status::kOk : Fail(Status::kModelNotLoaded, "its tensors are not those described");
 }
 
+}  // namespace
+
+#ifndef HIL_SWAP
+
+Status Load() {
+  DescribeKernels(Kernels());
+  return LoadRunning();
+}
+
+#else
+
+namespace {
+
+void Run(const TflmModel* model, const TflmTraits* its_traits) {
+  running = model;
+  traits = its_traits;
+  interpreter = nullptr;
+  arena_used = 0;
+  note[0] = '\0';
+  ForgetTflmLog();
+}
+
+}  // namespace
+
+Status Load() {
+  Run(&kTflmModel, &kTflmTraits);
+  DescribeKernels(CountKernels(kTflmModel.flatbuffer, kTflmTraits.quantized));
+  return LoadRunning();
+}
+
+ModelRoom RoomForModel() { return {kTflmRoom.model, kTflmRoom.model_bytes}; }
+
+size_t OperatorCount() { return KindCount(); }
+
+const char* OperatorName(size_t kind) { return KindAt(kind).name; }
+
+const TflmTraits& RunningTraits() { return *traits; }
+
+Status Swap(const BroughtModel& model) {
+  Run(&kTflmModel, &kTflmTraits);
+  TextBuffer text(note, sizeof note);
+  const Status checked = CheckModel(model, &brought, &text);
+  if (checked != Status::kOk) return checked;
+  brought_traits = {model.quantized, model.variables, model.initializer_count, {}};
+  memcpy(brought_traits.initializers, model.initializers, sizeof model.initializers);
+  Run(&brought, &brought_traits);
+  DescribeKernels(CountKernels(brought.flatbuffer, model.quantized));
+  return LoadRunning();
+}
+
+#endif
+
 Description Describe() {
   Description description = {};
   description.id = "tflm";
-  description.version = kTflmModel.version;
+  description.version = Running().version;
   description.kernels = kernels;
   description.arena_used = arena_used;
-  description.arena_capacity = kTflmModel.arena_capacity;
-  description.model_sha256 = kTflmModel.model_sha256;
-  description.build_id = kTflmModel.build_id;
-  description.inputs = kTflmModel.inputs;
-  description.outputs = kTflmModel.outputs;
-  description.model_name = kTflmModel.model_name;
+  description.arena_capacity = Running().arena_capacity;
+  description.model_sha256 = Running().model_sha256;
+  description.build_id = Running().build_id;
+  description.inputs = Running().inputs;
+  description.outputs = Running().outputs;
+  description.model_name = Running().model_name;
   description.note = note;
-  description.stateful = kTflmModel.stateful;
+  description.stateful = Running().stateful;
   return description;
 }
 
-InputBuffer Input() { return {kTflmModel.input, kTflmModel.input_size}; }
+InputBuffer Input() { return {Running().input, Running().input_size}; }
 
 void Prepare() {
-  const uint8_t* from = kTflmModel.input;
-  for (uint8_t i = 0; i < kTflmModel.inputs.count; ++i) {
+  const uint8_t* from = Running().input;
+  for (uint8_t i = 0; i < Running().inputs.count; ++i) {
     TfLiteTensor* const tensor = interpreter->input(i);
     memcpy(tensor->data.raw, from, tensor->bytes);
     from += tensor->bytes;
@@ -255,15 +315,15 @@ Status ResetState() {
 Status Invoke() { return interpreter->Invoke() == kTfLiteError ? Status::kInvokeFailed : Status::kOk; }
 
 OutputBuffer Output() {
-  if (interpreter == nullptr) return {nullptr, kTflmModel.output_size};
-  if (kTflmModel.outputs.count == 1) return {interpreter->output(0)->data.uint8, kTflmModel.output_size};
-  uint8_t* to = kTflmModel.output;
-  for (uint8_t i = 0; i < kTflmModel.outputs.count; ++i) {
+  if (interpreter == nullptr) return {nullptr, Running().output_size};
+  if (Running().outputs.count == 1) return {interpreter->output(0)->data.uint8, Running().output_size};
+  uint8_t* to = Running().output;
+  for (uint8_t i = 0; i < Running().outputs.count; ++i) {
     const TfLiteTensor* const tensor = interpreter->output(i);
     memcpy(to, tensor->data.raw, tensor->bytes);
     to += tensor->bytes;
   }
-  return {kTflmModel.output, kTflmModel.output_size};
+  return {Running().output, Running().output_size};
 }
 
 }  // namespace runtime
@@ -293,7 +353,7 @@ void ObserveNothing(StepObserver* observer) {
 }
 
 OutputBuffer StepOutput(size_t step) {
-  const auto* const node = tflite::GetModel(kTflmModel.flatbuffer)->subgraphs()->Get(0)->operators()->Get(step);
+  const auto* const node = tflite::GetModel(Running().flatbuffer)->subgraphs()->Get(0)->operators()->Get(step);
   if (node->outputs() == nullptr || node->outputs()->size() == 0) return {nullptr, 0};
   const TfLiteContext* const context = &interpreter->context();
   const TfLiteEvalTensor* const tensor = context->GetEvalTensor(context, node->outputs()->Get(0));

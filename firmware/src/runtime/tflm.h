@@ -4,6 +4,10 @@
 #include <cstdint>
 #include <new>
 
+#ifdef HIL_SWAP
+#include "format.h"
+#include "runtime/runtime.h"
+#endif
 #include "tensor.h"
 
 struct TfLiteContext;
@@ -60,9 +64,57 @@ struct TflmModel {
 
 extern const TflmModel kTflmModel;
 
+#ifdef HIL_SWAP
+
+// What a firmware has beside its own model, for those that are brought to it. kTflmModel's buffers for inputs and outputs are
+// as large as the largest model needs. Generated into model_tflm.cpp.
+struct TflmRoom {
+  uint8_t* model;
+  uint32_t model_bytes;
+  uint32_t input_bytes;
+  uint8_t* output;
+  uint32_t output_bytes;
+  TensorSpec* specs;  // Of inputs and outputs together.
+  uint8_t most_specs;
+};
+
+extern const TflmRoom kTflmRoom;
+
+// What cannot be seen from a model's file in a few lines.
+struct TflmTraits {
+  bool quantized;
+  uint16_t variables;
+  uint8_t initializer_count;
+  uint16_t initializers[kMostInitializers];
+};
+
+extern const TflmTraits kTflmTraits;  // Of the model that is linked in.
+const TflmTraits& RunningTraits();
+
+// A kind of operator that the resolver has: name and number of TFLite, and which optimized kernels are linked in for it.
+struct OperatorKind {
+  const char* name;
+  int32_t code;
+  bool cmsis_nn;
+  bool esp_nn;
+};
+
+// Generated into operators_tflm.cpp.
+size_t KindCount();
+OperatorKind KindAt(size_t index);
+
+// Whether TFLM can be given the file in the room: offsets, sizes and indices within bounds, known operators, and inputs and
+// outputs that there is room for. Then `run` is a model that runs it. That its operators get tensors of shapes that they
+// expect is the host's to check.
+[[nodiscard]] Status CheckModel(const BroughtModel& model, TflmModel* run, TextBuffer* note);
+
+KernelCounts CountKernels(const uint8_t* flatbuffer, bool quantized);
+
+#endif
+
 // Generated into operators_tflm.cpp.
 const tflite::MicroOpResolver* Resolver();  // With the model's operators and no others; nullptr if refused.
-KernelCounts Kernels();
+KernelCounts Kernels();                    // Not with HIL_SWAP.
 tflite::MicroResourceVariables* Variables(tflite::MicroAllocator* allocator);  // Room for them; nullptr if there are none.
 bool AssignVariables(const TfLiteContext* context);  // Their initial values, which CALL_ONCE assigns once only.
 

@@ -40,6 +40,11 @@ namespace runtime {
 
 const char* TflmLog() { return log_text; }
 
+void ForgetTflmLog() {
+  log_text[0] = '\0';
+  line_open = false;
+}
+
 }  // namespace runtime
 
 // Until 2023 TFLM formatted by itself, in micro_string.h, and logged finished text.
