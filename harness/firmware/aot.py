@@ -38,6 +38,7 @@ from harness.firmware.c_source import c_comment, c_string
 from harness.firmware.compiled import buffers, model_table
 from harness.model.artifact import Artifact
 from harness.model.graph import Step, read_graph
+from harness.text import printable
 
 AOT_VERSION = f"bakenn {importlib.metadata.version('bakenn')}"
 LISTING = "bakenn_sources.cmake"
@@ -168,7 +169,13 @@ def _compile(body: Body, number: int, board: Board, folder: Path) -> _Compiled:
     import bakenn  # 0.2 s: only where it compiles
 
     name = f"model_{number}" if number else "model"
-    target = bakenn.resolve_target(board.aot_target)
+    try:
+        target = bakenn.resolve_target(board.aot_target)
+    except ValueError as error:
+        raise RigError(
+            f"aot_target of board {board.id}: {printable(str(error))}",
+            hint="portable32 is for any core: docs/boards.md",
+        ) from error
     options = bakenn.CBackendOptions(
         kernel_policy=bakenn.KernelPolicy.STATIC_PRIORITY,
         enable_cmsis_nn="dsp" in target.features,

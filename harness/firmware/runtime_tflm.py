@@ -6,7 +6,7 @@ import inspect
 from dataclasses import replace
 from pathlib import Path
 
-from harness.errors import MissingKernel, ToolMissing
+from harness.errors import MissingKernel, RigError, ToolMissing
 from harness.firmware import tflm
 from harness.firmware.arena import ArenaPlan, plan_arena
 from harness.firmware.failure import too_large
@@ -58,22 +58,26 @@ def _library(job: Job, given: Given) -> Library:
     """The library that the board's environment pins, or that of a folder.
 
     Raises:
-        RigError: as `library_for`.
-        ToolMissing: the board is built by its own command, and no folder with a source tree is
-            named.
+        RigError: as `library_for`; or the folder holds no source tree, which a board needs that is
+            built by its own command.
+        ToolMissing: such a board, and no folder is named.
     """
     if job.board.build is None:
         return library_for(given.project, job.env, given.tflm)
-    found = given.tflm and find_library(given.tflm, given.project.state / "libraries")
-    if found and found.wrapped:
-        return found
-    raise ToolMissing(
-        "a source tree of TFLite Micro",
-        needed_for=f"runtime {job.runtime} on {job.board.id}, which its own command builds",
-        install=f"{found} is packed for PlatformIO: name a tree of upstream's (docs/tflm.md)"
-        if found
-        else "name one that upstream's scripts made (docs/tflm.md): --tflm DIR, HIL_TFLM",
-    )
+    if given.tflm is None:
+        raise ToolMissing(
+            "a source tree of TFLite Micro",
+            needed_for=f"runtime {job.runtime} on {job.board.id}",
+            install="name one that upstream's scripts made (docs/tflm.md): --tflm DIR, or HIL_TFLM",
+        )
+    found = find_library(given.tflm, given.project.state / "libraries")
+    if not found.wrapped:
+        raise RigError(
+            f"{found} is packed for PlatformIO, and the board's own command builds its firmware",
+            where=job.where,
+            hint="Name a source tree that upstream's scripts made: docs/tflm.md",
+        )
+    return found
 
 
 def _generate(job: Job, identity: str, folder: Path) -> tuple[Step, ...]:

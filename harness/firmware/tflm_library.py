@@ -318,7 +318,7 @@ def library_sources(library: Library, operators: tuple[str, ...]) -> tuple[Path,
     from platformio.fs import match_src_files
 
     names = match_src_files(
-        str(library.root), source_filter(library.root, operators), ("c", "cc", "cpp", "S")
+        str(library.root), source_filter(library.root, operators), ("c", "cc", "cpp")
     )
     return tuple(library.root / name for name in names)
 

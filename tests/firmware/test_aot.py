@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.board.registry import load_registry
-from harness.errors import ModelError
+from harness.errors import ModelError, RigError
 from harness.firmware.aot import (
     AOT_VERSION,
     generate_aot,
@@ -176,3 +176,9 @@ def test_source_laid_out_otherwise_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=reason):
             observed_source(source, runs)
+
+
+def test_a_target_that_bakenn_does_not_have_is_the_boards_mistake(tmp_path):
+    board = replace(BOARD, aot_target="cortex-m3")
+    with pytest.raises(RigError, match="aot_target of board .*: unknown BakeNN target 'cortex-m3'"):
+        generate_aot(load_artifact(SINE), board, build_id=BUILD_ID, folder=tmp_path)

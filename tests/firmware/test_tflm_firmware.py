@@ -11,6 +11,7 @@ from fakes.rewritten import float_output, lsh_projection, of_schema, per_channel
 from fakes.stateful import SEVENS, ZERO_POINT, ZEROS, summing_file, sums
 
 from harness.board.registry import load_registry
+from harness.board.rigfile import load_rig
 from harness.errors import MissingKernel, ModelError, ModelRefused
 from harness.firmware.build import Builder
 from harness.firmware.support import PER_CHANNEL_DENSE
@@ -158,6 +159,21 @@ def test_a_stateful_model_is_profiled_and_searched_from_a_fresh_state(options, t
         assert layers == ["CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ADD", "ASSIGN_VARIABLE"]
         # Twice: what the first search left must not be found by the second.
         assert [first_difference(opened) for _ in range(2)] == [None, None]
+
+
+def test_firmware_that_is_not_ours_runs_it(options, library) -> None:
+    if not library.wrapped:
+        pytest.skip("own builds take a source tree of upstream's")
+    rig = load_rig(Path(__file__).parents[1] / "outside" / "rig.toml", load_registry())
+    node = rig.extend(load_registry())["node"]
+    with open_board(node, SINE, PROJECT, options) as board:
+        assert board.comparison().verdict == Verdict.PASS
+        hello = board.dut.hello
+        assert (hello.board, hello.runtime, hello.runtime_version) == (
+            *("node", "tflm"),
+            str(library),
+        )
+        assert 500 < hello.arena_used < hello.arena_capacity
 
 
 def test_wrong_schema_version_is_an_error_with_both_versions(options) -> None:
