@@ -39,7 +39,9 @@ class Emulator:
     """QEMU's machine, and its clock: one guest instruction takes 2**icount_shift virtual ns.
 
     `program` is the QEMU that has the machine, `package` is Debian's with that program, and
-    `arguments` are what else it is given: each for its own machine only.
+    `arguments` are what else it is given: each for its own machine only. `fault_uart` says that it
+    has a second UART, for the words of a fault; `mux` that the first one holds a single byte and
+    asks for those that waited until it was enabled, so that QEMU's multiplexer can be before it.
     """
 
     machine: str
@@ -47,6 +49,8 @@ class Emulator:
     program: str = QEMU
     package: str = QEMU
     arguments: tuple[str, ...] = ()
+    fault_uart: bool = True
+    mux: bool = True
 
     def __post_init__(self) -> None:
         _check_name("machine", self.machine)

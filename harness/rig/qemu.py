@@ -25,6 +25,7 @@ from harness.errors import RigError, StartFailed, ToolMissing, Where
 from harness.link.streams import SocketStream
 from harness.process import LastWords, end_group, start
 from harness.rig.counting import InvokeCounter
+from harness.rig.faultline import FaultLineStream
 from harness.rig.mailbox import ADDRESSES, MEMORY_BYTES, Mailbox, MailboxStream
 from harness.rig.qmp import Qmp, QmpError
 
@@ -73,7 +74,8 @@ def qemu_command(
     `mux=on` puts a buffer of 32 bytes before the UART, which holds one: the guest then finds the
     next byte without waiting for QEMU's main loop, and batches run three times as fast. A
     multiplexer also looks for an escape character; no byte equals 0x100. What the second UART says,
-    QEMU says: the words of the firmware's fault handlers, after which the watchdog ends it.
+    QEMU says: the words of the firmware's fault handlers, after which the watchdog ends it. Where
+    there is none, `FaultLineStream` finds them among what the first one says.
 
     Args:
         wires: with a mailbox only for a machine of `ADDRESSES`.
@@ -89,10 +91,11 @@ def qemu_command(
         *("-nic", "none"),
         *("-action", "watchdog=poweroff"),
         *("-chardev", f"socket,id=qmp,fd={wires.qmp}", "-mon", "chardev=qmp,mode=control"),
-        *("-chardev", f"socket,id=uart,fd={wires.uart},mux=on", "-serial", "chardev:uart"),
-        *("-chardev", "file,id=faults,path=/dev/fd/1", "-serial", "chardev:faults"),
-        *("-echr", "0x100"),
+        *("-chardev", f"socket,id=uart,fd={wires.uart}{',mux=on' if emulator.mux else ''}"),
+        *("-serial", "chardev:uart", "-echr", "0x100"),
     ]
+    if emulator.fault_uart:
+        command += ["-chardev", "file,id=faults,path=/dev/fd/1", "-serial", "chardev:faults"]
     if wires.mailbox is not None:
         memory = f"memory-backend-file,id=mailbox,size={MEMORY_BYTES},share=on"
         command += ["-object", f"{memory},mem-path=/dev/fd/{wires.mailbox}"]
@@ -183,6 +186,7 @@ class QemuProcess:
         self._sleep = sleep
         self._process: subprocess.Popen[bytes] | None = None
         self._said: LastWords | None = None
+        self._fault = ""
         self._mailbox: Mailbox | None = None
         self._uart: socket.socket | None = None
         self._qmp: Qmp | None = None
@@ -230,7 +234,7 @@ class QemuProcess:
         code = self._process.poll()
         state = "emulator still runs" if code is None else f"emulator ended with status {code}"
         lines = self._said.text(0.0 if code is None else 0.2).splitlines()
-        said = "\n".join(line for line in lines if _NO_NETWORK not in line).strip()
+        said = self._fault or "\n".join(line for line in lines if _NO_NETWORK not in line).strip()
         return f"{state}; it said: {said}" if said else state
 
     def power_cycle(self) -> None:
@@ -284,6 +288,11 @@ class QemuProcess:
             self._open.callback(end_group, self._process)
         self._said = LastWords(self._process.stdout)
 
+    def _end_with(self, fault: str) -> None:
+        assert self._process is not None
+        self._fault = fault
+        end_group(self._process)
+
     def _socket(self, theirs: ExitStack) -> tuple[socket.socket, socket.socket]:
         """A connected pair: our end, and that for QEMU, which only it keeps open."""
         ours, given = socket.socketpair()
@@ -304,9 +313,12 @@ class QemuProcess:
             ) from error
         # A duplicate: whoever closes the stream does not close the only connection there is.
         connection = self._uart.dup()
-        if self._mailbox is None:
-            stream = SocketStream(connection, self.last_words)
-        else:
+        stream: SocketStream
+        if self._mailbox is not None:
             stream = MailboxStream(connection, self.last_words, self._mailbox)
+        elif not self._emulator.fault_uart:
+            stream = FaultLineStream(connection, self.last_words, self._end_with)
+        else:
+            stream = SocketStream(connection, self.last_words)
         self._open.callback(stream.close)
         return stream

@@ -86,6 +86,13 @@ def test_another_machine_has_its_own_qemu_package_and_arguments(
         installed_qemu(emulator)
 
 
+def test_a_machine_with_one_uart_has_no_second_and_no_multiplexer_where_a_fifo_waits() -> None:
+    emulator = load_registry()["qemu-microbit"].emulator
+    assert emulator is not None
+    command = qemu_command(emulator, Path("/fw"), WIRES, "q")
+    assert command.count("-serial") == 1 and "socket,id=uart,fd=7" in command
+
+
 def test_process_not_started_has_no_last_words(tmp_path: Path) -> None:
     process = QemuProcess(EMULATOR, tmp_path / "fw.elf", where=WHERE)
     assert process.last_words() == "emulator not running"

@@ -60,9 +60,12 @@ env.Append(
         "-Wl,--gc-sections",
         "-Wl,--fatal-warnings",
         *(f"-Wl,--wrap={name}" for name in ALLOCATORS),
+        f"-Wl,--defsym=STACK_SIZE={board.get('build.stack_bytes')}",
     ],
     LIBS=["m"],
 )
+# What the board's memory leaves for it: the ring of received bytes and both buffers follow from it.
+env.Append(SRC_BUILD_FLAGS=[f"-DHIL_MAX_PAYLOAD={board.get('build.max_payload')}"])
 if machine_header := board.get("build.machine_header", ""):
     env.Append(CPPDEFINES=[("HIL_MACHINE", env.StringifyMacro(machine_header))])
 env.Replace(LDSCRIPT_PATH=os.path.join(here, board.get("build.ldscript")))

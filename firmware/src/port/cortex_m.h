@@ -22,6 +22,15 @@ inline void EnableInterrupt(uint32_t irq) { At(0xe000e100 + irq / 32 * 4) = 1u <
 
 inline void PendInterrupt(uint32_t irq) { At(0xe000e200 + irq / 32 * 4) = 1u << irq % 32; }
 
+// Until an interrupt comes, if `nothing_came` says so. With interrupts masked WFI still wakes on a pending one, so that none
+// can slip in between the look and the sleep.
+template <typename Nothing>
+inline void SleepWhile(Nothing nothing_came) {
+  asm volatile("cpsid i" ::: "memory");
+  if (nothing_came()) asm volatile("dsb\n wfi" ::: "memory");
+  asm volatile("cpsie i\n isb" ::: "memory");
+}
+
 [[noreturn]] inline void Reset() {
   Barrier();
   At(0xe000ed0c) = (0x5fau << 16) | (1u << 2);

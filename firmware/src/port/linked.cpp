@@ -7,9 +7,7 @@
 
 namespace {
 
-constexpr uint32_t RingSize(uint32_t least, uint32_t size = 64) { return size >= least ? size : RingSize(least, 2 * size); }
-
-port::Ring<RingSize(app::kLargestBurst)> ring;
+port::Ring<app::kLargestBurst> ring;
 const hil_port* supplied = nullptr;
 
 bool Complete() {

@@ -17,7 +17,7 @@ constexpr uint32_t kWakeTicks = 1u << 30;  // A quarter of the range of Ticks().
 
 mps2::Uart* const uart = reinterpret_cast<mps2::Uart*>(kMachine.uart);
 
-port::Ring<port::RingSize(app::kLargestBurst)> ring;
+port::Ring<app::kLargestBurst> ring;
 
 // Where outputs count and time does not, the harness shares memory with the board and puts its address at the end of code
 // memory, else 0. Bytes for the board then come by that memory, and one for the UART wakes it: each of those takes an
@@ -45,8 +45,7 @@ size_t ReadMailbox(uint8_t* dst, size_t capacity) {
   return size;
 }
 
-// Nothing has come that was not read.
-bool Waits() { return mailbox != nullptr ? mailbox->head == mailbox->tail : ring.Empty(); }
+bool NothingCame() { return mailbox != nullptr ? mailbox->head == mailbox->tail : ring.Empty(); }
 
 }  // namespace
 
@@ -88,26 +87,13 @@ Status Write(const uint8_t* src, size_t size) {
   return Status::kOk;
 }
 
-Bauds FasterBauds() { return {nullptr, 0}; }  // QEMU moves bytes at its own pace.
-
-uint32_t Baud() { return kBaseBaud; }
-
-void SetBaud(uint32_t) {}
-
-void Sleep() {
-  // With interrupts masked WFI still wakes on a pending one, so none can slip in between the look and the sleep.
-  asm volatile("cpsid i" ::: "memory");
-  if (Waits()) asm volatile("dsb\n wfi" ::: "memory");
-  asm volatile("cpsie i\n isb" ::: "memory");
-}
+void Sleep() { cortex_m::SleepWhile(NothingCame); }
 
 void Reset() {
   while ((uart->state & mps2::kTxFull) != 0) {
   }
   cortex_m::Reset();
 }
-
-size_t UniqueId(char*, size_t) { return 0; }
 
 bool MarksWindows() { return kHasWindowPin; }
 

@@ -23,7 +23,7 @@ constexpr uint32_t kRxPin = 8;
 
 nrf52840::Uarte* const uart = reinterpret_cast<nrf52840::Uarte*>(0x40002000);
 
-port::Ring<port::RingSize(app::kLargestBurst)> ring;
+port::Ring<app::kLargestBurst> ring;
 
 // EasyDMA reaches RAM only. One byte at a time is received: a transfer that is longer would end only when it is full, while
 // the receiver's FIFO holds what comes until the next one is started.

@@ -50,7 +50,7 @@ constexpr uint32_t kClockHz = 1000000000 >> kTickShift;
 static_assert(kClockHz << kTickShift == 1000000000, "else the host's figures are rounded");
 constexpr uint64_t kWakeAfter = (uint64_t{1} << 30) * kTimeHz / kClockHz;  // A quarter of the range of Ticks().
 
-port::Ring<port::RingSize(app::kLargestBurst)> ring;
+port::Ring<app::kLargestBurst> ring;
 
 // A second UART, which the harness plugs into the first slot of the PCI bus and reads as the emulator's own words.
 constexpr uint32_t kPciSlot = 0x30000000 + (1u << 15);
@@ -147,12 +147,6 @@ Status Write(const uint8_t* src, size_t size) {
   return Status::kOk;
 }
 
-Bauds FasterBauds() { return {nullptr, 0}; }  // QEMU moves bytes at its own pace.
-
-uint32_t Baud() { return kBaseBaud; }
-
-void SetBaud(uint32_t) {}
-
 void Sleep() {
   // With interrupts masked WFI still wakes on a pending one, so none can slip in between the look and the sleep. The
   // timer's is never taken.
@@ -170,8 +164,6 @@ void Reset() {
   test_device = kSystemReset;
   for (;;) asm volatile("");
 }
-
-size_t UniqueId(char*, size_t) { return 0; }
 
 static_assert(!kHasWindowPin, "this machine has no pin");
 
