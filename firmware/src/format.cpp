@@ -1,6 +1,6 @@
 #include "format.h"
 
-// Not inlined: every caller would hold a copy.
+// Not inlined, here and below: every caller would hold a copy.
 [[gnu::noinline]] size_t FormatDigits(uint64_t value, unsigned base, size_t least, char* dst) {
   char reversed[kMostDigits];
   size_t count = 0;
@@ -16,7 +16,7 @@ TextBuffer::TextBuffer(char* buffer, size_t capacity) : buffer_(buffer), capacit
   if (capacity_ > 0) buffer_[0] = '\0';
 }
 
-TextBuffer& TextBuffer::Add(char c) {
+[[gnu::noinline]] TextBuffer& TextBuffer::Add(char c) {
   if (size_ + 1 < capacity_) {
     buffer_[size_] = c;
     buffer_[size_ + 1] = '\0';
@@ -25,7 +25,7 @@ TextBuffer& TextBuffer::Add(char c) {
   return *this;
 }
 
-TextBuffer& TextBuffer::Add(const char* text) {
+[[gnu::noinline]] TextBuffer& TextBuffer::Add(const char* text) {
   while (*text != '\0') Add(*text++);
   return *this;
 }

@@ -365,8 +365,14 @@ def _emulated(wanted: _Wanted, project: Project) -> Iterator[Ready]:
                 counter=counter,
             )
         )
+
+        def restart(link: Link) -> None:
+            process.restart()
+            link.reopen()
+
         reset = Remedy(name="system_reset of QEMU", act=lambda link: process.power_cycle())
-        with _greeted(process.stream, process.reopen, wanted, where, reset) as ready:
+        anew = Remedy(name="start the emulator anew", act=restart)
+        with _greeted(process.stream, process.reopen, wanted, where, reset, anew) as ready:
             yield replace(ready, fresh=True, counter=counter)
 
 

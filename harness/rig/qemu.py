@@ -33,6 +33,9 @@ START_S = 10.0
 ANSWER_S = 5.0
 """Time limit of a QMP command; a stopped QEMU never answers."""
 
+ENDING_S = 0.2
+"""A socket closes a moment before its process is gone."""
+
 SANDBOX = ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
 """QEMU's own system call filter: no programs, no other user, no priorities."""
 
@@ -220,6 +223,23 @@ class QemuProcess:
         self._stream = self._connect()
         return self._stream
 
+    def restart(self) -> None:
+        """Start QEMU anew after it ended, as by a fault, with the same firmware; then `reopen`.
+
+        Raises:
+            RigError: it has not ended: what it hangs in would be lost.
+            ToolMissing: QEMU is not installed any more.
+        """
+        assert self._process is not None, "not started"
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(ENDING_S)
+        if self._process.poll() is None:
+            raise RigError("QEMU still runs", where=self._where)
+        self.stop()
+        self._fault = ""
+        self._mailbox = None
+        self._start(installed_qemu(self._emulator))
+
     def stop(self) -> None:
         """End QEMU and close its sockets. Idempotent."""
         self._open.close()
@@ -228,12 +248,11 @@ class QemuProcess:
         """Exit status, if it ended, and the last output of QEMU and the firmware's handlers."""
         if self._process is None or self._said is None:
             return "emulator not running"
-        # The socket closes a moment before the process is gone.
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(0.2)
+            self._process.wait(ENDING_S)
         code = self._process.poll()
         state = "emulator still runs" if code is None else f"emulator ended with status {code}"
-        lines = self._said.text(0.0 if code is None else 0.2).splitlines()
+        lines = self._said.text(0.0 if code is None else ENDING_S).splitlines()
         said = self._fault or "\n".join(line for line in lines if _NO_NETWORK not in line).strip()
         return f"{state}; it said: {said}" if said else state
 

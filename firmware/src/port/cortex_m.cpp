@@ -25,16 +25,33 @@ const char* FaultName(uint32_t exception) {
   }
 }
 
-void AddCause(TextBuffer* text) {
-#if defined(__ARM_ARCH_6M__)
-  static_cast<void>(text);  // That architecture has no such registers.
+#if defined(__ARM_ARCH_6M__)  // That architecture has no registers that tell the cause.
+
+void AddClass(TextBuffer*) {}
+
+void AddCause(TextBuffer*) {}
+
 #else
-  AddRegister(text, " cfsr", cortex_m::At(0xe000ed28));
-  AddRegister(text, " hfsr", cortex_m::At(0xe000ed2c));
-  AddRegister(text, " mmfar", cortex_m::At(0xe000ed34));
-  AddRegister(text, " bfar", cortex_m::At(0xe000ed38));
-#endif
+
+// Faults of these classes are not enabled, so that each becomes a HardFault. CFSR has a byte, a byte and a half of bits.
+void AddClass(TextBuffer* text) {
+  const uint32_t cfsr = cortex_m::At(0xe000ed28);
+  if (cfsr == 0) return;
+  text->Add(" (").Add(FaultName(cfsr >> 16 != 0 ? 6 : cfsr >> 8 != 0 ? 5 : 4)).Add(')');
 }
+
+struct Cause {
+  const char* name;
+  uint32_t address;
+};
+constexpr Cause kCauses[] = {
+    {" cfsr", 0xe000ed28}, {" hfsr", 0xe000ed2c}, {" mmfar", 0xe000ed34}, {" bfar", 0xe000ed38}};
+
+void AddCause(TextBuffer* text) {
+  for (const Cause& cause : kCauses) AddRegister(text, cause.name, cortex_m::At(cause.address));
+}
+
+#endif
 
 }  // namespace
 
@@ -44,6 +61,7 @@ extern "C" void ReportFault(const uint32_t* stacked, uint32_t exc_return) {
   static char line[320];
   TextBuffer text(line, sizeof line);
   text.Add("firmware fault: ").Add(FaultName(exception));
+  AddClass(&text);
   AddRegister(&text, " ipsr", exception);
   AddCause(&text);
   AddRegister(&text, " exc_return", exc_return);
@@ -59,8 +77,25 @@ extern "C" void ReportFault(const uint32_t* stacked, uint32_t exc_return) {
   EndWithFault(line);
 }
 
-// A call, since a jump of a Cortex-M0 reaches 2 KB only.
-extern "C" __attribute__((naked)) void FaultHandler() { asm volatile("mrs r0, msp\n mov r1, lr\n bl ReportFault"); }
+// Where the stack pointer is out of the stack, that is what is wrong, and the report begins the stack anew. It ends in a call,
+// since a jump of a Cortex-M0 reaches 2 KB only.
+extern "C" __attribute__((naked)) void FaultHandler() {
+  asm volatile(R"(
+    mrs r0, msp
+    mov r1, lr
+    ldr r2, =__stack_top
+    ldr r3, =__stack_limit
+    cmp r0, r3
+    blo 1f
+    cmp r0, r2
+    blo 2f
+  1:
+    msr msp, r2
+  2:
+    bl ReportFault
+    .pool
+  )");
+}
 
 extern "C" void ResetHandler() {
 #if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
