@@ -15,6 +15,9 @@ from harness.model.resolve import resolve_model
 from harness.project import find_project
 from harness.rig.virtual import VirtualProcess
 
+# Copies of the firmware's sources are compiled where they differ, and linked.
+os.environ.setdefault("HIL_OBJECT_CACHE", str(find_project().state / "objects"))
+
 # NumPy's threads would spin in each of the hundreds of programs that tests start.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -84,21 +87,6 @@ def served():
     with VirtualProcess(sine, Faults(), where=Where(board="virtual")) as process:
         process.stream.close()
         yield process.port
-
-
-@pytest.fixture(scope="session")
-def object_cache(tmp_path_factory):
-    """Folder of SCons's cache of objects, by content; pytest-xdist's workers share it."""
-    base = tmp_path_factory.getbasetemp()
-    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "objects"
-
-
-@pytest.fixture(scope="module")
-def objects(object_cache):
-    """Copies of the firmware's sources are compiled where they differ, and linked."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PLATFORMIO_BUILD_CACHE_DIR", str(object_cache))
-        yield
 
 
 @pytest.fixture(scope="session")

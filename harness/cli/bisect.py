@@ -156,8 +156,8 @@ def digest_of_name(name: str) -> str:
 
 
 def _prepare_state(state: Path, project: Project, shared: Path) -> None:
-    """The state folder of steps: what PlatformIO fetched is the user's, finished firmware shared
-    by all searches, and work folders their own.
+    """The state folder of steps: what PlatformIO fetched and compiled is the user's, finished
+    firmware shared by all searches, and work folders their own.
 
     Raises:
         RigError: it cannot be written.
@@ -167,6 +167,7 @@ def _prepare_state(state: Path, project: Project, shared: Path) -> None:
         for name, target in (
             ("platformio", project.state / "platformio"),
             ("firmware", shared / "firmware"),
+            ("objects", project.state / "objects"),
         ):
             target.mkdir(parents=True, exist_ok=True)
             if not (state / name).exists():

@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.board.registry import Board
 from harness.errors import RigError, ToolMissing, Where, WrongUse
 from harness.files import tree_digest
-from harness.firmware import c_source, model_list
+from harness.firmware import c_source, model_list, objects
 from harness.firmware import outside as outside_module
 from harness.firmware.arena import ArenaPlan
 from harness.firmware.elf import elf_sections, memory_by_owner
@@ -26,7 +26,15 @@ from harness.firmware.kept import ELF, MOST, KeptBuilds, contains_id, notes_of
 from harness.firmware.memory import MemoryByOwner, Section, flash_bytes, ram_bytes
 from harness.firmware.model_list import write_lists
 from harness.firmware.outside import OutsideBuild, compiler_of
-from harness.firmware.platformio import Job, pio_environment, refuse_paths, run_build, sync
+from harness.firmware.platformio import (
+    SCRIPT,
+    Job,
+    pio_environment,
+    places_of,
+    refuse_paths,
+    run_build,
+    sync,
+)
 from harness.firmware.runtime import Given
 from harness.firmware.runtimes import refuse_early, runtime_of
 from harness.firmware.steps import steps_of, steps_text
@@ -121,6 +129,7 @@ def build_id(project: Project, job: Job, outside: str = "") -> str:
         f"gcc {gcc_version(board.toolchain)}" if own and is_bare(ini, env) else "",
         "profile" if job.profile else "",
         "" if job.window_pin is None else f"window pin {job.window_pin}",
+        inspect.getsource(places_of) if own else "",
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
@@ -243,7 +252,7 @@ class Builder:
         library = job.library and job.library.folder
         folder = TOOLCHAINS[job.board.toolchain].folder
         tools = (os.environ.get(folder, ""), sys.executable)
-        refuse_paths(self._project.root, self._project.state, library or "", *tools)
+        refuse_paths(self._project.root, self._project.state, library or "", SCRIPT, *tools)
         work = WorkFolder(self._project.state / "build" / job.work_name, job.env)
         try:
             with work.alone(where=Where(board=job.board.id), progress=self._progress) as lock:
@@ -317,11 +326,14 @@ class Builder:
         )
         if removed := self._kept.prune():
             say(f"removed {counted(removed, 'old build')} from {kept.parent}, which keeps {MOST}")
+        if (folder := objects.folder_of(self._project.state)) is not None:
+            objects.prune(folder)
         return kept
 
     def _run_pio(self, job: Job, work: WorkFolder, lock: int) -> None:
         folder = work.folder
-        environment = pio_environment(self._project, folder, folder / "model")
+        library = job.library.folder if job.library else None
+        environment = pio_environment(self._project, folder, folder / "model", library)
         flags = ["-D HIL_PROFILE"] if job.profile else []
         ini = (self._project.root / "platformio.ini").read_text()
         if override := _override(job, ini, folder):

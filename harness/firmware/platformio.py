@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from subprocess import TimeoutExpired
 from harness.board.registry import Board
 from harness.errors import RigError, Where
 from harness.files import write_atomic
+from harness.firmware import objects
 from harness.firmware.arena import ArenaPlan
 from harness.firmware.tflm_library import Library, work_name
 from harness.model.artifact import Artifact
@@ -23,7 +25,10 @@ from harness.text import printable
 
 _SHELL = re.compile(r"[\x00-\x1f\x7f'\"`$&;|<>()\\]")
 
-_STEP = re.compile(r"(Compiling|Archiving|Indexing|Linking|Building|Checking) ")
+SCRIPT = Path(__file__).with_name("scons_objects.py")
+"""Run by PlatformIO in every build."""
+
+_STEP = re.compile(r"(Reused|Compiling|Archiving|Indexing|Linking|Building|Checking) ")
 """How PlatformIO begins the line of each thing that it makes."""
 
 MOST_S = 3600.0
@@ -79,11 +84,23 @@ class Job:
         return Where(board=self.board.id, model=self.artifact.name)
 
 
-def pio_environment(project: Project, work: Path, model_dir: Path) -> dict[str, str]:
-    """Environment variables for PlatformIO: all its folders lie in the project's state folder."""
+def pio_environment(
+    project: Project, work: Path, model_dir: Path, library: Path | None = None
+) -> dict[str, str]:
+    """Environment variables for PlatformIO: all its folders lie in the project's state folder.
+
+    Args:
+        library: folder of TFLite Micro's sources, if they are compiled.
+    """
     core_dir = project.state / "platformio"
+    scripts = (os.environ.get("PLATFORMIO_EXTRA_SCRIPTS", ""), f"pre:{SCRIPT}")
+    kept = objects.folder_of(project.state)
     return {
         **os.environ,
+        "PLATFORMIO_EXTRA_SCRIPTS": "\n".join(scripts),
+        "HIL_PLACES": json.dumps(places_of(project, work, library)),
+        "HIL_OBJECTS": str(kept or ""),
+        "HIL_OBJECTS_MODULE": objects.__file__,
         "PLATFORMIO_CORE_DIR": str(core_dir),
         "PLATFORMIO_WORKSPACE_DIR": str(work / "pio"),
         "PLATFORMIO_BUILD_DIR": str(work / "pio" / "build"),
@@ -91,6 +108,23 @@ def pio_environment(project: Project, work: Path, model_dir: Path) -> dict[str, 
         "PLATFORMIO_NO_ANSI": "true",
         "HIL_MODEL_DIR": str(model_dir),
     }
+
+
+def places_of(project: Project, work: Path, library: Path | None) -> list[tuple[str, str]]:
+    """Folders of a build, and what its compilers call them: the same in every work tree.
+
+    A folder within the project is named as SCons does, from there.
+    """
+    named = [(project.root, "."), (project.state / "platformio", "platformio"), (work, "work")]
+    named += [(library, "tflm")] if library else []
+    found: dict[str, str] = {}
+    for folder, name in named:
+        for path in dict.fromkeys((folder.absolute(), folder.resolve())):
+            found[str(path)] = name
+            if path != project.root and path.is_relative_to(project.root):
+                found[str(path.relative_to(project.root))] = name
+    # GCC takes what follows the first `=` for the name.
+    return [(path, name) for path, name in found.items() if "=" not in path]
 
 
 def has_platform(project: Project, platform: str) -> bool:

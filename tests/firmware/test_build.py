@@ -127,6 +127,31 @@ def test_a_new_model_recompiles_only_the_model(project, compiled, linker, monkey
     assert len(before) > len(again)
 
 
+def test_objects_are_reused_and_the_firmware_is_the_same_with_them_and_without(
+    project, sine, tmp_path, monkeypatch
+):
+    copy = copied(project, tmp_path / "copy of it")
+    kept = tmp_path / "objects"
+    monkeypatch.setenv("HIL_OBJECT_CACHE", str(kept))
+    made, logs = [], []
+    for _ in range(2):
+        shutil.rmtree(copy.state / "build", ignore_errors=True)
+        shutil.rmtree(copy.state / "firmware", ignore_errors=True)
+        made.append(Builder(copy).build(QEMU_M4, "aot", sine).elf.read_bytes())
+        logs.append((copy.state / "build" / "qemu-m4-aot" / "build.log").read_text())
+        if len(made) == 1:
+            entries = sorted(path for path in kept.rglob("*") if path.is_file())
+            for entry in entries[:3]:
+                entry.write_bytes(entry.read_bytes()[:-1] + b"?")
+    assert made[0] == made[1]
+    # The same sources, built wherever and with whatever objects this test run has.
+    assert made[0] == Builder(project).build(QEMU_M4, "aot", sine).elf.read_bytes()
+    assert str(tmp_path).encode() not in made[0]
+    compiled = logs[0].count("Compiling ")
+    assert (compiled, logs[0].count("Reused ")) == (len(entries), 0)
+    assert (logs[1].count("Compiling "), logs[1].count("Reused ")) == (3, compiled - 3)
+
+
 BUILD = """
 import sys
 from pathlib import Path
@@ -175,7 +200,7 @@ def test_a_checkout_whose_path_is_code_to_a_shell_is_refused_before_anything_run
         assert not (odd.state / "build").exists()
 
 
-def test_a_compile_error_is_shown_with_its_line_and_the_log(objects, project, sine, tmp_path):
+def test_a_compile_error_is_shown_with_its_line_and_the_log(project, sine, tmp_path):
     copy = copied(project, tmp_path)
     main = copy.firmware / "src" / "main.cpp"
     main.write_text(main.read_text() + "\nint broken = missing_name;\n")
@@ -186,7 +211,7 @@ def test_a_compile_error_is_shown_with_its_line_and_the_log(objects, project, si
     assert "missing_name" in Path(caught.value.log).read_text()
 
 
-def test_waiting_for_another_build_is_said_and_by_whom(objects, project, sine, tmp_path):
+def test_waiting_for_another_build_is_said_and_by_whom(project, sine, tmp_path):
     copy = copied(project, tmp_path)
     missing = copy.firmware / "src" / "main.cpp"
     missing.write_text("\nint broken = missing_name;\n")

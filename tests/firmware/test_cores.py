@@ -59,7 +59,7 @@ def test_the_few_are_boards_of_all_our_ports() -> None:
 
 
 @pytest.fixture(scope="module")
-def spoilt(objects, tmp_path_factory) -> Spoilt:
+def spoilt(tmp_path_factory) -> Spoilt:
     return Spoilt(tmp_path_factory.mktemp("spoilt"))
 
 
@@ -140,7 +140,7 @@ def garbage(rng: random.Random) -> list[bytes]:
 
 
 @taken(EMULATED)
-def test_a_board_answers_rightly_after_any_garbage(board: Board, objects) -> None:
+def test_a_board_answers_rightly_after_any_garbage(board: Board) -> None:
     rng = random.Random(SEED)
     with open_board(board, SINE, PROJECT, RigOptions()) as opened:
         hello, inputs = opened.dut.hello, opened.checks.inputs[:8]

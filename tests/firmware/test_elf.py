@@ -29,7 +29,6 @@ from harness.project import Project, find_project
 PROJECT = find_project()
 QEMU_M4 = load_registry()["qemu-m4"]
 SINE = resolve_model("sine", PROJECT.artifacts)
-pytestmark = pytest.mark.usefixtures("objects")
 NOT_OURS = {"vectors", "abort", "__assert_func", "__cxa_pure_virtual"}
 """Of our sources, but what any firmware has: `rest`."""
 
@@ -53,7 +52,7 @@ def build_afresh(folder: Path, runtime: str, tflm: Path | None = None) -> Built:
 
 
 @pytest.fixture(scope="module")
-def aot(objects: None, tmp_path_factory: pytest.TempPathFactory) -> Built:
+def aot(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return build_afresh(tmp_path_factory.mktemp("aot"), "aot")
 
 

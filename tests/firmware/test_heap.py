@@ -14,7 +14,7 @@ SIMULATED = load_registry()["nrf52840dk-sim"]
 
 
 @pytest.fixture(scope="module")
-def image(objects, tmp_path_factory):
+def image(tmp_path_factory):
     pytest.importorskip("unicorn")
     from harness.sim.elf import load_segments
 

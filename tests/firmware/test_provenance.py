@@ -16,7 +16,6 @@ from harness.project import Project, find_project
 PROJECT = find_project()
 QEMU_M4 = load_registry()["qemu-m4"]
 SINE = resolve_model("sine", PROJECT.artifacts)
-pytestmark = pytest.mark.usefixtures("objects")
 
 
 @pytest.fixture(scope="module")

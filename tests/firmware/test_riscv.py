@@ -105,7 +105,7 @@ def test_an_invoke_takes_as_many_instructions_at_every_start_and_repeat() -> Non
     assert len(counts) == 1
 
 
-def test_firmware_for_a_larger_core_is_refused_when_it_is_built(objects, tmp_path: Path) -> None:
+def test_firmware_for_a_larger_core_is_refused_when_it_is_built(tmp_path: Path) -> None:
     builder = Builder(Project(root=PROJECT.root, state=tmp_path))
     with pytest.raises(CoreLacks, match=r"a rv32iac does not have: .*mul \(of M\) in "):
         builder.build(replace(BOARD, core="rv32iac"), "aot", SINE)

@@ -24,7 +24,6 @@ BOARD = load_registry()["qemu-m4"]
 SINE = resolve_model("sine", PROJECT.artifacts)
 WHERE = Where(board=BOARD.id, model=SINE.name)
 PAINT = 0xCCCCCCCC
-pytestmark = pytest.mark.usefixtures("objects")
 
 
 @pytest.fixture(scope="module")

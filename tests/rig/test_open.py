@@ -133,7 +133,7 @@ def test_qmp_reports_the_machine(emulator):
     assert emulator.qmp("query-status")["status"] == "running"
 
 
-def test_a_hard_fault_is_reported_with_its_registers(objects, sine, tmp_path):
+def test_a_hard_fault_is_reported_with_its_registers(sine, tmp_path):
     shutil.copytree(PROJECT.firmware, tmp_path / "firmware")
     shutil.copy(PROJECT.root / "platformio.ini", tmp_path)
     main = tmp_path / "firmware" / "src" / "main.cpp"
