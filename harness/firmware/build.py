@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -126,12 +127,25 @@ def build_id(project: Project, job: Job, outside: str = "") -> str:
         job.artifact.sha256,
         *job.identity,
         f"platformio {importlib.metadata.version('platformio')}",
-        f"gcc {gcc_version(board.toolchain)}" if own and is_bare(ini, env) else "",
+        *(_compilers(board, ini, env) if own else ("",)),
         "profile" if job.profile else "",
         "" if job.window_pin is None else f"window pin {job.window_pin}",
         inspect.getsource(places_of) if own else "",
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _compilers(board: Board, ini: str, env: str) -> Iterator[str]:
+    """The system's compilers that an environment uses, the second for its C++ headers alone.
+
+    Raises:
+        ToolMissing: one is not installed.
+    """
+    bare = is_bare(ini, env)
+    yield f"gcc {gcc_version(board.toolchain)}" if bare else ""
+    lender = option_of(ini, env, "board_build.cpp_headers")
+    if bare and lender in TOOLCHAINS:
+        yield f"headers of gcc {gcc_version(lender)}"
 
 
 class Builder:

@@ -6,6 +6,7 @@ import inspect
 from dataclasses import replace
 from pathlib import Path
 
+from harness.board.registry import Board
 from harness.errors import MissingKernel, RigError, ToolMissing
 from harness.firmware import tflm
 from harness.firmware.arena import ArenaPlan, plan_arena
@@ -14,6 +15,7 @@ from harness.firmware.platformio import Job
 from harness.firmware.runtime import Given, Look, Question, Runtime
 from harness.firmware.support import doubt_of, refuse_unsupported, shortage
 from harness.firmware.tflm_library import Library, find_library, library_for
+from harness.firmware.toolchain import RISCV
 from harness.model.graph import Step
 
 
@@ -37,7 +39,7 @@ def _look(question: Question) -> Look:
 
 def _plan(job: Job, given: Given) -> Job:
     artifact, board = job.artifact, job.board
-    library = _library(job, given)
+    library = replace(_library(job, given), plain=needs_plain_kernels(board))
     if given.check_support:
         refuse_unsupported(artifact, board, library.cannot)
     missing = library.missing_kernels(tflm.distinct_operators(artifact))
@@ -52,6 +54,11 @@ def _plan(job: Job, given: Given) -> Job:
         arena = ArenaPlan(size_bytes=given.arena_bytes, source="as asked for")
     texts = (inspect.getsource(tflm), f"{library} {library.digest}", f"arena {arena.size_bytes}")
     return replace(job, library=library, arena=arena, identity=texts)
+
+
+def needs_plain_kernels(board: Board) -> bool:
+    """Whether CMSIS-NN is not for it: a RISC-V."""
+    return board.toolchain == RISCV.prefix or (board.core or "").startswith("rv")
 
 
 def _library(job: Job, given: Given) -> Library:

@@ -53,7 +53,8 @@ class Library:
     `folder` is None for a library that platformio.ini pins and PlatformIO fetches. `root` is the
     folder that contains `tensorflow/`. `wrapped`: a source tree without a manifest. `digest` covers
     all sources, and is empty for a pinned library. `cannot` lists what it computes wrongly, see
-    `harness.firmware.support`. `arduino`: it needs macros of the Arduino core.
+    `harness.firmware.support`. `arduino`: it needs macros of the Arduino core. `plain`: of a source
+    tree the reference kernels are taken also where it has CMSIS-NN's.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Library:
     root: Path | None = None
     wrapped: bool = False
     arduino: bool = False
+    plain: bool = False
     digest: str = ""
 
     def __str__(self) -> str:
@@ -80,11 +82,18 @@ class Library:
         if not self.wrapped or self.root is None:
             return ()
         folders = (f"-I{folder}" for folder in includes(self.root))
-        return (*_DEFINES, *(_CMSIS_NN_DEFINES if is_optimized(self.root) else ()), *folders)
+        return (*_DEFINES, *(_CMSIS_NN_DEFINES if self.optimized else ()), *folders)
+
+    @property
+    def optimized(self) -> bool:
+        """Whether a source tree's kernels by CMSIS-NN are taken."""
+        return not self.plain and self.root is not None and is_optimized(self.root)
 
     def missing_kernels(self, operators: tuple[str, ...]) -> tuple[str, ...]:
         """Those of `operators` that a source tree lacks; of another library it is not known."""
-        return missing_kernels(self.root, operators) if self.wrapped and self.root else ()
+        if not self.wrapped or self.root is None:
+            return ()
+        return missing_kernels(self.root, operators, plain=self.plain)
 
 
 def pinned_library(ini: str, env: str, libraries: Path = LIBRARIES_FILE) -> Library:
@@ -302,7 +311,7 @@ def write_wrapper(library: Library, operators: tuple[str, ...], folder: Path) ->
         "version": "0.0.0",
         "build": {
             "srcDir": str(library.root),
-            "srcFilter": source_filter(library.root, operators),
+            "srcFilter": source_filter(library.root, operators, plain=library.plain),
             "flags": ["-std=gnu++17", "-DNDEBUG", "-w"],
             "libLDFMode": "off",
         },
@@ -318,7 +327,9 @@ def library_sources(library: Library, operators: tuple[str, ...]) -> tuple[Path,
     from platformio.fs import match_src_files
 
     names = match_src_files(
-        str(library.root), source_filter(library.root, operators), ("c", "cc", "cpp")
+        str(library.root),
+        source_filter(library.root, operators, plain=library.plain),
+        ("c", "cc", "cpp"),
     )
     return tuple(library.root / name for name in names)
 

@@ -80,12 +80,13 @@ def is_optimized(root: Path) -> bool:
     return (root / _OPTIMIZED).is_dir() and third_party(root, "cmsis_nn") is not None
 
 
-def source_filter(root: Path, operators: tuple[str, ...]) -> list[str]:
+def source_filter(root: Path, operators: tuple[str, ...], *, plain: bool = False) -> list[str]:
     """PlatformIO's srcFilter for a source tree: TFLM's core and the kernels of `operators`.
 
-    CMSIS-NN's kernel replaces the reference kernel of the same name where the tree has it.
+    CMSIS-NN's kernel replaces the reference kernel of the same name where the tree has it, unless
+    `plain`.
     """
-    sources = _kernels(root)
+    sources = _kernels(root, plain=plain)
     texts = {stem: path.read_text(errors="replace") for stem, path in sources.items()}
     chosen = sorted(_kernel_closure(root, texts, operators))
     files = [sources[stem] for stem in chosen]
@@ -93,21 +94,27 @@ def source_filter(root: Path, operators: tuple[str, ...]) -> list[str]:
     return [*_CORE, *(f"+<{path.relative_to(root).as_posix()}>" for path in files)]
 
 
-def missing_kernels(root: Path, operators: tuple[str, ...]) -> tuple[str, ...]:
+def missing_kernels(
+    root: Path, operators: tuple[str, ...], *, plain: bool = False
+) -> tuple[str, ...]:
     """Those of `operators` that no source of a tree registers."""
-    texts = (path.read_text(errors="replace") for path in _kernels(root).values())
+    texts = (path.read_text(errors="replace") for path in _kernels(root, plain=plain).values())
     there = {name for text in texts for name in _REGISTERED.findall(text)}
     return tuple(operator for operator in operators if kernel_name(operator) not in there)
 
 
-def _kernels(root: Path) -> dict[str, Path]:
+def _kernels(root: Path, *, plain: bool = False) -> dict[str, Path]:
     """Sources of kernels and of what they call, by path without suffix, tests left out.
 
     A kernel by CMSIS-NN goes by the path of the reference kernel that it replaces.
     """
     return {
         f"{folder.removesuffix('/cmsis_nn')}/{path.stem}": path
-        for folder in (KERNELS, *_SIGNAL, *((_OPTIMIZED,) if is_optimized(root) else ()))
+        for folder in (
+            KERNELS,
+            *_SIGNAL,
+            *(() if plain or not is_optimized(root) else (_OPTIMIZED,)),
+        )
         for path in sorted((root / folder).glob("*.c*"))
         if "test" not in path.stem
     }

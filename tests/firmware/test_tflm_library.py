@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fakes.trees import DOWNLOADED, KERNELS, SOURCES, THIRD_PARTY, made
 
+from harness.board.registry import load_registry
 from harness.errors import RigError
+from harness.firmware.runtime_tflm import needs_plain_kernels
 from harness.firmware.support import LSTM_STATE, PER_CHANNEL_DENSE
 from harness.firmware.tflm_library import (
     find_library,
@@ -101,6 +104,21 @@ def test_a_checkout_with_its_downloads_is_a_library(tmp_path: Path) -> None:
     assert find_library(tree, tmp_path / "cache").digest == library.digest
     made(tree, {f"{DOWNLOADS}/ruy/ruy/profiler/instrumentation.h": "newer"})
     assert find_library(tree, tmp_path / "cache").digest != library.digest
+
+
+def test_cmsis_nn_is_for_arm(tmp_path: Path) -> None:
+    there = {"third_party/cmsis_nn/Source/x.c": "", f"{KERNELS}/cmsis_nn/conv.cc": ""}
+    library = find_library(made(tmp_path, SOURCES, THIRD_PARTY, there), tmp_path / "cache")
+    assert library.optimized and "-DCMSIS_NN" in library.build_flags(bare=True)
+    plain = replace(library, plain=True)
+    assert not plain.optimized and "-DCMSIS_NN" not in plain.build_flags(bare=True)
+
+
+@pytest.mark.parametrize(
+    "board, plain", [("qemu-m0", False), ("esp32", False), ("qemu-rv32", True)]
+)
+def test_a_riscv_takes_the_reference_kernels(board: str, plain: bool) -> None:
+    assert needs_plain_kernels(load_registry()[board]) is plain
 
 
 def test_only_a_trees_kernels_are_known(tmp_path: Path) -> None:

@@ -68,9 +68,9 @@ def made(folder: Path, *sources: dict[str, str]) -> Path:
     return folder
 
 
-def compiled(tree: Path, *operators: str) -> list[str]:
+def compiled(tree: Path, *operators: str, plain: bool = False) -> list[str]:
     """The sources of a tree that PlatformIO compiles: the last rule that matches one counts."""
-    rules = source_filter(tree, operators)
+    rules = source_filter(tree, operators, plain=plain)
     files = sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*.c*"))
     return [name for name in files if _is_taken(name, rules)]
 
@@ -106,6 +106,15 @@ def test_cmsis_nn_replaces_a_reference_kernel_and_brings_what_it_calls(tmp_path:
         # No function's name leads to a table.
         "third_party/cmsis_nn/Source/N/tables.c",
     ]
+
+
+def test_where_cmsis_nn_is_not_wanted_the_reference_kernels_are_taken(tmp_path: Path) -> None:
+    library = {f"third_party/{name}": text for name, text in CMSIS_NN_LIBRARY.items()}
+    tree = made(tmp_path, KERNEL, CMSIS_NN, library)
+    assert compiled(tree, "CONV_2D", plain=True) == [
+        f"{KERNELS}/{name}.cc" for name in ("conv", "conv_common", "kernel_util")
+    ]
+    assert missing_kernels(tree, ("CONV_2D",), plain=True) == ()
 
 
 def test_cmsis_nn_is_found_among_the_downloads_and_not_used_where_it_is_missing(

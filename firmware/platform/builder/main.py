@@ -5,7 +5,9 @@ toolchains.json says what each is called, and that variable.
 
 import json
 import os
+import re
 import shutil
+import subprocess
 import sys
 
 from SCons.Script import COMMAND_LINE_TARGETS, AlwaysBuild, Default, DefaultEnvironment
@@ -69,8 +71,39 @@ env.Append(SRC_BUILD_FLAGS=[f"-DHIL_MAX_PAYLOAD={board.get('build.max_payload')}
 if machine_header := board.get("build.machine_header", ""):
     env.Append(CPPDEFINES=[("HIL_MACHINE", env.StringifyMacro(machine_header))])
 env.Replace(LDSCRIPT_PATH=os.path.join(here, board.get("build.ldscript")))
-if headers := board.get("build.cpp_headers", ""):
-    env.Append(CXXFLAGS=["-isystem", os.path.join(here, headers)])
+
+
+def cpp_headers(named):
+    """Folders with the headers of a C++ library: ours, or those of another toolchain's compiler.
+
+    A compiler without a C++ library takes what is in headers alone from one of the same GCC, for a
+    CPU with types of the same sizes and for the same C library.
+    """
+    if named not in toolchains:
+        return [os.path.join(here, named)]
+    variable, packages = toolchains[named]["folder"], toolchains[named]["packages"]
+    lender = shutil.which(f"{named}-g++", path=os.environ.get(variable) or None)
+    if lender is None:
+        sys.stderr.write(
+            f"Error: {named}-g++ not found, whose C++ headers {name}-g++ takes. "
+            f"Install it (Debian: {packages}) or set {variable}\n"
+        )
+        env.Exit(1)
+    versions = [
+        subprocess.run([gcc, "-dumpversion"], capture_output=True, text=True, check=True).stdout
+        for gcc in (lender, found)
+    ]
+    if len({version.partition(".")[0].strip() for version in versions}) > 1:
+        said = " and ".join(version.strip() for version in versions)
+        sys.stderr.write(f"Error: {named}-g++ and {name}-g++ are of different GCCs: {said}\n")
+        env.Exit(1)
+    asked = [lender, "-xc++", "-E", "-v", os.devnull]
+    listed = subprocess.run(asked, capture_output=True, text=True, check=True).stderr
+    return re.findall(r"^ (\S*/c\+\+/\S*)$", listed, re.MULTILINE)
+
+
+for folder in cpp_headers(headers) if (headers := board.get("build.cpp_headers", "")) else []:
+    env.Append(CXXFLAGS=["-isystem", folder])
 env.Append(LIBPATH=[here])  # Where a linker script finds those that it includes.
 
 # TFLM as an Arduino library keeps what needs the core in a file that nothing else refers to.
