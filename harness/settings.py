@@ -202,7 +202,8 @@ PORT = Setting(
 )
 TOLERANCE = Setting(
     "tolerance", TOLERANCES,
-    "how far outputs may be off the golden: 1lsb, 4ulp, 1e-6 of the largest, exact; OUTPUT=1lsb",
+    "how far outputs may be off the golden: 1lsb, 4ulp, 1e-6 of the largest, exact; OUTPUT=1lsb, "
+    "1lsb@OPERATOR",
     metavar="RULE", absent="integers bit for bit; floats 4 ulp or 1e-5 of the largest",
     commands=("bench", "evaluate"),
 )

@@ -10,6 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 
+_OPERATOR = re.compile(r"\w{1,100}", re.ASCII)
 _COUNTED = re.compile(r"(\d{1,9}) ?(lsb|ulp)", re.IGNORECASE)
 
 
@@ -47,10 +48,14 @@ FLOATS = Tolerance(ulp=4, relative=1e-5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowed:
-    """One item of a stated tolerance; `output` is a name or position, None for all that it fits."""
+    """One item of a stated tolerance; `output` is a name or position, None for all that it fits.
+
+    `operator` is the kind of the only operator whose difference it is for, None for any.
+    """
 
     output: str | None
     tolerance: Tolerance
+    operator: str | None = None
 
     def fits(self, dtype: str) -> bool:
         """Whether its unit is one of outputs of this dtype; none at all is of both."""
@@ -66,11 +71,17 @@ class Stated:
     items: tuple[Allowed, ...] = ()
     by: str = ""
 
+    @property
+    def operators(self) -> frozenset[str]:
+        """The kinds of operators whose differences alone it is for; empty for any."""
+        return frozenset(item.operator for item in self.items if item.operator)
+
 
 def parse_tolerance(text: str) -> tuple[Allowed, ...]:
     """Read `1lsb`, `4ulp`, `1e-6`, `exact`, each for all outputs or as `OUTPUT=1lsb`.
 
-    Several are separated by commas; of `4ulp,1e-6` one has to hold.
+    `1lsb@FULLY_CONNECTED` is for differences that come from such an operator. Several are separated
+    by commas; of `4ulp,1e-6` one has to hold.
 
     Raises:
         ValueError: it is nothing of these.
@@ -79,8 +90,15 @@ def parse_tolerance(text: str) -> tuple[Allowed, ...]:
 
 
 def _item(text: str) -> Allowed:
-    output, _, amount = text.rpartition("=")
-    return Allowed(output=output or None, tolerance=_tolerance(amount.strip()))
+    output, _, rule = text.rpartition("=")
+    amount, at, operator = rule.partition("@")
+    if at and not _OPERATOR.fullmatch(operator.strip()):
+        raise ValueError(text)
+    return Allowed(
+        output=output or None,
+        tolerance=_tolerance(amount.strip()),
+        operator=operator.strip() or None,
+    )
 
 
 def _tolerance(text: str) -> Tolerance:

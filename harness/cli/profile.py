@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from harness.cli.machine import print_json
+from harness.errors import HilError
 from harness.measure.findings import functions_text
+from harness.measure.first_difference import FirstDifference
 from harness.measure.profile import profile_table
 from harness.outcome import Outcome
+from harness.rig.alone import OperatorAlone
 from harness.rig.functions import count_functions
 from harness.rig.opened import OpenBoard
 from harness.rig.profiling import first_difference, profile_board
 from harness.terminal import say
+from harness.text import printable
 
 
-def show_profile(opened: OpenBoard, *, n: int, difference: bool, as_json: bool = False) -> int:
+def show_profile(
+    opened: OpenBoard,
+    *,
+    n: int,
+    difference: bool,
+    as_json: bool = False,
+    alone: Callable[[int], OperatorAlone] | None = None,
+) -> int:
     """Print a board's profile, and with `difference` the first operator that differs.
 
     Args:
         opened: with RigOptions(profile=True).
+        alone: runs an operator that differs alone on the board.
 
     Returns:
         Exit status: an operator that differs is a wrong number.
@@ -30,14 +43,30 @@ def show_profile(opened: OpenBoard, *, n: int, difference: bool, as_json: bool =
     if opened.declared.emulated:
         say("emulated board: instructions, not time on silicon")
     found = first_difference(opened) if difference else None
+    by_itself, why = _by_itself(found, alone)
     if as_json:
         content: dict[str, Any] = {"profile": profile}
         if difference:
             content["first_difference"] = found
+            content["operator_alone"] = by_itself
         print_json("profile", what_is_measured(opened) | content)
     elif difference:
         print(found or "every operator's output equals that of TFLM on the host")
+        if by_itself or why:
+            print(by_itself or f"alone it was not run: {why}")
     return (Outcome.PASSED if found is None else Outcome.WRONG).exit_status
+
+
+def _by_itself(
+    found: FirstDifference | None, alone: Callable[[int], OperatorAlone] | None
+) -> tuple[OperatorAlone | None, str]:
+    """The operator that differs alone, or why it could not be run."""
+    if found is None or alone is None:
+        return None, ""
+    try:
+        return alone(found.index), ""
+    except HilError as error:
+        return None, printable(error.what)
 
 
 def what_is_measured(opened: OpenBoard) -> dict[str, Any]:

@@ -59,6 +59,8 @@ def tolerance_text(
     widened = any(
         tolerance != usual(spec.dtype) for tolerance, spec in zip(given, layout.specs, strict=True)
     )
+    if stated.operators:
+        text = f"{text}, of {' and '.join(sorted(stated.operators))} alone"
     text = f"{text}, by {stated.by}" if widened else text
     return "; ".join(part for part in (text, str(defined)) if part)
 

@@ -96,6 +96,7 @@ class Comparison:
     output. `differences` holds every pair of readings, the board's first. `first_bad` is the index
     of the first sample that is a mismatch. `classes` is None where there are no labels. Accuracy
     and classes are of the first output. `inputs` says where the inputs are from, if it was said.
+    `attribution` says which operator differs, if that was looked for.
     """
 
     samples: int
@@ -113,6 +114,7 @@ class Comparison:
     tolerance: str = ""
     within: int = 0
     inputs: str = ""
+    attribution: str = ""
 
     @property
     def max_ulp(self) -> int | None:
@@ -143,6 +145,8 @@ class Comparison:
             lines.append(f"bounds not held: {', '.join(self.broken_bounds)} ({self.accuracy})")
         if self.culprit is not Culprit.NONE:
             lines.append(f"odd one out: {self.culprit.value}")
+        if self.attribution:
+            lines.append(self.attribution)
         lines += [
             f"  {item.first} / {item.second}: {item.mismatches} differ, up to {item.max_abs_lsb:g}"
             for item in self.differences

@@ -30,6 +30,7 @@ from harness.link.faults import parse_faults
 from harness.link.link import Link, LinkOptions, attach_link_log
 from harness.link.speed import Line, SlowLines
 from harness.link.streams import ByteStream, SerialStream, open_serial
+from harness.measure.compare import Comparison
 from harness.model.artifact import Artifact
 from harness.pool.hold import Held, Pool, hold_place
 from harness.progress import Progress, no_progress
@@ -38,7 +39,7 @@ from harness.rig.checks import checks_for
 from harness.rig.counting import counting
 from harness.rig.far import explained
 from harness.rig.flash import Uploader
-from harness.rig.opened import OpenBoard
+from harness.rig.opened import Attribute, OpenBoard
 from harness.rig.qemu import QemuProcess, installed_qemu
 from harness.rig.ready import Expected, Ready, greet
 from harness.rig.real import RealBoard
@@ -241,8 +242,21 @@ def open_board(
             cold_ticks=int(first.ticks[0]) if ready.fresh else None,
             stated=options.tolerance_for(artifact),
         )
+        if options.starts(board) and firmware is not None and not options.profile:
+            opened.attribute = _attribution(board, artifact, project, options)
         with closing(opened.references):
             yield opened
+
+
+def _attribution(
+    board: Board, artifact: Artifact, project: Project, options: RigOptions
+) -> Attribute:
+    def attribute(compared: Comparison, stated: Stated) -> Comparison:
+        from harness.rig.attribution import attributed  # It opens boards itself.
+
+        return attributed(compared, stated, board, artifact, project, options)
+
+    return attribute
 
 
 def _refuse_lost_state(wanted: _Wanted, dut: Dut) -> None:

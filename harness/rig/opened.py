@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 
@@ -12,7 +13,7 @@ from harness.errors import HilError, ModelError, PortLost, ToolMissing, Where
 from harness.firmware.build import Firmware
 from harness.firmware.host import HostInterpreters
 from harness.measure.apart import differing, tolerances
-from harness.measure.compare import Comparison, compare
+from harness.measure.compare import Comparison, Culprit, compare
 from harness.model.artifact import Artifact
 from harness.model.dataset import DataSet
 from harness.model.defined import Defined, defined_outputs
@@ -25,6 +26,8 @@ from harness.rig.ready import Ready
 from harness.rig.recovery import AGAIN, ANSWERS, ASKED, Attempt, recover
 from harness.tolerance import Stated
 
+Attribute = Callable[[Comparison, Stated], Comparison]
+
 
 class OpenBoard:
     """A board that answered HELLO with the firmware and model asked for.
@@ -33,6 +36,8 @@ class OpenBoard:
     took it. `flash` is None where nothing was uploaded; `escalations` are the steps it took to make
     a silent board answer. `stated` is the tolerance that was asked for. `data` are the user's own
     samples, which `checks` takes in place of goldens and random inputs; set it before that.
+    `attribute` names the operator that a difference comes from; None where firmware that shows it
+    would have to be uploaded.
     """
 
     def __init__(
@@ -56,6 +61,7 @@ class OpenBoard:
         self.cold_ticks = cold_ticks
         self.stated = stated or Stated()
         self.data: DataSet | None = None
+        self.attribute: Attribute | None = None
         self._ready = ready
         self.session = uuid.uuid4().hex[:12]
         self.references = HostInterpreters(artifact)
@@ -130,6 +136,17 @@ class OpenBoard:
         """
         return self.compared().result
 
+    def attributed(self) -> Comparison:
+        """The comparison, which also says which operator differs if kernels are at fault.
+
+        That takes two more builds, and is said of an emulated board alone.
+        """
+        result = self.comparison()
+        known = result.culprit is not Culprit.KERNEL or result.attribution
+        if self.attribute is None or known:
+            return result
+        return self.attribute(result, self.stated)
+
     def compared(self) -> Compared:
         """The comparison and the outputs compared; only the first call runs them on the board."""
         return self._compared
@@ -176,6 +193,8 @@ class OpenBoard:
             defined=self.defined,
         )
         result = replace(result, inputs=checks.source)
+        if self.attribute and result.within and self.stated.operators:
+            result = self.attribute(result, self.stated)
         return Compared(result=result, board=answered, golden=judge, float_outputs=float_outputs)
 
     @cached_property

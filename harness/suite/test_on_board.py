@@ -46,7 +46,7 @@ def test_the_stack_holds_the_model_with_room_to_spare(dut, board, model):
 def test_every_golden_input_gives_the_golden_output(dut, board):
     compared = board.comparison()
     assert compared.samples >= min(32, board.data.count if board.data else 32)
-    assert compared.verdict is not Verdict.MISMATCH, str(compared)
+    assert compared.verdict is not Verdict.MISMATCH, str(board.attributed())
 
 
 def test_accuracy_holds_the_manifests_bounds(dut, board):

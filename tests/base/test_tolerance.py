@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.tolerance import EXACT, FLOATS, Allowed, Tolerance, parse_tolerance
+from harness.tolerance import EXACT, FLOATS, Allowed, Stated, Tolerance, parse_tolerance
 
 
 @pytest.mark.parametrize(
@@ -23,8 +23,33 @@ def test_a_tolerance_is_read_from_text(text: str, items) -> None:
     )
 
 
+def test_a_tolerance_may_be_for_one_operator() -> None:
+    items = parse_tolerance("1lsb@FULLY_CONNECTED, scores=2lsb @ CONV_2D, 1e-6")
+    assert [(item.output, item.tolerance.lsb, item.operator) for item in items] == [
+        (None, 1, "FULLY_CONNECTED"),
+        ("scores", 2, "CONV_2D"),
+        (None, 0, None),
+    ]
+    assert Stated(items=items).operators == {"FULLY_CONNECTED", "CONV_2D"}
+
+
 @pytest.mark.parametrize(
-    "text", ["lsb", "1.5lsb", "-1lsb", "-1e-6", "nan", "inf", "1", "2", "x=", "1 m"]
+    "text",
+    [
+        "1lsb@",
+        "1lsb@A;B",
+        "@ADD",
+        "lsb",
+        "1.5lsb",
+        "-1lsb",
+        "-1e-6",
+        "nan",
+        "inf",
+        "1",
+        "2",
+        "x=",
+        "1 m",
+    ],
 )
 def test_what_is_no_tolerance_is_refused(text: str) -> None:
     with pytest.raises(ValueError):

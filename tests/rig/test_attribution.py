@@ -1,0 +1,72 @@
+"""Which operator a difference comes from, in firmware with a wrong kernel."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from harness.board.registry import load_registry
+from harness.measure.compare import Culprit, Verdict
+from harness.model.resolve import resolve_model
+from harness.model.wheels import tflm_installed
+from harness.project import Project, find_project
+from harness.rig.alone import compare_alone
+from harness.rig.open import RigOptions, open_board
+from harness.tolerance import Stated, parse_tolerance
+
+pytestmark = pytest.mark.skipif(not tflm_installed(), reason="no tflite-micro wheel here")
+PROJECT = find_project()
+BOARD = load_registry()["qemu-m4"]
+MODEL = resolve_model("mnist_dnn", PROJECT.artifacts)
+ROW = "rows, output + row * rows.depth * rows.output_bytes);\n"
+OFF = "    output[row * rows.depth * rows.output_bytes] ^= 1;  // Of int8: 1 LSB.\n"
+
+
+@pytest.fixture(scope="module")
+def spoilt(objects, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy of the sources whose SOFTMAX is 1 LSB off."""
+    folder = tmp_path_factory.mktemp("spoilt")
+    shutil.copytree(PROJECT.firmware, folder / "firmware")
+    shutil.copy(PROJECT.root / "platformio.ini", folder)
+    kernels = folder / "firmware" / "src" / "runtime" / "aot_operators.cpp"
+    source = kernels.read_text()
+    assert source.count(ROW) == 1
+    kernels.write_text(source.replace(ROW, ROW + OFF))
+    return Project(root=folder, state=folder / "state")
+
+
+def stated(text: str) -> RigOptions:
+    return RigOptions(runtime="aot", tolerance=Stated(items=parse_tolerance(text), by="a test"))
+
+
+def test_what_differs_is_attributed_to_its_operator_also_alone(spoilt: Project) -> None:
+    with open_board(BOARD, MODEL, spoilt, RigOptions(runtime="aot")) as opened:
+        compared = opened.comparison()
+        assert (compared.verdict, compared.culprit) == (Verdict.MISMATCH, Culprit.KERNEL)
+        assert compared.attribution == ""
+        told = str(opened.attributed())
+    assert "first difference: operator 3, SOFTMAX" in told
+    assert "\noperator 3 (SOFTMAX) alone on qemu-m4 (aot" in told
+    (alone,) = (line for line in told.splitlines() if "alone" in line)
+    assert f"{compared.samples} of {compared.samples} outputs differ" in alone
+    assert alone.endswith("by up to 1 LSB")
+
+
+def test_a_tolerance_holds_for_the_operator_that_it_names_alone(spoilt: Project) -> None:
+    with open_board(BOARD, MODEL, spoilt, stated("1lsb@SOFTMAX")) as opened:
+        compared = opened.comparison()
+        assert (compared.verdict, compared.mismatches) == (Verdict.PASS, 0)
+        assert compared.within == compared.samples
+        assert compared.tolerance == "1 LSB, of SOFTMAX alone, by a test"
+    with open_board(BOARD, MODEL, spoilt, stated("1lsb@FULLY_CONNECTED")) as opened:
+        compared = opened.comparison()
+    assert (compared.verdict, compared.culprit) == (Verdict.MISMATCH, Culprit.KERNEL)
+    assert (compared.mismatches, compared.within) == (compared.samples, 0)
+    assert compared.attribution.endswith("the tolerance names FULLY_CONNECTED alone")
+
+
+def test_a_right_operator_alone_is_right() -> None:
+    found = compare_alone(BOARD, MODEL, PROJECT, RigOptions(runtime="aot"), 1)
+    assert (found.operator.kind, found.differing, found.max_abs) == ("FULLY_CONNECTED", 0, 0.0)
+    assert found.kernels.startswith("CMSIS-NN") and found.samples >= 32
