@@ -73,6 +73,30 @@ def test_a_runtime_of_a_distribution_answers_with_the_goldens(model: str, acme: 
     assert hello.arena_used == (32 if model == "sine" else 1800)
 
 
+WHOLE = """
+from dataclasses import replace
+import shutil, acme_loops
+def generate(job, build_id, folder):
+    acme_loops.generate(job, build_id, folder)
+    shutil.copy({source!r}, folder / "whole.cpp")
+    return ()
+RUNTIME = replace(acme_loops.LOOPS, generate=generate, sources=())
+"""
+
+
+def test_a_runtime_may_define_all_of_the_firmwares_end_itself(
+    objects: None, acme: None, install: Callable[..., None]
+) -> None:
+    install(WHOLE.format(source=str(PROJECT.firmware / "src" / "runtime" / "aot.cpp")))
+    options = replace(LOOPS, runtime="x", timed=False)
+    with open_board(QEMU_M4, SINE, options=options) as board:
+        assert board.comparison().verdict == Verdict.PASS
+        assert board.dut.hello.runtime == "x"
+        assert board.firmware is not None
+        symbols = board.firmware.elf.read_bytes()
+    assert b"whole.cpp" in symbols and b"aot.cpp" not in symbols
+
+
 def test_a_model_that_it_cannot_run_is_refused_by_its_operators_name(acme: None) -> None:
     refused = r"with acme-loops, because operator 7 \(SOFTMAX\) is none of FULLY_CONNECTED"
     with pytest.raises(ModelError, match=refused), open_board(QEMU_M4, CNN, options=LOOPS):
