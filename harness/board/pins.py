@@ -9,6 +9,29 @@ from harness.errors import RigError
 from harness.text import printable
 
 MOST_PIN = 255
+ENERGY_BAUD = 9600
+"""Of a UART in MLPerf Tiny's energy mode, as in its reference implementation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marking:
+    """What firmware is built to do with a pin: hold it high in windows of invokes, or, with
+    `mlperf_energy`, what MLPerf Tiny's energy mode asks of it.
+    """
+
+    pin: int
+    mlperf_energy: bool = False
+
+    @property
+    def name(self) -> str:
+        """What folders are called by."""
+        return f"pin{self.pin}-mlperf" if self.mlperf_energy else f"pin{self.pin}"
+
+    @property
+    def flags(self) -> str:
+        """For the compiler."""
+        energy = f" -D HIL_MLPERF_ENERGY -D HIL_BASE_BAUD={ENERGY_BAUD}"
+        return f"-D HIL_WINDOW_PIN={self.pin}" + (energy if self.mlperf_energy else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

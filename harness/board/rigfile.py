@@ -13,6 +13,7 @@ from typing import Any
 
 from harness import toml
 from harness.board.meters import MeterSpec
+from harness.board.pins import ENERGY_BAUD, Marking
 from harness.board.place import PlaceSpec, parse_place
 from harness.board.power import BY_SERIAL_NUMBER, HubPort
 from harness.board.registry import Board, Registry, inherited_table, parse_board
@@ -53,9 +54,10 @@ class Plugged:
     shared boards. `power` is a hub's port that switches its power; or `power_cycle` is a shell's
     command line that turns it off and on again, run as it stands: nothing is put into it. No
     faster rate than `most_baud` is asked of its UART. Its firmware holds `window_pin` high while it
-    invokes, for the `meter` that samples its current. `budget_us` limits the latency of models and
-    `budget_uj` the energy of an inference, by the model's name; `tolerance` says how far their
-    outputs may be from the golden's, as `--hil-tolerance` does.
+    invokes, for the `meter` that samples its current; with `mlperf_energy` it is built for MLPerf
+    Tiny's energy mode, in which that pin is otherwise used. `budget_us` limits the latency of
+    models and `budget_uj` the energy of an inference, by the model's name; `tolerance` says how far
+    their outputs may be from the golden's, as `--hil-tolerance` does.
     """
 
     id: str
@@ -67,6 +69,7 @@ class Plugged:
     power: HubPort | None = None
     most_baud: int | None = None
     window_pin: int | None = None
+    mlperf_energy: bool = False
     deadlines: Deadlines = field(default_factory=Deadlines)
     meter: MeterSpec | None = None
     budget_us: Mapping[str, float] = field(default_factory=dict)
@@ -98,6 +101,8 @@ class Plugged:
         for name in ("budget_us", "budget_uj"):
             budgets = getattr(self, name)
             toml.check_above_0(**{f"{name}.{model}": most for model, most in budgets.items()})
+        if self.mlperf_energy and self.window_pin is None:
+            raise RigError("mlperf_energy needs window_pin: its timestamps are pulses of a pin")
         if self.budget_uj and self.meter is None:
             raise RigError("budget_uj needs a meter: add the table [boards.NAME.meter]")
         for model, text in self.tolerance.items():
@@ -112,6 +117,19 @@ class Plugged:
     def pooled(self) -> PlaceSpec | None:
         """The place, or the places, of a pool that the board is at."""
         return None if self.place is None else parse_place(self.place)
+
+    @property
+    def marking(self) -> Marking | None:
+        """What its firmware is to do with a pin; None without one."""
+        if self.window_pin is None:
+            return None
+        return Marking(pin=self.window_pin, mlperf_energy=self.mlperf_energy)
+
+    def of_kind(self, kind: Board) -> Board:
+        """The board that it is, of its kind."""
+        if self.mlperf_energy:
+            return replace(kind, id=self.id, baud=ENERGY_BAUD)
+        return replace(kind, id=self.id)
 
     def tolerance_of(self, *models: str) -> Stated:
         """What is stated for the first of a model's names that the board has a tolerance for."""
@@ -159,11 +177,11 @@ class RigFile:
     def extend(self, registry: Registry) -> Registry:
         """The registry with this rig's boards added under their own ids."""
         registry = Registry((*registry.boards, *self.own))
-        own = {board.id: registry[board.kind] for board in self.boards}
+        own = {board.id: board.of_kind(registry[board.kind]) for board in self.boards}
         return Registry(
             (
                 *(board for board in registry.boards if board.id not in own),
-                *(replace(kind, id=board_id) for board_id, kind in own.items()),
+                *own.values(),
             )
         )
 
@@ -209,6 +227,9 @@ def _rig(content: Any, registry: Registry, path: Path | None, name: str) -> RigF
         if board.window_pin is not None:
             with toml.naming(name, ("boards", board.id, "window_pin")):
                 known[board.id].refuse_window_pin(board.window_pin)
+        if board.mlperf_energy and known[board.id].emulated:
+            with toml.naming(name, ("boards", board.id, "mlperf_energy")):
+                raise RigError("MLPerf Tiny's energy mode is for real boards")
     for number, entry in enumerate(rig.quarantine):
         with toml.naming(name, ("quarantine", number, "board")):
             known[entry.board]

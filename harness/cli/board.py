@@ -88,7 +88,7 @@ def build(options: argparse.Namespace) -> int:
         arena_bytes=work.options.arena_bytes,
         check_support=work.options.check_support,
         progress=work.options.progress,
-        window_pin=work.options.window_pin,
+        marking=work.options.marking,
     )
     firmware = builder.build(work.board, work.runtime, work.artifact)
     if options.json:

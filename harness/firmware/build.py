@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from harness.board.pins import Marking
 from harness.board.registry import Board
 from harness.errors import RigError, ToolMissing, Where, WrongUse
 from harness.files import tree_digest
@@ -129,7 +130,7 @@ def build_id(project: Project, job: Job, outside: str = "") -> str:
         f"platformio {importlib.metadata.version('platformio')}",
         *(_compilers(board, ini, env) if own else ("",)),
         "profile" if job.profile else "",
-        "" if job.window_pin is None else f"window pin {job.window_pin}",
+        "" if job.marking is None else repr(job.marking),
         inspect.getsource(places_of) if own else "",
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
@@ -162,7 +163,7 @@ class Builder:
         progress: shows a build, and the wait for another one to end.
         profile: build firmware that measures each step of an inference and sends its output. Other
             firmware has no such code, so that its latency is the model's alone.
-        window_pin: build firmware that marks windows of invokes on this pin.
+        marking: build firmware that does this with a pin.
     """
 
     def __init__(
@@ -174,7 +175,7 @@ class Builder:
         check_support: bool = True,
         progress: Progress = no_progress,
         profile: bool = False,
-        window_pin: int | None = None,
+        marking: Marking | None = None,
     ) -> None:
         self._project = project
         self._kept = KeptBuilds(project.state / "firmware")
@@ -183,7 +184,7 @@ class Builder:
             project=project, tflm=tflm, arena_bytes=arena_bytes, check_support=check_support
         )
         self._profile = profile
-        self._window_pin = window_pin
+        self._marking = marking
 
     def build(self, board: Board, runtime: str, artifact: Artifact) -> Firmware:
         """Build the firmware for a board, runtime and model, or find it built before.
@@ -291,7 +292,7 @@ class Builder:
             runtime=runtime,
             artifact=artifact,
             profile=self._profile,
-            window_pin=self._window_pin,
+            marking=self._marking,
         )
         if board.build is None:
             board.env_of(runtime)
@@ -354,8 +355,8 @@ class Builder:
             environment["HIL_PIO_CONFIG"] = str(override)
         if job.library:
             flags += job.library.build_flags(bare=is_bare(ini, job.env))
-        if job.window_pin is not None:
-            environment["PLATFORMIO_BUILD_SRC_FLAGS"] = f"-D HIL_WINDOW_PIN={job.window_pin}"
+        if job.marking is not None:
+            environment["PLATFORMIO_BUILD_SRC_FLAGS"] = job.marking.flags
         if flags:
             environment["PLATFORMIO_BUILD_FLAGS"] = " ".join(flags)
         core_dir = Path(environment["PLATFORMIO_CORE_DIR"])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import TimeoutExpired
 
+from harness.board.pins import Marking
 from harness.board.registry import Board
 from harness.errors import RigError, Where
 from harness.files import write_atomic
@@ -41,7 +42,7 @@ class Job:
 
     What the runtime plans: `library` and `arena` are None for one that has none, and `identity` are
     the texts that, beside model, board and firmware, decide what is built. The
-    firmware marks windows of invokes on `window_pin`, where that is said.
+    firmware does with a pin what `marking` says, where that is said.
     """
 
     board: Board
@@ -51,7 +52,7 @@ class Job:
     arena: ArenaPlan | None = None
     profile: bool = False
     identity: tuple[str, ...] = ()
-    window_pin: int | None = None
+    marking: Marking | None = None
 
     @property
     def env(self) -> str:
@@ -63,8 +64,8 @@ class Job:
         """Name of the working folder. PlatformIO wipes a folder when libraries or flags change."""
         env = self._own_name if self.board.build else self._env_name
         name = work_name(env, self.library)
-        if self.window_pin is not None:
-            name += f"-pin{self.window_pin}"
+        if self.marking is not None:
+            name += f"-{self.marking.name}"
         return f"{name}-profile" if self.profile else name
 
     @property

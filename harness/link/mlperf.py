@@ -31,8 +31,14 @@ class Device(Protocol):
     input: bytearray
     output: bytes
 
+    mlperf_energy: bool
+    """Whether timestamps are pulses of a pin, and nothing is said of them."""
+
     def microseconds(self) -> int:
         """Since some moment before the first call."""
+
+    def pulse(self) -> None:
+        """Let the pin fall, and rise again."""
 
     def reset_state(self) -> bool:
         """Whether the model's state could be reset, if it has any."""
@@ -64,11 +70,13 @@ class Mlperf:
         if verb == "name":
             return [f"m-name-dut-[{hello.board}]"]
         if verb == "profile":
-            return ["m-profile-[ULPMark for tinyML Firmware V0.0.1]", f"m-model-[{hello.model}]"]
+            mode = ["m-timestamp-mode-energy"] if self._device.mlperf_energy else []
+            firmware = "m-profile-[ULPMark for tinyML Firmware V0.0.1]"
+            return [firmware, f"m-model-[{hello.model}]", *mode]
         if verb == "help":
             return list(_HELP)
         if verb == "timestamp":
-            return [f"m-lap-us-{self._device.microseconds()}"]
+            return self._timestamp()
         if verb == "db":
             return self._buffer(rest)
         if verb == "infer":
@@ -76,6 +84,13 @@ class Mlperf:
         if verb == "results":
             return [self._results()]
         return [f"e-[Unknown command: {verb}]"]
+
+    def _timestamp(self) -> list[str]:
+        """What is said of one, if anything."""
+        if self._device.mlperf_energy:
+            self._device.pulse()
+            return []
+        return [f"m-lap-us-{self._device.microseconds()}"]
 
     def _buffer(self, words: list[str]) -> list[str]:
         if not words:
@@ -122,17 +137,17 @@ class Mlperf:
             return [f"e-[The input lacks bytes: {self._missing}]"]
         device = self._device
         warm = device.reset_state() and device.invoke_times(warmup) and device.reset_state()
-        start = device.microseconds()
+        start = self._timestamp()
         done = warm and device.invoke_times(count)
-        stop = device.microseconds()
+        stop = self._timestamp()
         if not done:
             return ["e-[invoke_failed]"]
         return [
             f"m-warmup-start-{warmup}",
             "m-warmup-done",
             f"m-infer-start-{count}",
-            f"m-lap-us-{start}",
-            f"m-lap-us-{stop}",
+            *start,
+            *stop,
             "m-infer-done",
             self._results(),
         ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.board.lock import hold
+from harness.board.pins import Marking
 from harness.board.place import SCHEME, PlaceSpec, parse_place
 from harness.board.ports import THIS_MACHINE, Bench
 from harness.board.registry import Board, load_registry
@@ -160,9 +161,9 @@ class RigOptions:
         )
 
     @property
-    def window_pin(self) -> int | None:
-        """The pin on which firmware is to mark windows of invokes, by the rig file."""
-        return self.plugged.window_pin if self.plugged else None
+    def marking(self) -> Marking | None:
+        """What firmware is to do with a pin, by the rig file."""
+        return self.plugged.marking if self.plugged else None
 
     @property
     def patience(self) -> LinkOptions:
@@ -333,7 +334,7 @@ def _builder(project: Project, options: RigOptions) -> Builder:
         check_support=options.check_support,
         progress=options.progress,
         profile=options.profile,
-        window_pin=options.window_pin,
+        marking=options.marking,
     )
 
 

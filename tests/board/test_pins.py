@@ -31,4 +31,4 @@ def test_what_cannot_be_is_refused(free: tuple[int, ...], used: dict[str, str], 
 
 def test_every_board_with_a_port_of_ours_that_drives_pins_says_which() -> None:
     without = {board.id for board in load_registry().boards if board.pins is None}
-    assert without == {"virtual", "qemu-rv32", "qemu-netduinoplus2"}
+    assert without == {"virtual", "qemu-rv32", "qemu-netduinoplus2", "qemu-microbit"}

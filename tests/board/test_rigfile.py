@@ -395,3 +395,18 @@ def test_two_boards_do_not_share_a_meter(registry: Registry) -> None:
     parse_rig(METERED + other.replace("D1A2B3", "D1A2B4"), registry)
     simulated = (METERED + other).replace('"ppk2"', '"simulated"').replace("D1A2B3", "X")
     parse_rig(simulated, registry)
+
+
+def test_mlperfs_energy_mode_needs_a_pin_of_a_real_board_and_has_its_own_rate(
+    registry: Registry,
+) -> None:
+    text = '[boards.left]\nkind = "nucleo-f446re"\nmlperf_energy = true\nwindow_pin = 7\n'
+    rig = parse_rig(text, registry)
+    left = rig.plugged("left")
+    assert left is not None and left.marking is not None and left.marking.mlperf_energy
+    assert "-D HIL_BASE_BAUD=9600" in left.marking.flags
+    assert rig.extend(registry)["left"].baud == 9600
+    with pytest.raises(RigError, match="mlperf_energy needs window_pin"):
+        parse_rig(text.replace("window_pin = 7\n", ""), registry)
+    with pytest.raises(RigError, match="left.mlperf_energy: .* is for real boards"):
+        parse_rig(text.replace("nucleo-f446re", "qemu-m4").replace("= 7", "= 1"), registry)

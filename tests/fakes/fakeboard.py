@@ -91,6 +91,8 @@ class Bench:
         elif name == "stateful":
             self.stateful = bool(number)
             self.board.describe()
+        elif name == "energy":
+            self.board.mlperf_energy = bool(number)
         elif name == "marks":
             self.marks = bool(number)
             self.board.describe()

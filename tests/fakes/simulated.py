@@ -33,7 +33,9 @@ class SimulatedUart:
     def chip_baud(self) -> int:
         """The rate in the chip's register."""
         value = self.machine.core.bus.read(0x40002524, 4)
-        return {0x01D60000: 115200, 0x07400000: 460_800, 0x10000000: 1_000_000}[value]
+        return {0x00275000: 9600, 0x01D60000: 115200, 0x07400000: 460_800, 0x10000000: 1_000_000}[
+            value
+        ]
 
     def set_baud(self, baud: int) -> bool:
         self.baud = baud

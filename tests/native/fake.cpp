@@ -22,6 +22,7 @@ int reset_fails = 0;
 uint32_t steps = 0;
 bool rates = false;
 bool marks = false;
+bool energy = false;
 std::string windows;
 uint32_t room = 0;
 
@@ -107,6 +108,7 @@ size_t UniqueId(char* dst, size_t) {
   return 4;
 }
 bool MarksWindows() { return fake::marks; }
+bool MlperfEnergy() { return fake::energy; }
 void Window(bool open) { fake::windows += open ? '1' : '0'; }
 Quiet::Quiet() {}
 Quiet::~Quiet() {}

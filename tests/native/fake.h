@@ -22,6 +22,7 @@ extern bool stateful;         // The second output has the invokes since the sta
 extern int reset_fails;       // The Nth reset of the state from now; 0: none.
 extern uint32_t steps;        // Of the model, at most kMostSteps; 0: it cannot be observed. Survives a boot.
 extern std::string windows;  // An up or a down for each call of port::Window().
+extern bool energy;           // It is that of MLPerf's energy mode. Survives a boot.
 extern bool marks;            // A pin marks windows. Survives a boot.
 extern bool rates;            // The line has faster rates. Survives a boot.
 extern uint32_t room;         // For a model that comes over the link, at most kMostRoom; 0: it takes none. Survives a boot.

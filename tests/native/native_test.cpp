@@ -61,6 +61,7 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
     fake::echo = false;
     fake::rates = false;
     fake::marks = false;
+    fake::energy = false;
     fake::windows.clear();
     fake::room = 0;
     *bench = Bench();
@@ -102,6 +103,8 @@ void Step(Bench* bench, const std::string& line, const std::string& where) {
     fake::steps = static_cast<uint32_t>(std::stoul(rest.substr(6)));
   } else if (verb == "set" && rest.compare(0, 6, "rates ") == 0) {
     fake::rates = rest.substr(6) == "1";
+  } else if (verb == "set" && rest.compare(0, 7, "energy ") == 0) {
+    fake::energy = rest.substr(7) == "1";
   } else if (verb == "set" && rest.compare(0, 6, "marks ") == 0) {
     fake::marks = rest.substr(6) == "1";
   } else if (verb == "set" && rest.compare(0, 5, "room ") == 0) {

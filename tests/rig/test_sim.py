@@ -14,6 +14,7 @@ from fakes.processes import alive
 from fakes.pytests import ROOT
 from fakes.simulated import SimulatedUart
 
+from harness.board.pins import ENERGY_BAUD, Marking
 from harness.board.registry import load_registry
 from harness.errors import HilError, RigError, StartFailed, ToolMissing, Where
 from harness.firmware.build import Builder
@@ -110,7 +111,7 @@ class TestServed:
 
     def test_its_pin_is_high_while_a_run_invokes_and_no_invoke_is_slower_for_it(self, firmware):
         pin = 33
-        marking = Builder(PROJECT, window_pin=pin).build(SIM, "aot", SINE)
+        marking = Builder(PROJECT, marking=Marking(pin=pin)).build(SIM, "aot", SINE)
         assert marking.build_id != firmware.build_id
         ticks, inputs = [], checks_for(SINE).inputs
         for built in (firmware, marking):
@@ -128,6 +129,31 @@ class TestServed:
         # The pin changes within what the board takes for the window, outside of every invoke.
         assert 0 <= window.window_ticks - (down - up) < 200
         assert window.invoke_ticks == 100 * ticks[1][0]
+
+    def test_in_mlperfs_energy_mode_its_pin_falls_for_every_timestamp(self):
+        built = Builder(PROJECT, marking=Marking(pin=33, mlperf_energy=True))
+        uart = SimulatedUart(built.build(SIM, "aot", SINE).elf)
+        uart.set_baud(ENERGY_BAUD)
+        line = Line(baud=ENERGY_BAUD, most_baud=ENERGY_BAUD)
+        dut = greeted(uart, line)
+        assert not dut.marks_windows and uart.chip_baud == ENERGY_BAUD
+        assert dut.link.ask_command("profile")[-1] == "m-timestamp-mode-energy"
+        dut.measure(checks_for(SINE).inputs[:1], 2)
+        began = uart.machine.now()
+        assert dut.link.ask_command("infer 100 5")[1:4] == [
+            "m-warmup-done",
+            "m-infer-start-100",
+            "m-infer-done",
+        ]
+        edges = [edge for edge in uart.chip.edges if edge[1] == 33]
+        # High since the start, and a millisecond low for each timestamp.
+        assert [high for _, _, high in edges] == [True, False, True, False, True]
+        first, second = edges[1][0], edges[3][0]
+        assert first > began
+        assert [edges[at + 1][0] - edges[at][0] for at in (1, 3)] == pytest.approx(
+            [64_000] * 2, 5e-3
+        )
+        assert second - edges[2][0] > 100 * 2928
 
     def test_its_uart_goes_to_a_megabaud_and_back(self, firmware):
         uart = SimulatedUart(firmware.elf)

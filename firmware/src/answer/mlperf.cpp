@@ -3,6 +3,7 @@
 #include "answer/reals.h"
 #include "answer/text.h"
 #include "answer/token.h"
+#include "port/port.h"
 #include "runtime/runtime.h"
 
 namespace {
@@ -10,6 +11,7 @@ namespace {
 constexpr char kSpace[] = " ";
 constexpr uint32_t kMaxInvokes = 1000000;
 constexpr uint32_t kDefaultWarmup = 10;
+constexpr uint32_t kPulsesPerSecond = 1000;
 constexpr uint32_t kNotANumber = UINT32_MAX;
 
 // kNotANumber for anything but decimal digits, and above ten million, which is more than any limit here.
@@ -28,6 +30,20 @@ int ParseHexDigit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   const char lower = static_cast<char>(c | 0x20);
   return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+// A timestamp of the energy mode: an instrument sees the pin fall, and rise after a millisecond.
+void Pulse() {
+  port::Window(false);
+  const uint32_t start = port::Ticks();
+  while (port::Ticks() - start < port::TicksPerSecond() / kPulsesPerSecond) {
+  }
+  port::Window(true);
+}
+
+uint64_t Timestamp(Clock* clock) {
+  if (port::MlperfEnergy()) Pulse();
+  return clock->Microseconds();
 }
 
 Status InvokeTimes(uint32_t count, Clock* clock, State* state) {
@@ -66,6 +82,12 @@ class Mlperf::Reply {
   void Profile(const char* model) {
     Line("m-profile-[ULPMark for tinyML Firmware V0.0.1]");
     Line("m-model-[", model, "]");
+    if (port::MlperfEnergy()) Line("m-timestamp-mode-energy");
+  }
+
+  // In the energy mode nothing is said: the pulse is the timestamp.
+  void Lap(uint64_t us) {
+    if (!port::MlperfEnergy()) Line("m-lap-us-", us);
   }
 
   void Help() {
@@ -118,7 +140,7 @@ void Mlperf::Execute(const char* command, const char* end, Status setup, Clock* 
   if (verb == "name") return reply->Line("m-name-dut-[", board_, "]");
   if (verb == "profile") return reply->Profile(runtime::Describe().model_name);
   if (verb == "help") return reply->Help();
-  if (verb == "timestamp") return reply->Line("m-lap-us-", clock->Microseconds());
+  if (verb == "timestamp") return reply->Lap(Timestamp(clock));
   if (verb == "db") return Buffer(at, end, reply);
   if (verb == "infer") return Infer(at, end, clock, state, reply);
   if (verb == "results") return reply->Results();
@@ -174,15 +196,15 @@ void Mlperf::Infer(const char* at, const char* end, Clock* clock, State* state, 
   Status status = state->Reset();
   if (status == Status::kOk) status = InvokeTimes(warmup, clock, state);
   if (status == Status::kOk) status = state->Reset();
-  const uint64_t start = clock->Microseconds();
+  const uint64_t start = Timestamp(clock);
   if (status == Status::kOk) status = InvokeTimes(count, clock, state);
-  const uint64_t stop = clock->Microseconds();
+  const uint64_t stop = Timestamp(clock);
   if (status != Status::kOk) return reply->Line("e-[", StatusName(status), "]");
   reply->Line("m-warmup-start-", uint64_t{warmup});
   reply->Line("m-warmup-done");
   reply->Line("m-infer-start-", uint64_t{count});
-  reply->Line("m-lap-us-", start);
-  reply->Line("m-lap-us-", stop);
+  reply->Lap(start);
+  reply->Lap(stop);
   reply->Line("m-infer-done");
   reply->Results();
 }

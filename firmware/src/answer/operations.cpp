@@ -238,7 +238,8 @@ Fault Operations::Run(Reader& body, Writer& reply) {
 
 // The pin changes outside of what is timed, and nothing else happens while it is high.
 Fault Operations::Window(uint8_t* ticks, size_t count, uint32_t more, uint64_t* more_ticks) {
-  port::Window(true);
+  const bool marks = port::MarksWindows();
+  if (marks) port::Window(true);
   Status status = Status::kOk;
   uint32_t index = 0;
   for (; index < count + more; ++index) {
@@ -251,7 +252,7 @@ Fault Operations::Window(uint8_t* ticks, size_t count, uint32_t more, uint64_t* 
       *more_ticks += elapsed;
     }
   }
-  port::Window(false);
+  if (marks) port::Window(false);
   if (status != Status::kOk) return {Status::kInvokeFailed, index, ""};
   return {};
 }

@@ -198,7 +198,7 @@ Status Setup() {
 #endif
   if constexpr (kHasWindowPin) {
     pinMode(kWindowPin, OUTPUT);
-    Window(false);
+    Window(kMlperfEnergy);
   }
   counter = FinestCounter();
   return Status::kOk;
@@ -316,7 +316,9 @@ size_t UniqueId([[maybe_unused]] char* dst, [[maybe_unused]] size_t capacity) {
 #endif
 }
 
-bool MarksWindows() { return kHasWindowPin; }
+bool MarksWindows() { return kHasWindowPin && !kMlperfEnergy; }
+
+bool MlperfEnergy() { return kMlperfEnergy; }
 
 void Window(bool open) {
   if constexpr (kHasWindowPin) digitalWrite(kWindowPin, open ? HIGH : LOW);

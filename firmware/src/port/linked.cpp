@@ -61,6 +61,8 @@ size_t UniqueId(char* dst, size_t capacity) {
 
 bool MarksWindows() { return supplied->window != nullptr; }
 
+bool MlperfEnergy() { return false; }
+
 void Window(bool open) {
   if (supplied->window != nullptr) supplied->window(open ? 1 : 0);
 }

@@ -36,6 +36,7 @@ constexpr uint32_t kFasterBauds[] = {1000000, 460800};
 volatile uint32_t baud = port::kBaseBaud;
 
 constexpr uint32_t BaudRegister(uint32_t wanted) {
+  if (wanted == 9600) return nrf52840::kUarteBaud9600;
   return wanted == 1000000 ? nrf52840::kUarteBaud1000000 : wanted == 460800 ? nrf52840::kUarteBaud460800 : nrf52840::kUarteBaud115200;
 }
 
@@ -81,7 +82,7 @@ void StartUart() {
 void StartWindowPin() {
   if constexpr (port::kHasWindowPin) {
     static_assert(port::kWindowPin != kTxPin && port::kWindowPin != kRxPin, "the UART's");
-    nrf52840::gpio::Clear(port::kWindowPin);
+    port::Window(port::kMlperfEnergy);
     nrf52840::gpio::PinConfig(port::kWindowPin) = nrf52840::gpio::kOutput;
   }
 }
@@ -194,7 +195,9 @@ size_t UniqueId(char* dst, size_t capacity) {
   return kDigits;
 }
 
-bool MarksWindows() { return kHasWindowPin; }
+bool MarksWindows() { return kHasWindowPin && !kMlperfEnergy; }
+
+bool MlperfEnergy() { return kMlperfEnergy; }
 
 void Window(bool open) {
   if constexpr (kHasWindowPin) open ? nrf52840::gpio::Set(kWindowPin) : nrf52840::gpio::Clear(kWindowPin);

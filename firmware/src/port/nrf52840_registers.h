@@ -90,6 +90,7 @@ constexpr uint32_t kUarteEnable = 8;
 constexpr uint32_t kUarteEndRx = 1u << 4;
 constexpr uint32_t kUarteError = 1u << 9;
 constexpr uint32_t kUarteBreak = 1u << 3;  // Of errorsrc: the line was low for longer than a byte.
+constexpr uint32_t kUarteBaud9600 = 0x00275000;
 constexpr uint32_t kUarteBaud115200 = 0x01d60000;
 constexpr uint32_t kUarteBaud460800 = 0x07400000;
 constexpr uint32_t kUarteBaud1000000 = 0x10000000;

@@ -20,7 +20,11 @@ uint32_t TicksPerSecond();  // Above 0 and constant after Setup().
 size_t Read(uint8_t* dst, size_t capacity);  // Returns at once; 0 when no byte waits.
 [[nodiscard]] Status Write(const uint8_t* src, size_t size);  // Blocks until every byte is queued.
 
+#if defined(HIL_BASE_BAUD)
+constexpr uint32_t kBaseBaud = HIL_BASE_BAUD;
+#else
 constexpr uint32_t kBaseBaud = 115200;  // Of every board after reset.
+#endif
 struct Bauds {
   const uint32_t* bauds;  // The fastest first, all of them faster than kBaseBaud.
   uint8_t count;          // 0: the line has no rate, or just one.
@@ -39,6 +43,8 @@ size_t UniqueId(char* dst, size_t capacity);  // Printable, not terminated; 0 if
 // does nothing, and HELLO does not announce it.
 bool MarksWindows();
 void Window(bool open);
+// The pin is that of MLPerf Tiny's energy mode instead: high but for timestamps.
+bool MlperfEnergy();
 
 // Holds the receive interrupt off, so that the host cannot add its cycles to a measurement.
 class Quiet {

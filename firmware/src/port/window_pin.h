@@ -10,4 +10,11 @@ constexpr int kWindowPin = -1;
 #endif
 constexpr bool kHasWindowPin = kWindowPin >= 0;
 
+#if defined(HIL_MLPERF_ENERGY)
+constexpr bool kMlperfEnergy = true;
+static_assert(kHasWindowPin, "its timestamps are pulses of a pin");
+#else
+constexpr bool kMlperfEnergy = false;
+#endif
+
 }  // namespace port
