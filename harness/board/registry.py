@@ -77,6 +77,11 @@ class Simulator:
     cycles_per_instruction: int = 1
     counts: str = INSTRUCTIONS
 
+    @property
+    def tells_pins(self) -> bool:
+        """Whether the simulator says when a pin changes."""
+        return self.chip == "nrf52840" and not self.bootloader
+
     def __post_init__(self) -> None:
         if self.counts not in (INSTRUCTIONS, CYCLES):
             raise RigError(f"counts {self.counts!r} is neither {INSTRUCTIONS} nor {CYCLES}")

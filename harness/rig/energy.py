@@ -38,6 +38,7 @@ from harness.rig.energy_rows import (
     unknown_row,
 )
 from harness.rig.opened import OpenBoard
+from harness.rig.sim import PinEdges
 
 WINDOWS = 3
 """In a session; idle power is seen before, between and after them."""
@@ -139,21 +140,31 @@ class _Told:
     """Tells a meter without a wire to the pin of its edges, on the board's own clock.
 
     An emulated board's time is not the host's: only its windows pass on it, and idle in between as
-    on the host.
+    on the host. Where its simulator tells what the pin does, those are the edges; else they are the
+    window's begin and end by the board's counter.
     """
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: Meter, edges: PinEdges | None) -> None:
         self._marked = marked(meter)
+        self._edges = edges
         self._now_s = 0.0
+        if edges is not None:
+            edges.take()
 
     def rest(self, seconds: float) -> None:
         self._now_s += seconds
 
     def window(self, window: Window) -> None:
+        edges = self._edges_of(window)
         if self._marked is not None:
-            self._marked.mark(True, at_s=self._now_s)
-            self._marked.mark(False, at_s=self._now_s + window.length_s)
-        self._now_s += window.length_s
+            for second, high in edges:
+                self._marked.mark(high, at_s=self._now_s + second - edges[0][0])
+        self._now_s += edges[-1][0] - edges[0][0] if edges else window.length_s
+
+    def _edges_of(self, window: Window) -> list[tuple[float, bool]]:
+        if self._edges is None:
+            return [(0.0, True), (window.length_s, False)]
+        return self._edges.take()
 
 
 class _Measuring:
@@ -264,7 +275,7 @@ class _Measuring:
         """
         ran: list[Window] = []
         self._meter.arm()
-        told = _Told(self._meter)
+        told = _Told(self._meter, self._opened.edges)
         idle_s = max(LEAST_IDLE_S, IDLE_SHARE * count * self._invoke_s)
         try:
             self._rest(idle_s, told)

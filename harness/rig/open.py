@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
@@ -45,7 +46,7 @@ from harness.rig.qemu import QemuProcess, installed_qemu
 from harness.rig.ready import Expected, Ready, greet
 from harness.rig.real import RealBoard
 from harness.rig.recovery import PROBE, SILENT, Remedy
-from harness.rig.sim import sim_bench, sim_process
+from harness.rig.sim import PinEdges, sim_bench, sim_process
 from harness.rig.upload import uploader_for
 from harness.rig.virtual import VirtualProcess, virtual_build_id
 from harness.settings import FLASH, LOCK_TIMEOUT
@@ -397,7 +398,14 @@ def _simulated(wanted: _Wanted) -> Iterator[Ready]:
     simulator, firmware = wanted.board.simulator, wanted.firmware
     assert simulator is not None and firmware is not None, "its attachment is `sim`"
     where = replace(wanted.where, port=f"sim:{simulator.chip}")
-    with sim_process(simulator, firmware.elf, where=where) as process:
+    pins, edges = _told_pins(wanted), None
+    with ExitStack() as stack:
+        file = None
+        if pins is not None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="hil-pins-"))
+            file = Path(folder) / "edges"
+            edges = PinEdges(file, pins.pin, wanted.board.clock_hz)
+        process = stack.enter_context(sim_process(simulator, firmware.elf, where=where, pins=file))
 
         def restart(link: Link) -> None:
             process.restart()
@@ -407,7 +415,14 @@ def _simulated(wanted: _Wanted) -> Iterator[Ready]:
         with _greeted(
             process.stream, process.reopen, wanted, where, remedy, clock=process.clock
         ) as ready:
-            yield replace(ready, fresh=True)
+            yield replace(ready, fresh=True, edges=edges)
+
+
+def _told_pins(wanted: _Wanted) -> Marking | None:
+    """The pin whose edges a simulated chip is to tell; None for a chip that tells none."""
+    simulator = wanted.board.simulator
+    assert simulator is not None, "its attachment is `sim`"
+    return wanted.options.marking if simulator.tells_pins else None
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from harness.rig.checks import Checks, Compared, HostRun, checks_for, checks_of,
 from harness.rig.counting import InvokeCounter
 from harness.rig.ready import Ready
 from harness.rig.recovery import AGAIN, ANSWERS, ASKED, Attempt, recover
+from harness.rig.sim import PinEdges
 from harness.tolerance import Stated
 
 Attribute = Callable[[Comparison, Stated], Comparison]
@@ -111,6 +112,11 @@ class OpenBoard:
         """Counts the instructions of each invoke; with RigOptions(functions=True) only."""
         assert self._ready.counter is not None, "not asked for"
         return self._ready.counter
+
+    @property
+    def edges(self) -> PinEdges | None:
+        """Edges of the pin that marks windows; None where only an instrument sees them."""
+        return self._ready.edges
 
     def reset(self) -> None:
         """Reset the board and check that it runs the same firmware.

@@ -12,6 +12,7 @@ from harness.model.tensor import TensorSpec
 from harness.rig.counting import InvokeCounter
 from harness.rig.flash import FlashReport
 from harness.rig.recovery import Attempt, Remedy, recover
+from harness.rig.sim import PinEdges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,7 @@ class Ready:
     `flash` reports an upload, if there was one; `escalations` are the attempts that it took to make
     a silent board answer. `remedies` may bring it back when it falls silent later. `fresh` says
     that it was started for this session. `counter` counts its instructions, if that was asked for.
+    `edges` are those of the pin that marks windows, of a simulated chip that tells them.
     """
 
     dut: Dut
@@ -53,6 +55,7 @@ class Ready:
     escalations: tuple[Attempt, ...] = ()
     fresh: bool = False
     counter: InvokeCounter | None = None
+    edges: PinEdges | None = None
 
     @property
     def port(self) -> str:

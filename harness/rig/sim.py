@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -32,11 +33,14 @@ def has_rp2040py() -> bool:
     return importlib.util.find_spec(RP2040PY) is not None
 
 
-def sim_command(simulator: Simulator, elf: Path, listing: Path | None = None) -> list[str]:
+def sim_command(
+    simulator: Simulator, elf: Path, listing: Path | None = None, pins: Path | None = None
+) -> list[str]:
     """Command line that runs `elf` on a simulated chip and prints its port.
 
     Args:
         listing: the file in which it says what is plugged in.
+        pins: the file in which it says what its pins do.
     """
     cycles = str(simulator.cycles_per_instruction)
     return [
@@ -44,16 +48,23 @@ def sim_command(simulator: Simulator, elf: Path, listing: Path | None = None) ->
         *("--wire", simulator.wire, "--cycles-per-instruction", cycles),
         *(["--bootloader"] if simulator.bootloader else []),
         *(["--listing", str(listing)] if listing else []),
+        *(["--pins", str(pins)] if pins else []),
     ]
 
 
 def sim_process(
-    simulator: Simulator, elf: Path, *, where: Where, listing: Path | None = None
+    simulator: Simulator,
+    elf: Path,
+    *,
+    where: Where,
+    listing: Path | None = None,
+    pins: Path | None = None,
 ) -> PtyProcess:
     """The process that runs a firmware's ELF file on a simulated chip; `with` starts it.
 
     Args:
         listing: the file in which it says what is plugged in.
+        pins: the file in which it says what its pins do.
 
     Raises:
         ToolMissing: the package that simulates it is not installed.
@@ -64,7 +75,36 @@ def sim_process(
     if not there:
         raise ToolMissing(package, needed_for="a simulated chip", install=INSTALL_UNICORN)
     what = f"simulated {simulator.chip}"
-    return PtyProcess(what, sim_command(simulator, elf, listing), where=where)
+    return PtyProcess(what, sim_command(simulator, elf, listing, pins), where=where)
+
+
+class PinEdges:
+    """The edges of one pin of a simulated chip, as its process writes them to a file.
+
+    Args:
+        clock_hz: of the chip.
+    """
+
+    def __init__(self, path: Path, pin: int, clock_hz: int) -> None:
+        self._path = path
+        self._pin = pin
+        self._clock_hz = clock_hz
+        self._read = 0
+
+    def take(self) -> list[tuple[float, bool]]:
+        """Those since the last call: seconds of the chip's own time, and whether it is high."""
+        with self._path.open("rb") as file:
+            if file.seek(0, os.SEEK_END) < self._read:
+                self._read = 0  # A chip that was started anew begins a new file.
+            file.seek(self._read)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._read += len(whole) + len(newline)
+        words = [line.split() for line in whole.splitlines()]
+        return [
+            (int(cycle) / self._clock_hz, high == b"1")
+            for cycle, pin, high in words
+            if int(pin) == self._pin
+        ]
 
 
 @contextmanager

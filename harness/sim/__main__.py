@@ -25,12 +25,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cycles-per-instruction", type=int, default=1)
     parser.add_argument("--bootloader", action="store_true", help="as a Nano 33 BLE has it")
     parser.add_argument("--listing", type=Path, help="file that says what is plugged in")
+    parser.add_argument("--pins", type=Path, help="file that edges of pins are written to")
     options = parser.parse_args(arguments)
     try:
         build = CHIPS[options.chip]
         chip, wire = build(
             options.elf, options.wire, options.cycles_per_instruction, options.bootloader
         )
+        if options.pins is not None:
+            if not hasattr(wire, "edge_log"):
+                raise SimulationError("this chip does not tell edges of its pins")
+            wire.edge_log = options.pins.open("w", encoding="ascii")
         serve(chip, wire, stop_fd=sys.stdin.fileno(), listing=options.listing)
     except KeyboardInterrupt:
         pass

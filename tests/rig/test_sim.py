@@ -14,8 +14,10 @@ from fakes.processes import alive
 from fakes.pytests import ROOT
 from fakes.simulated import SimulatedUart
 
+from harness.board.meters import MeterSpec
 from harness.board.pins import ENERGY_BAUD, Marking
 from harness.board.registry import load_registry
+from harness.board.rigfile import Plugged
 from harness.errors import HilError, RigError, StartFailed, ToolMissing, Where
 from harness.firmware.build import Builder
 from harness.link.dut import Dut
@@ -27,7 +29,9 @@ from harness.project import find_project
 from harness.rig import sim
 from harness.rig.boardclock import BoardClock
 from harness.rig.checks import checks_for
+from harness.rig.energy import EnergyPlan
 from harness.rig.flash import SETTLE_S
+from harness.rig.metering import BoardMeter
 from harness.rig.open import RigOptions, open_board
 from harness.rig.sim import sim_command, sim_process
 
@@ -129,6 +133,26 @@ class TestServed:
         # The pin changes within what the board takes for the window, outside of every invoke.
         assert 0 <= window.window_ticks - (down - up) < 200
         assert window.invoke_ticks == 100 * ticks[1][0]
+
+    def test_a_simulated_meter_sees_what_the_boards_own_pin_does(self, tmp_path):
+        amps, volts = 0.012, 3.0
+        given = {"active_amps": amps, "lead_s": 0.1}
+        meter = MeterSpec(kind="simulated", pin=0, volts=volts, options=given)
+        plugged = Plugged(id=SIM.id, kind=SIM.id, window_pin=33, meter=meter)
+        plan = EnergyPlan(csv=tmp_path / "latency.csv", run="r1", sleep=lambda seconds: None)
+        with open_board(SIM, SINE, PROJECT, RigOptions(plugged=plugged)) as opened:
+            opened.edges.take()
+            opened.dut.run_window(checks_for(SINE).inputs[:1], 10)
+            assert [high for _, high in opened.edges.take()] == [True, False]
+            with BoardMeter(plugged, SIM.id) as metered:
+                row = metered.measure(opened, plan).run
+        assert (row.outcome, row.found_by, row.simulated) == ("measured", "pin", True)
+        # A hundredth more than the invokes alone: what lies between them.
+        alone_uj = amps * volts * row.invoke_us
+        assert alone_uj < row.energy_uj < 1.03 * alone_uj
+        assert abs(
+            row.energy_uj - amps * volts * 1e6 * row.window_s * row.windows / row.inferences
+        ) < (row.run_u_uj)
 
     def test_in_mlperfs_energy_mode_its_pin_falls_for_every_timestamp(self):
         built = Builder(PROJECT, marking=Marking(pin=33, mlperf_energy=True))

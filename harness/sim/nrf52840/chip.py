@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import TextIO
 
 from harness.sim.core import Memory
 from harness.sim.machine import Machine
@@ -66,6 +67,8 @@ class Nrf52840:
         self._stirred_at = self._touched_until = 0
         self.edges: deque[tuple[int, int, bool]] = deque(maxlen=MOST_EDGES)
         """Cycle, pin, and whether it is driven high from then on, of the last MOST_EDGES."""
+        self.edge_log: TextIO | None = None
+        """Where each edge is written to as well, a line each: `CYCLE PIN 1`."""
 
     @property
     def quiet(self) -> bool:
@@ -80,6 +83,9 @@ class Nrf52840:
 
     def _edge(self, first: int, pin: int, high: bool) -> None:
         self.edges.append((self._now(), first + pin, high))
+        if self.edge_log is not None:
+            self.edge_log.write(f"{self._now()} {first + pin} {high:d}\n")
+            self.edge_log.flush()
 
     def _now(self) -> int:
         assert self._machine is not None, "the machine is built"
