@@ -103,6 +103,7 @@ def _address(text: str) -> str | None:
 
 
 FLASH_CHOICES = ("auto", "always", "never")
+SWAP_CHOICES = ("auto", "always", "never")
 
 LIST = Kind(parse=_items, wanted="a name, or several with commas")
 POSITIVE = Kind(parse=_positive, wanted="a positive number")
@@ -286,6 +287,12 @@ FLASH = Setting(
     "when to upload to a real board; auto: unless it runs the very build",
     metavar="|".join(FLASH_CHOICES), default="auto", commands=_FLASHING,
 )
+SWAP = Setting(
+    "swap", _choice(*SWAP_CHOICES),
+    "bring models over the link to one firmware, instead of building each; auto: several models, "
+    "where they fit",
+    metavar="|".join(SWAP_CHOICES), default="auto", commands=_BENCH,
+)
 TFLM = Setting(
     "tflm", PATH_OR_NONE, "TFLite Micro from a folder, for rigs without a network",
     metavar="DIR", absent="the pin in `platformio.ini`", commands=("doctor", "inspect", *_BUILD),
@@ -343,7 +350,7 @@ SETTINGS: tuple[Setting[Any], ...] = (
         ENERGY_SHARE,
         CSV,
     ),
-    *(DATA, STRIDE, DETECT, TOLERANCE, MISSING, RIG, FLASH, TFLM, ARENA, UNCHECKED),
+    *(DATA, STRIDE, DETECT, TOLERANCE, MISSING, RIG, FLASH, SWAP, TFLM, ARENA, UNCHECKED),
     *(MOST_BAUD, LOCK_TIMEOUT, LABGRID, COORDINATOR, POOL_TIMEOUT),
 )
 

@@ -82,7 +82,8 @@ def main() -> None:
     boards = [
         board
         for board in load_registry().boards
-        if board.emulator and str(config.get(f"env:{board.env['aot']}", "platform")).startswith("symlink:")
+        if board.emulator
+        and str(config.get(f"env:{board.env['aot']}", "platform")).startswith("symlink:")
     ]
     made = {board.id: parts(board, config) for board in boards}
     counted: set[Path] = set()

@@ -27,7 +27,7 @@ from harness.cli.machine import add_json, error_object, print_json
 from harness.cli.profile import show_functions, show_profile, what_is_measured
 from harness.cli.report import report_to
 from harness.cli.settings import add_settings, refuse_several, sources_of
-from harness.cli.work import Work, one_work, runnable, works
+from harness.cli.work import Work, one_work, runnable, sharing, works
 from harness.errors import HilError, NotKept, TensorError, WrongUse
 from harness.files import write_atomic
 from harness.firmware.build import Builder, Firmware
@@ -241,7 +241,8 @@ def _bench(
     errors: list[HilError] = []
     of_error = partial(_noted, errors, of_error)
     kept = True
-    for work in runnable(asked, statuses, of_error):
+    ran = runnable(asked, statuses, of_error)
+    for work in sharing(ran, sources[settings.SWAP]):
         # Held over both builds: nobody gets in between the measurement and its profile.
         with errors_noted(statuses, of_error), work.hold() if profiled else nullcontext():
             try:

@@ -23,6 +23,7 @@ from harness.progress import Progress
 from harness.project import Project, find_project
 from harness.rig.emulated import expand_here
 from harness.rig.open import OpenBoard, RigOptions, look_at, open_board
+from harness.rig.swapping import Swaps
 from harness.settings import Sources
 from harness.terminal import say
 from harness.text import wrapped
@@ -49,7 +50,7 @@ class Work:
             with open_board(self.board, self.artifact, self.project, options) as opened:
                 yield opened
         finally:
-            for note in options.slow.news():
+            for note in (*options.slow.news(), *options.swaps.news()):
                 say(note)
 
     @property
@@ -113,6 +114,21 @@ def runnable(
         with errors_noted(statuses, status_of):
             raise reason
     return left
+
+
+def sharing(asked: Sequence[Work], mode: str) -> list[Work]:
+    """The same, with several models of a board and runtime in one firmware, as `mode` says."""
+
+    def models(board: Board, runtime: str) -> list[Artifact]:
+        return [x.artifact for x in asked if (x.board.id, x.runtime) == (board.id, runtime)]
+
+    shared: dict[int | None, Swaps] = {}
+    done = []
+    for work in asked:
+        arena_bytes = work.options.arena_bytes
+        swaps = shared.setdefault(arena_bytes, Swaps(mode, models, arena_bytes=arena_bytes))
+        done.append(replace(work, options=replace(work.options, swaps=swaps)))
+    return done
 
 
 def works(sources: Sources, progress: Progress) -> list[Work]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.board.pins import Marking
 from harness.board.registry import Board
-from harness.errors import RigError, ToolMissing, Where, WrongUse
+from harness.errors import RigError, SwapRefused, ToolMissing, Where, WrongUse
 from harness.files import tree_digest
 from harness.firmware import c_source, model_list, objects
 from harness.firmware import outside as outside_module
@@ -40,7 +40,7 @@ from harness.firmware.platformio import (
 from harness.firmware.runtime import Given
 from harness.firmware.runtimes import refuse_early, runtime_of
 from harness.firmware.steps import steps_of, steps_text
-from harness.firmware.tflm import distinct_operators
+from harness.firmware.swap import SwapPlan
 from harness.firmware.tflm_library import (
     Library,
     is_bare,
@@ -77,7 +77,8 @@ class Firmware:
     `compiler` and `flags` are those that PlatformIO used for the measured code, without paths and
     names, so that two clones agree. `library` and `arena` belong to the `tflm` runtime and are None
     for another. `steps` are the parts of an inference that a firmware built for profiling measures;
-    other firmware has none.
+    other firmware has none. `swap` says what it has for models that are brought to it, None for
+    firmware that takes none.
     """
 
     elf: Path
@@ -89,6 +90,7 @@ class Firmware:
     library: Library | None = None
     arena: ArenaPlan | None = None
     steps: tuple[Step, ...] = ()
+    swap: SwapPlan | None = None
 
     @property
     def flash_bytes(self) -> int:
@@ -198,6 +200,21 @@ class Builder:
         job = self._job(board, runtime, artifact)
         if board.build is not None:
             return self._outside(job)
+        return self._ours(job)
+
+    def build_for_all(self, board: Board, runtime: str, plan: SwapPlan) -> Firmware:
+        """Build the firmware to which all models of a plan can be brought, or find it built before.
+
+        Raises:
+            SwapRefused: firmware of that board, or with that runtime, takes no models.
+            ModelError, ToolMissing, BuildFailed: as of `build`; TooLarge where the board has no
+                room for all that the models need together.
+        """
+        if why := cannot_swap(board, runtime):
+            raise SwapRefused(why, where=Where(board=board.id))
+        return self._ours(self._job(board, runtime, plan.own, plan))
+
+    def _ours(self, job: Job) -> Firmware:
         identity = build_id(self._project, job)
         found = self._kept.find(identity)
         if found is None:
@@ -285,7 +302,9 @@ class Builder:
         except ToolMissing:
             return False  # Without a compiler; whoever builds says so.
 
-    def _job(self, board: Board, runtime: str, artifact: Artifact) -> Job:
+    def _job(
+        self, board: Board, runtime: str, artifact: Artifact, swap: SwapPlan | None = None
+    ) -> Job:
         made = runtime_of(runtime, board)
         job = Job(
             board=board,
@@ -293,6 +312,7 @@ class Builder:
             artifact=artifact,
             profile=self._profile,
             marking=self._marking,
+            swap=swap,
         )
         if board.build is None:
             board.env_of(runtime)
@@ -317,6 +337,7 @@ class Builder:
             library=job.library,
             arena=job.arena,
             steps=steps_of((kept / STEPS).read_text()) if job.profile else (),
+            swap=job.swap,
         )
 
     def _build(self, job: Job, identity: str, work: WorkFolder, lock: int) -> Path:
@@ -349,7 +370,7 @@ class Builder:
         folder = work.folder
         library = job.library.folder if job.library else None
         environment = pio_environment(self._project, folder, folder / "model", library)
-        flags = ["-D HIL_PROFILE"] if job.profile else []
+        flags = ["-D HIL_PROFILE"] if job.profile else ["-D HIL_SWAP"] if job.swap else []
         ini = (self._project.root / "platformio.ini").read_text()
         if override := _override(job, ini, folder):
             environment["HIL_PIO_CONFIG"] = str(override)
@@ -379,11 +400,19 @@ class Builder:
             raise explain_failure(said, job, str(log))
 
 
+def cannot_swap(board: Board, runtime: str) -> str:
+    """Why no model can be brought to a board's firmware with a runtime; empty if one can."""
+    if not runtime_of(runtime, board).swaps:
+        return f"firmware with {runtime} takes no models over the link: its code is the model's"
+    if board.build is not None:
+        return f"{board.id} is built by its own command, for one model at a time"
+    return ""
+
+
 def _override(job: Job, ini: str, folder: Path) -> Path | None:
     """Write what the job changes of its environment, if anything."""
     if job.library and job.library.folder:
-        operators = distinct_operators(job.artifact)
-        return write_override(job.env, job.library, operators, folder)
+        return write_override(job.env, job.library, job.operators, folder)
     if job.runtime in job.board.env:
         return None
     named = runtime_of(job.runtime, job.board).sources

@@ -17,6 +17,8 @@ from harness.errors import RigError, Where
 from harness.files import write_atomic
 from harness.firmware import objects
 from harness.firmware.arena import ArenaPlan
+from harness.firmware.swap import SwapPlan
+from harness.firmware.tflm import distinct_operators
 from harness.firmware.tflm_library import Library, work_name
 from harness.model.artifact import Artifact
 from harness.process import run
@@ -42,7 +44,8 @@ class Job:
 
     What the runtime plans: `library` and `arena` are None for one that has none, and `identity` are
     the texts that, beside model, board and firmware, decide what is built. The
-    firmware does with a pin what `marking` says, where that is said.
+    firmware does with a pin what `marking` says, where that is said. `swap` is for a firmware to
+    which other models than `artifact` are brought.
     """
 
     board: Board
@@ -53,6 +56,7 @@ class Job:
     profile: bool = False
     identity: tuple[str, ...] = ()
     marking: Marking | None = None
+    swap: SwapPlan | None = None
 
     @property
     def env(self) -> str:
@@ -66,7 +70,16 @@ class Job:
         name = work_name(env, self.library)
         if self.marking is not None:
             name += f"-{self.marking.name}"
-        return f"{name}-profile" if self.profile else name
+        return f"{name}-profile" if self.profile else f"{name}-swap" if self.swap else name
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """Kinds of operators that TFLM must have kernels for.
+
+        Raises:
+            ModelError: as `distinct_operators`.
+        """
+        return self.swap.operators if self.swap else distinct_operators(self.artifact)
 
     @property
     def _env_name(self) -> str:

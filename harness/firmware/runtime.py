@@ -105,6 +105,7 @@ class Runtime:
         plan: fills in what a firmware is built with beside the model, as library and arena, and
             what its build id is of.
         profiled: whether it can measure the steps of an inference.
+        swaps: whether models can be brought to its firmware over the link.
         look_is_built: its `look` says all that `generate` would refuse, so that a model that was
             built before needs no look: to find the build is faster.
     """
@@ -117,6 +118,7 @@ class Runtime:
     refuses: Callable[[Board], str] = field(default=_any_board)
     plan: Callable[[Job, Given], Job] = field(default=_as_it_is)
     profiled: bool = False
+    swaps: bool = False
     look_is_built: bool = False
 
     def __post_init__(self) -> None:

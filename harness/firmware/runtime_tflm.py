@@ -42,17 +42,22 @@ def _plan(job: Job, given: Given) -> Job:
     library = replace(_library(job, given), plain=needs_plain_kernels(board))
     if given.check_support:
         refuse_unsupported(artifact, board, library.cannot)
-    missing = library.missing_kernels(tflm.distinct_operators(artifact))
+    missing = library.missing_kernels(job.operators)
     if missing:
         raise MissingKernel(where=job.where, operators=missing, library=str(library))
     refused = too_large(board, job.where, flash_bytes=len(artifact.content), ram_bytes=0)
     if refused:
         raise refused
-    if given.arena_bytes is None:
+    if job.swap is not None:
+        arena = job.swap.arena
+    elif given.arena_bytes is None:
         arena = plan_arena(artifact)
     else:
         arena = ArenaPlan(size_bytes=given.arena_bytes, source="as asked for")
-    texts = (inspect.getsource(tflm), f"{library} {library.digest}", f"arena {arena.size_bytes}")
+    texts = (
+        *(inspect.getsource(tflm), f"{library} {library.digest}", f"arena {arena.size_bytes}"),
+        *((job.swap.identity,) if job.swap else ()),
+    )
     return replace(job, library=library, arena=arena, identity=texts)
 
 
@@ -96,6 +101,7 @@ def _generate(job: Job, identity: str, folder: Path) -> tuple[Step, ...]:
         build_id=identity,
         folder=folder,
         profile=job.profile,
+        swap=job.swap,
     )
 
 
@@ -104,9 +110,10 @@ TFLM_RUNTIME = Runtime(
     version="of the library that the firmware is built with",
     look=_look,
     generate=_generate,
-    sources=("tflm.cpp", "tflm_log.cpp"),
+    sources=("tflm.cpp", "tflm_log.cpp", "tflm_swap.cpp"),
     plan=_plan,
     profiled=True,
+    swaps=True,
 )
 
 
@@ -124,4 +131,5 @@ HOST_RUNTIME = Runtime(
     look=_look_on_host,
     generate=_nothing,
     sources=(),
+    swaps=True,
 )

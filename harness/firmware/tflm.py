@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import ModelError, Where
 from harness.firmware.c_source import c_bytes, c_comment, c_specs, c_string
@@ -11,6 +12,9 @@ from harness.model.artifact import Artifact
 from harness.model.graph import Graph, Step, one_step_each, read_graph
 from harness.model.subgraphs import names
 from harness.text import printable
+
+if TYPE_CHECKING:
+    from harness.firmware.swap import SwapPlan
 
 MODEL_SOURCE = "model_tflm.cpp"
 OPERATORS_SOURCE = "operators_tflm.cpp"
@@ -102,7 +106,7 @@ extern const TflmModel kTflmModel = {{
     arena,
     sizeof arena,
     input,
-    sizeof input,
+    {input_size},
     {output_place},
     {output_bytes},
     {{inputs, sizeof inputs / sizeof inputs[0]}},
@@ -114,8 +118,22 @@ extern const TflmModel kTflmModel = {{
     {stateful},
     {variables_bytes},
 }};
-{steps}
+{steps}{room}
 }}  // namespace runtime
+"""
+
+_ROOM = """
+namespace {{
+
+alignas(16) uint8_t model_room[{model_bytes}];
+TensorSpec specs[{specs}];
+
+}}  // namespace
+
+extern const TflmRoom kTflmRoom = {{
+    model_room, sizeof model_room, sizeof input, {output}, {output_bytes}, specs, {specs},
+}};
+extern const TflmTraits kTflmTraits = {{{quantized}, {variables}, {count}, {{{initializers}}}}};
 """
 
 _STEPS = """
@@ -147,14 +165,28 @@ const tflite::MicroOpResolver* Resolver() {{
   return resolver;
 }}
 
+{kernels}
+{variables}
+}}  // namespace runtime
+"""
+
+_KERNELS = """\
 KernelCounts Kernels() {{
   KernelCounts counts = {{{count}, 0, 0}};
 {counted}
   return counts;
 }}
+"""
 
-{variables}
-}}  // namespace runtime
+_KINDS = """\
+size_t KindCount() {{ return {count}; }}
+
+OperatorKind KindAt(size_t index) {{
+  switch (index) {{
+{cases}
+    default: return {{"", -1, false, false}};
+  }}
+}}
 """
 
 _NO_VARIABLES = """\
@@ -176,6 +208,22 @@ tflite::MicroResourceVariables* Variables(tflite::MicroAllocator* allocator) {{
 bool AssignVariables([[maybe_unused]] const TfLiteContext* context) {{
 {assigned}  return true;
 }}
+"""
+
+_ANY_VARIABLES = """\
+tflite::MicroResourceVariables* Variables(tflite::MicroAllocator* allocator) {
+  const uint16_t count = RunningTraits().variables;
+  return count > 0 ? tflite::MicroResourceVariables::Create(allocator, count) : nullptr;
+}
+
+bool AssignVariables(const TfLiteContext* context) {
+  const TflmTraits& traits = RunningTraits();
+  for (uint8_t i = 0; i < traits.initializer_count; ++i) {
+    auto& graph = tflite::GetMicroContext(context)->graph();
+    if (graph.InvokeSubgraph(traits.initializers[i]) != kTfLiteOk) return false;
+  }
+  return true;
+}
 """
 
 _ASSIGN = """\
@@ -225,19 +273,41 @@ def _esp_nn(operator: str) -> tuple[str, ...]:
     return tuple(f"{base}_{variant}" for variant in _ESP_NN_VARIANTS) if base else ()
 
 
+def _optimized(operator: str) -> dict[str, tuple[str, ...]]:
+    """Optimized functions of an operator, by the library they are of."""
+    cmsis = (_CMSIS_NN[operator],) if operator in _CMSIS_NN else ()
+    return {"cmsis_nn": cmsis, "esp_nn": _esp_nn(operator)}
+
+
+def _linked(functions: tuple[str, ...]) -> str:
+    """C++ that says whether one of them is linked in."""
+    return " || ".join(f"{name} != nullptr" for name in functions)
+
+
 def _kernels(operators: tuple[str, ...]) -> tuple[str, str]:
     """C++ that declares the optimized functions, and C++ that counts those linked in."""
     symbols: list[str] = []
     counted = []
     for operator in operators:
-        cmsis = (_CMSIS_NN[operator],) if operator in _CMSIS_NN else ()
-        for field, functions in (("cmsis_nn", cmsis), ("esp_nn", _esp_nn(operator))):
+        for field, functions in _optimized(operator).items():
             if functions:
                 symbols += functions
-                test = " || ".join(f"{name} != nullptr" for name in functions)
-                counted.append(f"  if ({test}) ++counts.{field};")
+                counted.append(f"  if ({_linked(functions)}) ++counts.{field};")
     weak = "\n".join(f"void {name}() __attribute__((weak));" for name in symbols)
     return weak, "\n".join(counted)
+
+
+def _kinds(operators: tuple[str, ...]) -> str:
+    """C++ that tells the resolver's operators, and which optimized functions are linked in."""
+    numbers = {name: number for number, name in names("BuiltinOperator").items()}
+    cases = []
+    for index, operator in enumerate(operators):
+        number = numbers.get(operator, numbers["CUSTOM"])
+        cmsis, esp = (_linked(found) or "false" for found in _optimized(operator).values())
+        cases.append(
+            f"    case {index}: return {{{c_string(operator)}, {number}, {cmsis}, {esp}}};"
+        )
+    return _KINDS.format(count=len(operators), cases="\n".join(cases))
 
 
 def _variables(graph: Graph) -> str:
@@ -246,6 +316,20 @@ def _variables(graph: Graph) -> str:
         return _NO_VARIABLES
     assigned = "".join(_ASSIGN.format(index=index) for index in graph.initializers)
     return _VARIABLES.format(count=graph.variables, assigned=assigned)
+
+
+def _room(swap: SwapPlan, graph: Graph, *, quantized: bool) -> str:
+    """C++ that has what models need that are brought."""
+    return _ROOM.format(
+        model_bytes=swap.model_bytes,
+        specs=swap.specs,
+        output="output" if swap.outputs_bytes else "nullptr",
+        output_bytes=swap.outputs_bytes,
+        quantized="true" if quantized else "false",
+        variables=graph.variables,
+        count=len(graph.initializers),
+        initializers=", ".join(map(str, graph.initializers)),
+    )
 
 
 def _lines(raw: bytes) -> str:
@@ -260,6 +344,7 @@ def generate_tflm(
     build_id: str,
     folder: Path,
     profile: bool = False,
+    swap: SwapPlan | None = None,
 ) -> tuple[Step, ...]:
     """Write MODEL_SOURCE and OPERATORS_SOURCE into a folder.
 
@@ -270,6 +355,7 @@ def generate_tflm(
         version: of the library; the firmware reports it in HELLO.
         build_id: 16 bytes in hex; the firmware reports it in HELLO.
         profile: for a firmware that measures each operator.
+        swap: for a firmware to which other models are brought: what it is to have for them.
 
     Returns:
         With `profile` the steps of an inference, one per operator; else none.
@@ -277,19 +363,23 @@ def generate_tflm(
     Raises:
         ModelError: as `distinct_operators`.
     """
-    operators = distinct_operators(artifact)
+    operators = swap.operators if swap else distinct_operators(artifact)
     graph = read_graph(artifact.content, name=artifact.name)
     # Float tensors go through the reference code, whatever else the kernel's file brings in.
-    weak, counted = _kernels(operators if artifact.dtype in ("int8", "int16") else ())
+    quantized = artifact.dtype in ("int8", "int16")
+    weak, counted = _kernels(operators if quantized or swap else ())
+    input_bytes = sum(spec.size_bytes for spec in artifact.inputs)
     output_bytes = sum(spec.size_bytes for spec in artifact.outputs)
     several = len(artifact.outputs) > 1
+    gathered = swap.outputs_bytes if swap else output_bytes if several else 0
     steps = one_step_each(len(artifact.operators)) if profile else ()
     model = _MODEL.format(
         name=c_comment(artifact.name),
         flatbuffer=_lines(artifact.content),
         arena_bytes=arena_bytes,
-        input_bytes=sum(spec.size_bytes for spec in artifact.inputs),
-        output=f"alignas(16) uint8_t output[{output_bytes}];\n" if several else "",
+        input_bytes=swap.input_bytes if swap else input_bytes,
+        input_size=input_bytes,
+        output=f"alignas(16) uint8_t output[{gathered}];\n" if gathered else "",
         inputs=c_specs(artifact.inputs),
         outputs=c_specs(artifact.outputs),
         output_place="output" if several else "nullptr",
@@ -302,7 +392,9 @@ def generate_tflm(
         variables_bytes=_VARIABLES_BYTES * (graph.variables + 1) if graph.variables else 0,
         include='#include "runtime/steps.h"\n' if profile else "",
         steps=_STEPS.format(count=len(steps)) if profile else "",
+        room="" if swap is None else _room(swap, graph, quantized=quantized),
     )
+    with_variables = swap.variables if swap else graph.variables > 0
     resolver = _RESOLVER.format(
         weak=weak,
         count=len(operators),
@@ -310,9 +402,11 @@ def generate_tflm(
             f"  if (resolver->{resolver_method(name)}() != kTfLiteOk) return nullptr;"
             for name in operators
         ),
-        counted=counted,
-        variables_include=_VARIABLES_INCLUDE if graph.variables else "",
-        variables=_variables(graph),
+        kernels=_kinds(operators)
+        if swap
+        else _KERNELS.format(count=len(operators), counted=counted),
+        variables_include=_VARIABLES_INCLUDE if with_variables else "",
+        variables=_ANY_VARIABLES if swap and with_variables else _variables(graph),
     )
     (folder / MODEL_SOURCE).write_text(model)
     (folder / OPERATORS_SOURCE).write_text(resolver)

@@ -68,6 +68,8 @@ def refusal(key: Key, base: Key, *, any_version: bool = False) -> str | None:
         return "one is emulated and the other is not: never compared"
     if key.clock_hz != base.clock_hz:
         return f"other clock: {key.clock_hz} Hz, baseline {base.clock_hz} Hz"
+    if key.model_in != base.model_in:
+        return f"the model lay in {key.model_in}, the baseline's in {base.model_in}: never compared"
     if key.host != base.host:
         if key.host is None or base.host is None:
             side = "this run" if key.host is None else "the baseline"

@@ -13,6 +13,7 @@ from harness.measure.frames import Tables, records_of, table_in
 from harness.measure.gate import LEAST_DELTA, SHARED_LEAST_DELTA, Sessions
 from harness.measure.samples import Samples
 from harness.measure.tables import (
+    FLASH,
     RUN,
     CallRow,
     CurrentRow,
@@ -37,7 +38,10 @@ IDENTITY = ["run", *SUBJECT]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """What a run must share with its baseline. `host` is None unless its clock is the host's."""
+    """What a run must share with its baseline. `host` is None unless its clock is the host's.
+
+    `model_in` is FLASH where no row says so: until models could be brought, all were linked in.
+    """
 
     board: str
     emulated: bool
@@ -49,6 +53,7 @@ class Key:
     dtype: str
     model_sha256: str
     host: str | None
+    model_in: str = FLASH
 
     def __str__(self) -> str:
         place = f"{self.board} on {self.host}" if self.host else self.board
@@ -109,7 +114,11 @@ class Run:
     def key(self) -> Key:
         """What its baseline must share."""
         shared = {name: getattr(self.row, name) for name in columns(Key)}
-        return Key(**shared | {"host": self.row.host if _times_the_host(self.row) else None})
+        own = {
+            "host": self.row.host if _times_the_host(self.row) else None,
+            "model_in": self.row.model_in or FLASH,
+        }
+        return Key(**shared | own)
 
     @property
     def figures(self) -> Sessions:

@@ -10,6 +10,9 @@ SESSION, RUN = "session", "run"
 """Scopes of a row: one start of a board, or all sessions of a run taken together."""
 
 
+FLASH, RAM = "flash", "ram"
+"""Where a model lay: linked in, or brought over the link."""
+
 GOLDEN_INPUTS = "goldens"
 """`check_inputs` where the inputs compared are those stored with the model."""
 
@@ -110,6 +113,7 @@ class LatencyRow:
     n_rule: str | None = None
     interrupts: str | None = None
     macs: int | None = None
+    model_in: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,7 @@ class Options:
     rig_file: Path | None
     lock_timeout_s: float
     flash: str
+    swap: str
     tflm: Path | None
     arena_bytes: int | None
     unchecked: bool
@@ -127,6 +128,7 @@ def _options(sources: Sources) -> Options:
         rig_file=sources[settings.RIG],
         lock_timeout_s=sources[settings.LOCK_TIMEOUT],
         flash=sources[settings.FLASH],
+        swap=sources[settings.SWAP],
         tflm=tflm and tflm.resolve(),
         arena_bytes=sources[settings.ARENA],
         unchecked=sources[settings.UNCHECKED],

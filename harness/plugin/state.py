@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.board.registry import Registry, load_registry
+from harness.board.registry import Board, Registry, load_registry
 from harness.board.rigfile import Quarantine, RigFile, load_rig
 from harness.errors import (
     BoardStatus,
@@ -29,6 +29,7 @@ from harness.measure.operator_gate import with_profiles
 from harness.measure.place import check_place, inputs_of
 from harness.measure.runs import Baselines
 from harness.measure.tables import EnergyRow, LatencyRow
+from harness.model.artifact import Artifact
 from harness.model.resolve import resolve_model
 from harness.plugin.counts import Note, Recovery, RunCounts
 from harness.plugin.options import Options, parse_options
@@ -42,6 +43,7 @@ from harness.rig.open import OpenBoard, RigOptions, look_at
 from harness.rig.profiling import ProfilePlan
 from harness.rig.recovery import lost
 from harness.rig.sessions import Judging, judged_by
+from harness.rig.swapping import Swaps
 
 Work = tuple[str | None, str | None]
 """Model and runtime of a test; a runtime of None is the board's own."""
@@ -91,6 +93,7 @@ class RunState:
     meter: BoardMeter | None = None
     energy_baselines: Energies | None = None
     slow: SlowLines = field(default_factory=SlowLines)
+    swaps: Swaps = field(default_factory=Swaps)
 
     def options_for(self, board_id: str, runtime: str | None) -> RigOptions:
         """Rig options with what is said of one board, and a runtime."""
@@ -108,6 +111,7 @@ class RunState:
                 timeout_s=options.pool_timeout_s,
             ),
             slow=self.slow,
+            swaps=self.swaps,
             tolerance=options.tolerance,
             runtime=runtime,
             port=options.ports.get(board_id),
@@ -174,7 +178,7 @@ class RunState:
             rows=tuple(self.rows),
             energies=tuple(self.energies),
             recovery=self.recovery,
-            slow=tuple(self.slow.news()),
+            slow=(*self.slow.news(), *self.swaps.news()),
         )
         self.retries, self.rows, self.energies, self.recovery = 0, [], [], None
         return taken
@@ -209,6 +213,16 @@ class RunState:
             look_at(board, artifact, self.project, self.options_for(board_id, runtime))
         except ModelError as error:
             self.broken.setdefault((board_id, work), Broken(error=error, reported=False))
+
+    def runnable_models(self, board: Board, runtime: str) -> list[Artifact]:
+        """The run's models, but for those that a look finds cannot run on a board."""
+        found = []
+        for name in self.options.models:
+            with suppress(ModelError):
+                artifact = resolve_model(name, self.project.artifacts)
+                look_at(board, artifact, self.project, self.options_for(board.id, runtime))
+                found.append(artifact)
+        return found
 
     def broken_for(self, item: pytest.Item) -> Broken | None:
         """Why a test cannot run: its board broke, at all or with its model and runtime."""
@@ -249,7 +263,7 @@ def new_state(config: pytest.Config) -> RunState:
         energies = load_energies(options.baseline) if options.baseline else None
     except HilError as error:
         raise pytest.UsageError(str(error)) from error
-    return RunState(
+    state = RunState(
         options=options,
         registry=registry,
         file=file,
@@ -258,6 +272,8 @@ def new_state(config: pytest.Config) -> RunState:
         baselines=baselines,
         energy_baselines=energies,
     )
+    state.swaps = Swaps(options.swap, state.runnable_models, arena_bytes=options.arena_bytes)
+    return state
 
 
 def _check_files(options: Options, config: pytest.Config) -> None:

@@ -21,13 +21,15 @@ from harness.errors import (
     ModelRefused,
     ProtocolError,
     StaleFirmware,
+    SwapRefused,
     Where,
     WrongUse,
 )
 from harness.firmware.build import Builder, Firmware
 from harness.firmware.runtimes import runtime_of
+from harness.firmware.swap import SwapPlan, brought
 from harness.firmware.verdict import refuse_unrunnable
-from harness.link.dut import Dut
+from harness.link.dut import Dut, Errand
 from harness.link.faults import parse_faults
 from harness.link.link import Link, LinkOptions, attach_link_log
 from harness.link.speed import Line, SlowLines
@@ -47,6 +49,7 @@ from harness.rig.ready import Expected, Ready, greet
 from harness.rig.real import RealBoard
 from harness.rig.recovery import PROBE, SILENT, Remedy
 from harness.rig.sim import PinEdges, sim_bench, sim_process
+from harness.rig.swapping import Swaps
 from harness.rig.upload import uploader_for
 from harness.rig.virtual import VirtualProcess, virtual_build_id
 from harness.settings import FLASH, LOCK_TIMEOUT
@@ -74,6 +77,8 @@ class RigOptions:
     what takes a while. No faster rate of a UART than `most_baud` is asked for, else than the rig
     file or the board's entry says; `slow` is told, and remembers, what a line does not carry.
     `pool` is where boards are that `port` or the rig file says are places of one.
+    `swaps` says which models are brought over the link to one firmware, instead of built into their
+    own.
     """
 
     lock_timeout_s: float = float(LOCK_TIMEOUT.default)
@@ -94,6 +99,7 @@ class RigOptions:
     most_baud: int | None = None
     pool: Pool = Pool()
     slow: SlowLines = field(default_factory=SlowLines, compare=False)
+    swaps: Swaps = field(default_factory=Swaps, compare=False)
 
     @property
     def place(self) -> str | None:
@@ -107,6 +113,20 @@ class RigOptions:
         """Whether the board is an emulator, or a virtual one, that is started anew for this run."""
         place = self.place or VIRTUAL_SCHEME
         return board.emulated and place.startswith(VIRTUAL_SCHEME)
+
+    def swap_for(self, board: Board, artifact: Artifact) -> SwapPlan | None:
+        """What the firmware takes to which the model is brought; None where it is built in.
+
+        A firmware that is to be profiled is built for one model.
+
+        Raises:
+            WrongUse: models are always to be brought, and the board takes none.
+        """
+        if self.profile:
+            return None
+        may_upload = not board.emulated and self.flash != "never"
+        ours = self.starts(board) or may_upload
+        return self.swaps.plan_for(board, board.runtime(self.runtime), artifact, ours=ours)
 
     def counts_functions(self, board: Board) -> bool:
         """Whether a QEMU of this run's own is the board: it counts instructions by function."""
@@ -209,26 +229,11 @@ def open_board(
     _refuse_faults(board, options.place)
     _refuse_uncounted(board, options)
     look_at(board, artifact, project, options)
-    firmware = None if board.attachment == "virtual" else _build(board, artifact, project, options)
-    build_id = firmware.build_id if firmware else virtual_build_id(artifact.sha256)
-    wanted = _Wanted(
-        board=board,
-        artifact=artifact,
-        firmware=firmware,
-        expected=Expected(
-            model_sha256=artifact.sha256,
-            build_id=build_id,
-            runtime=runtime,
-            inputs=tuple(artifact.inputs),
-            outputs=tuple(artifact.outputs),
-        ),
-        where=Where(board=board.id, model=artifact.name),
-        options=options,
-    )
+    wanted = _wanted(board, artifact, project, options)
     with (
         options.hold(board) as held,
         explained(held),
-        _attached(replace(wanted, held=held), project, bench, upload) as ready,
+        _ready(replace(wanted, held=held), project, bench, upload) as (wanted, ready),
     ):
         ready.dut.progress = options.progress
         ready.dut.name_tensors(artifact.inputs, artifact.outputs)
@@ -239,12 +244,12 @@ def open_board(
             declared=board,
             artifact=artifact,
             runtime=runtime,
-            firmware=firmware,
+            firmware=wanted.firmware,
             ready=ready,
             cold_ticks=int(first.ticks[0]) if ready.fresh else None,
             stated=options.tolerance_for(artifact),
         )
-        if options.starts(board) and firmware is not None and not options.profile:
+        if options.starts(board) and wanted.firmware is not None and not options.profile:
             opened.attribute = _attribution(board, artifact, project, options)
         with closing(opened.references):
             yield opened
@@ -259,6 +264,50 @@ def _attribution(
         return attributed(compared, stated, board, artifact, project, options)
 
     return attribute
+
+
+def _wanted(board: Board, artifact: Artifact, project: Project, options: RigOptions) -> _Wanted:
+    """What is to be opened: the firmware built, and what HELLO must say."""
+    runtime, firmware = board.runtime(options.runtime), None
+    swap = options.swap_for(board, artifact)
+    if board.attachment != "virtual":
+        firmware = _build(board, artifact, project, options, swap)
+        swap = firmware.swap
+    own = artifact if swap is None else swap.own
+    made_of = own.sha256 if swap is None else f"{own.sha256} {swap.identity}"
+    build_id = firmware.build_id if firmware else virtual_build_id(made_of)
+    return _Wanted(
+        board=board,
+        artifact=artifact,
+        firmware=firmware,
+        swap=swap,
+        errand=Errand(model=brought(artifact), build_id=build_id) if swap else None,
+        expected=Expected(
+            model_sha256=artifact.sha256,
+            build_id=build_id,
+            runtime=runtime,
+            inputs=tuple(artifact.inputs),
+            outputs=tuple(artifact.outputs),
+        ),
+        where=Where(board=board.id, model=artifact.name),
+        options=options,
+    )
+
+
+@contextmanager
+def _ready(
+    wanted: _Wanted, project: Project, bench: Bench, upload: Uploader | None
+) -> Iterator[tuple[_Wanted, Ready]]:
+    """The board attached; with firmware of its own for a model that it does not take."""
+    with ExitStack() as stack:
+        try:
+            ready = stack.enter_context(_attached(wanted, project, bench, upload))
+        except SwapRefused as error:
+            board, artifact, options = wanted.board, wanted.artifact, wanted.options
+            options.swaps.give_up(board, wanted.expected.runtime, error, artifact)
+            wanted = replace(_wanted(board, artifact, project, options), held=wanted.held)
+            ready = stack.enter_context(_attached(wanted, project, bench, upload))
+        yield wanted, ready
 
 
 def _refuse_lost_state(wanted: _Wanted, dut: Dut) -> None:
@@ -311,20 +360,36 @@ def _refuse_uncounted(board: Board, options: RigOptions) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wanted:
-    """A board that is to be opened, what is to run on it, and what HELLO must show."""
+    """A board that is to be opened, what is to run on it, and what HELLO must show.
+
+    `swap` is what its firmware has for models that are brought, of which `errand` is one.
+    """
 
     board: Board
     artifact: Artifact
     firmware: Firmware | None
+    swap: SwapPlan | None
+    errand: Errand | None
     expected: Expected
     where: Where
     options: RigOptions
     held: Held | None = None
 
 
-def _build(board: Board, artifact: Artifact, project: Project, options: RigOptions) -> Firmware:
-    builder = _builder(project, options)
-    return builder.build(board, board.runtime(options.runtime), artifact)
+def _build(
+    board: Board,
+    artifact: Artifact,
+    project: Project,
+    options: RigOptions,
+    swap: SwapPlan | None,
+) -> Firmware:
+    builder, runtime = _builder(project, options), board.runtime(options.runtime)
+    if swap is not None:
+        try:
+            return builder.build_for_all(board, runtime, swap)
+        except ModelError as error:
+            options.swaps.give_up(board, runtime, error)
+    return builder.build(board, runtime, artifact)
 
 
 def _builder(project: Project, options: RigOptions) -> Builder:
@@ -378,6 +443,7 @@ def _emulated(wanted: _Wanted, project: Project) -> Iterator[Ready]:
                 firmware.elf,
                 where=where,
                 counted=wanted.options.timed,
+                much=wanted.errand is not None,
                 counter=counter,
             )
         )
@@ -451,6 +517,7 @@ def _real(
         held=wanted.held,
         bench=bench,
         upload=upload,
+        errand=wanted.errand,
     )
 
 
@@ -463,11 +530,13 @@ def real_board(
     held: Held | None = None,
     bench: Bench = THIS_MACHINE,
     upload: Uploader | None = None,
+    errand: Errand | None = None,
 ) -> RealBoard:
     """A real board as options say it is plugged in; nothing is opened yet.
 
     Args:
         held: its place in a pool, if it is a board of one.
+        errand: the model to bring to it, where its firmware takes one over the link.
     """
     return RealBoard(
         board,
@@ -482,6 +551,7 @@ def real_board(
         progress=options.progress,
         sockets=project.state / "sockets",
         line=options.line_to(board),
+        errand=errand,
     )
 
 
@@ -490,7 +560,8 @@ def _virtual(port: str, wanted: _Wanted) -> Iterator[Ready]:
     """A virtual board in a process of its own, with the faults that `port` asks for."""
     faults = parse_faults(port.removeprefix(VIRTUAL_SCHEME))
     where = replace(wanted.where, port=port or VIRTUAL_SCHEME)
-    with VirtualProcess(wanted.artifact, faults, where=where) as process:
+    own = wanted.artifact if wanted.swap is None else wanted.swap.own
+    with VirtualProcess(own, faults, where=where, swap=wanted.swap) as process:
         with _greeted(process.stream, process.reopen, wanted, where, clock=process.clock) as ready:
             yield replace(ready, fresh=True)
 
@@ -522,7 +593,7 @@ def _greeted(
     patience = wanted.options.patience
     link = Link(stream, where=where, options=patience, reopen=reopen, line=line, clock=clock)
     with closing(link):
-        yield greet(Dut(link), wanted.expected, remedies)
+        yield greet(Dut(link, errand=wanted.errand), wanted.expected, remedies)
 
 
 @contextmanager

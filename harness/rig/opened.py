@@ -12,8 +12,10 @@ from harness.board.registry import Board
 from harness.errors import HilError, ModelError, PortLost, ToolMissing, Where
 from harness.firmware.build import Firmware
 from harness.firmware.host import HostInterpreters
+from harness.link.protocol import Place
 from harness.measure.apart import differing, tolerances
 from harness.measure.compare import Comparison, Culprit, compare
+from harness.measure.tables import FLASH, RAM
 from harness.model.artifact import Artifact
 from harness.model.dataset import DataSet
 from harness.model.defined import Defined, defined_outputs
@@ -71,6 +73,17 @@ class OpenBoard:
     def port(self) -> str:
         """Its port, or the last one if that is lost."""
         return self._ready.port
+
+    @property
+    def model_in(self) -> str | None:
+        """Where the model lies: RAM, if it was brought over the link, or FLASH.
+
+        None: in the memory of a process, for the virtual board with a model of its own.
+        """
+        room = self.dut.hello.room
+        if room is not None and room.place is Place.RAM:
+            return RAM
+        return None if self.declared.attachment == "virtual" else FLASH
 
     def recover(self, error: HilError) -> tuple[Attempt, ...]:
         """Recover the board after an error of the link, by the remedies alone.

@@ -159,6 +159,8 @@ class QemuProcess:
     Args:
         where: put into errors; its port becomes `qemu:MACHINE`.
         counted: as for `qemu_command`.
+        much: a lot is sent to the board, such as a model: through memory, where the machine has
+            some for that, since QEMU takes 0.1 ms for each byte of a UART while it counts.
         counter: counts the instructions of each invoke.
         answer_s: how long a QMP command may take.
 
@@ -174,6 +176,7 @@ class QemuProcess:
         *,
         where: Where,
         counted: bool = True,
+        much: bool = False,
         counter: InvokeCounter | None = None,
         answer_s: float = ANSWER_S,
         clock: Callable[[], float] = time.monotonic,
@@ -182,6 +185,7 @@ class QemuProcess:
         self._emulator = emulator
         self._elf = elf
         self._counted = counted
+        self._much = much or not counted
         self._counter = counter
         self._where = where
         self._answer_s = answer_s
@@ -282,7 +286,7 @@ class QemuProcess:
         with ExitStack() as theirs:
             uart, qmp = (self._socket(theirs) for _ in range(2))
             self._uart, self._qmp = uart[0], Qmp(qmp[0], self._clock)
-            if not self._counted and self._emulator.machine in ADDRESSES:
+            if self._much and self._emulator.machine in ADDRESSES:
                 self._mailbox = Mailbox(self._clock, self._sleep)
                 self._open.callback(self._mailbox.close)
             wires = Wires(

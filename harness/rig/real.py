@@ -23,7 +23,7 @@ from harness.board.registry import Board
 from harness.board.rigfile import Plugged
 from harness.errors import BoardNotFound, ExporterGone, FlashFailed, RigError, StartFailed, Where
 from harness.firmware.build import Firmware
-from harness.link.dut import Dut
+from harness.link.dut import Dut, Errand
 from harness.link.link import Link, LinkOptions
 from harness.link.speed import Line
 from harness.link.streams import SerialStream, StreamClosed, open_serial
@@ -64,6 +64,7 @@ class RealBoard:
         lock_timeout_s: how long to wait for another upload on this machine.
         sockets: folder in which is noted in which socket a board was last.
         line: what is known of the line to it.
+        errand: the model to bring to it, where its firmware takes one over the link.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class RealBoard:
         progress: Progress,
         sockets: Path = Path(".hil/sockets"),
         line: Line | None = None,
+        errand: Errand | None = None,
     ) -> None:
         self.board = board
         plugged = plugged or Plugged(id=board.id, kind=board.kind)
@@ -97,6 +99,7 @@ class RealBoard:
         self._progress = progress
         self._line = line
         self._sockets = sockets
+        self._errand = errand
         self._port: SerialPort | None = None
         self._stream: SerialStream | None = None
         self.steps: tuple[Attempt, ...] = ()
@@ -181,7 +184,7 @@ class RealBoard:
 
         stream = self.open(patience_s)
         link = Link(stream, where=self.where, options=options, reopen=find_again, line=self._line)
-        return Dut(link)
+        return Dut(link, errand=self._errand)
 
     @property
     def remedies(self) -> tuple[Remedy, ...]:

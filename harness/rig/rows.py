@@ -94,6 +94,7 @@ def blank_row(opened: OpenBoard, *, run: str, commit: str | None, now: datetime)
         golden_accuracy=classes.golden_accuracy if classes else None,
         run=run,
         tolerance=compared.tolerance or None,
+        model_in=opened.model_in,
         within_tolerance=compared.within,
         max_ulp=compared.max_ulp,
         wrong_outputs="; ".join(compared.wrong_outputs) or None,

@@ -1,6 +1,7 @@
 """The virtual board as a process on a pty, over the official TFLM interpreter.
 
-    python -m harness.rig.virtual MODEL [--faults 'flip=0.01&hang_after=20']
+    python -m harness.rig.virtual MODEL [--faults 'flip=0.01&hang_after=20'] [--room 65536
+        --operators ADD,CONV_2D]
 
 prints the path of its port and serves it until its standard input closes or it is interrupted.
 """
@@ -22,15 +23,19 @@ from pathlib import Path
 from harness.errors import HilError, ModelError, Where
 from harness.firmware.frame import TFLM
 from harness.firmware.host import crash_of
+from harness.firmware.probe import ask_tflm
 from harness.firmware.requests import limit_model
 from harness.firmware.server import MOST_S, Ending
+from harness.firmware.swap import SwapPlan
 from harness.link.faults import Faults, FaultyBoard, Unplugged, parse_faults
-from harness.link.protocol import Capability, Hello
+from harness.link.loading import Brought, Committed
+from harness.link.protocol import Capability, Hello, Status
 from harness.link.streams import ByteStream, StreamClosed
 from harness.link.virtual import InvokeFailed, VirtualBoard
 from harness.model.artifact import Artifact
+from harness.model.graph import read_graph
 from harness.model.interpreters import TflmInterpreter
-from harness.model.resolve import resolve_model
+from harness.model.resolve import described, resolve_model
 from harness.model.samples import Layout
 from harness.model.wheels import host_arena_bytes, tflm_version
 from harness.rig.ptyprocess import ENDING_S, PtyProcess
@@ -118,6 +123,71 @@ class TflmModel:
         return min(second - first for first, second in pairs)
 
 
+class _Running:
+    """What runs models at the moment."""
+
+    def __init__(self, model: TflmModel) -> None:
+        self.model = model
+
+    def begin(self, model: TflmModel) -> None:
+        self.model = model
+
+
+class VirtualModels:
+    """Models that are brought to the virtual board, beside its own: TFLM on the host runs them.
+
+    Args:
+        operators: kinds that a model may have, as those of a firmware's resolver.
+        begins: told of what runs models from now on.
+    """
+
+    def __init__(
+        self,
+        own: TflmModel,
+        hello: Hello,
+        faults: Faults,
+        *,
+        operators: tuple[str, ...],
+        begins: Callable[[TflmModel], None],
+    ) -> None:
+        self._own = own
+        self._hello = hello
+        self._faults = faults
+        self._operators = operators
+        self._begins = begins
+
+    def own(self) -> Hello:
+        self._own.reset()
+        self._begins(self._own)
+        return self._hello
+
+    def swap(self, model: Brought) -> tuple[Committed, Hello | None]:
+        try:
+            artifact = described(Path(f"{model.name}.tflite"), model.content)
+            kinds = read_graph(model.content, name=model.name).kinds
+        except HilError as error:
+            return _refused(Status.BAD_MODEL, error.what), None
+        unknown = [kind for kind in kinds if kind not in self._operators]
+        if unknown:
+            return _refused(Status.UNKNOWN_OPERATOR, f"operator {unknown[0]}"), None
+        # In a process of its own first: a hostile file crashes that, and the board answers.
+        answer = ask_tflm(model.content)
+        if answer is not None and answer.refusal is not None:
+            return _refused(Status.MODEL_NOT_LOADED, answer.refusal.sentence), None
+        try:
+            self._begins(TflmModel(artifact, self._faults))
+        except ModelError as error:
+            return _refused(Status.MODEL_NOT_LOADED, error.what), None
+        read_ticks = self._hello.timer_read_ticks
+        hello = virtual_hello(artifact, self._faults, timer_read_ticks=read_ticks)
+        fresh = replace(hello, build_id=self._hello.build_id, model=model.name)
+        return _refused(Status.OK, ""), fresh
+
+
+def _refused(status: Status, note: str) -> Committed:
+    return Committed(status=status, arena_used=0, arena_capacity=0, note=note)
+
+
 class Server:
     """Serves one board on a pty's master side, until `stop_fd` closes if there is one."""
 
@@ -146,22 +216,42 @@ class Server:
             data = data[os.write(self._master, data) :]
 
 
-def serve(artifact: Artifact, faults: Faults, *, stop_fd: int | None = None) -> None:
+def serve(
+    artifact: Artifact,
+    faults: Faults,
+    *,
+    stop_fd: int | None = None,
+    room_bytes: int = 0,
+    operators: tuple[str, ...] = (),
+    build_id: str | None = None,
+) -> None:
     """Open a pty, print its path, and serve the virtual board on it.
 
     Args:
+        room_bytes: the largest model that can be brought over the link, of these `operators`; 0:
+            none can.
+        build_id: 16 bytes in hex, instead of that of the model.
         stop_fd: serving ends when this descriptor closes, as the standard input of a child does
             when its parent is gone. None: only a signal ends it.
     """
-    limit_model(artifact.content, host_arena_bytes(artifact.content))
+    largest = max(artifact.content, bytes(room_bytes), key=len)
+    limit_model(largest, host_arena_bytes(largest))
     model = TflmModel(artifact, faults)
     hello = virtual_hello(artifact, faults, timer_read_ticks=model.read_cost())
+    if build_id is not None:
+        hello = replace(hello, build_id=bytes.fromhex(build_id))
+    running = _Running(model)
     board = VirtualBoard(
         hello,
-        model.invoke,
+        lambda raw: running.model.invoke(raw),
         ticks=model.ticks,
         clock=time.monotonic,
-        reset_state=model.reset,
+        reset_state=lambda: running.model.reset(),
+        models=VirtualModels(model, hello, faults, operators=operators, begins=running.begin)
+        if room_bytes
+        else None,
+        model_bytes=room_bytes,
+        operators=operators,
     )
     master, slave = os.openpty()
     # The slave side stays open here too: reading a master without any slave raises EIO.
@@ -183,6 +273,7 @@ class VirtualProcess(PtyProcess):
     and opening it raise ModelError.
 
     Args:
+        swap: what it is to have for models that are brought to it; None: it takes none.
         command: what to start instead of `python -m harness.rig.virtual`; it prints its port.
         clock: seconds, monotonic, for the deadline START_S.
 
@@ -197,10 +288,11 @@ class VirtualProcess(PtyProcess):
         faults: Faults,
         *,
         where: Where,
+        swap: SwapPlan | None = None,
         command: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        command = command or _command(artifact, faults)
+        command = command or [*_command(artifact, faults), *_room(swap)]
         super().__init__("virtual board", command, where=where, clock=clock)
 
     def failure(self, what: str, words: str, status: int | None) -> HilError:
@@ -235,6 +327,17 @@ def _command(artifact: Artifact, faults: Faults) -> list[str]:
     return [*command, "--faults", "&".join(pairs)]
 
 
+def _room(swap: SwapPlan | None) -> list[str]:
+    if swap is None:
+        return []
+    build_id = virtual_build_id(f"{swap.own.sha256} {swap.identity}")
+    return [
+        *("--room", str(swap.model_bytes)),
+        *("--operators", ",".join(swap.operators)),
+        *("--build-id", build_id),
+    ]
+
+
 def _plain(value: float | bool) -> str:
     return str(int(value)) if isinstance(value, bool) else str(value)
 
@@ -244,10 +347,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m harness.rig.virtual", description=__doc__)
     parser.add_argument("model", help="a .tflite file")
     parser.add_argument("--faults", default="", help="such as flip=0.01&hang_after=20")
+    parser.add_argument("--room", type=int, default=0, help="bytes of a model that is brought")
+    parser.add_argument("--operators", default="", help="that such a model may have")
+    parser.add_argument("--build-id", help="instead of the model's")
     options = parser.parse_args(arguments)
     try:
         artifact = resolve_model(options.model, Path())
-        serve(artifact, parse_faults(options.faults), stop_fd=sys.stdin.fileno())
+        serve(
+            artifact,
+            parse_faults(options.faults),
+            stop_fd=sys.stdin.fileno(),
+            room_bytes=options.room,
+            operators=tuple(filter(None, options.operators.split(","))),
+            build_id=options.build_id,
+        )
     except KeyboardInterrupt:
         pass
     except ModelError as error:

@@ -1,6 +1,7 @@
 """TFLM itself on an emulated board, wherever a library is at hand."""
 
 import os
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,18 +11,31 @@ from elftools.elf.elffile import ELFFile
 from fakes.rewritten import float_output, lsh_projection, of_schema, per_channel
 from fakes.stateful import SEVENS, ZERO_POINT, ZEROS, summing_file, sums
 
+from benchmarks.whole.mutants import mutant
 from harness.board.registry import load_registry
 from harness.board.rigfile import load_rig
-from harness.errors import MissingKernel, ModelError, ModelRefused
+from harness.errors import MissingKernel, ModelError, ModelRefused, SwapRefused
 from harness.firmware.build import Builder
 from harness.firmware.support import PER_CHANNEL_DENSE
+from harness.firmware.swap import brought
 from harness.firmware.tflm_library import Library, find_library
+from harness.firmware.verdict import refuse_unrunnable
+from harness.link.loading import (
+    Brought,
+    begin_body,
+    bring,
+    commit_body,
+    parse_committed,
+    piece_body,
+)
+from harness.link.protocol import Op
 from harness.measure.compare import Culprit, Verdict
 from harness.model.artifact import Artifact
-from harness.model.resolve import inspect_model, resolve_model
+from harness.model.resolve import described, inspect_model, resolve_model
 from harness.project import find_project
 from harness.rig.open import RigOptions, open_board
 from harness.rig.profiling import first_difference, profile_board
+from harness.rig.swapping import Swaps
 
 PROJECT = find_project()
 BOARD = load_registry()["qemu-m4"]
@@ -209,3 +223,95 @@ def test_a_new_model_recompiles_only_the_model(options, folder: Path) -> None:
     assert {path.name for path, when in after.items() if before.get(path) != when} == {
         "model_tflm.cpp.o"
     }
+
+
+@pytest.fixture(scope="module")
+def shared(options) -> RigOptions:
+    """Options by which three models share a firmware, whose own is `linear`."""
+    models = tuple(resolve_model(name, PROJECT.artifacts) for name in SHARING)
+    return replace(options, swaps=Swaps("always", lambda board, runtime: models))
+
+
+SHARING = ("linear", "sine", "fashion_cnn-8")
+
+
+@pytest.mark.parametrize("name", SHARING)
+def test_a_model_that_is_brought_answers_and_takes_what_it_does_linked_in(
+    options, shared, name: str
+) -> None:
+    model = resolve_model(name, PROJECT.artifacts)
+    counts = []
+    for how, place in ((shared, "ram"), (options, "flash")):
+        if place == "flash" and name != "sine":
+            continue  # A build for each would take its time.
+        with open_board(BOARD, model, PROJECT, how) as opened:
+            assert opened.model_in == place
+            compared = opened.comparison()
+            assert compared.verdict is Verdict.PASS and compared.mismatches == 0, str(compared)
+            opened.reset()
+            measured = opened.dut.measure(opened.checks.inputs[:1], 5)
+            counts.append(set(measured.timer.instructions(measured.ticks, 128)))
+    assert all(count == counts[0] for count in counts)
+
+
+def test_nothing_in_a_firmware_that_takes_models_can_allocate(options, shared) -> None:
+    plan = shared.swap_for(BOARD, SINE)
+    firmware = Builder(PROJECT, tflm=options.tflm).build_for_all(BOARD, "tflm", plan)
+    with firmware.elf.open("rb") as file:
+        symbols = ELFFile(file).get_section_by_name(".symtab").iter_symbols()
+        names = {symbol.name for symbol in symbols if symbol["st_info"]["type"] == "STT_FUNC"}
+    assert names & {"malloc", "calloc", "realloc", "_Znwj", "_malloc_r", "_sbrk_r"} == set()
+
+
+def _damaged(content: bytes, place: int) -> bytes:
+    return content[:place] + bytes((content[place] ^ 0xFF,)) + content[place + 1 :]
+
+
+def test_what_is_no_model_for_the_board_is_refused_and_it_answers(shared) -> None:
+    filters = resolve_model("filters", PROJECT.artifacts)
+    dnn = resolve_model("fashion_dnn", PROJECT.artifacts)
+    bad = {
+        "bytes, and the board has room for": dnn.content,
+        "unknown_operator: operator": filters.content,
+        "no flatbuffer of a model": SINE.content[:2000],
+        "bad_model": _damaged(SINE.content, 4),
+    }
+    with open_board(BOARD, SINE, PROJECT, shared) as opened:
+        dut = opened.dut
+        for words, content in bad.items():
+            with pytest.raises(SwapRefused, match=words):
+                bring(dut.link, dut.hello, Brought(content=content, name="bad"))
+            assert dut.greet().model_sha256.hex() == SINE.sha256  # It is brought again.
+        dut.link.request(Op.LOAD, begin_body(brought(SINE)))
+        dut.link.request(Op.LOAD, piece_body(0, SINE.content[:500]))
+        said = parse_committed(dut.link.request(Op.LOAD, commit_body()))
+        assert said.note == "500 of 2640 bytes have come"
+        dut.link.request(Op.LOAD, begin_body(brought(SINE)))
+        dut.link.request(Op.LOAD, piece_body(0, _damaged(SINE.content, 1000)))
+        said = parse_committed(dut.link.request(Op.LOAD, commit_body()))
+        assert said.note == "its bytes have another SHA-256"
+        dut.greet()
+        assert opened.comparison().verdict is Verdict.PASS
+
+
+def test_mutants_that_the_host_lets_through_leave_a_board_that_answers(shared) -> None:
+    """Those that it does not let through are never sent: TFLM trusts files."""
+    outcomes = Counter()
+    with open_board(BOARD, SINE, PROJECT, shared) as opened:
+        dut = opened.dut
+        for number in range(60):
+            content = mutant(SINE.content, np.random.default_rng(number))
+            try:
+                artifact = described(Path("mutant.tflite"), content)
+                refuse_unrunnable(artifact, BOARD, "tflm")
+            except ModelError:
+                outcomes["host"] += 1
+                continue
+            try:
+                bring(dut.link, dut.hello, brought(artifact))
+                outcomes["ran"] += 1
+            except (SwapRefused, ModelRefused):
+                outcomes["board"] += 1
+            assert dut.greet().model_sha256.hex() == SINE.sha256
+        assert opened.comparison().verdict is Verdict.PASS
+    assert outcomes["host"] > 5 and outcomes["ran"] > 5, outcomes

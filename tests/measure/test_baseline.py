@@ -108,6 +108,18 @@ def test_other_flags_are_named() -> None:
     assert flag_changes("-a -b", "-b -a") == "the same in another order"
 
 
+def test_a_model_in_ram_is_never_held_against_one_in_flash() -> None:
+    flash, ram = a_run("r1", model_in="flash"), a_run("r2", model_in="ram")
+    assert find_baseline(kept(flash), ram, track=False) == (
+        "refused: the model lay in ram, the baseline's in flash: never compared"
+    )
+    assert find_baseline(kept(flash, ram), a_run("r3", model_in="ram"), track=False) is ram
+    # Rows of before there was the column are of models that were linked in.
+    old = a_run("r0")
+    assert find_baseline(kept(old), a_run("r3", model_in="flash"), track=False) is old
+    assert set(newest((old, flash, ram)).values()) == {flash, ram}
+
+
 def test_another_host_is_refused_for_a_board_of_its_clock() -> None:
     here, there = (
         a_run(host, host=host, mcu="host", emulated=True, board="virtual")

@@ -130,6 +130,7 @@ def test_runs_of_another_setup_are_named_and_compared_among_themselves_only() ->
         ({"flags": None}, "this run does not say its compiler flags"),
         ({"host": "a"}, "the run before does not name its host"),
         ({"emulated": True}, "one is emulated"),
+        ({"model_in": "ram"}, "the model lay in ram"),
     ],
 )
 def test_setups_are_apart_as_baselines_are_refused(changed, said: str) -> None:
