@@ -39,6 +39,8 @@ from harness.meter.lines import LinesMeter  # noqa: E402
 Rng = np.random.Generator
 WINDOW_S = 1.0
 REFUSALS = 25
+SHARE = 0.05
+"""As --hil-energy-share has it where nothing is said."""
 
 
 @dataclass(kw_only=True)
@@ -74,6 +76,11 @@ class Tally:
             f"largest {max(self.off):.3%}; "
             f"stated: median {np.median(self.shares):.2%}, largest {max(self.shares):.2%}"
         )
+        told = [off for off, share in zip(self.off, self.shares, strict=True) if share <= SHARE]
+        yield (
+            f"  of the {len(told)} that are told, with at most {SHARE:.0%} stated: largest error "
+            f"{max(told):.3%}"
+        )
         for reason, count in self.refused.most_common():
             yield f"  refused {count}: {reason}"
 
@@ -85,16 +92,18 @@ def of_ppk2(rng: Rng) -> tuple[Load, Errors, dict[str, Any]]:
     active_amps = idle_amps + float(10 ** rng.uniform(-3, -1.5))
     load = replace(load, windows=1, idle_amps=idle_amps, active_amps=active_amps)
     gain_error = float(rng.choice([0.0, 0.005, 0.01]))
-    # Of which drift is a part.
+    # The offset is anywhere in it at the begin, and after a drift at the end.
     offset_bound = 0.05 * idle_amps
+    begin, end = rng.uniform(-offset_bound, offset_bound, 2)
+    end = begin if rng.random() < 0.5 else end
     errors = Errors(
         rate_hz=100e3,
         gain=float(rng.uniform(-gain_error, gain_error)),
         gain_error=gain_error,
-        offset_amps=float(rng.uniform(-offset_bound, offset_bound)) / 2,
+        offset_amps=float(begin),
         noise_amps=float(rng.uniform(0.005, 0.2)) * idle_amps,
         correlated=float(rng.choice([0.0, 0.9])),
-        drift_amps=float(rng.choice([0.0, 0.5])) * float(rng.uniform(-1, 1)) * offset_bound,
+        drift_amps=float(end - begin),
         phase=float(rng.uniform(0, 1)),
     )
     firsts = rng.integers(1, int(load.total_s * 100e3) - 100, int(rng.integers(0, 20)))

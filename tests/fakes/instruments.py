@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import threading
 import time
@@ -41,8 +42,10 @@ class PtyInstrument:
         while data:
             data = data[os.write(self._ours, data) :]
 
-    def hear(self) -> bytes:
-        return os.read(self._ours, 100)
+    def hear(self, timeout_s: float = 5.0) -> bytes:
+        """What was sent to it; b"" if nothing was."""
+        heard, _, _ = select.select([self._ours], [], [], timeout_s)
+        return os.read(self._ours, 100) if heard else b""
 
     def unplug(self) -> None:
         for handle in (self._ours, self._theirs):

@@ -6,11 +6,14 @@ since its own profile is asked for each of them.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
+from fakes.instruments import PtyInstrument, in_background
 from fakes.supply import Errors, Load, currents
 from ppk2lab import PPK2
 from ppk2lab.testing import ConstantProfile
@@ -75,3 +78,26 @@ def opened(simulator: SimulatedPPK2) -> Callable[[MeterSpec], PPK2]:
 def at_port(simulators: dict[str, SimulatedPPK2]) -> Callable[[str], MockTransport]:
     """What ppk2lab opens at each path, in the place of a serial port."""
     return lambda path: MockTransport(simulators[path])
+
+
+class AtPty:
+    """A simulated instrument behind a pty: what opens `path` speaks to it as to a serial port."""
+
+    def __init__(self, simulator: SimulatedPPK2) -> None:
+        self._simulator = simulator
+        self._pty = PtyInstrument()
+        self.path = self._pty.path
+        self._over = threading.Event()
+        self._thread = in_background(self._serve)
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while not self._over.is_set():
+                if data := self._pty.hear(0.001):
+                    self._simulator.handle_write(data)
+                self._pty.send(self._simulator.read(8192, 0.001))
+
+    def unplug(self) -> None:
+        self._over.set()
+        self._pty.unplug()
+        self._thread.join(5.0)

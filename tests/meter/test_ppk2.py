@@ -10,7 +10,7 @@ pytest.importorskip("ppk2lab", reason="the extra ppk2 is not installed")
 
 import ppk2lab.device
 from fakes.instruments import until
-from fakes.ppk2 import PIN, LoadedPpk2, at_port, opened
+from fakes.ppk2 import PIN, AtPty, LoadedPpk2, at_port, opened
 from fakes.supply import Errors, Load
 from ppk2lab.calibration import SpikeFilter
 from ppk2lab.protocol.commands import Opcode
@@ -175,6 +175,21 @@ def test_two_are_told_apart_by_port_each_with_its_own_current(
         until(lambda: all_taken(one, first) and all_taken(two, second))
         assert energy(one.disarm()).energy_j == pytest.approx(LOAD.net_j, rel=0.01)
         assert energy(two.disarm(), other).energy_j == pytest.approx(other.net_j, rel=0.01)
+
+
+def test_over_a_serial_port_that_goes_away() -> None:
+    simulator = LoadedPpk2(LOAD)
+    instrument = AtPty(simulator)
+    with open_meter(replace(spec(), port=instrument.path), lock_timeout_s=0) as meter:
+        assert str(meter.identity) == "ppk2" and not meter.identity.simulated
+        meter.arm()
+        until(lambda: all_taken(meter, simulator))
+        assert energy(meter.disarm()).energy_j == pytest.approx(LOAD.net_j, rel=0.01)
+        meter.arm()
+        instrument.unplug()
+        until(meter._meter._capture.ended)
+        with pytest.raises(MeterError, match=f"lost while it sampled.*port {instrument.path}"):
+            meter.disarm()
 
 
 def test_currents_and_settling_are_ppk2labs_own() -> None:
