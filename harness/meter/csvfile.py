@@ -238,7 +238,7 @@ def _given(names: list[str | None]) -> list[str]:
 def _floats(table: Any, name: str, factor: float) -> NDArray[np.float64]:
     try:
         values: NDArray[np.float64] = table[name].to_numpy(dtype=float) * factor
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise CannotTell(
             f"column {printable(name, 60)} has what is no number: {printable(str(error), 100)}",
             hint="Which decimal sign does the file have (decimal), and which separator?",

@@ -154,7 +154,7 @@ def _per_range(stated: Sequence[Stated], name: str, ranges: Floats) -> PerRange:
 def _usual_step(seconds: Floats) -> float:
     steps = np.diff(seconds)
     step = float(np.median(steps)) if len(steps) else 0.0
-    if not step > 0:
+    if not 0 < step < np.inf or not np.isfinite(seconds).all():
         raise CannotTell("the meter's times do not rise", hint="Which column is the time?")
     return step
 

@@ -142,6 +142,7 @@ def test_a_file_that_never_rests_is_said(tmp_path: Path) -> None:
     (
         ("a,b\n1,2\n", "t, i"),
         ("t,i\n0,x\n", r"column i has what is no number"),
+        (f"t,i\n0,{'9' * 400}\n1,2\n", "column i has what is no number"),
         ("t,i\n0,\n1,2\n", "column i has an empty cell"),
         ("", "No columns"),
         ("t,i\n", "brought no sample"),

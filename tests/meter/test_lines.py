@@ -174,6 +174,8 @@ def test_what_are_no_numbers_or_no_lines_is_said_with_what_came() -> None:
         fed(b"\n" + b"\x80" * 300)
     with pytest.raises(CannotTell, match="times do not rise"):
         fed(b"\n2,3,1\n1,3,1\n3,3,1\n4,3,1\n")
+    with pytest.raises(CannotTell, match="times do not rise"):
+        fed(b"\n1,3,1\n2,3,1\n1e999,3,1\n")
     with pytest.raises(CannotTell, match="not a number"):
         fed(b"\n1,3,nan\n2,3,1\n3,3,1\n")
 
