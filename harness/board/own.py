@@ -36,8 +36,8 @@ class OwnBuild:
     inputs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_words("command", self.command, BUILDING)
-        _check_words("elf", (self.elf,), BUILDING)
+        check_words("command", self.command, BUILDING)
+        check_words("elf", (self.elf,), BUILDING)
         if any(pattern.startswith("/") or ".." in pattern.split("/") for pattern in self.inputs):
             raise RigError("inputs must be patterns of files within the project")
 
@@ -49,7 +49,7 @@ class OwnFlash:
     command: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        _check_words("command", self.command, UPLOADING)
+        check_words("command", self.command, UPLOADING)
 
     @property
     def needs_serial_number(self) -> bool:
@@ -58,12 +58,22 @@ class OwnFlash:
         return "{serial_number}" in text or "{probe_uid}" in text
 
 
+def placeholders(words: Sequence[str]) -> set[str]:
+    """Names of the placeholders in words."""
+    return {name for word in words for name in _PLACEHOLDER.findall(word)}
+
+
 def filled(words: Sequence[str], values: Mapping[str, str]) -> list[str]:
     """The words with their placeholders replaced; other braces stay as they are."""
     return [_PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), word) for word in words]
 
 
-def _check_words(what: str, words: Sequence[str], known: Sequence[str]) -> None:
+def check_words(what: str, words: Sequence[str], known: Sequence[str]) -> None:
+    """Check a command's words: some, with known placeholders.
+
+    Raises:
+        RigError: they are not; `what` names them.
+    """
     if not words or not words[0]:
         raise RigError(f"{what} must not be empty")
     for name in (name for word in words for name in _PLACEHOLDER.findall(word)):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import toml
+from harness.board.far import FarUpload
 from harness.board.meters import MeterSpec
 from harness.board.pins import ENERGY_BAUD, Marking
 from harness.board.place import PlaceSpec, parse_place
@@ -51,8 +52,9 @@ class Plugged:
 
     `kind` is its id in the registry, or its own where the file says all of it. It is found by its
     USB `serial_number`, or is always at `port` (a path or pyserial URL), or is `place` of a pool of
-    shared boards. `power` is a hub's port that switches its power; or `power_cycle` is a shell's
-    command line that turns it off and on again, run as it stands: nothing is put into it. No
+    shared boards; then `upload` says how firmware gets there. `power` is a hub's port that switches
+    its power; or `power_cycle` is a shell's command line that turns it off and on again, run as it
+    stands: nothing is put into it. No
     faster rate than `most_baud` is asked of its UART. Its firmware holds `window_pin` high while it
     invokes, for the `meter` that samples its current; with `mlperf_energy` it is built for MLPerf
     Tiny's energy mode, in which that pin is otherwise used. `budget_us` limits the latency of
@@ -67,6 +69,7 @@ class Plugged:
     place: str | None = None
     power_cycle: str | None = None
     power: HubPort | None = None
+    upload: FarUpload | None = None
     most_baud: int | None = None
     window_pin: int | None = None
     mlperf_energy: bool = False
@@ -92,6 +95,8 @@ class Plugged:
             if self.port is not None or self.serial_number is not None:
                 raise RigError("give place, or serial_number or port: the pool says where it is")
             parse_place(self.place)
+        if self.upload is not None and not self.place and "://" not in (self.port or ""):
+            raise RigError("upload is for a board at a place or a URL; others are flashed here")
         if self.power is not None:
             if self.power_cycle is not None:
                 raise RigError("give power or power_cycle, not both")

@@ -618,8 +618,11 @@ def _flash_if_needed(real: RealBoard, wanted: _Wanted) -> Ready:
     if policy == "never":
         with _advice(f"Allow uploads, or run: {flash_it}"):
             return _as_it_is(real, wanted)
-    if policy == "auto" and real.far:
-        with _advice(f"Nothing is uploaded through a URL. At the board's own machine: {flash_it}"):
+    if policy == "auto" and not real.takes_uploads:
+        with _advice(
+            "Nothing is uploaded through a URL, unless the rig file's `upload` says how. At the "
+            f"board's own machine: {flash_it}"
+        ):
             return _as_it_is(real, wanted)
     if policy == "auto" and (dut := _if_current(real, wanted)) is not None:
         return Ready(dut=dut, expected=wanted.expected, remedies=real.remedies)

@@ -31,7 +31,8 @@ from harness.pool.hold import Held
 from harness.process import defer_signals, run_told
 from harness.progress import Progress
 from harness.rig import probe
-from harness.rig.flash import Flasher, FlashReport, Uploader
+from harness.rig.far import FarUploader, far_uploader
+from harness.rig.flash import RETRIES, Flasher, FlashReport, Phase, Uploader
 from harness.rig.power import (
     OFF_S,
     Cycled,
@@ -87,6 +88,7 @@ class RealBoard:
         self.board = board
         plugged = plugged or Plugged(id=board.id, kind=board.kind)
         self._held = held
+        self._just_said = True  # The pool, where the port is.
         port = held.url if held else port
         self.plugged = (
             replace(plugged, port=port, serial_number=None, place=None) if port else plugged
@@ -120,8 +122,16 @@ class RealBoard:
 
     @property
     def far(self) -> bool:
-        """Whether it is reached through a URL, where nothing can be uploaded."""
+        """Whether it is reached through a URL: plugged into another machine."""
         return "://" in self.port.path
+
+    @property
+    def takes_uploads(self) -> bool:
+        """Whether firmware can be uploaded to it: not through a URL, where nobody says how."""
+        return not self.far or self._far_uploader() is not None
+
+    def _far_uploader(self) -> FarUploader | None:
+        return far_uploader(self.board, self.plugged, self.port.path, self._held, self.where)
 
     @property
     def in_bootloader(self) -> bool:
@@ -164,8 +174,9 @@ class RealBoard:
         clock = self._bench.clock
         if self._held is None:
             return self._bench.wait_for(partial(again, before), max(0.0, deadline - clock()))
-        if self._stream is None:
-            return before  # The pool has just said it.
+        if self._just_said:
+            self._just_said = False
+            return before
         while True:
             try:
                 return SerialPort(path=self._held.check())
@@ -274,16 +285,11 @@ class RealBoard:
         """Upload a firmware to the board, while nobody else on this machine uploads.
 
         Raises:
-            FlashFailed: both tries failed, or the board is behind a URL.
+            FlashFailed: both tries failed, or it is behind a URL and nobody says how.
             BoardBusy: another upload did not end in time.
         """
         if self.far:
-            raise FlashFailed(
-                "nothing can be uploaded through a URL",
-                phase="upload",
-                where=self.where,
-                hint=f"At the machine it is plugged into: hil flash --board {self.board.id}",
-            )
+            return self._flash_far(firmware)
         flasher = Flasher(
             self.board,
             firmware,
@@ -303,6 +309,38 @@ class RealBoard:
                 say(f"upload killed: {self.board.id} may be in its bootloader; flash it again")
                 raise
         return report
+
+    def _flash_far(self, firmware: Firmware) -> FlashReport:
+        upload, clock = self._far_uploader(), self._bench.clock
+        if upload is None:
+            raise FlashFailed(
+                "nothing says how to upload through a URL",
+                phase="upload",
+                where=self.where,
+                hint=f"In the rig file: upload = {{ command = [...] }}, which runs there by ssh; "
+                f"or at the machine it is plugged into: hil flash --board {self.board.id}",
+            )
+        failures: list[str] = []
+        phases = []
+        while True:
+            begun = clock()
+            try:
+                with (
+                    defer_signals(f"the upload to {self.board.id}"),
+                    self._progress(f"{self.board.id}: uploading at {upload.host}"),
+                ):
+                    upload(firmware.elf, timeout_s=self.plugged.deadlines.upload_s)
+                phases.append(Phase(name="upload", seconds=clock() - begun))
+                break
+            except FlashFailed as error:
+                phases.append(Phase(name="upload", seconds=clock() - begun))
+                if len(failures) == RETRIES:
+                    error.hint = f"Tried {RETRIES + 1} times.\n{error.hint}"
+                    raise
+                failures.append(error.what)
+                self._before_retry()
+        self._just_said = False
+        return FlashReport(port=self.port.path, phases=tuple(phases), failures=tuple(failures))
 
     def _find(self) -> SerialPort:
         def look() -> SerialPort:

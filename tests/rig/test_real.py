@@ -538,7 +538,7 @@ def test_another_upload_on_this_machine_is_waited_for(machine, other):
 
 def test_a_far_board_is_never_flashed_from_here(machine):
     plugged = Plugged(id="nano", kind="nano", port="socket://127.0.0.1:9")
-    with pytest.raises(FlashFailed, match="nothing can be uploaded through a URL"):
+    with pytest.raises(FlashFailed, match="nothing says how to upload through a URL"):
         with opened_on(machine, plugged=plugged, flash="always"):
             raise AssertionError("opened")
     with pytest.raises(StartFailed, match="cannot open the port"):
