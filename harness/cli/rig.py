@@ -30,10 +30,11 @@ from harness.cli.work import rig_file
 from harness.errors import WrongUse
 from harness.firmware.runtimes import takes, usable_runtimes
 from harness.outcome import Outcome
+from harness.pool.hold import Pool
 from harness.project import find_project
 from harness.rig.doctor import Finding, examine
 from harness.rig.doctor_bench import examine_rig
-from harness.settings import RIG, TFLM
+from harness.settings import COORDINATOR, LABGRID, RIG, TFLM
 from harness.terminal import say
 from harness.text import table, wrapped
 
@@ -43,7 +44,8 @@ def doctor(options: argparse.Namespace) -> int:
     project = find_project()
     findings = examine(project)
     sources = sources_of(options)
-    findings += examine_rig(sources[RIG], load_registry(), project, sources[TFLM])
+    pool = Pool(program=sources[LABGRID], coordinator=sources[COORDINATOR])
+    findings += examine_rig(sources[RIG], load_registry(), project, sources[TFLM], pool)
     sick = any(not item.ok and item.needed for item in findings)
     if options.json:
         print_json("doctor", {"ok": not sick, "findings": findings})
@@ -129,6 +131,8 @@ def whereabouts(board: Board, file: RigFile, listing: Listing) -> tuple[str, Lis
     if board.emulated:
         return "-", ()
     plugged = file.plugged(board.id) or Plugged(id=board.id, kind=board.kind)
+    if plugged.pooled is not None:
+        return f"labgrid:{plugged.pooled}", ()
     found = candidates(board, plugged, listing, neighbours=file.neighbours(board.id))
     if len(found) == 1:
         note = " (in its bootloader)" if in_bootloader(board, found[0]) else ""

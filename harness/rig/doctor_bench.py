@@ -34,8 +34,10 @@ from harness.board.udev import (
 from harness.errors import BoardNotFound, RigError
 from harness.firmware.fetch import registry_answers
 from harness.firmware.platformio import pio_environment
+from harness.pool.hold import Pool
 from harness.project import Project
 from harness.rig.doctor import Finding
+from harness.rig.doctor_pool import PoolSeen, look_at_pool, place_finding, pool_findings
 from harness.rig.power import INSTALL_UHUBCTL, UHUBCTL
 
 RIG_FILE_VARIABLE = "HIL_RIG"
@@ -76,7 +78,8 @@ class Machine:
     `processes` are the names of running processes, `programs` of installed
     power-cycle programs. `answering` are the rig file's ports that are there.
     `absent_packages` are PlatformIO's for this rig's boards, `online` whether it could fetch them
-    (not asked without boards), and `tflm` where TFLite Micro's sources are.
+    (not asked without boards), `tflm` where TFLite Micro's sources are, and `pool` what was seen
+    of a pool.
     """
 
     user: str
@@ -91,6 +94,7 @@ class Machine:
     absent_packages: tuple[str, ...]
     online: bool
     tflm: str | None
+    pool: PoolSeen = PoolSeen()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +118,16 @@ class Fleet:
     @property
     def attached(self) -> list[tuple[Plugged, Board]]:
         """Boards on a port of this machine."""
-        return [pair for pair in self.real if "://" not in (pair[0].port or "")]
+        return [
+            (plugged, board)
+            for plugged, board in self.real
+            if "://" not in (plugged.port or "") and plugged.pooled is None
+        ]
+
+    @property
+    def uses_pool(self) -> bool:
+        """Whether a board is a place of a pool."""
+        return any(board.pooled is not None for board in self.file.boards)
 
     @property
     def envs(self) -> list[str]:
@@ -284,6 +297,8 @@ def _rig_file(file: RigFile) -> Finding:
 def _board(fleet: Fleet, plugged: Plugged, board: Board, machine: Machine) -> Finding:
     """Whether a board is there now, as the rig file describes it."""
     point = f"board {board.id}"
+    if plugged.pooled is not None:
+        return place_finding(point, plugged.pooled, machine.pool)
     try:
         port = find_port(board, plugged, machine.ports, neighbours=fleet.file.neighbours(board.id))
     except BoardNotFound as error:
@@ -307,6 +322,7 @@ def judge_machine(fleet: Fleet, machine: Machine) -> list[Finding]:
         _power_switching(fleet, machine),
         _rig_file(fleet.file),
         *(_board(fleet, plugged, board, machine) for plugged, board in fleet.real),
+        *pool_findings(machine.pool, used=fleet.uses_pool),
         _packages(fleet, machine),
         _tflm(fleet, machine),
         _runner(fleet, machine),
@@ -372,7 +388,7 @@ def find_tflm(given: Path | None, project: Project) -> str | None:
     return None
 
 
-def look(fleet: Fleet, project: Project, tflm: Path | None) -> Machine:
+def look(fleet: Fleet, project: Project, tflm: Path | None, pool: Pool) -> Machine:
     """Collect what `judge_machine` needs to know; changes nothing."""
     absent, online = find_packages(project, fleet.envs)
     named = {board.port for board in fleet.file.boards if board.port}
@@ -390,11 +406,16 @@ def look(fleet: Fleet, project: Project, tflm: Path | None) -> Machine:
         absent_packages=absent,
         online=online,
         tflm=find_tflm(tflm, project),
+        pool=look_at_pool(pool, used=fleet.uses_pool),
     )
 
 
 def examine_rig(
-    path: Path | None, registry: Registry, project: Project, tflm: Path | None
+    path: Path | None,
+    registry: Registry,
+    project: Project,
+    tflm: Path | None,
+    pool: Pool | None = None,
 ) -> list[Finding]:
     """All checks of this machine as a rig; a rig file that cannot be read is one that failed."""
     broken: list[Finding] = []
@@ -405,5 +426,5 @@ def examine_rig(
         broken = [Finding(point="rig file", ok=False, detail=error.what, cure=cure)]
         file = RigFile()
     fleet = Fleet(file=file, registry=registry)
-    findings = judge_machine(fleet, look(fleet, project, tflm))
+    findings = judge_machine(fleet, look(fleet, project, tflm, pool or Pool()))
     return [item for item in findings if not broken or item.point != "rig file"] + broken

@@ -14,6 +14,8 @@ from harness.board.ports import SerialPort
 from harness.board.registry import Board, Registry, load_registry
 from harness.board.rigfile import parse_rig
 from harness.board.udev import brltty_rules, udev_rules
+from harness.pool.answers import Place
+from harness.pool.hold import Pool
 from harness.project import Project, find_project
 from harness.rig.doctor import Finding, examine
 from harness.rig.doctor_bench import (
@@ -25,6 +27,7 @@ from harness.rig.doctor_bench import (
     find_tflm,
     judge_machine,
 )
+from harness.rig.doctor_pool import PoolSeen, look_at_pool
 
 GUIDE = Path(__file__).parents[2] / "docs" / "rig.md"
 APPLICATION, BOOTLOADER, BRIDGE = "1209:805a", "1209:005a", "1209:ea60"
@@ -72,6 +75,7 @@ HEALTHY = Machine(
     absent_packages=(),
     online=False,
     tflm="/opt/tflm",
+    pool=PoolSeen(program="/opt/labgrid-client", version="26.0.1", places=()),
 )
 
 
@@ -239,3 +243,53 @@ def test_every_point_that_the_guide_promises_is_checked_and_the_other_way_round(
     boards = {name for name in checked if name.startswith("board ")}
     # A rig trains nothing.
     assert promised == checked - boards - {"tensorflow"} | {"board ID"}
+
+
+POOLED = Fleet(
+    file=parse_rig('[boards.nano]\nplace = "board=nano"', REGISTRY, Path("rig.toml")),
+    registry=REGISTRY,
+)
+LEFT = Place(name="left", tags={"board": "nano"}, holder="desk/bob")
+SEEN = PoolSeen(program="/opt/labgrid-client", version="26.0.1", places=(LEFT,))
+
+
+def test_a_pool_is_needed_where_a_board_is_a_place_of_one() -> None:
+    said = finding("labgrid coordinator", POOLED, pool=SEEN)
+    assert said.ok and said.needed and said.detail == "1 places, 0 free"
+    assert finding("labgrid", POOLED, pool=SEEN).detail == "26.0.1, /opt/labgrid-client"
+    assert "left is held by desk/bob" in finding("board nano", POOLED, pool=SEEN).detail
+    assert not finding("labgrid coordinator").needed and not finding("labgrid").needed
+    unused = finding("labgrid coordinator", pool=replace(SEEN, places=None))
+    assert "not asked: no board of the rig is a place" in unused.detail
+
+
+@pytest.mark.parametrize(
+    ("point", "changes", "said"),
+    [
+        ("labgrid", {"program": None}, "labgrid-client not found"),
+        ("labgrid coordinator", {"places": None, "problem": "gone"}, "gone"),
+        ("pyserial", {"fork": True}, "pyserial-labgrid has taken its place"),
+        ("board nano", {"places": ()}, "the pool has no place board=nano"),
+        ("board nano", {"places": None}, "the pool was not asked"),
+    ],
+)
+def test_a_lack_of_the_pool_is_told(point: str, changes: dict[str, Any], said: str) -> None:
+    found = finding(point, POOLED, pool=replace(SEEN, **changes))
+    assert not found.ok and found.needed and said in found.detail
+
+
+def test_a_pool_is_looked_at_by_its_own_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HIL_STATE_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    absent = look_at_pool(Pool(), used=True)
+    assert absent.program is None and not absent.fork
+    programs = {"labgrid-client": "echo Could not connect to coordinator >&2; exit 1"}
+    for name, text in {**programs, "python": "echo 26.0.1"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    gone = look_at_pool(Pool(coordinator="127.0.0.1:1"), used=True)
+    assert gone.version == "26.0.1" and gone.places is None
+    assert "127.0.0.1:1 is not reachable" in gone.problem
+    assert look_at_pool(Pool(), used=False).problem == ""
