@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from harness.errors import BoardSilent, BoardTalks, HilError, ModelError, ToolMissing
+from harness.errors import (
+    BoardSilent,
+    BoardTalks,
+    HilError,
+    ModelError,
+    PoolError,
+    ToolMissing,
+)
 from harness.link.protocol import Capability
 from harness.measure.evaluate import Evaluation
 from harness.model.artifact import Artifact
@@ -79,25 +86,29 @@ class BoardTests:
         met = self._rig.to_recover.pop(board_id)
         self._rig.recovered.add(board_id)
         with self._rig.progress(f"{board_id}: bringing it back"):
-            helped, steps = _brought_back(self._rig.opened, met.error)
+            helped, steps, lost = _brought_back(self._rig.opened, met.error)
         # What that sent again is no retry of a test.
         self._rig.forget_retries()
         if not helped:
-            self._rig.broken[board_id, None] = met
+            self._rig.broken[board_id, None] = replace(met, error=lost or met.error)
         text = f"{met.error.what}: {'; '.join(steps)}"
         self._rig.recovery = Recovery(helped=helped, text=text)
 
 
-def _brought_back(board: OpenBoard | None, error: HilError) -> tuple[bool, tuple[str, ...]]:
-    """Whether a board answers again, and what was done."""
+def _brought_back(
+    board: OpenBoard | None, error: HilError
+) -> tuple[bool, tuple[str, ...], HilError | None]:
+    """Whether a board answers again, what was done, and what explains that it does not."""
     if board is None:
-        return True, ("opened again",)
+        return True, ("opened again",), None
     try:
-        return True, tuple(map(str, board.recover_in_run(error)))
+        return True, tuple(map(str, board.recover_in_run(error))), None
     except (BoardSilent, BoardTalks) as silent:
-        return False, silent.steps
+        return False, silent.steps, None
+    except PoolError as lost:
+        return False, (lost.what,), lost
     except HilError as other:
-        return False, (other.what,)
+        return False, (other.what,), None
 
 
 @contextmanager

@@ -104,13 +104,14 @@ class FarUploader:
 
     def _failed(self, what: str, log: Path) -> FlashFailed:
         text = log.read_text(errors="replace")
-        said = "\n".join(f"  {line}" for line in first_errors(text)) or f"  {text[-_SHOWN:]}"
+        said = "\n".join(f"  {line}" for line in first_errors(text)) or text[-_SHOWN:].strip()
+        heard = f"It said:\n{said}" if said else "It said nothing."
         by_hand = f"ssh {self.host} {shlex.join(self.command)}"
         return FlashFailed(
             f"upload at {self.host} {what}",
             phase="upload",
             where=self.where,
-            hint=f"It said:\n{said.rstrip()}\nThe same by hand: {printable(by_hand, 300)}",
+            hint=f"{heard}\nThe same by hand: {printable(by_hand, 300)}",
         )
 
 

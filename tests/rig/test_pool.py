@@ -7,7 +7,9 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from fakes.pool import Lab, labgrid_client
@@ -15,6 +17,7 @@ from fakes.pytests import ROOT
 from fakes.served import SINE, far_board
 
 from harness.board.place import parse_place
+from harness.board.ports import THIS_MACHINE
 from harness.board.registry import load_registry
 from harness.board.rigfile import Plugged
 from harness.cli import main
@@ -24,12 +27,14 @@ from harness.errors import (
     PlaceBusy,
     PlaceLost,
     PlaceNotFound,
+    Where,
 )
 from harness.outcome import Outcome, of_error
 from harness.pool.hold import Held, hold_place
 from harness.process import end_group, start
 from harness.project import find_project
 from harness.rig.open import RigOptions, open_board
+from harness.rig.power import PoolSwitch, cycle, pool_watch
 
 PROJECT = find_project()
 VIRTUAL = load_registry()["virtual"]
@@ -63,10 +68,36 @@ def boards():
         yield [stack.enter_context(far_board("socket"))[0].address for _ in range(2)]
 
 
+class Relay(BaseHTTPRequestHandler):
+    """A power switch, as labgrid's driver `simplerest` asks one."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @pytest.fixture(scope="module")
-def lab(client, boards, tmp_path_factory):
+def relay():
+    with HTTPServer(("127.0.0.1", 0), Relay) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/{{index}}/{{value}}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def lab(client, boards, relay, tmp_path_factory):
     ports = {"left": boards[0], "right": boards[1]}
-    with Lab(client, tmp_path_factory.mktemp("lab"), ports, tags={"board": "virtual"}) as lab:
+    power = {"NetworkPowerPort": {"model": "simplerest", "host": relay, "index": 1}}
+    folder = tmp_path_factory.mktemp("lab")
+    with Lab(client, folder, ports, tags={"board": "virtual"}, more={"right": power}) as lab:
         yield lab
 
 
@@ -104,6 +135,7 @@ def test_runs_of_one_user_queue_for_a_board_and_work_one_after_the_other(lab):
 
 def test_boards_with_a_tag_stand_in_for_each_other(lab):
     """A place that somebody acquired by hand is not waited for while another one is free."""
+    Relay.asked.clear()
     assert "acquired place left" in lab.by_hand("-p", "left", "acquire")
     try:
         with (
@@ -117,6 +149,11 @@ def test_boards_with_a_tag_stand_in_for_each_other(lab):
                 hold_place("virtual", parse_place("left"), lab.pool(timeout_s=3.0)),
             ):
                 raise AssertionError("held")
+            # By labgrid's drivers. Its port is a server's: whether the power went is not seen.
+            watched = pool_watch(held, THIS_MACHINE, where=Where(), port_s=1.0, stays=False)
+            cycled = cycle(PoolSwitch(held, timeout_s=60.0), watched, off_s=0.1)
+            assert held.has_power and Relay.asked == ["/1/0", "/1/1"]
+            assert "is not seen" in cycled.problem
             raise KeyboardInterrupt  # As Ctrl-C does; the place is let go of all the same.
         assert "acquired: None" in lab.by_hand("-p", "right", "show")
     finally:
