@@ -29,7 +29,7 @@ from harness.firmware.memory import MemoryByOwner, Section, flash_bytes, ram_byt
 from harness.firmware.model_list import write_lists
 from harness.firmware.outside import OutsideBuild, compiler_of
 from harness.firmware.platformio import (
-    SCRIPT,
+    SCRIPTS,
     Job,
     pio_environment,
     places_of,
@@ -284,7 +284,7 @@ class Builder:
         library = job.library and job.library.folder
         folder = TOOLCHAINS[job.board.toolchain].folder
         tools = (os.environ.get(folder, ""), sys.executable)
-        refuse_paths(self._project.root, self._project.state, library or "", SCRIPT, *tools)
+        refuse_paths(self._project.root, self._project.state, library or "", *SCRIPTS, *tools)
         work = WorkFolder(self._project.state / "build" / job.work_name, job.env)
         try:
             with work.alone(where=Where(board=job.board.id), progress=self._progress) as lock:

@@ -28,7 +28,9 @@ from harness.text import printable
 
 _SHELL = re.compile(r"[\x00-\x1f\x7f'\"`$&;|<>()\\]")
 
-SCRIPT = Path(__file__).with_name("scons_objects.py")
+SCRIPTS = tuple(
+    Path(__file__).with_name(name) for name in ("scons_includes.py", "scons_objects.py")
+)
 """Run by PlatformIO in every build."""
 
 _STEP = re.compile(r"(Reused|Compiling|Archiving|Indexing|Linking|Building|Checking) ")
@@ -107,11 +109,12 @@ def pio_environment(
         library: folder of TFLite Micro's sources, if they are compiled.
     """
     core_dir = project.state / "platformio"
-    scripts = (os.environ.get("PLATFORMIO_EXTRA_SCRIPTS", ""), f"pre:{SCRIPT}")
+    scripts = (f"pre:{script}" for script in SCRIPTS)
+    extra = (os.environ.get("PLATFORMIO_EXTRA_SCRIPTS", ""), *scripts)
     kept = objects.folder_of(project.state)
     return {
         **os.environ,
-        "PLATFORMIO_EXTRA_SCRIPTS": "\n".join(scripts),
+        "PLATFORMIO_EXTRA_SCRIPTS": "\n".join(extra),
         "HIL_PLACES": json.dumps(places_of(project, work, library)),
         "HIL_OBJECTS": str(kept or ""),
         "HIL_OBJECTS_MODULE": objects.__file__,

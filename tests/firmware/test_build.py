@@ -152,6 +152,16 @@ def test_objects_are_reused_and_the_firmware_is_the_same_with_them_and_without(
     assert (logs[1].count("Compiling "), logs[1].count("Reused ")) == (3, compiled - 3)
 
 
+def test_a_header_by_way_of_a_macro_is_compiled_anew(sine, compiled, linker, monkeypatch):
+    monkeypatch.setenv("HIL_ARM_GCC_DIR", str(linker))
+    header = compiled.firmware / "src" / "port" / "mps2_an385.h"
+    before = header.read_text()
+    header.write_text(f"{before}#error seen\n")
+    with pytest.raises(BuildFailed, match="mps2_an385.h.*#error seen"):
+        Builder(compiled).build(QEMU_M4, "aot", sine)
+    header.write_text(before)
+
+
 BUILD = """
 import sys
 from pathlib import Path
