@@ -61,6 +61,11 @@ def port_files(filters: Iterable[str]) -> set[Path]:
     return {path for path in found if not SHARED.match(path.name)}
 
 
+def ours(board: Board, config: ProjectConfig) -> bool:
+    """Whether its firmware is all ours, built by the platform in `firmware/platform`."""
+    return str(config.get(f"env:{board.env['aot']}", "platform")).startswith("symlink:")
+
+
 def parts(board: Board, config: ProjectConfig) -> tuple[dict[str, Path], set[Path]]:
     """Files of the board's own by what they are, and those of its port."""
     env = f"env:{board.env['aot']}"
@@ -79,12 +84,7 @@ def parts(board: Board, config: ProjectConfig) -> tuple[dict[str, Path], set[Pat
 def main() -> None:
     config = ProjectConfig(str(INI))
     registry, ini = BOARDS_FILE.read_text(), INI.read_text()
-    boards = [
-        board
-        for board in load_registry().boards
-        if board.emulator
-        and str(config.get(f"env:{board.env['aot']}", "platform")).startswith("symlink:")
-    ]
+    boards = [board for board in load_registry().boards if board.emulator and ours(board, config)]
     made = {board.id: parts(board, config) for board in boards}
     counted: set[Path] = set()
     print(f"{'board':15}{'own':>5} = toml + ini + JSON + linker script + header; port, its boards")
