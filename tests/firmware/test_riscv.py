@@ -1,6 +1,7 @@
 """The emulated RISC-V: its counter counts instructions."""
 
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -11,8 +12,10 @@ import pytest
 
 from harness.board.registry import load_registry
 from harness.errors import CoreLacks, Where
-from harness.firmware.build import Builder
-from harness.firmware.toolchain import RISCV
+from harness.firmware import build
+from harness.firmware.build import Builder, build_id
+from harness.firmware.platformio import Job
+from harness.firmware.toolchain import ARM, RISCV
 from harness.model.resolve import resolve_model
 from harness.project import Project, find_project
 from harness.rig.open import RigOptions, open_board
@@ -109,3 +112,52 @@ def test_firmware_for_a_larger_core_is_refused_when_it_is_built(tmp_path: Path) 
     builder = Builder(Project(root=PROJECT.root, state=tmp_path))
     with pytest.raises(CoreLacks, match=r"a rv32iac does not have: .*mul \(of M\) in "):
         builder.build(replace(BOARD, core="rv32iac"), "aot", SINE)
+
+
+LENT = """
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <initializer_list>
+#include <limits>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+static_assert(sizeof(std::size_t) == 4 && sizeof(std::intptr_t) == 4 && sizeof(long) == 4);
+static_assert(std::numeric_limits<float>::is_iec559);
+int Clamped(float value) {
+  return std::min<int>(std::max(std::lround(value), -128l), std::numeric_limits<int8_t>::max());
+}
+"""
+
+
+def test_arms_cpp_headers_serve_for_tflite_micro(tmp_path: Path) -> None:
+    """As platform/builder/main.py takes them for the environment qemu-rv32-tflm."""
+    lender, taker = (gcc.replace("gcc", "g++") for gcc in (ARM.gcc, RISCV.gcc))
+    asked = subprocess.run(
+        [lender, "-xc++", "-E", "-v", os.devnull], capture_output=True, text=True, check=True
+    )
+    folders = re.findall(r"^ (\S*/c\+\+/\S*)$", asked.stderr, re.MULTILINE)
+    assert folders
+    source, made = tmp_path / "lent.cpp", tmp_path / "lent.o"
+    source.write_text(LENT)
+    flags = ["-march=rv32imac", "-mabi=ilp32", "--specs=picolibc.specs", "-std=c++17", "-O2"]
+    headers = [word for folder in folders for word in ("-isystem", folder)]
+    strict = ("-fno-exceptions", "-fno-rtti", "-Wall", "-Werror", "-c")
+    subprocess.run([taker, *flags, *headers, *strict, source, "-o", made], check=True)
+    # All of it is inline: nothing of a library of Arm's is needed.
+    listed = [RISCV.gcc.replace("gcc", "nm"), "-u", made]
+    symbols = subprocess.run(listed, capture_output=True, text=True, check=True).stdout
+    assert symbols.split() == ["U", "lroundf"]
+
+
+def test_the_lenders_version_is_part_of_the_build_id(monkeypatch) -> None:
+    job = Job(board=BOARD, runtime="tflm", artifact=SINE)
+    versions = {RISCV.prefix: "12.2.0", ARM.prefix: "12.2.1"}
+    monkeypatch.setattr(build, "gcc_version", versions.__getitem__)
+    before = build_id(PROJECT, job)
+    assert build_id(PROJECT, job) == before
+    versions[ARM.prefix] = "12.3.1"
+    assert build_id(PROJECT, job) != before

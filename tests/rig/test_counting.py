@@ -307,7 +307,7 @@ def test_vector_table_and_symbols_are_what_is_looked_for(elf) -> None:
     assert names[:3] == ["reset", "silent", INVOKE]
 
 
-BOARDS = ("qemu-m0", "qemu-m3", "qemu-m4", "qemu-m7", "qemu-m33", "qemu-m55")
+BOARDS = ("qemu-m0", "qemu-microbit", "qemu-m3", "qemu-m4", "qemu-m7", "qemu-m33", "qemu-m55")
 
 
 @pytest.mark.parametrize("board", [*BOARDS, pytest.param("qemu-rv32", marks=NEEDS_RISCV)])
