@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,12 +23,18 @@ from harness.cli.cycles import add_options as add_cycle_options
 from harness.cli.cycles import show_cycles
 from harness.cli.energy import Asked, asked_for, refuse_without_meter
 from harness.cli.machine import add_json, error_object, print_json
-from harness.cli.profile import show_functions, show_profile, what_is_measured
+from harness.cli.profile import (
+    run_alone,
+    say_how_to_attribute,
+    show_functions,
+    show_profile,
+    what_is_measured,
+)
 from harness.cli.report import report_to
 from harness.cli.settings import add_settings, refuse_several, sources_of
 from harness.cli.work import Work, one_work, runnable, sharing, works
 from harness.errors import HilError, NotKept, TensorError, WrongUse
-from harness.files import write_atomic
+from harness.files import refuse_overwriting
 from harness.firmware.build import Builder, Firmware
 from harness.firmware.elf import has_symbols, memory_parts
 from harness.firmware.memory import memory_table_rows
@@ -39,7 +44,6 @@ from harness.link.faults import Faults, parse_faults
 from harness.measure.baseline import load_baselines
 from harness.measure.by_core import as_text as cores_text
 from harness.measure.by_core import by_core, compared
-from harness.measure.compare import Culprit
 from harness.measure.findings import findings
 from harness.measure.gate import LatencyVerdict
 from harness.measure.latency import MOST_INVOKES
@@ -47,7 +51,6 @@ from harness.measure.operator_gate import with_profiles
 from harness.measure.place import check_place, inputs_of
 from harness.measure.runs import Baselines
 from harness.measure.tables import LatencyRow, OperatorRow
-from harness.model.alone import operator_alone
 from harness.model.resolve import resolve_model
 from harness.model.samples import Layout, to_reals
 from harness.model.tensor import TensorSpec
@@ -57,7 +60,6 @@ from harness.report.energy import energy_summary
 from harness.report.operators import summary_of_rows
 from harness.report.output import check_output
 from harness.report.summary import summary
-from harness.rig.alone import OperatorAlone, compare_alone
 from harness.rig.functions import append_functions
 from harness.rig.metering import BoardMeter
 from harness.rig.open import OpenBoard
@@ -67,7 +69,7 @@ from harness.rig.sessions import Plan, judged_by, measure_board
 from harness.rig.virtual import BOARD_ID, serve
 from harness.settings import Sources
 from harness.terminal import say
-from harness.text import printable, table
+from harness.text import table
 
 
 def _say_what_it_took(opened: OpenBoard) -> None:
@@ -340,20 +342,9 @@ def _measure(work: Work, plan: Plan, rows: list[LatencyRow], energy: Asked | Non
         finally:
             if rows and rows[-1].session == opened.session and rows[-1].verdict != "pass":
                 say(str(opened.comparison()))
-                _say_how_to_attribute(work, opened)
+                say_how_to_attribute(work, opened)
         if energy is not None:
             energy.measure(opened, meter, rows[-1])
-
-
-def _say_how_to_attribute(work: Work, opened: OpenBoard) -> None:
-    compared = opened.comparison()
-    if opened.attribute and compared.culprit is Culprit.KERNEL and not compared.attribution:
-        artifact = work.artifact
-        named = artifact.name if artifact.goldens else str(artifact.path)
-        words = ("--board", work.board.id, "--runtime", work.runtime, "--model", named)
-        tflm = ("--tflm", str(work.options.tflm)) if work.options.tflm else ()
-        told = printable(shlex.join((*words, *tflm)))
-        say(f"which operator: hil profile {told} --first-difference")
 
 
 def _count(plan: Plan) -> str:
@@ -414,6 +405,10 @@ def profile(options: argparse.Namespace) -> int:
     work = one_work(options)
     if options.estimate_cycles:
         return _cycles(work, options)
+    if options.save_operator:
+        refuse_overwriting(options.save_operator, "--save-operator", [work.artifact.path])
+        if not options.first_difference:
+            raise WrongUse("--save-operator keeps the one that differs: add --first-difference")
     if options.core or options.wait_states:
         raise WrongUse("--core and --wait-states are of an estimate: add --estimate-cycles")
     if work.board.attachment == "virtual" and not options.functions:
@@ -432,18 +427,8 @@ def profile(options: argparse.Namespace) -> int:
             n=count,
             difference=options.first_difference,
             as_json=options.json,
-            alone=partial(_alone, work, options.save_operator),
+            alone=partial(run_alone, work, options.save_operator),
         )
-
-
-def _alone(work: Work, place: Path | None, index: int) -> OperatorAlone:
-    """One operator of a model alone on the board; its file is kept if somebody wants it."""
-    found = compare_alone(work.board, work.artifact, work.project, work.options, index)
-    if place is not None:
-        alone = operator_alone(work.artifact.content, index, name=work.artifact.name)
-        write_atomic(place, alone.content)
-        say(f"{found.operator} alone: {place}")
-    return found
 
 
 def _functions(work: Work, options: argparse.Namespace) -> int:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from harness.cli.machine import print_json
-from harness.errors import HilError
+from harness.cli.work import Work
+from harness.errors import HilError, RigError
+from harness.files import write_atomic
+from harness.measure.compare import Culprit
 from harness.measure.findings import functions_text
 from harness.measure.first_difference import FirstDifference
 from harness.measure.profile import profile_table
+from harness.model.alone import operator_alone
 from harness.outcome import Outcome
-from harness.rig.alone import OperatorAlone
+from harness.rig.alone import OperatorAlone, compare_alone
 from harness.rig.functions import count_functions
 from harness.rig.opened import OpenBoard
 from harness.rig.profiling import first_difference, profile_board
@@ -67,6 +73,38 @@ def _by_itself(
         return alone(found.index), ""
     except HilError as error:
         return None, printable(error.what)
+
+
+def run_alone(work: Work, place: Path | None, index: int) -> OperatorAlone:
+    """One operator of a model alone on the board; its file is kept if somebody wants it.
+
+    Raises:
+        RigError: the file cannot be written, or the board is a real one, where it would have to be
+            uploaded while that is open.
+        ToolMissing, ModelError: as `operator_alone` and `compare_alone`.
+    """
+    if place is not None:
+        alone = operator_alone(work.artifact.content, index, name=work.artifact.name)
+        try:
+            write_atomic(place, alone.content)
+        except OSError as error:
+            raise RigError(f"cannot write {printable(str(place))}: {error.strerror}") from error
+        say(f"operator {index} alone: {printable(str(place))}")
+    if not work.options.starts(work.board):
+        raise RigError(f"{work.board.id} is no emulated board")
+    return compare_alone(work.board, work.artifact, work.project, work.options, index)
+
+
+def say_how_to_attribute(work: Work, opened: OpenBoard) -> None:
+    """Say by which command the operator is found that a wrong output comes from."""
+    compared = opened.comparison()
+    if opened.attribute and compared.culprit is Culprit.KERNEL and not compared.attribution:
+        artifact = work.artifact
+        named = artifact.name if artifact.goldens else str(artifact.path)
+        words = ("--board", work.board.id, "--runtime", work.runtime, "--model", named)
+        tflm = ("--tflm", str(work.options.tflm)) if work.options.tflm else ()
+        told = printable(shlex.join((*words, *tflm)))
+        say(f"which operator: hil profile {told} --first-difference")
 
 
 def what_is_measured(opened: OpenBoard) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from harness.cli import main
         (["--core", "Cortex-M4"], "add --estimate-cycles"),
         (["--wait-states", "2"], "add --estimate-cycles"),
         (["--estimate-cycles", "--functions"], "printed alone"),
+        (["--save-operator", "x.tflite"], "add --first-difference"),
         (["--estimate-cycles", "--board", "virtual"], "no table of costs for host"),
         (
             ["--estimate-cycles", "--board", "qemu-m55", "--core", "Cortex-M7"],
