@@ -91,7 +91,8 @@ class Job:
     @property
     def _own_name(self) -> str:
         """One for each project: two rig files may call different boards the same."""
-        place = hashlib.sha256(repr((self.board.home, self.board.build)).encode()).hexdigest()
+        home = str(Path(self.board.home).absolute())
+        place = hashlib.sha256(repr((home, self.board.build)).encode()).hexdigest()
         return f"own-{self.board.id}-{self.runtime}-{place[:8]}"
 
     @property

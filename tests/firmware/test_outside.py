@@ -96,6 +96,19 @@ def test_a_project_that_changed_unseen_gets_another_build_id(tmp_path: Path) -> 
     assert Builder(PROJECT).build(board, "aot", SINE).build_id == two.build_id
 
 
+def test_equal_rig_files_in_two_folders_are_built_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = set()
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        for home in (".", str(folder)):
+            board = replace(with_command(folder, "make"), home=home)
+            names.add(Job(board=board, runtime="aot", artifact=SINE).work_name)
+    assert len(names) == 2
+
+
 def test_the_log_of_a_command_that_fails_is_read(tmp_path: Path) -> None:
     script = "print('node.c:3:1: error: expected ; before }'); raise SystemExit(2)"
     with pytest.raises(BuildFailed, match="node.c:3:1: error: expected") as caught:
