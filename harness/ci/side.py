@@ -22,6 +22,7 @@ from harness.ci.tree import (
 from harness.errors import HilError, RigError
 from harness.files import write_atomic
 from harness.process import run
+from harness.settings import SWAP
 from harness.terminal import say
 from harness.text import printable_lines
 
@@ -89,9 +90,14 @@ def _measured(tree: Path, output: Path, wanted: Wanted, timeout_s: float, venv: 
 
 
 def _harness(tree: Path, venv: Path) -> tuple[Path, Mapping[str, str]]:
-    """The program `hil` for a checkout, and the environment that it runs in."""
+    """The program `hil` for a checkout, and the environment that it runs in.
+
+    Both sides have each model linked in: a harness of before models could be brought knows no
+    other, and where a model lies is part of what is compared.
+    """
     ours = Path(sys.executable).parent / "hil"
     kept = {name: value for name, value in os.environ.items() if not _hidden(name)}
+    kept |= {SWAP.variable: "never"}
     if not own_harness(tree):
         return ours, kept | {"PYTHONPATH": str(ROOT)}
     if other_dependencies(tree):

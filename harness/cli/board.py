@@ -244,7 +244,7 @@ def _bench(
     of_error = partial(_noted, errors, of_error)
     kept = True
     ran = runnable(asked, statuses, of_error)
-    for work in sharing(ran, sources[settings.SWAP]):
+    for work in sharing(ran, sources[settings.SWAP], judging):
         # Held over both builds: nobody gets in between the measurement and its profile.
         with errors_noted(statuses, of_error), work.hold() if profiled else nullcontext():
             try:

@@ -16,6 +16,7 @@ from harness.board.rigfile import RigFile, load_rig
 from harness.cli.command import errors_noted, exit_status
 from harness.cli.settings import refuse_several, sources_of
 from harness.errors import HilError, ModelError
+from harness.measure.runs import Baselines
 from harness.model.artifact import Artifact
 from harness.model.resolve import resolve_model
 from harness.pool.hold import Pool
@@ -116,7 +117,7 @@ def runnable(
     return left
 
 
-def sharing(asked: Sequence[Work], mode: str) -> list[Work]:
+def sharing(asked: Sequence[Work], mode: str, baselines: Baselines | None) -> list[Work]:
     """The same, with several models of a board and runtime in one firmware, as `mode` says."""
 
     def models(board: Board, runtime: str) -> list[Artifact]:
@@ -126,7 +127,8 @@ def sharing(asked: Sequence[Work], mode: str) -> list[Work]:
     done = []
     for work in asked:
         arena_bytes = work.options.arena_bytes
-        swaps = shared.setdefault(arena_bytes, Swaps(mode, models, arena_bytes=arena_bytes))
+        made = Swaps(mode, models, arena_bytes=arena_bytes, baselines=baselines)
+        swaps = shared.setdefault(arena_bytes, made)
         done.append(replace(work, options=replace(work.options, swaps=swaps)))
     return done
 

@@ -272,7 +272,12 @@ def new_state(config: pytest.Config) -> RunState:
         baselines=baselines,
         energy_baselines=energies,
     )
-    state.swaps = Swaps(options.swap, state.runnable_models, arena_bytes=options.arena_bytes)
+    state.swaps = Swaps(
+        options.swap,
+        state.runnable_models,
+        arena_bytes=options.arena_bytes,
+        baselines=baselines,
+    )
     return state
 
 

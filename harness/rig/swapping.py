@@ -10,6 +10,8 @@ from harness.firmware.build import cannot_swap
 from harness.firmware.runtimes import runtime_of
 from harness.firmware.support import shortage
 from harness.firmware.swap import SwapPlan, plan_swap
+from harness.measure.runs import Baselines
+from harness.measure.tables import FLASH, RAM
 from harness.model.artifact import Artifact
 
 AUTO, ALWAYS, NEVER = "auto", "always", "never"
@@ -31,11 +33,19 @@ class Swaps:
         mode: `auto` brings several models where board and runtime take them and all fits, and
             builds each otherwise; `always` is an error there, and brings a single one too.
         arena_bytes: size of the arena, instead of the largest that is planned.
+        baselines: what runs are held against. `auto` builds each model where they are of models
+            that were linked in: no other could be compared with them.
     """
 
     def __init__(
-        self, mode: str = NEVER, models: Models = _none, *, arena_bytes: int | None = None
+        self,
+        mode: str = NEVER,
+        models: Models = _none,
+        *,
+        arena_bytes: int | None = None,
+        baselines: Baselines | None = None,
     ) -> None:
+        self._baselines = baselines
         self._mode = mode
         self._models = models
         self._arena_bytes = arena_bytes
@@ -87,11 +97,22 @@ class Swaps:
         news, self._news = self._news, []
         return news
 
+    def _held_to_flash(self, board: Board, runtime: str) -> bool:
+        runs = self._baselines.runs if self._baselines else ()
+        places = {
+            run.key.model_in
+            for run in runs
+            if (run.key.board, run.key.runtime) == (board.id, runtime)
+        }
+        return FLASH in places and RAM not in places
+
     def _plan(self, board: Board, runtime: str, ours: bool) -> SwapPlan | None:
         models = {model.sha256: model for model in self._models(board, runtime)}
         if not models or (self._mode == AUTO and len(models) < 2):
             return None
         why = cannot_swap(board, runtime)
+        if not why and self._mode == AUTO and self._held_to_flash(board, runtime):
+            why = "its baselines are of models that were linked in"
         if not why and not ours:
             why = "this run neither starts the board nor uploads to it"
         if not why:

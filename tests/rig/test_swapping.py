@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
+from fakes.measured import a_run
 
 from harness.board.registry import Board, load_registry
 from harness.errors import SwapRefused, TooLarge, Where, WrongUse
@@ -29,6 +30,7 @@ from harness.link.loading import (
 )
 from harness.link.protocol import Op, Status
 from harness.measure.compare import Verdict
+from harness.measure.runs import Baselines, Run
 from harness.model.artifact import Artifact
 from harness.model.resolve import resolve_model
 from harness.model.wheels import tflm_version
@@ -97,6 +99,20 @@ def test_what_does_not_fit_together_is_built_each_and_said_once() -> None:
     (note,) = shared.news()
     assert note.startswith("nano33ble, tflm: each model is built: all of them together may not fit")
     assert shared.news() == []
+
+
+def test_models_that_are_held_to_baselines_of_flash_stay_there() -> None:
+    def held_to(*runs: Run) -> Swaps:
+        baselines = Baselines(source="b.csv", runs=runs)
+        return Swaps("auto", lambda board, runtime: (SINE, CNN), baselines=baselines)
+
+    flash = a_run("r1", board="qemu-m4", runtime="tflm", model_in="flash")
+    shared = held_to(flash)
+    assert shared.plan_for(QEMU, "tflm", SINE, ours=True) is None
+    assert "its baselines are of models that were linked in" in shared.news()[0]
+    ram = a_run("r2", board="qemu-m4", runtime="tflm", model_in="ram")
+    for runs in ((flash, ram), (ram,), (a_run("r3", board="nano"),)):
+        assert held_to(*runs).plan_for(QEMU, "tflm", SINE, ours=True) is not None
 
 
 def test_nothing_is_brought_to_a_board_that_this_run_cannot_give_firmware() -> None:
