@@ -131,11 +131,15 @@ def by_ppk2(load: Load, errors: Errors, stated: dict[str, Any], seed: int, pin: 
 
 
 def of_lines(rng: Rng) -> tuple[Load, Errors, dict[str, Any]]:
-    """A slower instrument, with noise up to a fifth of the current."""
+    """A slower instrument, with noise up to a twentieth of the current."""
     load = replace(any_load(rng, WINDOW_S), windows=1)
     errors = replace(any_errors(rng, load), rate_hz=float(rng.choice([1e3, 2e3, 5e3])))
     gain_error = min(errors.gain_error, 0.01)
-    errors = replace(errors, gain=float(rng.uniform(-gain_error, gain_error)))
+    errors = replace(
+        errors,
+        gain=float(rng.uniform(-gain_error, gain_error)),
+        noise_amps=load.active_amps * float(10 ** rng.uniform(-4, -1.3)),
+    )
     count = int(load.total_s * errors.rate_hz)
     most = max(2, int(0.01 * errors.rate_hz))
     lost = tuple((int(at), int(rng.integers(1, most))) for at in rng.integers(1, count - most, 2))
