@@ -199,6 +199,33 @@ def test_git_bisect_run_stops_for_wrong_use_and_skips_what_a_commit_lacks(
     assert capsys.readouterr().err
 
 
+def test_git_bisect_run_finds_the_commit_by_the_statuses_of_a_real_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = [
+        "hil_samples = 5",
+        "hil_samples = 5",
+        "hil_model = not-there-yet",  # Skipped.
+        "hil_samples = 6",
+        "hil_port = virtual:?wrong_output=2",
+        "hil_port = virtual:?wrong_output=3",
+    ]
+    run_git(tmp_path, "init", "-q", "-b", "main")
+    ids = []
+    for text in settings:
+        (tmp_path / "pytest.ini").write_text(f"[pytest]\n{text}\n")
+        run_git(tmp_path, "add", "pytest.ini")
+        run_git(tmp_path, "commit", "-q", "--allow-empty", "-m", text)
+        ids.append(run_git(tmp_path, "rev-parse", "HEAD"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    bench = [sys.executable, "-m", "harness.cli", "bench", "--bisect", "--board", "virtual"]
+    run_git(tmp_path, "bisect", "start", ids[-1], ids[0])
+    said = run_git(tmp_path, "bisect", "run", *bench, "--samples", "5", "--csv", ".git/a.csv")
+    assert f"{ids[4]} is the first bad commit" in said
+    log = run_git(tmp_path, "bisect", "log")
+    assert f"git bisect skip {ids[2]}" in log
+
+
 def test_a_state_folder_that_cannot_be_written_is_named(
     made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
