@@ -18,6 +18,7 @@ from harness.measure.history import (
     figure_history,
     setup_of,
 )
+from harness.measure.operators import operator_sessions
 from harness.measure.runs import Key, Run, Subject, complete, identity, runs_of
 from harness.measure.tables import EvaluationRow, LatencyRow, LayerRow, moment
 from harness.text import counted, listed, printable
@@ -265,10 +266,11 @@ def _layer_points(
         named = f"operator {row.index} {row.operator} {row.name}".rstrip()
         run = runs.get((row.run, *_subject_of(row)))
         setup = setup_of(_key(row)) if run is None else setup_of(run.key, run.row.compiler)
-        exact = row.instructions_p50 is not None
+        sessions = operator_sessions(row)
         value = row.p50_us if row.instructions_p50 is None else float(row.instructions_p50)
-        # One profile has one median, in whatever number of sessions: of time it cannot be judged.
-        sessions = None if exact else Sessions(figures=(value,) if value > 0 else ())
+        if sessions is not None and sessions.figures:
+            value = sessions.median
+        exact = sessions is None
         kind = replace(INSTRUCTIONS if exact else LATENCY, name=named)
         point = _point(row, row.run, value, setup, sessions)
         commit = None if run is None else run.row.git_commit

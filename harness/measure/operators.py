@@ -166,6 +166,19 @@ def _figures(row: LayerRow, *, between: bool = False) -> _Figures:
     )
 
 
+def operator_sessions(row: LayerRow) -> Sessions | None:
+    """What an operator took in us in each session of its profile; None if its count is exact.
+
+    There are no figures where it takes no more than one step of the board's counter.
+    """
+    if row.instructions_p50 is not None:
+        return None
+    of = _figures(row)
+    figures = tuple(max(figure, of.step_us) for figure in of.sessions)
+    told = min(figures) > 0 and of.us > of.step_us
+    return Sessions(figures=figures if told else (), step_us=of.step_us, least_delta=of.least_delta)
+
+
 def _numbers(text: str | None) -> tuple[float, ...]:
     try:
         found = tuple(map(float, (text or "").split()))

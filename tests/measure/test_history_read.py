@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 from fakes.measured import rows
-from fakes.nights import emulated_board, layer_rows
+from fakes.nights import emulated_board, layer_rows, real_board
 
 from harness.errors import ReportError
 from harness.measure import history_read
 from harness.measure.csvfile import append
+from harness.measure.history import Move
 from harness.measure.history_read import History, Wanted, read_history
 from harness.measure.tables import EvaluationRow
 
@@ -156,3 +157,28 @@ def test_operators_are_followed_when_asked_for(tmp_path: Path) -> None:
     assert operator.kind.name == "operator 1 FULLY_CONNECTED relu2"
     (change,) = operator.changes
     assert (change.good.commit, change.bad.commit, change.ratio) == ("c1", "c2", 1.04)
+
+
+@pytest.mark.parametrize(
+    "figures, step, move",
+    (
+        (("40 40.1 39.9 40 40.2", "44 44.1 43.9 44.2 44"), None, Move.MORE),
+        (("40 40.1 39.9 40 40.2", "40.1 40 40 39.9 40.1"), None, Move.SAME),
+        (("40 40.1 39.9 40 40.2", "44"), None, Move.CANNOT_TELL),
+        (("40 40.1 39.9 40 40.2", ""), None, Move.CANNOT_TELL),
+        (("0.5 0.5 0.5 0.5 0.5", "0.9 0.9 0.9 0.9 0.9"), 1.0, Move.CANNOT_TELL),
+    ),
+)
+def test_operators_in_us_are_judged_by_the_sessions_of_their_profiles(
+    tmp_path: Path, figures: tuple[str, str], step: float | None, move: Move
+) -> None:
+    for day, text in enumerate(figures, 1):
+        row = replace(real_board(0)[-1], time_utc=night(day), run=f"r{day}")
+        layers = [replace(layer, run=f"r{day}", timer_step_us=step) for layer in layer_rows(row)]
+        layers[1] = replace(layers[1], session_p50_us=text)
+        append(tmp_path / str(day) / "layers.csv", layers)
+    (subject,) = read_history(tmp_path, Wanted(layers=True)).subjects
+    (operator,) = [figure for figure in subject.figures if "relu2" in figure.kind.name]
+    assert operator.points[1].move is move
+    if move is Move.MORE:
+        assert operator.points[1].point.value == 44
