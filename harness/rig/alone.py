@@ -50,10 +50,11 @@ class OperatorAlone:
     def __str__(self) -> str:
         unit = "" if self.operator.dtype == "float32" else " LSB"
         kernels = f", {self.kernels}" if self.kernels else ""
+        most = f", by up to {self.max_abs:g}{unit}" if self.differing else ""
         return (
             f"{self.operator} alone on {self.board} ({self.runtime}{kernels}), given what the "
             f"golden gives it: {self.differing} of {self.samples} outputs differ from "
-            f"{self.golden}, by up to {self.max_abs:g}{unit}"
+            f"{self.golden}{most}"
         )
 
 
