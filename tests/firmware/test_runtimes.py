@@ -85,7 +85,7 @@ RUNTIME = replace(acme_loops.LOOPS, generate=generate, sources=())
 
 
 def test_a_runtime_may_define_all_of_the_firmwares_end_itself(
-    objects: None, acme: None, install: Callable[..., None]
+    acme: None, install: Callable[..., None]
 ) -> None:
     install(WHOLE.format(source=str(PROJECT.firmware / "src" / "runtime" / "aot.cpp")))
     options = replace(LOOPS, runtime="x", timed=False)
