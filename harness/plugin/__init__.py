@@ -32,7 +32,7 @@ _MARKERS = (
     "qemu: talks to an emulated board; set by itself",
     "network: needs a network; skipped with the reason where there is none",
     "hil_requires(*features): skip on boards without them. A feature is an attachment (emulator, "
-    "sim, virtual, serial, url), a runtime (tflm, aot), a capability (infer, tensors, profile, "
+    "sim, virtual, serial, url), a runtime (an id), a capability (infer, tensors, profile, "
     "reset, memory, state), `real` for a board that is not emulated or `counted` for one that "
     "counts instructions",
 )
