@@ -171,6 +171,7 @@ class LinesMeter:
         self._parser: Parser | None = None
         self._lock = threading.Lock()
         self._failure: Exception | None = None
+        self._untold: CannotTell | None = None
         self._over = threading.Event()
         self._source = source(spec, self._options)
         self._thread = threading.Thread(target=self._read, name="meter-lines", daemon=True)
@@ -192,6 +193,7 @@ class LinesMeter:
         self._refuse_lost()
         self._send(self._options.begin)
         with self._lock:
+            self._untold = None
             self._parser = Parser(self._options)
 
     def disarm(self) -> Trace:
@@ -204,6 +206,8 @@ class LinesMeter:
         self._refuse_lost()
         self._send(self._options.end)
         try:
+            if self._untold is not None:
+                raise self._untold
             return parser.recorder.trace((self._stated,), volts=self._volts)
         except CannotTell as error:
             raise CannotTell(error.reason, where=self._where, hint=error.hint) from error
@@ -230,10 +234,18 @@ class LinesMeter:
             while not self._over.is_set():
                 data = self._source.read(_READ_S)
                 with self._lock:
-                    if self._parser is not None:
-                        self._parser.feed(data)
+                    self._feed(data)
         except Exception as error:  # Told by arm and disarm, in the thread that asks.
             self._failure = error
+
+    def _feed(self, data: bytes) -> None:
+        """What cannot be told of one capture is no reason not to begin another one."""
+        if self._parser is None or self._untold is not None:
+            return
+        try:
+            self._parser.feed(data)
+        except CannotTell as error:
+            self._untold = error
 
     def _send(self, text: str) -> None:
         try:
@@ -247,8 +259,6 @@ class LinesMeter:
         error = self._failure
         if error is None:
             return
-        if isinstance(error, CannotTell):
-            raise CannotTell(error.reason, where=self._where, hint=error.hint) from error
         raise MeterError(
             f"the meter was lost while it sampled: {printable(str(error), 200)}",
             where=self._where,

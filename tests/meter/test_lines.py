@@ -120,6 +120,20 @@ def test_what_came_before_it_was_armed_is_left_out_and_begin_and_end_are_sent() 
     assert trace.pin is not None and trace.pin.tolist() == [True, False]
 
 
+def test_what_no_numbers_can_be_read_of_spoils_one_capture_and_not_the_next() -> None:
+    said = Said()
+    with LinesMeter(spec(port="x"), source=lambda *_: said, sleep=lambda _: None) as meter:
+        meter.arm()
+        said.data.put(b"hello\n" * 30)
+        until(lambda: meter._untold is not None)
+        with pytest.raises(CannotTell, match="no numbers.*meter lines x"):
+            meter.disarm()
+        meter.arm()
+        said.data.put(b"\n1,3,1\n2,3,1\n")
+        until(lambda: samples(meter) == 2)
+        assert meter.disarm().amps.tolist() == [1.0, 1.0]
+
+
 def test_a_meter_that_is_unplugged_in_mid_window_says_so() -> None:
     with pty_instrument() as instrument:
         with LinesMeter(spec(port=instrument.path), sleep=lambda _: None) as meter:
