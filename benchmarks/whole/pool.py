@@ -32,6 +32,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from fakes.pool import Lab, labgrid_client
 from fakes.served import far_board
 
+from harness.measure.frames import load_frame
 from harness.process import end_group, start
 
 _CHANGED = re.compile(r"Place (\S+) changed:")
@@ -63,7 +64,9 @@ def watch(lines, boards: dict[str, Board]) -> None:
     place = ""
     for line in lines:
         now = time.monotonic()
-        if found := _CHANGED.match(line):
+        if line.startswith("Resource "):
+            place = ""
+        elif found := _CHANGED.match(line):
             place = found[1]
         elif (found := _ACQUIRED.match(line)) and place in boards:
             boards[place].changed(found[2], now)
@@ -103,7 +106,8 @@ def main() -> int:
         statuses = run_all(options, lab, folder)
         took_s = time.monotonic() - begun
         time.sleep(2.0)
-        rows = (folder / "latency.csv").read_text().count("\n") - 1
+        # Of each run there is a row of its session, and one of the whole run.
+        rows = len(load_frame(folder / "latency.csv")) // 2
     return report(options, boards, statuses, rows, took_s)
 
 

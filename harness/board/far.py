@@ -9,6 +9,12 @@ from harness.board.own import check_words
 from harness.errors import RigError
 
 FAR = ("elf", "port", "place")
+SSH = (
+    *("ssh", "-x", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
+    *("-o", "ServerAliveInterval=15"),
+)
+"""As labgrid runs it: keys, names and jumps are in ~/.ssh/config."""
+
 _HOST = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,63}@)?[A-Za-z0-9][A-Za-z0-9._:-]{0,252}")
 
 

@@ -26,6 +26,7 @@ from harness.errors import (
     Where,
 )
 from harness.pool.answers import Resource
+from harness.pool.forward import Forward
 from harness.pool.labgrid import (
     CALL_S,
     Identity,
@@ -103,6 +104,7 @@ class Held:
         self._told = told
         self.labgrid = labgrid
         self.where = where
+        self._forward: Forward | None = None
 
     @property
     def place(self) -> str:
@@ -121,10 +123,30 @@ class Held:
 
     @property
     def url(self) -> str:
-        """pyserial's URL of the board's port, as it was when that was last asked for."""
-        scheme = "socket" if self.serial.protocol == "raw" else "rfc2217"
-        host = f"[{self.serial.host}]" if ":" in self.serial.host else self.serial.host
-        return f"{scheme}://{host}:{self.serial.port}"
+        """pyserial's URL of the board's port, as it was when that was last asked for.
+
+        Raises:
+            PoolError: its exporter lets in by ssh only, and ssh does not get there.
+        """
+        serial = self.serial
+        scheme = "socket" if serial.protocol == "raw" else "rfc2217"
+        if serial.proxy and serial.port:
+            return f"{scheme}://127.0.0.1:{self._forwarded(serial.proxy, serial.host, serial.port)}"
+        host = f"[{serial.host}]" if ":" in serial.host else serial.host
+        return f"{scheme}://{host}:{serial.port}"
+
+    def _forwarded(self, proxy: str, host: str, port: int) -> int:
+        """The port here of one that is reached through another machine."""
+        if self._forward is None or self._forward.target != (proxy, host, port):
+            self.close()
+            self._forward = Forward(proxy, host, port, where=self.where)
+        return self._forward.port
+
+    def close(self) -> None:
+        """End what brings the board's port here. Idempotent; the place stays held."""
+        if self._forward is not None:
+            self._forward.close()
+            self._forward = None
 
     def check(self) -> str:
         """Ask whether the place is still this run's and its board there; returns the URL now.
@@ -200,6 +222,7 @@ def _held(wanted: PlaceSpec, pool: Pool, where: Where, progress: Progress) -> It
         with progress(f"{where.board}: waiting for place {wanted}"):
             told = _told(_answer(process, ("held",), pool.timeout_s + SLACK_S, where))
         held = Held(process, labgrid, told, replace(where, port=f"labgrid:{told.place}"))
+        stack.callback(held.close)
         try:
             yield held
         except BaseException:

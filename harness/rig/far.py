@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from harness.board.far import FAR, FarUpload, is_host
+from harness.board.far import FAR, SSH, FarUpload, is_host
 from harness.board.own import filled, placeholders
 from harness.board.registry import Board
 from harness.board.rigfile import Plugged
@@ -31,12 +31,6 @@ from harness.firmware.failure import first_errors
 from harness.pool.hold import Held
 from harness.process import run
 from harness.text import printable
-
-SSH = (
-    *("ssh", "-x", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
-    *("-o", "ServerAliveInterval=15"),
-)
-"""As labgrid runs it: keys, names and jumps are in ~/.ssh/config."""
 
 _UNREACHABLE = 255
 _NOT_FOUND = 127

@@ -569,8 +569,8 @@ def _virtual(port: str, wanted: _Wanted) -> Iterator[Ready]:
 @contextmanager
 def _at_port(port: str, wanted: _Wanted) -> Iterator[Ready]:
     """A board that somebody else started and put behind a port or URL."""
-    where = replace(wanted.where, port=port)
     held = wanted.held
+    where = replace(wanted.where, port=f"{SCHEME}{held.place}" if held else port)
 
     def open_again() -> SerialStream:
         return open_serial(held.check() if held else port, where=where)

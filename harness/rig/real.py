@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.board.lock import hold_uploads
+from harness.board.place import SCHEME
 from harness.board.ports import (
     POLL_S,
     Bench,
@@ -140,8 +141,9 @@ class RealBoard:
 
     @property
     def where(self) -> Where:
-        """For errors, with the last port."""
-        return replace(self._where, port=self.port.path)
+        """For errors, with the last port, or its place in the pool."""
+        place = f"{SCHEME}{self._held.place}" if self._held else None
+        return replace(self._where, port=place or self.port.path)
 
     def open(self, patience_s: float = 0.0) -> SerialStream:
         """Open its port, also if that has another name by now.
