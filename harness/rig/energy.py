@@ -27,7 +27,7 @@ from harness.measure.energy_sessions import points
 from harness.measure.energy_trace import Trace
 from harness.measure.energy_trace import Window as Found
 from harness.measure.tables import MEASURED, RUN, UNKNOWN, EnergyRow
-from harness.meter.meter import Meter, marked
+from harness.meter.meter import Identity, Meter, marked
 from harness.rig.energy_rows import (
     blank_energy_row,
     current_rows,
@@ -112,6 +112,13 @@ def measure_energy(opened: OpenBoard, meter: Meter, plan: EnergyPlan) -> Taken:
         HilError: of the board. Nothing was changed of what was measured before.
     """
     return _Measuring(opened, meter, plan).run()
+
+
+def note_failure(opened: OpenBoard, meter: Identity, plan: EnergyPlan, error: MeterError) -> None:
+    """Append the row of a run whose meter could not even be opened."""
+    blank = blank_energy_row(opened, meter, run=plan.run, commit=plan.commit, now=plan.now())
+    row = failed_row(replace(blank, scope=RUN, sessions=0), error.what)
+    append(beside(plan.csv, "energy"), [row])
 
 
 def refuse_unknown(row: EnergyRow) -> None:

@@ -11,8 +11,8 @@ from harness.board.meters import MeterSpec
 from harness.board.rigfile import Plugged
 from harness.errors import MeterError, TooMuchEnergy, Where
 from harness.measure.tables import EnergyRow
-from harness.meter.meter import Meter, open_meter
-from harness.rig.energy import EnergyPlan, Taken, measure_energy
+from harness.meter.meter import Identity, Meter, open_meter
+from harness.rig.energy import EnergyPlan, Taken, measure_energy, note_failure
 from harness.rig.opened import OpenBoard
 from harness.text import printable
 
@@ -82,13 +82,23 @@ class BoardMeter:
             MeterError: it failed, or cannot be opened.
         """
         try:
-            return measure_energy(opened, self.get(), plan)
+            return measure_energy(opened, self._opened_for(opened, plan), plan)
         except MeterError as error:
             here = error.where
             error.where = replace(
                 here, board=here.board or self._board, model=here.model or opened.artifact.name
             )
             self.close()
+            raise
+
+    def _opened_for(self, opened: OpenBoard, plan: EnergyPlan) -> Meter:
+        """The open meter; that it cannot be opened is a row of energy.csv too."""
+        try:
+            return self.get()
+        except MeterError as error:
+            if self._spec is not None:
+                known = Identity(kind=self._spec.kind, serial_number=self._spec.serial_number)
+                note_failure(opened, known, plan, error)
             raise
 
     def close(self) -> None:

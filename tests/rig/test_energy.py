@@ -7,13 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.energies import energy_row
 from fakes.memory_board import INVOKE_S, memory_board
 from fakes.told_meter import Currents, ToldMeter
 
-from harness.errors import CannotTell, MeterError, PortLost
+from harness.board.meters import MeterSpec
+from harness.board.rigfile import Plugged
+from harness.errors import CannotTell, MeterError, PortLost, TooMuchEnergy, Where
 from harness.measure.frames import read_rows
 from harness.measure.tables import CurrentRow, EnergyRow
 from harness.rig.energy import WINDOWS, EnergyPlan, Taken, measure_energy, refuse_unknown
+from harness.rig.metering import BoardMeter, hold_energy
 
 GIVEN = Currents()
 
@@ -138,3 +142,36 @@ def test_sessions_reset_the_board(opened, tmp_path: Path) -> None:
     before = opened.dut.hello
     measured(opened, ToldMeter(), tmp_path, sessions=2)
     assert opened.dut.hello is not before and replace(opened.dut.hello) == before
+
+
+def test_a_meter_that_cannot_be_opened_is_a_row_and_is_tried_again(opened, tmp_path: Path) -> None:
+    plugged = Plugged(id="left", kind="virtual", meter=MeterSpec(kind="told", serial_number="M1"))
+    meters = [MeterError("busy"), MeterError("busy"), ToldMeter()]
+
+    def opener(spec: MeterSpec) -> ToldMeter:
+        found = meters.pop(0)
+        if isinstance(found, MeterError):
+            raise found
+        return found
+
+    metered, told = BoardMeter(plugged, "left", opener=opener), meters[2]
+    plan = EnergyPlan(csv=tmp_path / "latency.csv", run="r1", sleep=told.sleep)
+    with metered:
+        metered.begin()  # Before the board, and silently: its latency is measured all the same.
+        with pytest.raises(MeterError, match="busy .board left, model sine"):
+            metered.measure(opened, plan)
+        (row,) = rows_of(tmp_path)
+        assert (row.scope, row.outcome, row.reason) == ("run", "meter failed", "busy")
+        assert (row.meter, row.meter_serial) == ("told", "M1")
+        assert metered.measure(opened, plan).run.outcome == "measured"
+    assert told.closed
+
+
+def test_limits_are_exceeded_kept_or_in_doubt() -> None:
+    row = energy_row(energy_uj=10.0, energy_u_uj=0.5)
+    assert hold_energy(row, {"a": 11.0}, Where()) is None
+    with pytest.raises(TooMuchEnergy, match="1.11 times the limit of 9 uJ .b."):
+        hold_energy(row, {"a": 11.0, "b": 9.0}, Where(board="left"))
+    assert "may be above or below the limit of 10.2 uJ (c)" in hold_energy(
+        row, {"c": 10.2}, Where()
+    )
