@@ -29,7 +29,7 @@ from harness.measure.csvfile import (
 from harness.measure.frames import Tables, records_of, table_in
 from harness.measure.gate import Judgement, LatencyVerdict, Sessions, judge
 from harness.measure.runs import Baselines, Subject, identity
-from harness.measure.tables import MEASURED, RUN, EnergyRow
+from harness.measure.tables import FLASH, MEASURED, RUN, EnergyRow
 from harness.measure.versus import MICROJOULES, ONLY_A, ONLY_B, REFUSED, VersusRow
 from harness.text import listed
 
@@ -94,6 +94,9 @@ def energy_refusal(row: EnergyRow, base: EnergyRow) -> str | None:
         return "one is of a simulated meter and the other is not: never compared"
     if row.emulated != base.emulated:
         return "one board is emulated and the other is not: never compared"
+    if (row.model_in or FLASH) != (base.model_in or FLASH):
+        place, theirs = row.model_in or FLASH, base.model_in or FLASH
+        return f"the model lay in {place}, the baseline's in {theirs}: never compared"
     if row.clock_hz != base.clock_hz:
         return f"other clock: {row.clock_hz} Hz, baseline {base.clock_hz} Hz"
     if row.meter != base.meter:

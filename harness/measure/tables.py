@@ -464,6 +464,7 @@ class EnergyRow:
     inferences: int | None = None
     invoke_us: float | None = None
     session_uj: str | None = None
+    model_in: str | None = None
     baseline_run: str | None = None
     baseline_verdict: str | None = None
     baseline_ratio: float | None = None

@@ -68,6 +68,7 @@ def blank_energy_row(
         meter_calibrated=None if meter.calibrated is None else meter.calibrated.isoformat(),
         simulated=meter.simulated,
         outcome=FAILED,
+        model_in=opened.model_in,
     )
 
 

@@ -59,6 +59,7 @@ def test_a_change_below_what_the_meter_leaves_unknown_is_none() -> None:
         ({"volts": 3.3}, "other supply: 3.3 V, baseline 3 V"),
         ({"idle_subtracted": True}, "this run's energy is without idle power, the baseline's with"),
         ({"clock_hz": 32_000_000}, "other clock"),
+        ({"model_in": "ram"}, "the model lay in ram, the baseline's in flash: never compared"),
         ({"flags": "-O3"}, "-O3 only in this run"),
         ({"model_sha256": "other"}, "has other bytes, which --hil-track takes"),
         ({"board": "left"}, "no energy of board left in the baseline; there is nano"),
