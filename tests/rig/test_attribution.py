@@ -24,7 +24,7 @@ OFF = "    output[row * rows.depth * rows.output_bytes] ^= 1;  // Of int8: 1 LSB
 
 
 @pytest.fixture(scope="module")
-def spoilt(objects, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def spoilt(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy of the sources whose SOFTMAX is 1 LSB off."""
     folder = tmp_path_factory.mktemp("spoilt")
     shutil.copytree(PROJECT.firmware, folder / "firmware")
