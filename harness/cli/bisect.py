@@ -98,7 +98,7 @@ def bisect(options: argparse.Namespace) -> int:
         )
         hunted = hunt.hunt(ends.good, ends.bad, ends.bases)
         known = [details(change, question, lab, board) for change in hunted.changes]
-        again = _again(hunted, options)
+        again = _again(hunted, options, repository)
     prune(place / "steps", MOST_KEPT)
     prune_bytecode(place / "state")
     if options.json:
@@ -188,14 +188,14 @@ def _say_plan(repository: Repository, kind: Kind, count: int, question: Question
         say(f"{counted(changed, 'file')} of the work tree changed since HEAD: in no step")
 
 
-def _again(hunted: Hunted, options: argparse.Namespace) -> list[str]:
+def _again(hunted: Hunted, options: argparse.Namespace, of: Repository) -> list[str]:
     change = hunted.changes[0]
+    named = str(of.folder) if options.folder == TFLM else options.folder
+    git = ["git", *(["-C", named] if named else [])]
     if change.found is None:
-        return [
-            shlex.join(["git", "log", f"{change.before.commit.short}..{change.after.commit.short}"])
-        ]
-    show = ["git", *(["-C", options.folder] if options.folder not in (None, TFLM) else [])]
-    commands = [[*show, "show", change.found.short]]
+        between = f"{change.before.commit.short}..{change.after.commit.short}"
+        return [shlex.join([*git, "log", between])]
+    commands = [[*git, "show", change.found.short]]
     sides = (change.before.step.folder, change.after.step.folder)
     if all((side / "latency.csv").is_file() for side in sides):
         commands.append(["hil", "compare", *map(_near, sides)])

@@ -73,6 +73,7 @@ def test_steps_that_cannot_be_judged_are_skipped_and_said_and_hostile_names_are_
     assert "does not build: a.h: #error never" in out
     assert r"no reply\x1b[2J to INVOKE" in out
     assert "the first commit that is slower is one of these 3:" in out
+    assert f"\n  git -C made log {ids[0][:12]}..{ids[3][:12]}\n" in out
     assert "1 step judged, 2 skipped" in out
 
 
