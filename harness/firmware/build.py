@@ -31,6 +31,8 @@ from harness.firmware.outside import OutsideBuild, compiler_of
 from harness.firmware.platformio import (
     SCRIPTS,
     Job,
+    leads_to,
+    link_platform,
     pio_environment,
     places_of,
     refuse_paths,
@@ -383,6 +385,7 @@ class Builder:
         core_dir = Path(environment["PLATFORMIO_CORE_DIR"])
         refuse_unfetchable(job, ini, core_dir, folder)
         seed_scons(core_dir)
+        link_platform(core_dir, self._project.root)
         command = [sys.executable, "-m", "platformio", "run", "-e", job.env]
         log = folder / "build.log"
         work.begin()
@@ -396,6 +399,12 @@ class Builder:
         )
         if status >= 0:
             work.end()
+        if not leads_to(core_dir, self._project.root):
+            raise RigError(
+                "another checkout was built with the same state folder at the same time",
+                where=job.where,
+                hint="Build again, or give each a state folder of its own with HIL_STATE_DIR.",
+            )
         if status:
             raise explain_failure(said, job, str(log))
 

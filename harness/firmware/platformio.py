@@ -33,6 +33,8 @@ SCRIPTS = tuple(
 )
 """Run by PlatformIO in every build."""
 
+_LINK = "platform.pio-link"
+
 _STEP = re.compile(r"(Reused|Compiling|Archiving|Indexing|Linking|Building|Checking) ")
 """How PlatformIO begins the line of each thing that it makes."""
 
@@ -143,6 +145,30 @@ def places_of(project: Project, work: Path, library: Path | None) -> list[tuple[
                 found[str(path.relative_to(project.root))] = name
     # GCC takes what follows the first `=` for the name.
     return [(path, name) for path, name in found.items() if "=" not in path]
+
+
+def link_platform(core_dir: Path, root: Path) -> None:
+    """Let PlatformIO's link to the platform in `firmware/platform` lead to this checkout's.
+
+    PlatformIO notes the checkout that came first and keeps to it: all others with the same state
+    folder, as the steps of a search, would be built with that one's linker scripts and flags.
+    """
+    link = core_dir / "platforms" / _LINK
+    if link.is_file() and not leads_to(core_dir, root):
+        spec = dict.fromkeys(("owner", "id", "name", "requirements", "uri"))
+        spec |= {"name": "platform", "uri": "symlink://firmware/platform"}
+        write_atomic(link, json.dumps({"cwd": str(root.resolve()), "spec": spec}).encode())
+
+
+def leads_to(core_dir: Path, root: Path) -> bool:
+    """Whether PlatformIO has the platform of this checkout; true if it has none yet."""
+    try:
+        linked = json.loads((core_dir / "platforms" / _LINK).read_text())
+        return Path(linked["cwd"]) == root.resolve()
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def has_platform(project: Project, platform: str) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.firmware.platformio import run_build
+from harness.firmware.platformio import leads_to, link_platform, run_build
 from harness.progress import Advance
 
 
@@ -96,3 +96,18 @@ def test_an_interrupted_build_is_killed(tmp_path: Path) -> None:
             what="nano: building",
             lock=0,
         )
+
+
+def test_the_link_to_the_platform_leads_to_the_checkout_that_is_built(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    link_platform(tmp_path, one)
+    assert leads_to(tmp_path, one)
+    link = tmp_path / "platforms" / "platform.pio-link"
+    assert not link.exists()
+    link.parent.mkdir()
+    for damaged in ("", "{}", '{"cwd": 1}', "[]"):
+        link.write_text(damaged)
+        assert not leads_to(tmp_path, one)
+    for root, other in ((one, two), (two, one)):
+        link_platform(tmp_path, root)
+        assert leads_to(tmp_path, root) and not leads_to(tmp_path, other)
