@@ -21,7 +21,7 @@ from typing import Any
 from harness.board.registry import Board
 from harness.board.runtimes import AOT
 from harness.errors import ModelError, RigError, Where
-from harness.firmware.aot_kernels import any_padding_for_cmsis_nn, with_our_add
+from harness.firmware.aot_kernels import convolutions_by_cmsis_nn, with_our_add
 from harness.firmware.aot_memory import Places, place_tensors
 from harness.firmware.aot_own import Own
 from harness.firmware.aot_pass import Body, Part, Prepared, prepare
@@ -36,6 +36,7 @@ from harness.firmware.aot_steps import (
 )
 from harness.firmware.c_source import c_comment, c_string
 from harness.firmware.compiled import buffers, model_table
+from harness.firmware.t32 import has_mve
 from harness.model.artifact import Artifact
 from harness.model.graph import Step, read_graph
 from harness.text import printable
@@ -184,7 +185,10 @@ def _compile(body: Body, number: int, board: Board, folder: Path) -> _Compiled:
     # In the folder, which is removed with all that is in it where a build was killed.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".made-") as fresh:
         try:
-            with contextlib.redirect_stdout(io.StringIO()), any_padding_for_cmsis_nn():
+            with (
+                contextlib.redirect_stdout(io.StringIO()),
+                convolutions_by_cmsis_nn(mve=has_mve(board.core)),
+            ):
                 made = bakenn.compile_tflite(
                     body.content, fresh, name=name, backend_options=options
                 )

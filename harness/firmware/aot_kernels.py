@@ -12,9 +12,16 @@ Capabilities = Callable[[Any, Any, Any], tuple[Any, ...]]
 CMSIS_NN = "cmsis_nn."
 
 
+_MVE_CHANNELS = 124
+"""CH_IN_BLOCK_MVE of CMSIS-NN 4.0.0."""
+
+
 @contextmanager
-def any_padding_for_cmsis_nn() -> Iterator[None]:
+def convolutions_by_cmsis_nn(*, mve: bool = False) -> Iterator[None]:
     """While open, BakeNN takes CMSIS-NN's convolutions whatever the padding is.
+
+    With `mve` their kernels by Helium have the scratch memory that these need: BakeNN 1.0.0 plans
+    that of the DSP extension, of which a depthwise one uses up to several times as much.
 
     BakeNN 1.0.0 wants as much padding at the bottom and right as at the top and left, and else
     takes a portable loop, up to 14 times slower. CMSIS-NN's kernels are given the top and left
@@ -29,7 +36,7 @@ def any_padding_for_cmsis_nn() -> Iterator[None]:
         kind: kernel_capabilities.dispatch(kind) for kind in (Conv2DStep, DepthwiseConv2DStep)
     }
     for kind, original in registered.items():
-        kernel_capabilities.register(kind, _widened(original))
+        kernel_capabilities.register(kind, _widened(original, mve))
     try:
         yield
     finally:
@@ -37,14 +44,36 @@ def any_padding_for_cmsis_nn() -> Iterator[None]:
             kernel_capabilities.register(kind, original)
 
 
-def _widened(original: Capabilities) -> Capabilities:
+def _widened(original: Capabilities, mve: bool) -> Capabilities:
     def capabilities(step: Any, plan: Any, options: Any) -> tuple[Any, ...]:
         top, bottom, left, right = step.padding
         even = replace(step, padding=(max(top, bottom),) * 2 + (max(left, right),) * 2)
         own = [item for item in original(step, plan, options) if not _of_cmsis_nn(item)]
-        return (*own, *(item for item in original(even, plan, options) if _of_cmsis_nn(item)))
+        theirs = [item for item in original(even, plan, options) if _of_cmsis_nn(item)]
+        if mve:
+            shape = plan.constants[step.weight].shape
+            theirs = [with_mve_scratch(item, shape) for item in theirs]
+        return (*own, *theirs)
 
     return capabilities
+
+
+def with_mve_scratch(item: Any, weights: tuple[int, ...]) -> Any:
+    """A convolution's kernel with the scratch memory that it takes on a core with Helium.
+
+    As arm_convolve_s8_get_buffer_size and arm_depthwise_conv_s8_opt_get_buffer_size have it.
+
+    Args:
+        weights: shape, (out, height, width, in), of a depthwise one (height, width, out).
+    """
+    if not item.scratch_size:
+        return item
+    if len(weights) == 4:
+        columns = weights[1] * weights[2] * weights[3]
+        needed = 4 * (-(-columns // 8) * 8)
+    else:
+        needed = 4 * _MVE_CHANNELS * weights[0] * weights[1]
+    return replace(item, scratch_size=max(item.scratch_size, needed))
 
 
 def _of_cmsis_nn(capability: Any) -> bool:

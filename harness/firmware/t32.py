@@ -28,6 +28,14 @@ CORES = {
 }
 """What each core has, with all of its options but for an FPU of more than single precision."""
 
+_MORE_MVE = ("cortex-m52", "cortex-m85")
+
+
+def has_mve(core: str | None) -> bool:
+    """Whether a core has Helium."""
+    return MVE in CORES.get(core or "", ()) or core in _MORE_MVE
+
+
 _WIDE = 0xE800
 """A halfword from here on is the first of two."""
 
