@@ -268,11 +268,11 @@ def _damaged(content: bytes, place: int) -> bytes:
 
 
 def test_what_is_no_model_for_the_board_is_refused_and_it_answers(shared) -> None:
-    filters = resolve_model("filters", PROJECT.artifacts)
+    horse = resolve_model("horse_or_human", PROJECT.artifacts)
     dnn = resolve_model("fashion_dnn", PROJECT.artifacts)
     bad = {
         "bytes, and the board has room for": dnn.content,
-        "unknown_operator: operator": filters.content,
+        "unknown_operator: operator": horse.content,
         "no flatbuffer of a model": SINE.content[:2000],
         "bad_model": _damaged(SINE.content, 4),
     }
