@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -43,6 +42,7 @@ from harness.pool.answers import (
     parse_token,
 )
 from harness.pool.labgrid import Identity, Labgrid
+from harness.pool.messages import LetGo, Lines, failure, shown_fields, tell
 from harness.process import end_group, start, supervised
 from harness.text import printable, shortened
 
@@ -57,59 +57,6 @@ RELEASE_S = 60.0
 
 _AGAIN_S = 2.0
 _CHUNK = 4096
-
-
-class LetGo(Exception):
-    """Standard input closed: the run is over, or was killed."""
-
-
-class Lines:
-    """Lines of standard input, without ever waiting longer than asked."""
-
-    def __init__(self, handle: int) -> None:
-        self._handle = handle
-        self._rest = b""
-
-    def read(self, timeout_s: float, *others: int) -> str | None:
-        """The next line; None if none came in time, or one of the `others` can be read.
-
-        Raises:
-            LetGo: the input closed.
-        """
-        until = time.monotonic() + timeout_s
-        while b"\n" not in self._rest:
-            left = max(0.0, until - time.monotonic())
-            ready, _, _ = select.select([self._handle, *others], [], [], left)
-            if self._handle in ready:
-                data = os.read(self._handle, _CHUNK)
-                if not data:
-                    raise LetGo
-                self._rest += data
-            elif ready or not left:
-                return None
-        line, _, self._rest = self._rest.partition(b"\n")
-        return line.decode(errors="replace")
-
-
-def tell(event: str, **more: Any) -> None:
-    """One line to the run; nothing if the run is gone."""
-    try:
-        print(json.dumps({"event": event, **more}), flush=True)
-    except (BrokenPipeError, OSError):
-        pass
-
-
-def failure(error: HilError) -> dict[str, str]:
-    """An error as fields, from which the run makes it again."""
-    kind = type(error).__name__ if isinstance(error, PoolError) else "PoolError"
-    place, holder = getattr(error, "place", ""), getattr(error, "holder", "")
-    return {
-        "kind": kind,
-        "what": error.what,
-        "hint": error.hint,
-        "place": place,
-        "holder": holder,
-    }
 
 
 class Holder:
@@ -397,15 +344,6 @@ def _unplugged(place: str, exporter: str) -> ExporterGone:
         place=place,
         hint="Is it plugged in at that machine, and is its power on? labgrid-client -v resources",
     )
-
-
-def shown_fields(shown: Shown) -> dict[str, Any]:
-    """What the run is told of its place."""
-    return {
-        "place": shown.place.name,
-        "serial": asdict(shown.serial),
-        "power": shown.power,
-    }
 
 
 def main() -> int:
