@@ -146,9 +146,9 @@ def parsed(folder: Path) -> dict:
     return json.loads(json.dumps(history_data(read_history(folder, Wanted()))))
 
 
-def test_json_has_everything_under_a_schema(tmp_path: Path) -> None:
+def test_json_has_everything(tmp_path: Path) -> None:
     document = parsed(nights(tmp_path, {}, SLOWER, {"flags": "-O3"}))
-    assert document["schema"] == 1 and document["notes"] == []
+    assert document["notes"] == []
     (subject,) = document["subjects"]
     assert [subject[name] for name in ("board", "runtime", "model", "dtype")] == [
         *("nano", "tflm", "sine", "int8")
@@ -168,7 +168,7 @@ def test_the_documented_fields_of_the_json_are_those_it_has(tmp_path: Path) -> N
     folder = nights(tmp_path, {}, SLOWER, {"flags": "-O3"})
     guide = (Path(__file__).parents[2] / "docs" / "history.md").read_text()
     documented = {line.split("`")[1] for line in guide.splitlines() if line.startswith("| `")}
-    assert names_of(parsed(folder)) == documented
+    assert names_of(parsed(folder)) == documented - {"schema"}  # which is of every command
 
 
 def names_of(value: object) -> set[str]:

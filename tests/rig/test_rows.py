@@ -24,6 +24,6 @@ def test_a_row_says_whether_interrupts_are_in_the_timed_window(board, tick_hz, p
 
 def test_every_board_of_an_arduino_core_says_how_long_its_firmware_masks_interrupts():
     ours = {"qemu-m4", "qemu-m3", "qemu-m7", "nrf52840dk", "nrf52840dk-sim", "virtual"}
-    ours |= {"qemu-m0", "qemu-m33", "qemu-m55", "qemu-rv32"}
+    ours |= {"qemu-m0", "qemu-microbit", "qemu-m33", "qemu-m55", "qemu-rv32"}
     others = [board for board in BOARDS.boards if board.kind not in ours]
     assert others and all(board.masked_us == 1000 for board in others)
