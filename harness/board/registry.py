@@ -96,6 +96,8 @@ class Board:
 
     `env` holds a PlatformIO environment for each runtime that firmware is built for.
     `flash_bytes` and `ram_bytes` are limits for the whole firmware; None where there are none.
+    `firmware_ram_bytes` is what firmware with TFLM takes of RAM without the arena, by which models
+    that fit are listed; None where it is as much as on other boards.
     `aot_target` is the BakeNN target profile whose kernels the CPU can run. `core` is the CPU by
     the name that compilers have for it, such as cortex-m4 or rv32imac: firmware with instructions
     that it does not have is refused; None where that is not checked. `toolchain` builds its
@@ -133,6 +135,7 @@ class Board:
     env: Mapping[str, str] = field(default_factory=dict)
     flash_bytes: int | None = None
     ram_bytes: int | None = None
+    firmware_ram_bytes: int | None = None
     emulator: Emulator | None = None
     simulator: Simulator | None = None
     runs: str | None = None
@@ -191,6 +194,7 @@ class Board:
             clock_hz=self.clock_hz,
             flash_bytes=self.flash_bytes,
             ram_bytes=self.ram_bytes,
+            firmware_ram_bytes=self.firmware_ram_bytes,
             touch_baud=self.touch_baud,
             baud=self.baud,
             most_baud=self.most_baud,
@@ -276,7 +280,7 @@ class Board:
 
 INHERITED = (
     *("mcu", "clock_hz", "flash_bytes", "ram_bytes", "runtimes", "env", "aot_target", "core"),
-    *("native_usb", "most_baud", "masked_us", "toolchain", "without", "pins"),
+    *("firmware_ram_bytes", "native_usb", "most_baud", "masked_us", "toolchain", "without", "pins"),
 )
 """What a simulated board has from the board whose firmware it runs."""
 

@@ -58,7 +58,8 @@ FIRMWARE_FLASH_BYTES = 125_000
 
 
 FIRMWARE_RAM_BYTES = 60_000
-"""Assumed RAM of the same, with stacks and buffers but without the arena."""
+"""Assumed RAM of the same, with stacks and buffers but without the arena, where a board says none.
+"""
 
 
 def shortage(board: Board, *, model_bytes: int, arena_bytes: int | None) -> str | None:
@@ -70,7 +71,7 @@ def shortage(board: Board, *, model_bytes: int, arena_bytes: int | None) -> str 
     """
     wanted = (
         ("flash", model_bytes, FIRMWARE_FLASH_BYTES, board.flash_bytes),
-        ("RAM", arena_bytes, FIRMWARE_RAM_BYTES, board.ram_bytes),
+        ("RAM", arena_bytes, board.firmware_ram_bytes or FIRMWARE_RAM_BYTES, board.ram_bytes),
     )
     lacking = [
         f"{name} {need} of {max(0, has - share)} B"

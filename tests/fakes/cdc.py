@@ -23,7 +23,7 @@ def compile_cdc(
     source, elf = folder / "cdc.c", folder / "cdc.elf"
     source.write_text(text.replace(old, new) if old else text)
     flags = ["-mcpu=cortex-m4", "-mthumb", "-O2", "-ffreestanding", "-nostdlib", "-w"]
-    link = ["-L", DK.parent, "-T", script, "-Wl,-eReset"]
+    link = ["-L", DK.parent, "-T", script, "-Wl,-eReset", "-Wl,--defsym=STACK_SIZE=4096"]
     subprocess.run([ARM_GCC, *flags, *link, source, "-o", elf], check=True)
     return elf
 

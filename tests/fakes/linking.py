@@ -43,6 +43,10 @@ MBED_REST = """
 """As mbed's boards have it: the heap takes the rest of RAM but for the stack of interrupts."""
 
 
+STACK = 16 * 1024
+"""Of the emulated boards' own linker script, as their JSON files say it."""
+
+
 def script(ram: str) -> str:
     """A linker script for the memory of a Nano 33 BLE; `ram`: its sections after .data."""
     return _SCRIPT % ram
@@ -58,8 +62,9 @@ def link(
     (folder / "a.c").write_text(_SOURCE)
     (folder / "a.ld").write_text(linker_script)
     elf = folder / "a.elf"
+    flags = ["-mcpu=cortex-m4", "-mthumb", "-nostdlib", "-Os", f"-Wl,--defsym=STACK_SIZE={STACK}"]
     done = subprocess.run(
-        ["arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-nostdlib", "-Os"]
+        ["arm-none-eabi-gcc", *flags]
         + [f"-DARENA={arena}", f"-DWEIGHTS={weights}", "-T", "a.ld", "a.c", "-o", "a.elf"],
         cwd=folder,
         capture_output=True,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes.linking import BSS, MBED_REST, link, script
+from fakes.linking import BSS, MBED_REST, STACK, link, script
 
 from harness.board.registry import load_registry
 from harness.errors import BuildFailed, TooLarge
@@ -97,7 +97,7 @@ def test_the_emulated_boards_own_script_leads_to_the_bytes(tmp_path: Path) -> No
         error = explain_failure(log, replace(JOB, board=board), "build.log")
         assert isinstance(error, TooLarge) and error.memory == "RAM", log
         assert error.needed is not None
-        assert 0 <= error.needed - (arena + VARIABLES + 16 * 1024) < 16
+        assert 0 <= error.needed - (arena + VARIABLES + STACK) < 16
 
 
 def test_a_nano_33_bles_own_words_are_understood() -> None:
