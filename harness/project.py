@@ -49,7 +49,8 @@ def find_project() -> Project:
     )
     for root, state in ((Path(named), Path(named) / ".hil"),) if named else found:
         if (root / "platformio.ini").is_file():
-            return Project(root=root, state=Path(override) if override else state)
+            # PlatformIO finds a library by its real path only, and says nothing where it does not.
+            return Project(root=root, state=Path(override or state).resolve())
     if named:
         raise RigError(f"no platformio.ini in {named}, which HIL_PROJECT_DIR names")
     raise RigError(

@@ -25,6 +25,15 @@ def test_environment_moves_what_is_built(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert find_project() == Project(root=ROOT, state=tmp_path)
 
 
+def test_a_state_folder_behind_a_link_is_known_by_its_own_path(tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to(tmp_path / "disk")  # which is not there yet
+    monkeypatch.setenv("HIL_STATE_DIR", str(tmp_path / "link"))
+    assert find_project().state == tmp_path / "disk"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HIL_STATE_DIR", "link/nearer")
+    assert find_project().state == tmp_path / "disk" / "nearer"
+
+
 def test_project_names_its_folders(tmp_path: Path) -> None:
     project = Project(root=tmp_path, state=tmp_path / "state")
     assert project.artifacts == tmp_path / "models" / "artifacts"
