@@ -22,7 +22,8 @@ TFLM ?=
 RUNTIME ?= $(if $(TFLM),tflm)
 FROM := $(if $(TFLM),--tflm '$(TFLM)')
 FLASHED := $(firstword $(filter-out virtual,$(BOARD)))
-WORKERS := $(shell nproc)
+# One more than cores: tests wait for deadlines and processes now and then.
+WORKERS := $(shell echo $$(($$(nproc) + 1)))
 CORES := reports/cores
 CORE_MODELS ?= linear sine fashion_dnn fashion_cnn-8
 INTERPRETER := tensorflow/lite/micro/micro_interpreter.h
