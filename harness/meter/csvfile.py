@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from harness import toml
 from harness.board.meters import MeterSpec
 from harness.errors import CannotTell, MeterError, RigError, Where
 from harness.measure.energy_trace import Trace
-from harness.meter.meter import Identity
+from harness.meter.meter import ClosedAtEnd, Identity
 from harness.meter.recorder import Recorder
 from harness.meter.stated import UNITS, check_unit, own_options, stated_of
 from harness.text import listed, printable
@@ -68,7 +67,7 @@ Stamp = tuple[int, int, int]
 """Of a file: when it was changed, its size and its inode."""
 
 
-class CsvMeter:
+class CsvMeter(ClosedAtEnd):
     """Takes the file that has appeared or changed between arm and disarm.
 
     Args:
@@ -125,17 +124,6 @@ class CsvMeter:
 
     def close(self) -> None:
         """Nothing is open between calls."""
-
-    def __enter__(self) -> CsvMeter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _stamps(self) -> dict[Path, Stamp]:
         folder = self._path.is_dir()

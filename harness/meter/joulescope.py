@@ -10,16 +10,15 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.board.meters import MeterSpec
-from harness.errors import CannotTell, MeterError, RigError, Where
+from harness.errors import CannotTell, MeterError, RigError, Where, located
 from harness.measure.energy_trace import NO_SAMPLE, Trace
-from harness.meter.meter import Identity
+from harness.meter.meter import ClosedAtEnd, Identity
 from harness.meter.recorder import Recorder
 from harness.meter.stated import own_options, stated_of
 from harness.text import listed, printable
@@ -74,7 +73,7 @@ def open_driver(where: Where) -> Any:
         ) from error
 
 
-class JoulescopeMeter:
+class JoulescopeMeter(ClosedAtEnd):
     """An open Joulescope: measures current and voltage, and is no supply."""
 
     def __init__(
@@ -193,10 +192,8 @@ class JoulescopeMeter:
                 where=self._where,
                 hint="Was it unplugged?",
             )
-        try:
+        with located(self._where):
             return self._trace(signals)
-        except CannotTell as error:
-            raise CannotTell(error.reason, where=self._where, hint=error.hint) from error
 
     def _end(self) -> None:
         """Stop streams as far as the meter still answers."""
@@ -236,17 +233,6 @@ class JoulescopeMeter:
             pass  # Unplugged.
         finally:
             self._driver.finalize()
-
-    def __enter__(self) -> JoulescopeMeter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class Signal:

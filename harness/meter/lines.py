@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Protocol
 
 import numpy as np
@@ -17,9 +16,9 @@ import serial
 
 from harness import toml
 from harness.board.meters import MeterSpec
-from harness.errors import CannotTell, MeterError, RigError, Where, said_by
+from harness.errors import CannotTell, MeterError, RigError, Where, located, said_by
 from harness.measure.energy_trace import Trace
-from harness.meter.meter import Identity
+from harness.meter.meter import ClosedAtEnd, Identity
 from harness.meter.recorder import Recorder
 from harness.meter.stated import UNITS, check_unit, own_options, stated_of
 from harness.process import end_group, start
@@ -152,7 +151,7 @@ def open_source(spec: MeterSpec, options: LinesOptions) -> Source:
         ) from error
 
 
-class LinesMeter:
+class LinesMeter(ClosedAtEnd):
     """Reads lines all the time, and keeps those between arm and disarm."""
 
     def __init__(
@@ -205,29 +204,16 @@ class LinesMeter:
             parser, self._parser = self._parser, None
         self._refuse_lost()
         self._send(self._options.end)
-        try:
+        with located(self._where):
             if self._untold is not None:
                 raise self._untold
             return parser.recorder.trace((self._stated,), volts=self._volts)
-        except CannotTell as error:
-            raise CannotTell(error.reason, where=self._where, hint=error.hint) from error
 
     def close(self) -> None:
         """End reading, and let the port or command go."""
         self._over.set()
         self._thread.join(2.0)
         self._source.close()
-
-    def __enter__(self) -> LinesMeter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _read(self) -> None:
         try:

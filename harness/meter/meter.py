@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import EntryPoint, entry_points
 from types import TracebackType
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from harness.board.lock import hold_meter
 from harness.board.meters import MeterSpec
@@ -47,6 +47,9 @@ class Identity:
         simulated = "simulated " if self.simulated and self.kind != "simulated" else ""
         number = f" {printable(self.serial_number, 60)}" if self.serial_number else ""
         return f"{simulated}{self.kind}{number}"
+
+
+Closed = TypeVar("Closed", bound="ClosedAtEnd")
 
 
 class Meter(Protocol):
@@ -84,6 +87,20 @@ class Meter(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+
+
+class ClosedAtEnd:
+    """What is closed where its `with` block ends; for classes that have `close`."""
+
+    def close(self) -> None:
+        """As of `Meter`."""
+        raise NotImplementedError
+
+    def __enter__(self: Closed) -> Closed:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 @runtime_checkable
@@ -163,7 +180,7 @@ def _name(spec: MeterSpec) -> str:
     return f"{spec.kind} {os.path.realpath(spec.port)}"
 
 
-class _Held:
+class _Held(ClosedAtEnd):
     """A meter and its lock; the errors of the meter name the board."""
 
     def __init__(self, meter: Meter, where: Where, lock: ExitStack) -> None:
@@ -191,17 +208,6 @@ class _Held:
     def close(self) -> None:
         with self._lock:
             self._meter.close()
-
-    def __enter__(self) -> Meter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 @contextmanager

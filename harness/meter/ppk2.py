@@ -13,16 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from math import inf
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.board.meters import MeterSpec
-from harness.errors import CannotTell, MeterError, RigError, Where
+from harness.errors import CannotTell, MeterError, RigError, Where, located
 from harness.measure.energy_trace import Trace
-from harness.meter.meter import Identity
+from harness.meter.meter import ClosedAtEnd, Identity
 from harness.meter.recorder import Recorder
 from harness.meter.stated import Stated, own_options
 from harness.text import printable
@@ -99,7 +98,7 @@ def _told(error: Any, where: Where) -> MeterError:
     return MeterError(printable(error.message, 300), where=where, hint=error.remediation)
 
 
-class Ppk2Meter:
+class Ppk2Meter(ClosedAtEnd):
     """An open PPK2. What it sources it stops to source when it is closed."""
 
     def __init__(
@@ -188,14 +187,12 @@ class Ppk2Meter:
             raise MeterError("the meter is not armed", where=self._where)
         capture, self._capture = self._capture, None
         capture.stop()
-        try:
+        with located(self._where):
             if isinstance(capture.failure, CannotTell):
                 raise capture.failure
             if capture.failure is not None:
                 raise self._lost(capture.failure, "the meter was lost while it sampled")
             return replace(capture.trace(self._stated()), simulated=self.identity.simulated)
-        except CannotTell as error:
-            raise CannotTell(error.reason, where=self._where, hint=error.hint) from error
 
     def _lost(self, failure: Exception | None, what: str) -> MeterError:
         told = getattr(failure, "message", None) or str(failure or "nothing came in time")
@@ -225,17 +222,6 @@ class Ppk2Meter:
             capture, self._capture = self._capture, None
             capture.stop()
         self._device.close()
-
-    def __enter__(self) -> Ppk2Meter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _or(said: float | None, otherwise: float) -> float:

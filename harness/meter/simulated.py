@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from harness import toml
 from harness.board.meters import MeterSpec
 from harness.errors import MeterError, RigError, Where
 from harness.measure.energy_trace import Trace
-from harness.meter.meter import Identity
+from harness.meter.meter import ClosedAtEnd, Identity
 from harness.meter.stated import own_options
 
 Floats = NDArray[np.float64]
@@ -62,7 +61,7 @@ class SimulatedOptions:
             raise RigError("gain_error must be from 0 to 1, seed from 0 to 2^32 - 1")
 
 
-class SimulatedMeter:
+class SimulatedMeter(ClosedAtEnd):
     """Samples a profile that follows the edges it is told of by `mark`."""
 
     def __init__(self, spec: MeterSpec, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -111,17 +110,6 @@ class SimulatedMeter:
 
     def close(self) -> None:
         """Nothing is open."""
-
-    def __enter__(self) -> SimulatedMeter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _trace(self, begin_s: float, end_s: float) -> Trace:
         options = self._options

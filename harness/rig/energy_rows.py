@@ -24,6 +24,7 @@ from harness.measure.tables import (
 )
 from harness.meter.meter import Identity
 from harness.rig.opened import OpenBoard
+from harness.rig.rows import what_is_open
 from harness.text import printable
 from harness.version import __version__
 
@@ -38,7 +39,7 @@ def blank_energy_row(
     opened: OpenBoard, meter: Identity, *, run: str, commit: str | None, now: datetime
 ) -> EnergyRow:
     """A row with all that is known of board and meter without a measurement."""
-    hello, firmware = opened.dut.hello, opened.firmware
+    firmware = opened.firmware
     return EnergyRow(
         run=run,
         time_utc=time_text(now),
@@ -47,18 +48,7 @@ def blank_energy_row(
         session=None,
         session_number=None,
         sessions=None,
-        board=opened.declared.id,
-        board_uid=hello.board_uid or None,
-        port=opened.port,
-        mcu=opened.declared.mcu,
-        clock_hz=opened.declared.clock_hz,
-        emulated=opened.declared.emulated,
-        runtime=hello.runtime,
-        runtime_version=hello.runtime_version,
-        model=opened.artifact.model,
-        dtype=opened.artifact.dtype,
-        model_sha256=opened.artifact.sha256,
-        firmware_build=hello.build_id.hex(),
+        **what_is_open(opened),
         flags=firmware.flags if firmware else None,
         host=platform.node() or None,
         harness_version=__version__,

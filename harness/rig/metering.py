@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from types import TracebackType
 
 from harness.board.meters import MeterSpec
 from harness.board.rigfile import Plugged
 from harness.errors import MeterError, TooMuchEnergy, Where
 from harness.measure.tables import EnergyRow
-from harness.meter.meter import Identity, Meter, open_meter
+from harness.meter.meter import ClosedAtEnd, Identity, Meter, open_meter
 from harness.rig.energy import EnergyPlan, Taken, measure_energy, note_failure
 from harness.rig.opened import OpenBoard
 from harness.text import printable
@@ -22,7 +21,7 @@ NO_METER = """\
 Name it in the rig file, in the table [boards.NAME.meter] with its kind: docs/energy.md"""
 
 
-class BoardMeter:
+class BoardMeter(ClosedAtEnd):
     """Opens the meter of one board when it is first asked for, and closes it in the end.
 
     Args:
@@ -107,17 +106,6 @@ class BoardMeter:
         if meter is not None:
             with suppress(MeterError):
                 meter.close()
-
-    def __enter__(self) -> BoardMeter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def hold_energy(row: EnergyRow, limits: dict[str, float], where: Where) -> str | None:

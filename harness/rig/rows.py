@@ -54,6 +54,25 @@ class Session:
     error: BoardRebooted | None = None
 
 
+def what_is_open(opened: OpenBoard) -> dict[str, Any]:
+    """The columns that say which board, runtime, model and firmware a row is of."""
+    hello = opened.dut.hello
+    return {
+        "board": opened.declared.id,
+        "board_uid": hello.board_uid or None,
+        "port": opened.port,
+        "mcu": opened.declared.mcu,
+        "clock_hz": opened.declared.clock_hz,
+        "emulated": opened.declared.emulated,
+        "runtime": hello.runtime,
+        "runtime_version": hello.runtime_version,
+        "model": opened.artifact.model,
+        "dtype": opened.artifact.dtype,
+        "model_sha256": opened.artifact.sha256,
+        "firmware_build": hello.build_id.hex(),
+    }
+
+
 def blank_row(opened: OpenBoard, *, run: str, commit: str | None, now: datetime) -> LatencyRow:
     """A row with everything that is known of the board without a measurement."""
     hello, compared, firmware = opened.dut.hello, opened.comparison(), opened.firmware
@@ -62,18 +81,7 @@ def blank_row(opened: OpenBoard, *, run: str, commit: str | None, now: datetime)
         time_utc=time_text(now),
         git_commit=commit,
         session=opened.session,
-        board=opened.declared.id,
-        board_uid=hello.board_uid or None,
-        port=opened.port,
-        mcu=opened.declared.mcu,
-        clock_hz=opened.declared.clock_hz,
-        emulated=opened.declared.emulated,
-        runtime=hello.runtime,
-        runtime_version=hello.runtime_version,
-        model=opened.artifact.model,
-        dtype=opened.artifact.dtype,
-        model_sha256=opened.artifact.sha256,
-        firmware_build=hello.build_id.hex(),
+        **what_is_open(opened),
         flash_bytes=firmware.flash_bytes if firmware else None,
         ram_bytes=firmware.ram_bytes if firmware else None,
         arena_used_bytes=hello.arena_used if hello.arena_capacity else None,
