@@ -2,11 +2,11 @@
 
 import re
 import subprocess
-from bisect import bisect_right
 from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from fakes.numbered import numbers_at
 
 from harness.board.registry import load_registry
 from harness.errors import AlienCode, CoreLacks, Where
@@ -171,14 +171,8 @@ def numbers_refused(elf: Path, core: str) -> set[int]:
     """Of the functions f0, f1 ... that hold something which the core does not have."""
     with elf.open("rb") as file:
         binary = ELFFile(file)
-        symbols = binary.get_section_by_name(".symtab").iter_symbols()
-        starts = sorted(
-            (symbol["st_value"] & ~1, int(symbol.name[1:]))
-            for symbol in symbols
-            if re.fullmatch(r"f\d+", symbol.name)
-        )
-        uses = [address for address, _, _ in uses_beyond(binary, CORES[core])]
-    return {starts[bisect_right(starts, (address, len(MNEMONICS))) - 1][1] for address in uses}
+        uses = uses_beyond(binary, CORES[core])
+        return numbers_at(binary, (address for address, _, _ in uses))
 
 
 def test_what_a_core_lacks_is_refused_by_instruction_and_function(tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ import os
 import re
 import shutil
 import subprocess
-from bisect import bisect_right
 from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from fakes.numbered import numbers_at
 
 from harness.errors import CoreLacks, RigError, Where
 from harness.firmware.instructions import features_of, refuse_for_core, uses_beyond
@@ -101,14 +101,8 @@ def numbers_refused(elf: Path, core: str) -> set[int]:
     """Of the functions f0, f1 ... that hold something which the core does not have."""
     with elf.open("rb") as file:
         binary = ELFFile(file)
-        symbols = binary.get_section_by_name(".symtab").iter_symbols()
-        starts = sorted(
-            (symbol["st_value"], int(symbol.name[1:]))
-            for symbol in symbols
-            if re.fullmatch(r"f\d+", symbol.name)
-        )
-        uses = [address for address, _, _ in uses_beyond(binary, features_of(core) or frozenset())]
-    return {starts[bisect_right(starts, (address, len(MNEMONICS))) - 1][1] for address in uses}
+        uses = uses_beyond(binary, features_of(core) or frozenset())
+        return numbers_at(binary, (address for address, _, _ in uses))
 
 
 def linked(folder: Path, source: str, *flags: str, suffix: str = "c") -> Path:
