@@ -15,7 +15,8 @@ from harness import toml
 from harness.board.meters import MeterSpec
 from harness.errors import CannotTell, MeterError, RigError, Where
 from harness.measure.energy_trace import Trace
-from harness.meter.meter import ClosedAtEnd, Identity
+from harness.meter.closing import ClosedAtEnd
+from harness.meter.meter import Identity
 from harness.meter.recorder import Recorder
 from harness.meter.stated import UNITS, check_unit, own_options, stated_of
 from harness.text import listed, printable

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import EntryPoint, entry_points
 from types import TracebackType
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from harness.board.lock import hold_meter
 from harness.board.meters import MeterSpec
 from harness.errors import HilError, LockBusy, MeterError, Where
 from harness.measure.energy_trace import Trace
+from harness.meter.closing import ClosedAtEnd
 from harness.progress import Progress, no_progress
 from harness.text import listed, printable
 
@@ -47,9 +48,6 @@ class Identity:
         simulated = "simulated " if self.simulated and self.kind != "simulated" else ""
         number = f" {printable(self.serial_number, 60)}" if self.serial_number else ""
         return f"{simulated}{self.kind}{number}"
-
-
-Closed = TypeVar("Closed", bound="ClosedAtEnd")
 
 
 class Meter(Protocol):
@@ -87,20 +85,6 @@ class Meter(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
-
-
-class ClosedAtEnd:
-    """What is closed where its `with` block ends; for classes that have `close`."""
-
-    def close(self) -> None:
-        """As of `Meter`."""
-        raise NotImplementedError
-
-    def __enter__(self: Closed) -> Closed:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 @runtime_checkable

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from harness.board.meters import MeterSpec
 from harness.errors import CannotTell, MeterError, RigError, Where, located
 from harness.measure.energy_trace import Trace
-from harness.meter.meter import ClosedAtEnd, Identity
+from harness.meter.closing import ClosedAtEnd
+from harness.meter.meter import Identity
 from harness.meter.recorder import Recorder
 from harness.meter.stated import Stated, own_options
 from harness.text import printable

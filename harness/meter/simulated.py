@@ -17,7 +17,8 @@ from harness import toml
 from harness.board.meters import MeterSpec
 from harness.errors import MeterError, RigError, Where
 from harness.measure.energy_trace import Trace
-from harness.meter.meter import ClosedAtEnd, Identity
+from harness.meter.closing import ClosedAtEnd
+from harness.meter.meter import Identity
 from harness.meter.stated import own_options
 
 Floats = NDArray[np.float64]

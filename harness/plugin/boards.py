@@ -24,7 +24,6 @@ from harness.model.artifact import Artifact
 from harness.model.data import open_data
 from harness.model.dataset import DataSet, parse_data
 from harness.plugin.counts import Recovery
-from harness.plugin.metering import measure_at_end
 from harness.plugin.options import Options
 from harness.plugin.start import board_of
 from harness.plugin.state import RunState, first_line
@@ -150,7 +149,11 @@ def opened(
             ready.data = data
             rig.opened, rig.retries_seen, rig.measured, rig.metered = ready, 0, None, None
             yield ready
-            of_energy = measure_at_end(rig, ready)
+            of_energy = None
+            if rig.options.energy:
+                from harness.plugin.metering import measure_at_end  # 0.02 s
+
+                of_energy = measure_at_end(rig, ready)
             rig.count_retries()
             rig.opened = rig.release = rig.meter = None
         measured, found = rig.measured, None

@@ -1,21 +1,28 @@
-"""The meter of a board while the board is open: opened before it, and no reason not to open it."""
+"""The meter of a board while the board is open: opened before it, and no reason not to open it.
+
+What only a meter needs is imported when there is one: most boards that are opened have none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from harness.board.meters import MeterSpec
 from harness.board.rigfile import Plugged
 from harness.errors import MeterError, TooMuchEnergy, Where
 from harness.measure.tables import EnergyRow
-from harness.meter.meter import ClosedAtEnd, Identity, Meter, open_meter
-from harness.rig.energy import EnergyPlan, Taken, measure_energy, note_failure
+from harness.meter.closing import ClosedAtEnd
 from harness.rig.opened import OpenBoard
 from harness.text import printable
 
-Opener = Callable[[MeterSpec], Meter]
+if TYPE_CHECKING:
+    from harness.meter.meter import Meter
+    from harness.rig.energy import EnergyPlan, Taken
+
+Opener = Callable[[MeterSpec], "Meter"]
 
 NO_METER = """\
 Name it in the rig file, in the table [boards.NAME.meter] with its kind: docs/energy.md"""
@@ -67,6 +74,8 @@ class BoardMeter(ClosedAtEnd):
                 "the board has no meter", where=Where(board=self._board), hint=NO_METER
             )
         if self._meter is None:
+            from harness.meter.meter import open_meter
+
             self._meter = (
                 open_meter(self._spec, board=self._board)
                 if self._opener is None
@@ -80,6 +89,8 @@ class BoardMeter(ClosedAtEnd):
         Raises:
             MeterError: it failed, or cannot be opened.
         """
+        from harness.rig.energy import measure_energy
+
         try:
             return measure_energy(opened, self._opened_for(opened, plan), plan)
         except MeterError as error:
@@ -96,6 +107,9 @@ class BoardMeter(ClosedAtEnd):
             return self.get()
         except MeterError as error:
             if self._spec is not None:
+                from harness.meter.meter import Identity
+                from harness.rig.energy import note_failure
+
                 known = Identity(kind=self._spec.kind, serial_number=self._spec.serial_number)
                 note_failure(opened, known, plan, error)
             raise
