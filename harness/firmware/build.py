@@ -45,12 +45,13 @@ from harness.firmware.steps import steps_of, steps_text
 from harness.firmware.swap import SwapPlan
 from harness.firmware.tflm_library import (
     Library,
+    headers_from,
     is_bare,
     option_of,
     write_config,
     write_override,
 )
-from harness.firmware.toolchain import TOOLCHAINS, gcc_version, seed_scons
+from harness.firmware.toolchain import CPP_HEADERS, TOOLCHAINS, gcc_version, seed_scons
 from harness.firmware.workfolder import WorkFolder
 from harness.model import flatbuffer, graph, subgraphs
 from harness.model.artifact import Artifact
@@ -148,9 +149,8 @@ def _compilers(board: Board, ini: str, env: str) -> Iterator[str]:
     """
     bare = is_bare(ini, env)
     yield f"gcc {gcc_version(board.toolchain)}" if bare else ""
-    lender = option_of(ini, env, "board_build.cpp_headers")
-    if bare and lender in TOOLCHAINS:
-        yield f"headers of gcc {gcc_version(lender)}"
+    if bare and (lender := headers_from(ini, env)):
+        yield f"headers of gcc {gcc_version(lender, CPP_HEADERS)}"
 
 
 class Builder:

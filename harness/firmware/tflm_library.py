@@ -30,6 +30,7 @@ from harness.firmware.tflm_sources import (
     source_filter,
     third_party,
 )
+from harness.firmware.toolchain import TOOLCHAINS
 from harness.project import Project
 from harness.text import printable
 
@@ -139,6 +140,16 @@ def is_bare(ini: str, env: str) -> bool:
         ini: text of platformio.ini.
     """
     return not option_of(ini, env, "framework")
+
+
+def headers_from(ini: str, env: str) -> str:
+    """The cross compiler whose C++ headers an environment takes; empty for its own compiler's.
+
+    Args:
+        ini: text of platformio.ini.
+    """
+    lender = option_of(ini, env, "board_build.cpp_headers")
+    return lender if lender in TOOLCHAINS else ""
 
 
 def option_of(ini: str, env: str, option: str) -> str:

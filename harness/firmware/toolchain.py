@@ -45,6 +45,16 @@ class Toolchain:
         """Path of the compiler, in the folder that the variable names or $PATH."""
         return shutil.which(self.gcc, path=os.environ.get(self.folder))
 
+    def missing(self) -> tuple[str, ...]:
+        """Those of `libraries` that the compiler does not find; all where there is no compiler."""
+        gcc = self.found()
+        return tuple(name for name in self.libraries if gcc is None or not _finds(gcc, name))
+
+
+def _finds(gcc: str, library: str) -> bool:
+    done = subprocess.run([gcc, f"-print-file-name={library}"], capture_output=True, text=True)
+    return Path(done.stdout.strip()).is_absolute()
+
 
 ARM = Toolchain(
     prefix="arm-none-eabi",
@@ -67,8 +77,13 @@ TOOLCHAINS = {toolchain.prefix: toolchain for toolchain in (ARM, RISCV)}
 ARM_GCC = ARM.gcc
 
 
+FIRMWARE = "firmware for emulated boards"
+CPP_HEADERS = "TFLite Micro on a RISC-V, for the headers of its C++ library,"
+"""What a compiler is for that lends another its headers."""
+
+
 @lru_cache
-def gcc_version(prefix: str = ARM.prefix) -> str:
+def gcc_version(prefix: str = ARM.prefix, needed_for: str = FIRMWARE) -> str:
     """Version of a compiler of TOOLCHAINS, as found in its folder or $PATH.
 
     Raises:
@@ -77,11 +92,24 @@ def gcc_version(prefix: str = ARM.prefix) -> str:
     toolchain = TOOLCHAINS[prefix]
     gcc = toolchain.found()
     if gcc is None:
-        raise ToolMissing(
-            toolchain.gcc, needed_for="firmware for emulated boards", install=toolchain.install
-        )
+        raise ToolMissing(toolchain.gcc, needed_for=needed_for, install=toolchain.install)
     done = subprocess.run([gcc, "-dumpfullversion"], capture_output=True, text=True, check=True)
     return done.stdout.strip()
+
+
+@lru_cache
+def require(prefix: str, needed_for: str = FIRMWARE) -> None:
+    """See whether a compiler of TOOLCHAINS is installed, and its libraries.
+
+    Raises:
+        ToolMissing: one of them is not.
+    """
+    gcc_version(prefix, needed_for)
+    toolchain = TOOLCHAINS[prefix]
+    if missing := toolchain.missing():
+        raise ToolMissing(
+            f"{missing[0]} of {toolchain.gcc}", needed_for=needed_for, install=toolchain.install
+        )
 
 
 def scons_package_version(version: str) -> str:

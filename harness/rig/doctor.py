@@ -82,20 +82,14 @@ def _compiler(toolchain: Toolchain, *, needed: bool = True) -> Finding:
 
 def _libraries(toolchain: Toolchain, point: str, *, needed: bool = True) -> Finding:
     """Those that Debian packages apart from the compiler."""
-    gcc = toolchain.found()
-    found = [_library(gcc, name) for name in toolchain.libraries] if gcc else [False]
+    missing = toolchain.missing()
     return Finding(
         point=point,
-        ok=all(found),
-        detail="found" if all(found) else "not found",
+        ok=not missing,
+        detail="not found" if missing else "found",
         cure=toolchain.install,
         needed=needed,
     )
-
-
-def _library(gcc: str, name: str) -> bool:
-    done = subprocess.run([gcc, f"-print-file-name={name}"], capture_output=True, text=True)
-    return Path(done.stdout.strip()).is_absolute()
 
 
 def _qemu(program: str, cure: str, *, needed: bool = True) -> Finding:

@@ -9,8 +9,8 @@ from harness.board.registry import Board, Registry, load_registry
 from harness.errors import HilError, ToolMissing, WrongUse
 from harness.firmware.platformio import has_platform
 from harness.firmware.runtimes import runtime_of
-from harness.firmware.tflm_library import option_of
-from harness.firmware.toolchain import gcc_version
+from harness.firmware.tflm_library import headers_from, option_of
+from harness.firmware.toolchain import CPP_HEADERS, require
 from harness.project import Project, find_project
 from harness.rig.qemu import installed_qemu
 from harness.settings import ALL_EMULATED
@@ -76,13 +76,16 @@ def expand_here(asked: Sequence[str], runtimes: Sequence[str]) -> Expanded:
     def check(board: Board) -> None:
         for runtime in runtimes:
             runtime_of(runtime, board)
-        check_tools(board, project)
+        check_tools(board, project, runtimes)
 
     return expand(asked, load_registry(), runtimes, check)
 
 
-def check_tools(board: Board, project: Project) -> None:
+def check_tools(board: Board, project: Project, runtimes: Sequence[str] = ()) -> None:
     """See whether the programs are here that build a QEMU board's firmware and run it.
+
+    Args:
+        runtimes: those that it is built with; the board's first where none is named.
 
     Raises:
         ToolMissing: one is not; says how it is installed.
@@ -90,9 +93,13 @@ def check_tools(board: Board, project: Project) -> None:
     if board.emulator is None:
         return
     installed_qemu(board.emulator)
-    platforms = _platforms(board, (project.root / "platformio.ini").read_text(encoding="utf-8"))
+    ini = (project.root / "platformio.ini").read_text(encoding="utf-8")
+    platforms = _platforms(board, ini)
     if not platforms:
-        gcc_version(board.toolchain)
+        require(board.toolchain)
+        for runtime in runtimes or board.runtimes[:1]:
+            if lender := headers_from(ini, board.env_of(runtime)):
+                require(lender, CPP_HEADERS)
     for platform in platforms:
         if not has_platform(project, platform):
             raise ToolMissing(

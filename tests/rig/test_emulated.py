@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from harness.board.registry import Board, load_registry
 from harness.errors import ToolMissing, UnknownName, WrongUse
-from harness.firmware.toolchain import gcc_version
+from harness.firmware.toolchain import ARM, RISCV, TOOLCHAINS, Toolchain, gcc_version, require
 from harness.project import find_project
 from harness.rig.emulated import check_tools, expand
 
@@ -81,16 +82,76 @@ def test_an_emulator_that_is_not_installed_is_missing(
     assert "apt-get install" in raised.value.install
 
 
-def test_a_compiler_that_is_not_installed_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HIL_ARM_GCC_DIR", str(tmp_path))
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """A machine with both of QEMU's programs, and the compilers and libraries that are named."""
+
+    def put(name: str, script: str = "") -> None:
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+
+    def install(*compilers: Toolchain, libraries: Iterable[str]) -> None:
+        found = " ".join(f"-print-file-name={name}) echo /lib/{name};;" for name in libraries)
+        answers = f'case "$1" in -dump*) echo 12.2.0;; {found} *) echo "${{1#*=}}";; esac'
+        for compiler in compilers:
+            put(compiler.gcc, answers)
+
+    put("qemu-system-arm")
+    put("qemu-system-riscv32")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for compiler in TOOLCHAINS.values():
+        monkeypatch.delenv(compiler.folder, raising=False)
     gcc_version.cache_clear()
-    try:
-        with pytest.raises(ToolMissing, match="arm-none-eabi-gcc"):
-            check_tools(REGISTRY["qemu-m4"], find_project())
-    finally:
-        gcc_version.cache_clear()
+    require.cache_clear()
+    yield install
+    gcc_version.cache_clear()
+    require.cache_clear()
+
+
+ALL_LIBRARIES = (*ARM.libraries, *RISCV.libraries)
+CORTEX_M, RV32 = "qemu-m4", "qemu-rv32"
+
+
+@pytest.mark.parametrize(
+    "compilers, libraries, runtime, left_out",
+    [
+        ((ARM, RISCV), ALL_LIBRARIES, "tflm", {}),
+        ((RISCV,), ALL_LIBRARIES, "aot", {CORTEX_M: (ARM.gcc, ARM.install)}),
+        (
+            *((RISCV,), ALL_LIBRARIES, "tflm"),
+            {CORTEX_M: (ARM.gcc, ARM.install), RV32: (ARM.gcc, ARM.install)},
+        ),
+        ((ARM,), ALL_LIBRARIES, "aot", {RV32: (RISCV.gcc, RISCV.install)}),
+        ((ARM,), ALL_LIBRARIES, "tflm", {RV32: (RISCV.gcc, RISCV.install)}),
+        (
+            *((ARM, RISCV), RISCV.libraries, "tflm"),
+            {CORTEX_M: ("libc.a", ARM.install), RV32: ("libc.a", ARM.install)},
+        ),
+        ((ARM, RISCV), ARM.libraries, "aot", {RV32: ("picolibc.specs", RISCV.install)}),
+    ],
+)
+def test_a_board_is_left_out_without_what_its_runtime_is_compiled_with(
+    compilers: tuple[Toolchain, ...],
+    libraries: tuple[str, ...],
+    runtime: str,
+    left_out: dict[str, tuple[str, str]],
+    installed: Callable[..., None],
+) -> None:
+    installed(*compilers, libraries=libraries)
+    registry = type(REGISTRY)((REGISTRY["virtual"], REGISTRY[CORTEX_M], REGISTRY[RV32]))
+    project = find_project()
+    found = expand(
+        ["virtual", "all-emulated"],
+        *(registry, [runtime], lambda board: check_tools(board, project, [runtime])),
+    )
+    assert found.boards == (
+        "virtual",
+        *(name for name in (CORTEX_M, RV32) if name not in left_out),
+    )
+    assert len(found.left_out) == len(left_out)
+    for said, (name, (tool, install)) in zip(found.left_out, left_out.items(), strict=True):
+        assert said.startswith(f"all-emulated leaves out {name}: {tool}")
+        assert said.endswith(f"Install it: {install}")
 
 
 def test_a_platform_that_nobody_fetched_is_missing_until_it_is_there(tmp_path: Path) -> None:
