@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import toml
+from harness.bounded import LOADING_S, bounded
 from harness.errors import RigError
 from harness.terminal import say
 from harness.text import printable
@@ -52,7 +53,8 @@ def packaged_boards() -> tuple[Packaged, ...]:
 
 def _loaded(point: EntryPoint) -> Packaged:
     try:
-        return _load(point)
+        with bounded(LOADING_S):
+            return _load(point)
     # Whatever a module of a stranger raises as it is imported, `sys.exit` included.
     except (Exception, SystemExit) as error:
         reason = printable(str(error) or type(error).__name__, MOST_SAID)

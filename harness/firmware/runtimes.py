@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from functools import wraps
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from harness.board.packages import MOST_SAID, leave_out
-from harness.board.runtimes import (
-    AOT,
-    TFLM,
-    AddedRuntime,
-    added_runtime,
-    added_runtimes,
-    fault_of,
-)
+from harness.board.runtimes import AOT, TFLM, added_runtime, added_runtimes, fault_of
 from harness.errors import ModelError, RigError, WrongUse
-from harness.files import tree_digest
+from harness.firmware.added import load_runtime
 from harness.firmware.platformio import Job
-from harness.firmware.runtime import Given, Look, Question, Runtime
-from harness.model.graph import Step, read_graph
-from harness.names import NAME_RULE, is_name
+from harness.firmware.runtime import Question, Runtime
+from harness.model.graph import read_graph
 from harness.text import printable
 
 if TYPE_CHECKING:
@@ -32,9 +18,6 @@ if TYPE_CHECKING:
 
 VIRTUAL = "virtual"
 """TFLM on the host, as the virtual board runs it."""
-MOST_STEPS = 10_000
-_NO_BUILD = "00" * 16
-Made = TypeVar("Made")
 
 
 def runtime_of(runtime: str, board: Board | None = None) -> Runtime:
@@ -97,98 +80,3 @@ def usable_runtimes() -> dict[str, Runtime]:
         if fault:
             leave_out(f"{added} is", fault)
     return found
-
-
-def load_runtime(added: AddedRuntime) -> Runtime:
-    """Import a distribution's runtime. What it raises later is said to be the distribution's too.
-
-    Raises:
-        RigError: it cannot be imported, or is no `Runtime`.
-    """
-    with _blamed(added, "cannot be loaded"):
-        found = added.point.load()
-    if not isinstance(found, Runtime):
-        raise RigError(
-            f"{added}: {printable(added.point.value, MOST_SAID)} must be a harness.Runtime, "
-            f"not {type(found).__name__}"
-        )
-    generate = _generating(added, found.generate)
-    return replace(
-        found,
-        description=printable(found.description, MOST_SAID),
-        version=printable(found.version, MOST_SAID),
-        look=_checked(added, "look", found.look, Look),
-        refuses=_checked(added, "refuses", found.refuses, str),
-        plan=_planning(added, found, generate),
-        generate=generate,
-    )
-
-
-@contextmanager
-def _blamed(added: AddedRuntime, what: str) -> Iterator[None]:
-    """Whatever a stranger's module raises becomes an error that names its distribution.
-
-    `sys.exit` included. A ModelError is for the user already.
-    """
-    try:
-        yield
-    except ModelError:
-        raise
-    except (Exception, SystemExit) as error:
-        said = error.what if isinstance(error, RigError) else f"{type(error).__name__}: {error}"
-        reason = printable(said, MOST_SAID)
-        raise RigError(
-            f"{added} {what}: {reason}",
-            hint=f"Its version is {added.version}: install another one, or take another runtime.",
-        ) from error
-
-
-def _checked(
-    added: AddedRuntime, name: str, function: Callable[..., Made], kind: type[object]
-) -> Callable[..., Made]:
-    @wraps(function)
-    def call(*given: Any) -> Made:
-        with _blamed(added, f"failed in {name}"):
-            made = function(*given)
-        if not isinstance(made, kind):
-            shown = printable(repr(made), 60)
-            raise RigError(f"{added}: {name} must return {kind.__name__}, not {shown}")
-        return made
-
-    return call
-
-
-def _planning(
-    added: AddedRuntime, found: Runtime, generate: Callable[[Job, str, Path], tuple[Step, ...]]
-) -> Callable[[Job, Given], Job]:
-    """The plan, whose identity is what is generated where the runtime does not say one."""
-    checked: Callable[..., Job] = _checked(added, "plan", found.plan, Job)
-
-    def plan(job: Job, given: Given) -> Job:
-        planned = checked(job, given)
-        if planned.identity:
-            return planned
-        with tempfile.TemporaryDirectory(prefix="hil-") as folder:
-            generate(planned, _NO_BUILD, Path(folder))
-            texts = (repr(found.sources), found.version, tree_digest(Path(folder)))
-        return replace(planned, identity=texts)
-
-    return plan
-
-
-def _generating(
-    added: AddedRuntime, function: Callable[[Job, str, Path], tuple[Step, ...]]
-) -> Callable[[Job, str, Path], tuple[Step, ...]]:
-    checked: Callable[..., tuple[Step, ...]] = _checked(added, "generate", function, tuple)
-
-    def call(job: Job, identity: str, folder: Path) -> tuple[Step, ...]:
-        steps = checked(job, identity, folder)
-        if not all(isinstance(step, Step) for step in steps) or len(steps) > MOST_STEPS:
-            raise RigError(f"{added}: generate must return at most {MOST_STEPS} harness.Step")
-        for path in folder.rglob("*"):
-            # Makefiles, CMake and a shell of SCons read them.
-            if not is_name(path.name):
-                raise RigError(f"{added} wrote a file {path.name!r}: a name must be {NAME_RULE}")
-        return steps
-
-    return call

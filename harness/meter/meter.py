@@ -21,6 +21,7 @@ from typing import Protocol, runtime_checkable
 
 from harness.board.lock import hold_meter
 from harness.board.meters import MeterSpec
+from harness.bounded import LOADING_S, bounded
 from harness.errors import HilError, LockBusy, MeterError, Where
 from harness.measure.energy_trace import Trace
 from harness.meter.closing import ClosedAtEnd
@@ -226,7 +227,8 @@ def _opener(kind: str, where: Where) -> Callable[[MeterSpec], Meter]:
 def _loaded(point: EntryPoint, where: Where) -> Callable[[MeterSpec], Meter]:
     distribution = printable(point.dist.name if point.dist else point.value, 60)
     try:
-        opener: Callable[[MeterSpec], Meter] = point.load()
+        with bounded(LOADING_S):
+            opener: Callable[[MeterSpec], Meter] = point.load()
     # Whatever a module of a stranger raises as it is imported, `sys.exit` included.
     except (Exception, SystemExit) as error:
         reason = printable(str(error) or type(error).__name__, MOST_SAID)

@@ -15,8 +15,8 @@ from harness.board.lock import lock_folder, open_lock_folder
 from harness.board.registry import QEMU, added_boards
 from harness.board.runtimes import AddedRuntime, added_runtimes, fault_of
 from harness.errors import HilError, RigError
+from harness.firmware.added import load_runtime
 from harness.firmware.platformio import has_platform
-from harness.firmware.runtimes import load_runtime
 from harness.firmware.toolchain import ARM, RISCV, Toolchain, gcc_version
 from harness.model.wheels import TFLM_WHEEL, tflm_version
 from harness.project import Project

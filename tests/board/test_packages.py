@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.board import packages
 from harness.board.registry import load_registry
 from harness.errors import RigError
 
@@ -72,6 +73,17 @@ def test_a_broken_distribution_is_named_and_breaks_no_other(
     assert said.count("are left out") == 1, "said once, however often the registry is read"
     assert said.startswith(f"boards of distribution {name}_boards are left out: ")
     assert named in said
+
+
+def test_a_distribution_that_does_not_end_is_named_and_breaks_no_other(
+    installed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(packages, "LOADING_S", 0.2)
+    distribution(installed, "endless_boards", "while True: pass")
+    distribution(installed, "zz_after_endless", f"BOARDS = {{'after': {table()!r}}}")
+    assert load_registry().ids[-1] == "after"
+    said = capsys.readouterr().err
+    assert "distribution endless_boards are left out: it took longer than 0.2 s" in said
 
 
 def test_two_boards_of_one_id_are_refused_naming_both(installed: Path) -> None:

@@ -13,11 +13,15 @@ from harness import Verdict
 from harness.board.registry import Board, load_registry, parse_board
 from harness.board.runtimes import runtime_ids
 from harness.errors import HilError, ModelError, RigError, UnknownName, WrongUse
+from harness.files import tree_digest
+from harness.firmware import added, generated
+from harness.firmware.added import MOST_STEPS
 from harness.firmware.build import Builder
 from harness.firmware.platformio import Job
-from harness.firmware.runtime import Given
-from harness.firmware.runtimes import MOST_STEPS, runtime_of, usable_runtimes
+from harness.firmware.runtime import Given, Question
+from harness.firmware.runtimes import runtime_of, usable_runtimes
 from harness.firmware.verdict import Ability, verdicts
+from harness.model.graph import read_graph
 from harness.model.resolve import resolve_model
 from harness.project import find_project
 from harness.rig.emulated import expand_here
@@ -213,6 +217,86 @@ def test_what_it_does_wrong_is_said_to_be_its_own(
         runtime_of("x").generate(JOB, "00" * 16, folder)
     assert named in str(caught.value)
     assert "runtime x of distribution x_runtimes" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "source, named",
+    [
+        ("while True: pass", "cannot be loaded"),
+        (RUNTIME.format(generate="return [1 for _ in iter(int, 1)]"), "failed in generate"),
+        (
+            RUNTIME.format(generate="return ()").replace(
+                "return Look()", "threading.Event().wait()"
+            )
+            + "import threading",
+            "failed in look",
+        ),
+        (
+            HEAD.format(generate="return ()")
+            + "import time\ndef refuses(board): time.sleep(1000)\n"
+            "RUNTIME = Runtime(description='', version='', look=look, generate=generate, "
+            "refuses=refuses)",
+            "failed in refuses",
+        ),
+    ],
+)
+def test_what_does_not_end_is_ended_and_named(
+    source: str, named: str, install: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(source)
+    graph = read_graph(SINE.content, name=SINE.name)
+    with pytest.raises(RigError) as caught:
+        if "loaded" in named:
+            monkeypatch.setattr(added, "LOADING_S", 0.05)
+        found = runtime_of("x")
+        monkeypatch.setattr(added, "LOADING_S", 0.05)
+        monkeypatch.setattr(added, "GENERATING_S", 0.05)
+        found.refuses(QEMU_M4)
+        found.look(Question(artifact=SINE, graph=graph))
+        found.plan(JOB, Given(project=PROJECT))
+    said = f"runtime x of distribution x_runtimes {named}: TimeoutError: it took longer than 0.05 s"
+    assert said in str(caught.value)
+
+
+COUNTED = HEAD.format(generate="calls.append(build_id); {writes}; return ()") + (
+    "import acme_loops\ncalls = []\n"
+    "RUNTIME = Runtime(description='d', version='v', look=look, generate=generate)\n"
+)
+IDENTITY = "0123456789abcdef" * 2
+
+
+@pytest.mark.parametrize(
+    "writes, calls",
+    [
+        ("acme_loops.generate(job, build_id, folder)", 1),
+        ("(folder / 'id.h').write_text(build_id)", 1),
+        ("(folder / 'id.h').write_text(str([*bytes.fromhex(build_id)]))", 2),
+        ("(folder / 'a.c').write_text('')", 2),
+    ],
+)
+def test_it_generates_once_for_the_build_id_and_the_build(
+    writes: str, calls: int, acme: None, install: Callable[..., None], tmp_path: Path
+) -> None:
+    install(COUNTED.format(writes=writes))
+    job = replace(JOB, runtime="acme-loops")
+    jobs = [runtime_of("x").plan(job, Given(project=PROJECT)) for _ in range(2)]
+    assert jobs[0].identity == jobs[1].identity
+    once, anew = tmp_path / "once", tmp_path / "anew"
+    for folder in (once, anew):
+        folder.mkdir()
+    runtime_of("x").generate(jobs[1], IDENTITY, once)
+    made = sys.modules["x_runtimes"]
+    assert len(made.calls) == calls
+    made.generate(job, IDENTITY, anew)
+    assert tree_digest(once) == tree_digest(anew)
+
+
+def test_few_of_what_was_generated_is_kept(install: Callable[..., None]) -> None:
+    install(RUNTIME.format(generate="(folder / 'a.c').write_text(build_id); return ()"))
+    plan = runtime_of("x").plan
+    for name in "abcdefgh":
+        plan(replace(JOB, artifact=replace(SINE, name=name)), Given(project=PROJECT))
+    assert len(generated._made) <= generated.MOST_KEPT
 
 
 @pytest.mark.parametrize(
