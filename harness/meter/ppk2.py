@@ -7,44 +7,24 @@ GPL) ignores the counter and has neither.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
-from math import inf
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from harness.board.meters import MeterSpec
 from harness.errors import CannotTell, MeterError, RigError, Where, located
 from harness.measure.energy_trace import Trace
 from harness.meter.closing import ClosedAtEnd
 from harness.meter.meter import Identity
-from harness.meter.recorder import Recorder
+from harness.meter.ppk2_capture import Capture
 from harness.meter.stated import Stated, own_options
 from harness.text import printable
 
-Floats = NDArray[np.float64]
-
-RATE_HZ = 100_000.0
-RANGES = 5
 CHANNELS = 8
 
-SETTLE = 3
-"""Samples after a change of range that are not current, as ppk2lab's own filter has it."""
-
-_CODES = 1 << 14
 _BEGIN_S = 5.0
-_IDLE_S = 2.0
-"""A PPK2 sends 400 kB/s all the time: after so long without any it is gone."""
-
-_LAG_S = 0.5
-"""How long what was sampled before the end may take to arrive."""
-
-_END_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,147 +207,3 @@ class Ppk2Meter(ClosedAtEnd):
 
 def _or(said: float | None, otherwise: float) -> float:
     return otherwise if said is None else said
-
-
-class Capture:
-    """A thread that takes the samples of one stream.
-
-    Args:
-        volts: by which currents are corrected, and those of the trace.
-        pin: the digital channel that is kept.
-    """
-
-    def __init__(
-        self, device: Any, volts: float, pin: int | None, clock: Callable[[], float]
-    ) -> None:
-        self.taken_s = 0.0
-        self.begun = threading.Event()
-        self.failure: Exception | None = None
-        self._device = device
-        self._volts = volts
-        self._pin = pin
-        self._clock = clock
-        self._begun_s = 0.0
-        self._until_s = self._at_most_s = inf
-        self._amps = current_table(device.calibration, volts)
-        self._settling = Settling()
-        self._recorder = Recorder()
-        self._gaps: list[tuple[float, float]] = []
-        self._lost = 0
-        self._thread = threading.Thread(target=self._take, name="meter-ppk2", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the stream once it has brought all up to now, and wait for the thread."""
-        # A meter that has lost samples unseen is behind the clock, and stays so.
-        self._at_most_s = self._clock() + _LAG_S
-        self._until_s = self._clock() - self._begun_s
-        self._thread.join(_END_S)
-        if self._thread.is_alive() and self.failure is None:
-            self.failure = TimeoutError(f"its stream did not end within {_END_S:g} s")
-
-    def ended(self) -> bool:
-        """Whether the stream has failed."""
-        return self.failure is not None
-
-    def trace(self, stated: tuple[Stated, ...]) -> Trace:
-        """What was taken."""
-        return self._recorder.trace(
-            stated,
-            volts=self._volts,
-            rate_hz=RATE_HZ,
-            gaps=tuple(self._gaps),
-            lost=self._lost,
-        )
-
-    def _take(self) -> None:
-        try:
-            with self._device.stream(idle_timeout_s=_IDLE_S) as events:
-                for event in events:
-                    self._keep(event)
-                    self._note_begun()
-                    if self.taken_s >= self._until_s or self._clock() > self._at_most_s:
-                        break
-        except Exception as error:  # Told by arm and disarm, in the thread that asks.
-            self.failure = error
-            self.begun.set()
-
-    def _note_begun(self) -> None:
-        if not self.begun.is_set():
-            self._begun_s = self._clock() - self.taken_s
-            self.begun.set()
-
-    def _keep(self, event: Any) -> None:
-        if hasattr(event, "words"):
-            self._keep_samples(event.start_index, np.frombuffer(event.words, np.uint32))
-        else:
-            self._keep_gap(event.index, event.missing)
-
-    def _keep_samples(self, first: int, words: NDArray[np.uint32]) -> None:
-        codes, ranges = words % _CODES, (words >> 14 & 7).astype(np.uint8)
-        if ((codes == _CODES - 1) & (ranges == RANGES - 1)).any():
-            raise CannotTell(
-                "the current is above what the meter measures", hint="A PPK2 measures up to 1 A."
-            )
-        amps = self._amps[ranges, codes]
-        if np.isnan(amps).any():
-            raise CannotTell(
-                f"the meter has no calibration for range {int(ranges[np.isnan(amps)][0])}",
-                hint="See what it says of itself: ppk2lab doctor --json",
-            )
-        self.taken_s = (first + len(words)) / RATE_HZ
-        settled = self._settling.settled(amps, ranges)
-        self._recorder.add(
-            (np.arange(len(words), dtype=float) + first + 0.5) / RATE_HZ,
-            settled,
-            None,
-            None if self._pin is None else (words >> (24 + self._pin)) & 1 == 1,
-            ranges,
-            # What was drawn right after a change of range is between what was sampled and held.
-            np.abs(amps - settled),
-        )
-
-    def _keep_gap(self, index: int, missing: int | None) -> None:
-        """One of unknown length ends where it starts: harness.measure.energy_trace."""
-        self._settling = Settling()
-        self._gaps.append((index / RATE_HZ, (index + (missing or 0)) / RATE_HZ))
-        self._lost += missing or 0
-
-
-def current_table(calibration: Any, volts: float) -> Floats:
-    """Amperes of each range and code, by ppk2lab's own conversion; NaN where it has none.
-
-    To look a block of samples up in it takes a hundredth of the time of converting each.
-
-    Returns:
-        Shape (8, 16384).
-    """
-    table = np.full((8, _CODES), np.nan)
-    for number, constants in enumerate(calibration.ranges):
-        if constants is not None:
-            convert = constants.convert
-            table[number] = [convert(code, volts * 1000) * 1e-6 for code in range(_CODES)]
-    return table
-
-
-class Settling:
-    """Holds the current over the samples right after a change of range, across blocks."""
-
-    def __init__(self) -> None:
-        self._range: int | None = None
-        self._held = np.nan
-        self._since = SETTLE
-
-    def settled(self, amps: Floats, ranges: NDArray[np.uint8]) -> Floats:
-        """The same currents, those that are none replaced by the last one before."""
-        index = np.arange(len(amps))
-        before = np.concatenate(([ranges[0] if self._range is None else self._range], ranges[:-1]))
-        changes = np.where(ranges != before, index, -1 - self._since)
-        since = index - np.maximum.accumulate(changes)
-        last = np.maximum.accumulate(np.where(since >= SETTLE, index, -1))
-        held: Floats = np.where(last < 0, self._held, amps[last])
-        self._range, self._since = int(ranges[-1]), min(SETTLE, int(since[-1]))
-        self._held = float(held[-1])
-        return held

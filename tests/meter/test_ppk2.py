@@ -21,7 +21,8 @@ from ppk2lab.transport.mock import SimulatedPPK2
 from harness.errors import CannotTell, MeterError
 from harness.measure.energy import Energy, Trace, energy_of, find_windows
 from harness.meter.meter import MeterSpec, open_meter
-from harness.meter.ppk2 import Ppk2Meter, Settling, current_table
+from harness.meter.ppk2 import Ppk2Meter
+from harness.meter.ppk2_capture import Settling, current_table
 
 LOAD = Load(windows=2, inferences=10, first_s=0.1, gap_s=0.1)
 
