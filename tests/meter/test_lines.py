@@ -19,7 +19,9 @@ from fakes.supply import Errors, Load
 
 from harness.errors import CannotTell, MeterError
 from harness.measure.energy import Trace, energy_of, find_windows
-from harness.meter.lines import LinesMeter, LinesOptions, Parser
+from harness.meter.lines import LinesMeter
+from harness.meter.lines_parser import Parser
+from harness.meter.lines_source import LinesOptions
 from harness.meter.meter import MeterSpec, open_meter
 
 LOAD = Load(windows=1, inferences=10, gap_s=0.1, first_s=0.1)
