@@ -38,7 +38,7 @@ from harness.pool.hold import Pool
 from harness.project import Project
 from harness.rig.doctor import Finding
 from harness.rig.doctor_pool import PoolSeen, look_at_pool, place_finding, pool_findings
-from harness.rig.power import INSTALL_UHUBCTL, UHUBCTL
+from harness.rig.power_switches import INSTALL_UHUBCTL, UHUBCTL
 
 RIG_FILE_VARIABLE = "HIL_RIG"
 _MODEM_MANAGER = "ModemManager"

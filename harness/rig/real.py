@@ -37,14 +37,12 @@ from harness.rig.flash import RETRIES, Flasher, FlashReport, Phase, Uploader
 from harness.rig.power import (
     OFF_S,
     Cycled,
-    PoolSwitch,
     Watched,
     cycle,
     cycle_by_command,
     pool_watch,
-    remember_socket,
-    switch_of,
 )
+from harness.rig.power_switches import PoolSwitch, remember_socket, switch_of
 from harness.rig.recovery import Attempt, Remedy, reopen, request_reset
 from harness.terminal import say
 

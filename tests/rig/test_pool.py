@@ -34,7 +34,8 @@ from harness.pool.hold import Held, hold_place
 from harness.process import end_group, start
 from harness.project import find_project
 from harness.rig.open import RigOptions, open_board
-from harness.rig.power import PoolSwitch, cycle, pool_watch
+from harness.rig.power import cycle, pool_watch
+from harness.rig.power_switches import PoolSwitch
 
 PROJECT = find_project()
 VIRTUAL = load_registry()["virtual"]

@@ -18,7 +18,7 @@ from harness.errors import PowerFailed, RigError, ToolMissing, Where
 from harness.link.faults import Faults
 from harness.model.resolve import resolve_model
 from harness.project import find_project
-from harness.rig.power import find_socket, remember_socket
+from harness.rig.power_switches import find_socket, remember_socket
 from harness.rig.powercheck import check_power
 from harness.rig.real import RealBoard
 from harness.rig.virtual import VirtualProcess
