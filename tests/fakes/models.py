@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from harness.model.artifact import Artifact
@@ -11,6 +12,12 @@ from harness.model.tensor import TensorSpec
 PIXELS = TensorSpec(shape=(1, 2, 2, 1), dtype="int8", scale=1 / 255, zero_point=-128, name="image")
 THREE = TensorSpec(shape=(1, 3), dtype="int8", scale=1 / 256, zero_point=-128, name="classes")
 ONE = TensorSpec(shape=(1, 1), dtype="int8", scale=0.01, zero_point=0, name="y")
+
+
+def few_checks(artifact: Artifact, count: int = 32) -> Artifact:
+    """The model with the first of its check inputs only, where all of them show nothing more."""
+    assert artifact.goldens is not None
+    return replace(artifact, goldens=artifact.goldens.first(count))
 
 
 def artifact(

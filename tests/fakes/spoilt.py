@@ -1,15 +1,16 @@
 """Firmware that faults or allocates when told to, out of a copy of the sources."""
 
 import re
-import shutil
 from pathlib import Path
+
+from fakes.sources import changed_sources
 
 from harness.board.registry import Board
 from harness.errors import Where
 from harness.firmware.build import Builder
 from harness.link.streams import StreamClosed
 from harness.model.resolve import resolve_model
-from harness.project import Project, find_project
+from harness.project import find_project
 from harness.rig.qemu import QemuProcess
 
 NOWHERE, NOWHERE_RISCV = 0x3F000000, 0x1F000000
@@ -56,15 +57,10 @@ class Spoilt:
     """Builds it for any board, in a project of its own in `folder`."""
 
     def __init__(self, folder: Path) -> None:
-        project = find_project()
-        shutil.copytree(project.firmware, folder / "firmware")
-        shutil.copy(project.root / "platformio.ini", folder)
         main = folder / "firmware" / "src" / "main.cpp"
-        source = main.read_text()
-        assert source.count(_FEED) == 1
-        main.write_text(_HEAD + source.replace(_FEED, _SPOILT + _FEED))
-        self.project = Project(root=folder, state=folder / "state")
-        self.sine = resolve_model("sine", project.artifacts)
+        self.project = changed_sources(folder, "firmware/src/main.cpp", _FEED, _SPOILT + _FEED)
+        main.write_text(_HEAD + main.read_text())
+        self.sine = resolve_model("sine", find_project().artifacts)
 
     def elf(self, board: Board) -> Path:
         """The firmware's file."""

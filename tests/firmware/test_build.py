@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fakes.processes import alive, pid_in
+from fakes.sources import copied_sources
 
 from benchmarks.whole.kills import slow_compiler
 from harness.board.registry import load_registry
@@ -45,13 +46,6 @@ def sine(project):
     return resolve_model("sine", project.artifacts)
 
 
-def copied(project: Project, folder: Path) -> Project:
-    """A copy of the sources, to be spoiled, with a state folder of its own."""
-    shutil.copytree(project.firmware, folder / "firmware")
-    shutil.copy(project.root / "platformio.ini", folder)
-    return Project(root=folder, state=folder / "state")
-
-
 def test_firmware_says_what_memory_it_takes(project, sine):
     firmware = Builder(project).build(QEMU_M4, "aot", sine)
     names = {section.name for section in firmware.sections}
@@ -81,7 +75,7 @@ def id_of(project: Project, board, artifact) -> str:
 
 
 def test_build_id_changes_with_sources_board_and_model(project, sine, tmp_path):
-    copy = copied(project, tmp_path)
+    copy = copied_sources(tmp_path)
     ids = {id_of(copy, QEMU_M4, sine), id_of(project, QEMU_M4, sine)}
     assert len(ids) == 1
     ids.add(id_of(copy, replace(QEMU_M4, aot_target="portable32"), sine))
@@ -97,7 +91,9 @@ def test_build_id_changes_with_sources_board_and_model(project, sine, tmp_path):
 def linker(tmp_path_factory):
     """Folder of a compiler that stops when it is to link, once there is a file `armed` in it."""
     folder = tmp_path_factory.mktemp("linker") / "bin"
-    stop = f"[ -e {folder}/armed ] && echo $$ >{folder}/pid && sleep 600"
+    # Not by the folder's name: objects of a compiler of the same text are found again.
+    here = '"${0%/*}"'
+    stop = f"[ -e {here}/armed ] && echo $$ >{here}/pid && sleep 600"
     slow_compiler(folder, before=stop, making="firmware.elf")
     return folder
 
@@ -105,7 +101,7 @@ def linker(tmp_path_factory):
 @pytest.fixture(scope="module")
 def compiled(project, sine, linker, tmp_path_factory):
     """A copy of the sources with a state folder of its own, where the sine is built."""
-    copy = copied(project, tmp_path_factory.mktemp("compiled"))
+    copy = copied_sources(tmp_path_factory.mktemp("compiled"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HIL_ARM_GCC_DIR", str(linker))
         Builder(copy).build(QEMU_M4, "aot", sine)
@@ -130,7 +126,7 @@ def test_a_new_model_recompiles_only_the_model(project, compiled, linker, monkey
 def test_objects_are_reused_and_the_firmware_is_the_same_with_them_and_without(
     project, sine, tmp_path, monkeypatch
 ):
-    copy = copied(project, tmp_path / "copy of it")
+    copy = copied_sources(tmp_path / "copy of it")
     kept = tmp_path / "objects"
     monkeypatch.setenv("HIL_OBJECT_CACHE", str(kept))
     made, logs = [], []
@@ -203,7 +199,7 @@ def test_a_checkout_whose_path_is_code_to_a_shell_is_refused_before_anything_run
 ):
     for odd in (
         Project(root=project.root, state=tmp_path / name),
-        Project(root=copied(project, tmp_path / name).root, state=tmp_path / "state"),
+        Project(root=copied_sources(tmp_path / name).root, state=tmp_path / "state"),
     ):
         with pytest.raises(RigError, match="PlatformIO cannot build with the path .* it holds"):
             Builder(odd).build(QEMU_M4, "aot", sine)
@@ -211,7 +207,7 @@ def test_a_checkout_whose_path_is_code_to_a_shell_is_refused_before_anything_run
 
 
 def test_a_compile_error_is_shown_with_its_line_and_the_log(project, sine, tmp_path):
-    copy = copied(project, tmp_path)
+    copy = copied_sources(tmp_path)
     main = copy.firmware / "src" / "main.cpp"
     main.write_text(main.read_text() + "\nint broken = missing_name;\n")
     with pytest.raises(BuildFailed, match="missing_name") as caught:
@@ -222,7 +218,7 @@ def test_a_compile_error_is_shown_with_its_line_and_the_log(project, sine, tmp_p
 
 
 def test_waiting_for_another_build_is_said_and_by_whom(project, sine, tmp_path):
-    copy = copied(project, tmp_path)
+    copy = copied_sources(tmp_path)
     missing = copy.firmware / "src" / "main.cpp"
     missing.write_text("\nint broken = missing_name;\n")
     other, told = ExitStack(), []

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 from fakes.linking import BSS, MBED_REST, link, script
+from fakes.sources import copied_sources
 
 from harness.board.registry import load_registry
 from harness.firmware.build import Builder, Firmware
@@ -24,7 +25,7 @@ from harness.firmware.memory import MemoryByOwner, Section, ram_bytes
 from harness.firmware.owners import owner_of
 from harness.measure.tables import HARNESS, KERNELS, MODEL, OWNERS, REST, RUNTIME
 from harness.model.resolve import resolve_model
-from harness.project import Project, find_project
+from harness.project import find_project
 
 PROJECT = find_project()
 QEMU_M4 = load_registry()["qemu-m4"]
@@ -43,9 +44,7 @@ class Built:
 
 def build_afresh(folder: Path, runtime: str, tflm: Path | None = None) -> Built:
     """In a copy of the sources, so that the objects lie there whatever was built before."""
-    shutil.copytree(PROJECT.firmware, folder / "firmware")
-    shutil.copy(PROJECT.root / "platformio.ini", folder)
-    project = Project(root=folder, state=folder / "state")
+    project = copied_sources(folder)
     firmware = Builder(project, tflm=tflm).build(QEMU_M4, runtime, SINE)
     (objects,) = (folder / "state" / "build").glob(f"*/pio/build/{QEMU_M4.env[runtime]}")
     return Built(firmware=firmware, objects=objects)

@@ -1,17 +1,17 @@
 """Compiler and flags of a build, as firmware/provenance.py reports them."""
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from fakes.sources import changed_sources, copied_sources
 
 from harness.board.registry import load_registry
 from harness.firmware.build import Builder, Firmware
 from harness.firmware.toolchain import ARM_GCC, gcc_version
 from harness.model.resolve import resolve_model
-from harness.project import Project, find_project
+from harness.project import find_project
 
 PROJECT = find_project()
 QEMU_M4 = load_registry()["qemu-m4"]
@@ -21,19 +21,6 @@ SINE = resolve_model("sine", PROJECT.artifacts)
 @pytest.fixture(scope="module")
 def firmware() -> Firmware:
     return Builder(PROJECT).build(QEMU_M4, "aot", SINE)
-
-
-def clone(folder: Path, **replaced: str) -> Project:
-    """The sources at another place, with text replaced in the platform's script."""
-    shutil.copytree(PROJECT.firmware, folder / "firmware")
-    shutil.copy(PROJECT.root / "platformio.ini", folder)
-    script = folder / "firmware" / "platform" / "builder" / "main.py"
-    text = script.read_text()
-    for old, new in replaced.items():
-        assert old in text
-        text = text.replace(old, new)
-    script.write_text(text)
-    return Project(root=folder, state=folder / "state")
 
 
 def test_a_build_names_its_compiler_and_what_changes_its_code(firmware: Firmware) -> None:
@@ -50,12 +37,13 @@ def test_paths_names_warnings_and_debugging_are_no_flags_of_the_code(firmware: F
 
 
 def test_another_clone_has_the_same_compiler_and_flags(firmware: Firmware, tmp_path: Path) -> None:
-    other = Builder(clone(tmp_path)).build(QEMU_M4, "aot", SINE)
+    other = Builder(copied_sources(tmp_path)).build(QEMU_M4, "aot", SINE)
     assert (other.compiler, other.flags) == (firmware.compiler, firmware.flags)
 
 
 def test_another_optimization_is_another_set_of_flags(firmware: Firmware, tmp_path: Path) -> None:
-    project = clone(tmp_path, **{'"-O2"': '"-O1", "-Wno-psabi", "-DNDEBUG"'})
+    script, changed = "firmware/platform/builder/main.py", '"-O1", "-Wno-psabi", "-DNDEBUG"'
+    project = changed_sources(tmp_path, script, '"-O2"', changed)
     other = Builder(project).build(QEMU_M4, "aot", SINE)
     assert other.flags.split()[-1] == "-DNDEBUG"
     assert other.flags.split()[:-1] == [
@@ -65,9 +53,9 @@ def test_another_optimization_is_another_set_of_flags(firmware: Firmware, tmp_pa
 
 def test_the_generated_model_is_compiled_to_the_standard_of_the_sources(tmp_path: Path) -> None:
     """As on Arduino cores, which compile their own sources to another one."""
-    project = clone(tmp_path)
-    ini = project.root / "platformio.ini"
-    ini.write_text(ini.read_text().replace("flags = -Wall", "flags = -std=gnu++20 -Wall", 1))
+    flags = "\nflags = -Wall"
+    newer = flags.replace("=", "= -std=gnu++20")
+    project = changed_sources(tmp_path, "platformio.ini", flags, newer)
     elf = Builder(project).build(QEMU_M4, "aot", SINE).elf
     assert {standard(elf, name) for name in ("main.cpp", "model_aot.cpp")} == {"-std=gnu++20"}
 

@@ -17,7 +17,7 @@ from harness.firmware.build import Builder, build_id
 from harness.firmware.platformio import Job
 from harness.firmware.toolchain import ARM, RISCV
 from harness.model.resolve import resolve_model
-from harness.project import Project, find_project
+from harness.project import find_project
 from harness.rig.open import RigOptions, open_board
 from harness.rig.qemu import QemuProcess
 
@@ -108,8 +108,8 @@ def test_an_invoke_takes_as_many_instructions_at_every_start_and_repeat() -> Non
     assert len(counts) == 1
 
 
-def test_firmware_for_a_larger_core_is_refused_when_it_is_built(tmp_path: Path) -> None:
-    builder = Builder(Project(root=PROJECT.root, state=tmp_path))
+def test_firmware_for_a_larger_core_is_refused_when_it_is_built() -> None:
+    builder = Builder(PROJECT)
     with pytest.raises(CoreLacks, match=r"a rv32iac does not have: .*mul \(of M\) in "):
         builder.build(replace(BOARD, core="rv32iac"), "aot", SINE)
 

@@ -1,12 +1,12 @@
 """The stack's mark on the emulated board: that it is true, and not only plausible."""
 
-import shutil
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from fakes.sources import changed_sources
 
 from harness.board.registry import load_registry
 from harness.errors import Where
@@ -16,7 +16,7 @@ from harness.link.dut import Dut
 from harness.link.link import Link
 from harness.link.protocol import BoardMemory
 from harness.model.resolve import resolve_model
-from harness.project import Project, find_project
+from harness.project import find_project
 from harness.rig.qemu import QemuProcess
 
 PROJECT = find_project()
@@ -92,17 +92,11 @@ def test_two_runs_of_the_same_have_the_same_mark(firmware) -> None:
 
 def test_a_deeper_model_is_seen_as_that_much_deeper(firmware, tmp_path) -> None:
     deep = 4096
-    shutil.copytree(PROJECT.firmware, tmp_path / "firmware")
-    shutil.copy(PROJECT.root / "platformio.ini", tmp_path)
-    source = tmp_path / "firmware" / "src" / "runtime" / "aot.cpp"
     call = "kAotModel.infer();"
-    text = source.read_text()
-    assert text.count(call) == 1
     frame = (
         f"[[maybe_unused]] volatile uint8_t deep[{deep}];\n  deep[0] = 0;\n  {call}\n  deep[1] = 0;"
     )
-    source.write_text(text.replace(call, frame))
-    project = Project(root=tmp_path, state=tmp_path / "state")
+    project = changed_sources(tmp_path, "firmware/src/runtime/aot.cpp", call, frame)
     deeper = Builder(project).build(BOARD, "aot", SINE)
     used = []
     for built in (firmware, deeper):

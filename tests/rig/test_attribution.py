@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
+from fakes.models import few_checks
+from fakes.sources import changed_sources
 
 from harness.board.registry import load_registry
 from harness.measure.compare import Culprit, Verdict
@@ -18,7 +18,7 @@ from harness.tolerance import Stated, parse_tolerance
 pytestmark = pytest.mark.skipif(not tflm_installed(), reason="no tflite-micro wheel here")
 PROJECT = find_project()
 BOARD = load_registry()["qemu-m4"]
-MODEL = resolve_model("mnist_dnn", PROJECT.artifacts)
+MODEL = few_checks(resolve_model("mnist_dnn", PROJECT.artifacts))
 ROW = "rows, output + row * rows.depth * rows.output_bytes);\n"
 OFF = "    output[row * rows.depth * rows.output_bytes] ^= 1;  // Of int8: 1 LSB.\n"
 
@@ -26,14 +26,8 @@ OFF = "    output[row * rows.depth * rows.output_bytes] ^= 1;  // Of int8: 1 LSB
 @pytest.fixture(scope="module")
 def spoilt(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy of the sources whose SOFTMAX is 1 LSB off."""
-    folder = tmp_path_factory.mktemp("spoilt")
-    shutil.copytree(PROJECT.firmware, folder / "firmware")
-    shutil.copy(PROJECT.root / "platformio.ini", folder)
-    kernels = folder / "firmware" / "src" / "runtime" / "aot_operators.cpp"
-    source = kernels.read_text()
-    assert source.count(ROW) == 1
-    kernels.write_text(source.replace(ROW, ROW + OFF))
-    return Project(root=folder, state=folder / "state")
+    kernels = "firmware/src/runtime/aot_operators.cpp"
+    return changed_sources(tmp_path_factory.mktemp("spoilt"), kernels, ROW, ROW + OFF)
 
 
 def stated(text: str) -> RigOptions:

@@ -1,7 +1,6 @@
 """Whole boards through the public API: faults of the emulator, power cycles, exact counts."""
 
 import os
-import shutil
 import signal
 from dataclasses import replace
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 from fakes.processes import alive, children_of
 from fakes.rewritten import first_scales_only, per_channel
+from fakes.sources import changed_sources
 
 from harness.board.lock import hold, lock_folder
 from harness.board.registry import load_registry
@@ -134,14 +134,9 @@ def test_qmp_reports_the_machine(emulator):
 
 
 def test_a_hard_fault_is_reported_with_its_registers(sine, tmp_path):
-    shutil.copytree(PROJECT.firmware, tmp_path / "firmware")
-    shutil.copy(PROJECT.root / "platformio.ini", tmp_path)
-    main = tmp_path / "firmware" / "src" / "main.cpp"
     fault = "*reinterpret_cast<volatile uint32_t*>(0x90000000) = size;"
-    text = main.read_text().replace("server.Feed(", f"{fault}\n      server.Feed(")
-    assert fault in text
-    main.write_text(text)
-    spoilt = Project(root=tmp_path, state=tmp_path / "state")
+    feed = "server.Feed("
+    spoilt = changed_sources(tmp_path, "firmware/src/main.cpp", feed, f"{fault}\n      {feed}")
     for timed in (True, False):
         with (
             pytest.raises(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.models import few_checks
 from fakes.rewritten import of_bias, per_channel
 
 from harness.board.registry import load_registry
@@ -52,7 +53,7 @@ def has_kernels(options: RigOptions, artifact: Artifact) -> bool:
 
 @pytest.fixture(scope="module", params=MODELS)
 def model(request, options) -> Artifact:
-    artifact = resolve_model(request.param, PROJECT.artifacts)
+    artifact = few_checks(resolve_model(request.param, PROJECT.artifacts))
     if not has_kernels(options, artifact):
         pytest.skip(f"this library lacks kernels of {artifact.name}")
     return artifact
@@ -163,7 +164,7 @@ def test_first_operator_that_differs_is_found(options, tmp_path, operator: int) 
 
 
 def test_an_operator_that_differs_fails_the_command(tmp_path, capsys) -> None:
-    golden = resolve_model("fashion_cnn-8", PROJECT.artifacts)
+    golden = few_checks(resolve_model("fashion_cnn-8", PROJECT.artifacts))
     with open_board(
         BOARD, wrong_bias(golden, 2, tmp_path), PROJECT, RigOptions(profile=True)
     ) as board:
