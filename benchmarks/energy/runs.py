@@ -39,6 +39,8 @@ from harness.meter.lines import LinesMeter  # noqa: E402
 Rng = np.random.Generator
 WINDOW_S = 1.0
 REFUSALS = 25
+CALIBRATED_OFFSET_AMPS = 10e-6
+"""Of a PPK2: twice its resolution at the currents of most boards (5 uA, in the range to 5 mA)."""
 SHARE = 0.05
 """As --hil-energy-share has it where nothing is said."""
 
@@ -92,18 +94,19 @@ def of_ppk2(rng: Rng) -> tuple[Load, Errors, dict[str, Any]]:
     active_amps = idle_amps + float(10 ** rng.uniform(-3, -1.5))
     load = replace(load, windows=1, idle_amps=idle_amps, active_amps=active_amps)
     gain_error = float(rng.choice([0.0, 0.005, 0.01]))
-    # The offset is anywhere in it at the begin, and after a drift at the end.
-    offset_bound = 0.05 * idle_amps
-    begin, end = rng.uniform(-offset_bound, offset_bound, 2)
-    end = begin if rng.random() < 0.5 else end
+    # Each range has its own calibration, and all drift together by a part of the offset's bound.
+    offset_bound = min(0.05 * idle_amps, CALIBRATED_OFFSET_AMPS)
+    drift = float(rng.choice([0.0, rng.uniform(-0.3, 0.3)]) * offset_bound)
+    rest = offset_bound - abs(drift)
     errors = Errors(
         rate_hz=100e3,
-        gain=float(rng.uniform(-gain_error, gain_error)),
         gain_error=gain_error,
-        offset_amps=float(begin),
+        range_gains=tuple(rng.uniform(-gain_error, gain_error, 5)),
+        range_offsets_amps=tuple(rng.uniform(-rest, rest, 5)),
+        offset_amps=-drift,
         noise_amps=float(rng.uniform(0.005, 0.2)) * idle_amps,
         correlated=float(rng.choice([0.0, 0.9])),
-        drift_amps=float(end - begin),
+        drift_amps=2 * drift,
         phase=float(rng.uniform(0, 1)),
     )
     firsts = rng.integers(1, int(load.total_s * 100e3) - 100, int(rng.integers(0, 20)))

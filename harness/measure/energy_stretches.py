@@ -146,12 +146,13 @@ def _bounds(
 ) -> Bounds:
     """By the mean over parts of a trace: what is stated is off alike in all of it.
 
-    The errors of different ranges are added up, as if they were off the same way.
+    The errors of different ranges are added up, as if they were off the same way. Two readings of
+    the samples right after changes of range differ up and down, and what is left of it counts.
     """
     shares = lengths / lengths.sum()
     each = [_bounds_of(trace, watts, part) for part in parts]
     resolution, ranges, gain, offset, volts = (float(mean) for mean in shares @ np.array(each))
-    return Bounds(resolution=resolution, ranges=ranges, gain=gain, offset=offset, volts=volts)
+    return Bounds(resolution=resolution, ranges=abs(ranges), gain=gain, offset=offset, volts=volts)
 
 
 def _bounds_of(trace: Trace, watts: Floats, part: slice) -> tuple[float, ...]:

@@ -34,7 +34,9 @@ class Trace:
             or its calibration.
         offset_amps: bound of what the meter reads at no current. These three are one value each,
             or of shape (n,) for a meter that has other errors in each of its ranges.
-        unsure_amps: bound of what a sample may be off besides, of shape (n,): by a change of range.
+        unsure_amps: what a sample is above another reading of it, of shape (n,): right after a
+            change of range, above one that does not believe it. The mean of the right ones is
+            anywhere within the mean of these, above or below.
         volts_error: bound of the relative error of the voltage.
         rate_hz: samples in a second, after any averaging.
         simulated: no instrument has measured it.
@@ -69,6 +71,9 @@ class Trace:
             raise CannotTell("the meter's times do not rise")
         if not (np.isfinite(self.amps).all() and np.isfinite(self.volts).all()):
             raise CannotTell("the meter brought a sample that is not a number")
+        bounds = (*self.stated, self.unsure_amps, self.volts_error)
+        if not all(np.isfinite(bound).all() for bound in bounds):
+            raise CannotTell("what is stated of the meter is not a number")
         if not (isfinite(self.rate_hz) and self.rate_hz > 0):
             raise CannotTell("the meter's rate is not known")
 

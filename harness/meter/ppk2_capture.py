@@ -21,7 +21,13 @@ RATE_HZ = 100_000.0
 RANGES = 5
 
 SETTLE = 3
-"""Samples after a change of range that are not current, as ppk2lab's own filter has it."""
+"""Samples after a change of range that may not be current, as Nordic's program and ppk2lab have it.
+
+Neither says how far off they are. Nordic's puts a running mean in their place (`getAdcResult` of
+its pc-nrfconnect-ppk), ppk2lab on request what was read before. Both delay steps, which is good for
+a picture; but what lasts less than 30 us and crosses ranges is lost of a sum. So the samples are
+kept as they are sent, and what they are above the held ones is kept as what is not known of them.
+"""
 
 _CODES = 1 << 14
 _IDLE_S = 2.0
@@ -122,15 +128,19 @@ class Capture:
                 hint="See what it says of itself: ppk2lab doctor --json",
             )
         self.taken_s = (first + len(words)) / RATE_HZ
-        settled = self._settling.settled(amps, ranges)
+        other = np.where(
+            (codes == _CODES - 1) & (ranges < RANGES - 1),
+            # At the end of a range that it leaves next: there was more, up to what follows.
+            np.maximum(amps, following(amps, codes < _CODES - 1)),
+            self._settling.settled(amps, ranges),
+        )
         self._recorder.add(
             (np.arange(len(words), dtype=float) + first + 0.5) / RATE_HZ,
-            settled,
+            amps,
             None,
             None if self._pin is None else (words >> (24 + self._pin)) & 1 == 1,
             ranges,
-            # What was drawn right after a change of range is between what was sampled and held.
-            np.abs(amps - settled),
+            np.where(chained(ranges), np.abs(amps - other), amps - other),
         )
 
     def _keep_gap(self, index: int, missing: int | None) -> None:
@@ -154,6 +164,29 @@ def current_table(calibration: Any, volts: float) -> Floats:
             convert = constants.convert
             table[number] = [convert(code, volts * 1000) * 1e-6 for code in range(_CODES)]
     return table
+
+
+def following(amps: Floats, wanted: NDArray[np.bool_]) -> Floats:
+    """Of each current the first one from it on that is wanted; itself where there is none."""
+    own = np.arange(len(amps))
+    at = np.minimum.accumulate(np.where(wanted, own, len(amps))[::-1])[::-1]
+    found: Floats = amps[np.where(at < len(amps), at, own)]
+    return found
+
+
+def chained(ranges: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Samples right after changes of range that follow each other before either has settled.
+
+    What holding adds of one change it takes away of the next, but not of these.
+    """
+    changes = np.flatnonzero(np.diff(ranges)) + 1
+    close = np.diff(changes) <= SETTLE
+    ends = np.array([False])
+    several = changes[np.append(close, ends) | np.append(ends, close)] if len(changes) else changes
+    found = np.zeros(len(ranges) + SETTLE, bool)
+    for after in range(SETTLE):
+        found[several + after] = True
+    return found[: len(ranges)]
 
 
 class Settling:

@@ -55,7 +55,7 @@ class Recorder:
         """Keep samples, each of shape (n,); of one meter always the same ones are None.
 
         Args:
-            unsure: by how much each may be off because the range has changed, in amperes.
+            unsure: by how much each differs from another reading of it, in amperes: see Trace.
         """
         missing = np.full(len(seconds), np.nan)
         given = (seconds, amps, volts, pin, ranges, unsure)
@@ -123,7 +123,7 @@ class Recorder:
             resolution_amps=_per_range(stated, "resolution_amps", ranges),
             gain_error=_per_range(stated, "gain_error", ranges),
             offset_amps=_per_range(stated, "offset_amps", ranges),
-            unsure_amps=unsure if (unsure > 0).any() else 0.0,
+            unsure_amps=unsure if np.nan_to_num(unsure).any() else 0.0,
             volts_error=max(each.volts_error for each in stated),
             rate_hz=1 / step_s,
             simulated=simulated,

@@ -55,8 +55,10 @@ def wire(load: Load, errors: Errors, seed: int) -> np.ndarray:
     seconds, amps = currents(load, errors, seed)
     micro = np.maximum(amps, 0.0) * 1e6
     full = np.array(FULL_SCALE_UA)
-    ranges = np.searchsorted(full, micro).clip(0, len(full) - 1)
-    codes = np.minimum(np.round(micro / full[ranges] * 0x3FFF), 0x3FFF).astype(np.uint32)
+    readings = _readings(micro, errors)
+    ranges = np.minimum((readings > full[:, np.newaxis]).sum(axis=0), len(full) - 1)
+    read = readings[ranges, np.arange(len(micro))] + _spikes(ranges, errors) * full[ranges]
+    codes = np.clip(np.round(read / full[ranges] * 0x3FFF), 0, 0x3FFF).astype(np.uint32)
     counter = np.arange(len(micro)) % 64
     logic = load.high(seconds).astype(np.uint32) << PIN
     words = codes | ranges.astype(np.uint32) << 14 | counter.astype(np.uint32) << 18 | logic << 24
@@ -64,6 +66,25 @@ def wire(load: Load, errors: Errors, seed: int) -> np.ndarray:
     for first, count in errors.lost:
         kept[first : first + count] = False
     return words.astype(np.uint32)[kept]
+
+
+def _readings(micro: np.ndarray, errors: Errors) -> np.ndarray:
+    """What each range makes of the currents; shape (ranges, samples)."""
+    none = (0.0,) * len(FULL_SCALE_UA)
+    gains = np.array(errors.range_gains or none)[:, np.newaxis]
+    offsets = np.array(errors.range_offsets_amps or none)[:, np.newaxis]
+    readings: np.ndarray = micro * (1 + gains) + offsets * 1e6
+    return readings
+
+
+def _spikes(ranges: np.ndarray, errors: Errors) -> np.ndarray:
+    """Shares of the range's full scale that samples after its change are off."""
+    off = np.zeros(len(ranges))
+    (changes,) = np.nonzero(np.diff(ranges))
+    for after, share in enumerate(errors.spikes, 1):
+        at = changes + after
+        off[at[at < len(off)]] = share
+    return off
 
 
 def opened(simulator: SimulatedPPK2) -> Callable[[MeterSpec], PPK2]:

@@ -69,7 +69,12 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errors:
-    """What is wrong with an instrument: as it is, and within which bounds its maker states it."""
+    """What is wrong with an instrument: as it is, and within which bounds its maker states it.
+
+    `range_gains` and `range_offsets_amps` are those of each range of an instrument that has ranges,
+    besides `gain` and `offset_amps` of all. After a change of range its first samples are off by
+    `spikes`, each by its share of what the new range measures at most.
+    """
 
     rate_hz: float = 10e3
     gain: float = 0.0
@@ -82,6 +87,9 @@ class Errors:
     drift_amps: float = 0.0
     lost: tuple[tuple[int, int], ...] = ()
     phase: float = 0.0
+    range_gains: tuple[float, ...] = ()
+    range_offsets_amps: tuple[float, ...] = ()
+    spikes: tuple[float, ...] = ()
 
 
 def currents(load: Load, errors: Errors, seed: int = 0) -> tuple[Floats, Floats]:

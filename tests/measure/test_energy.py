@@ -96,6 +96,13 @@ def test_samples_that_a_change_of_range_leaves_unsure_widen_both() -> None:
     assert energy.net_parts.ranges == pytest.approx(sqrt(2) * energy.gross_parts.ranges, rel=0.01)
 
 
+def test_other_readings_above_and_below_cancel() -> None:
+    trace = sampled(LOAD)
+    unsure = np.where(np.arange(len(trace.seconds)) % 2 == 0, 1e-3, -1e-3)
+    energy = measured(replace(trace, unsure_amps=unsure))
+    assert energy.gross_parts.ranges < 1e-3 * energy.gross_j
+
+
 def test_resolution_counts_whole_for_a_steady_current_and_hardly_under_noise() -> None:
     steady = measured(sampled(LOAD, Errors(resolution_amps=1e-4)))
     # step / sqrt(12) of a rectangle, for 10 ms at 3 V.

@@ -22,7 +22,7 @@ from harness.errors import CannotTell, MeterError
 from harness.measure.energy import Energy, Trace, energy_of, find_windows
 from harness.meter.meter import MeterSpec, open_meter
 from harness.meter.ppk2 import Ppk2Meter
-from harness.meter.ppk2_capture import Settling, current_table
+from harness.meter.ppk2_capture import Settling, chained, current_table, following
 
 LOAD = Load(windows=2, inferences=10, first_s=0.1, gap_s=0.1)
 
@@ -116,13 +116,49 @@ def test_a_current_above_its_range_is_no_current() -> None:
             meter.disarm()
 
 
-def test_a_current_that_crosses_ranges_in_every_invoke_is_uncertain_not_wrong() -> None:
-    # 1 mA and 9 mA in turn, 100 us each, on both sides of 5 mA.
-    load = replace(LOAD, inference_s=2e-4, inferences=500, active_amps=5e-3, levels=(0.2, 1.8))
-    given = spec(gain_error=0.0, offset_amps=0.0, resolution_amps=1e-7, volts_error=0.0)
-    found = energy(taken(LoadedPpk2(load), given), load)
-    assert abs(found.energy_j - load.net_j) < found.uncertainty_j
-    assert found.parts.ranges > 0.05 * load.net_j
+EXACT = spec(gain_error=0.0, offset_amps=0.0, resolution_amps=1e-7, volts_error=0.0)
+
+
+def crossing(inference_s: float, levels: tuple[float, ...], active_amps: float = 5e-3) -> Load:
+    """Windows of 0.1 s of invokes that cross 5 mA, where ranges change."""
+    count = round(0.1 / inference_s)
+    return replace(
+        LOAD, inference_s=inference_s, inferences=count, active_amps=active_amps, levels=levels
+    )
+
+
+def test_changes_of_range_in_every_invoke_cost_nothing_where_each_has_time_to_settle() -> None:
+    load = crossing(2e-4, (0.2, 1.8))
+    found = energy(taken(LoadedPpk2(load), EXACT), load)
+    assert found.energy_j == pytest.approx(load.net_j, rel=2e-3)
+    assert found.uncertainty_j < 0.01 * load.net_j
+
+
+def test_pulses_shorter_than_a_change_of_range_are_uncertain_not_wrong() -> None:
+    # 10 us above 5 mA of each 100 us: a filter that holds three samples leaves it out.
+    load = crossing(1e-4, (*(0.5,) * 9, 5.5), active_amps=3e-3)
+    found = energy(taken(LoadedPpk2(load), EXACT), load)
+    assert found.energy_j == pytest.approx(load.net_j, rel=5e-3)
+    assert found.parts.ranges > 0.2 * load.net_j
+
+
+def test_spikes_after_changes_of_range_are_within_the_uncertainty() -> None:
+    load = crossing(2e-4, (0.2, 1.8))
+    spiky = Errors(rate_hz=100e3, spikes=(0.3, 0.1, 0.02))
+    found = energy(taken(LoadedPpk2(load, spiky), EXACT), load)
+    assert 0.05 * load.net_j < found.energy_j - load.net_j < found.uncertainty_j
+
+
+def test_changes_of_range_that_follow_each_other_before_they_settle() -> None:
+    ranges = np.array([2, 2, 3, 2, 2, 2, 2, 2, 3, 3, 3, 3, 2, 2], np.uint8)
+    # Of a pulse of one sample all four; of one of four samples none.
+    assert np.flatnonzero(chained(ranges)).tolist() == [2, 3, 4, 5]
+    assert not chained(ranges[:1]).any() and not chained(ranges[:2]).any()
+
+
+def test_a_sample_at_the_end_of_a_range_that_changes_next_is_up_to_what_follows() -> None:
+    amps, full = np.array([1.0, 5.0, 5.0, 20.0, 5.0]), np.array([False, True, True, False, True])
+    assert following(amps, ~full).tolist() == [1.0, 20.0, 20.0, 20.0, 5.0]
 
 
 def test_a_gap_of_unknown_length_leaves_a_mark() -> None:
