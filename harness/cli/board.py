@@ -6,7 +6,7 @@ import argparse
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from harness.cli.profile import (
 )
 from harness.cli.report import report_to
 from harness.cli.settings import add_settings, refuse_several, sources_of
-from harness.cli.work import Work, one_work, runnable, sharing, works
+from harness.cli.work import Work, by_board, keeping, one_work, runnable, sharing, works
 from harness.errors import HilError, NotKept, TensorError, WrongUse
 from harness.files import refuse_overwriting
 from harness.firmware.build import Builder, Firmware
@@ -244,25 +244,32 @@ def _bench(
     of_error = partial(_noted, errors, of_error)
     kept = True
     ran = runnable(asked, statuses, of_error)
-    for work in sharing(ran, sources[settings.SWAP], judging):
-        # Held over both builds: nobody gets in between the measurement and its profile.
-        with errors_noted(statuses, of_error), work.hold() if profiled else nullcontext():
-            try:
-                _measure(work, plan, rows, energy)
-            except NotKept:
-                kept = False
-                raise
-            if profiled:
-                profile_plan = ProfilePlan(
-                    row=rows[-1],
-                    csv=plan.csv,
-                    sessions=plan.sessions,
-                    baselines=judging,
-                    track=sources[settings.TRACK],
-                )
-                _append_profile(work, profile_plan, operators)
-            if by_function:
-                _append_functions(work, rows[-1], plan.csv)
+
+    def measure(work: Work) -> None:
+        nonlocal kept
+        try:
+            _measure(work, plan, rows, energy)
+        except NotKept:
+            kept = False
+            raise
+        if profiled:
+            profile_plan = ProfilePlan(
+                row=rows[-1],
+                csv=plan.csv,
+                sessions=plan.sessions,
+                baselines=judging,
+                track=sources[settings.TRACK],
+            )
+            _append_profile(work, profile_plan, operators)
+        if by_function:
+            _append_functions(work, rows[-1], plan.csv)
+
+    for group in by_board(sharing(ran, sources[settings.SWAP], judging)):
+        # Nobody gets in between two models, or a measurement and its profile.
+        with errors_noted(statuses, of_error), keeping(group, profiled=profiled) as held:
+            for work in held:
+                with errors_noted(statuses, of_error):
+                    measure(work)
     statuses += map(of_row, rows)
     if not options.json:
         _print_summary(rows, operators, plan.csv if kept else None)
@@ -330,6 +337,9 @@ def _measure(work: Work, plan: Plan, rows: list[LatencyRow], energy: Asked | Non
     say(f"{work}: build, start, compare, {plan.sessions} x {_count(plan)} timed invokes")
     with BoardMeter(work.options.plugged, work.board.id) as meter, ExitStack() as stack:
         if energy is not None:
+            # The board first: a run that keeps it may come for the meter again.
+            work.build_ahead()
+            stack.enter_context(work.hold())
             meter.begin()
         opened = stack.enter_context(work.open())
         _say_what_it_took(opened)

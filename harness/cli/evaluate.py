@@ -12,7 +12,7 @@ from harness.board.runtimes import TFLM
 from harness.cli.command import Command, errors_noted, exit_status, worst_status
 from harness.cli.machine import add_json, error_object, print_json
 from harness.cli.settings import add_settings, sources_of
-from harness.cli.work import Work, runnable, works
+from harness.cli.work import Work, by_board, keeping, runnable, works
 from harness.errors import HilError, WrongUse
 from harness.files import refuse_overwriting
 from harness.firmware.runtimes import VIRTUAL
@@ -62,9 +62,11 @@ def evaluate(options: argparse.Namespace) -> int:
                 say(f"{HOST}, {artifact.name}: {plan.count(data)} samples of {data.source}")
                 done = evaluate_host(artifact, data, plan, options.progress)
                 statuses.append(shown.evaluated(done))
-    for work in runnable(_works(sources, options), statuses, shown.error):
-        with errors_noted(statuses, shown.error):
-            statuses.append(shown.evaluated(_evaluate(work, path, how, plan)))
+    for group in by_board(runnable(_works(sources, options), statuses, shown.error)):
+        with errors_noted(statuses, shown.error), keeping(group) as kept:
+            for work in kept:
+                with errors_noted(statuses, shown.error):
+                    statuses.append(shown.evaluated(_evaluate(work, path, how, plan)))
     shown.end()
     return worst_status(statuses)
 

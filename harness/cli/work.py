@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from harness.pool.hold import Pool
 from harness.progress import Progress
 from harness.project import Project, find_project
 from harness.rig.emulated import expand_here
-from harness.rig.open import OpenBoard, RigOptions, look_at, open_board
+from harness.rig.keeper import Keeper
+from harness.rig.open import OpenBoard, RigOptions, build_ahead, look_at, open_board
 from harness.rig.swapping import Swaps
 from harness.settings import Sources
 from harness.terminal import say
@@ -66,6 +67,16 @@ class Work:
             ModelError: it cannot run on the board with the runtime.
         """
         look_at(self.board, self.artifact, self.project, self.options)
+
+    def build_ahead(self, **changes: Any) -> None:
+        """Build what `open` would, for a board that other runs may want and are not to wait for.
+
+        What goes wrong with that is said when it is opened.
+        """
+        options = replace(self.options, **changes)
+        with suppress(HilError):
+            if options.shared(self.board):
+                build_ahead(self.board, self.artifact, self.project, options)
 
     def hold(self) -> AbstractContextManager[object]:
         """The board's lock, for longer than it is open once."""
@@ -131,6 +142,34 @@ def sharing(asked: Sequence[Work], mode: str, baselines: Baselines | None) -> li
         swaps = shared.setdefault(arena_bytes, made)
         done.append(replace(work, options=replace(work.options, swaps=swaps)))
     return done
+
+
+@contextmanager
+def keeping(asked: Sequence[Work], *, profiled: bool = False) -> Iterator[list[Work]]:
+    """Works of one board, which other runs get only after the last of them.
+
+    Their firmware is built first: no board waits for a compiler.
+
+    Args:
+        profiled: each is built to be profiled, too.
+
+    Raises:
+        PoolError: in the end, if the board's place was taken away; only where nothing else went
+            wrong.
+    """
+    with Keeper() as keeper:
+        kept = [replace(work, options=replace(work.options, keeper=keeper)) for work in asked]
+        if len(kept) > 1 or profiled:
+            for work in kept:
+                work.build_ahead()
+                if profiled:
+                    work.build_ahead(profile=True)
+        yield kept
+
+
+def by_board(asked: Sequence[Work]) -> list[list[Work]]:
+    """What is to be done with each board, in order."""
+    return [list(group) for _, group in groupby(asked, lambda work: work.board.id)]
 
 
 def works(sources: Sources, progress: Progress) -> list[Work]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -23,14 +23,15 @@ from harness.measure.evaluate import Evaluation
 from harness.model.artifact import Artifact
 from harness.model.data import open_data
 from harness.model.dataset import DataSet, parse_data
+from harness.model.resolve import resolve_model
 from harness.plugin.counts import Recovery
 from harness.plugin.options import Options
 from harness.plugin.start import board_of
-from harness.plugin.state import RunState, first_line
+from harness.plugin.state import RunState, first_line, work_of
 from harness.rig.evaluate import EvaluationPlan, evaluate_board
 from harness.rig.functions import append_functions
 from harness.rig.metering import BoardMeter
-from harness.rig.open import OpenBoard, open_board
+from harness.rig.open import OpenBoard, build_ahead, open_board
 from harness.rig.profiling import append_profile, refuse_slower_operators
 
 
@@ -39,6 +40,7 @@ class BoardTests:
 
     def __init__(self, rig: RunState) -> None:
         self._rig = rig
+        self._built: set[str] = set()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -49,6 +51,9 @@ class BoardTests:
         self._rig.look(item)
         broken = self._rig.broken_for(item)
         if broken is None:
+            if board_id is not None and board_id not in self._built:
+                self._built.add(board_id)
+                build_all_ahead(self._rig, board_id, item.session.items)
             return
         if not broken.reported and self._rig.quarantine_of(item) is None:
             # A quarantined test met it first, and that does not gate.
@@ -77,8 +82,11 @@ class BoardTests:
         try:
             yield
         finally:
-            if self._rig.release and (nextitem is None or board_of(nextitem) != board_of(item)):
-                self._rig.release()
+            if nextitem is None or board_of(nextitem) != board_of(item):
+                with ExitStack() as ending:
+                    ending.callback(self._rig.keeper.let_go)
+                    if self._rig.release:
+                        self._rig.release()
 
     def _recover(self, board_id: str) -> None:
         """Bring a board back after the error that its last test met; it breaks if that fails."""
@@ -132,8 +140,9 @@ def opened(
     profiled = rig.options.profile and declared.attachment != "virtual"
     by_function = rig.options.functions and options.counts_functions(declared)
     with ExitStack() as lock:
-        if profiled:
-            # One hold for both builds: another run would take the board between them.
+        if profiled or rig.options.energy:
+            # One hold for both builds: another run would take the board between them. And before
+            # the meter is: a run that keeps the board may come for its meter again.
             lock.enter_context(options.hold(declared))
         with ExitStack() as stack:
             rig.meter = stack.enter_context(BoardMeter(options.plugged, board_id))
@@ -167,6 +176,28 @@ def opened(
             refuse_slower_operators(found, measured)
         if of_energy is not None:
             raise of_energy
+
+
+def build_all_ahead(rig: RunState, board_id: str, items: Sequence[pytest.Item]) -> None:
+    """Build what tests need of a board that other runs may want, before it is held for the first.
+
+    What goes wrong with that is said when it is built for its own tests.
+    """
+    board = rig.registry[board_id]
+    works = dict.fromkeys(work_of(item) for item in items if board_of(item) == board_id)
+    profiled = rig.options.profile and board.attachment != "virtual"
+    if len(works) == 1 and not (profiled or rig.options.energy):
+        return
+    for name, asked in works:
+        with suppress(HilError):
+            runtime = board.runtime(asked or next(iter(rig.options.runtimes), None))
+            options = rig.options_for(board_id, runtime)
+            if name is None or not options.shared(board):
+                return
+            model = resolve_model(name, rig.project.artifacts)
+            build_ahead(board, model, rig.project, options)
+            if profiled:
+                build_ahead(board, model, rig.project, replace(options, profile=True))
 
 
 def _data_for(model: Artifact, options: Options) -> DataSet | None:

@@ -64,14 +64,15 @@ def _emulators(config: pytest.Config) -> Container[str]:
 
 
 @pytest.fixture(scope="session")
-def rig(request: pytest.FixtureRequest) -> RunState:
+def rig(request: pytest.FixtureRequest) -> Iterator[RunState]:
     """This run's options, registry and results."""
     from harness.project import git_commit
 
     state = state_of(request.config)
     if state.commit is None:
         state.commit = git_commit(Path(request.config.rootpath))
-    return state
+    with state.keeper:
+        yield state
 
 
 @pytest.fixture(scope="session", name=BOARD_ID)

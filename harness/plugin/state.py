@@ -38,6 +38,7 @@ from harness.pool.hold import Pool
 from harness.progress import Progress, no_progress
 from harness.project import Project, find_project
 from harness.report.output import check_output
+from harness.rig.keeper import Keeper
 from harness.rig.metering import BoardMeter
 from harness.rig.open import OpenBoard, RigOptions, look_at
 from harness.rig.profiling import ProfilePlan
@@ -64,9 +65,10 @@ class RunState:
     `broken` is by board and work; a work of None stands for all. `looked` holds those whose model
     was looked at. A board `to_recover` met an error
     of the link and is brought back before its next test, once: see `recovered`. `release` closes
-    the board that is open. `retries`, `rows` and `recovery` are those that no report has carried
-    yet. `measured` is the row of the last run of the open board, `metered` that of its energy, and
-    `meter` its meter. `progress` shows what takes long.
+    the board that is open, and `keeper` holds it until the last of its models. `retries`, `rows`
+    and `recovery` are those that no report has carried yet. `measured` is the row of the last run
+    of the open board, `metered` that of its energy, and `meter` its meter. `progress` shows what
+    takes long.
     """
 
     options: Options
@@ -94,6 +96,7 @@ class RunState:
     energy_baselines: Energies | None = None
     slow: SlowLines = field(default_factory=SlowLines)
     swaps: Swaps = field(default_factory=Swaps)
+    keeper: Keeper = field(default_factory=Keeper)
 
     def options_for(self, board_id: str, runtime: str | None) -> RigOptions:
         """Rig options with what is said of one board, and a runtime."""
@@ -112,6 +115,7 @@ class RunState:
             ),
             slow=self.slow,
             swaps=self.swaps,
+            keeper=self.keeper,
             tolerance=options.tolerance,
             runtime=runtime,
             port=options.ports.get(board_id),

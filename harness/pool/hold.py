@@ -161,6 +161,18 @@ class Held:
         self._told = _told(said["shown"])
         return self.url
 
+    def trouble(self) -> PoolError | None:
+        """What the coordinator has said of the place by itself: that it was taken from this run.
+
+        Nobody is asked, so that it takes no time.
+
+        Raises:
+            PoolError: the process that holds the place has ended.
+        """
+        _send(self._process, b"trouble\n")
+        said = _answer(self._process, ("told",), CALL_S + 5.0, self.where)
+        return _error(said["failure"], self.where) if "failure" in said else None
+
     def power(self, action: str, *, timeout_s: float) -> str:
         """Let labgrid switch the board's power: `on` or `off`; returns what its client said.
 

@@ -4,7 +4,8 @@
 
 reads what to hold as a line of JSON, and writes lines of JSON: `waiting`, `held`, `checked`,
 `released` or `failed`. It lets go when its standard input closes, as it does when the run that
-started it is killed. A line `check` asks how the place is; `watched` says that it changed.
+started it is killed. A line `check` asks the coordinator how the place is; `trouble`, answered by
+`told`, asks what it has said of its own accord: that the place was taken away.
 """
 
 from __future__ import annotations
@@ -107,12 +108,14 @@ class Holder:
                 line = self._lines.read(3600.0, *handles)
                 if line == "check":
                     tell("checked", **self._checked())
-                elif line is None and handles:
+                elif handles and select.select(handles, [], [], 0)[0]:
                     news = _news(handles[0])
                     if not news:
                         handles, self._blind = [], True
                     elif self._place.encode() in news:
                         self._checked()
+                if line == "trouble":
+                    tell("told", **({"failure": failure(self._trouble)} if self._trouble else {}))
 
     def let_go(self) -> PoolError | None:
         """Cancel and release whatever is held; returns what went wrong before or with it."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from harness.board.lock import hold
@@ -43,6 +44,7 @@ from harness.rig.checks import checks_for
 from harness.rig.counting import counting
 from harness.rig.far import explained
 from harness.rig.flash import Uploader
+from harness.rig.keeper import Keeper
 from harness.rig.opened import Attribute, OpenBoard
 from harness.rig.qemu import QemuProcess, installed_qemu
 from harness.rig.ready import Expected, Ready, greet
@@ -76,7 +78,8 @@ class RigOptions:
     each invoke (`OpenBoard.counter`), in firmware and time that are as ever. `progress` is told of
     what takes a while. No faster rate of a UART than `most_baud` is asked for, else than the rig
     file or the board's entry says; `slow` is told, and remembers, what a line does not carry.
-    `pool` is where boards are that `port` or the rig file says are places of one.
+    `pool` is where boards are that `port` or the rig file says are places of one, and `keeper`
+    keeps a board between two openings.
     `swaps` says which models are brought over the link to one firmware, instead of built into their
     own.
     """
@@ -98,6 +101,7 @@ class RigOptions:
     functions: bool = False
     most_baud: int | None = None
     pool: Pool = Pool()
+    keeper: Keeper = field(default_factory=Keeper, compare=False)
     slow: SlowLines = field(default_factory=SlowLines, compare=False)
     swaps: Swaps = field(default_factory=Swaps, compare=False)
 
@@ -144,22 +148,34 @@ class RigOptions:
             return parse_place(self.port.removeprefix(SCHEME)) if named else None
         return self.plugged.pooled if self.plugged else None
 
-    @contextmanager
-    def hold(self, board: Board) -> Iterator[Held | None]:
+    def hold(self, board: Board) -> AbstractContextManager[Held | None]:
         """Holds a board that exists once, against other runs; may be entered again within.
 
         Any number of runs can each start an emulator of their own. A board of a pool is held there,
-        by whichever of its machines; it is yielded.
+        by whichever of its machines; it is yielded. Within `keeper` the board stays held until
+        another one is, or the run ends.
 
         Raises:
             BoardBusy: another process still held it after `lock_timeout_s`.
             PoolError: the pool did not give it, or lost it.
         """
+        if self.shared(board):
+            return self.keeper.use(board.id, partial(self._hold, board))
+        return nullcontext()
+
+    def shared(self, board: Board) -> bool:
+        """Whether other runs may want this very board: one of a pool, or of this machine.
+
+        Raises:
+            RigError: what was named as a place is none.
+        """
+        return self.pooled is not None or not self.starts(board)
+
+    @contextmanager
+    def _hold(self, board: Board) -> Iterator[Held | None]:
         if (place := self.pooled) is not None:
             with hold_place(board.id, place, self.pool, progress=self.progress) as held:
                 yield held
-        elif self.starts(board):
-            yield None
         else:
             with hold(board.id, timeout_s=self.lock_timeout_s, progress=self.progress, again=True):
                 yield None
@@ -253,6 +269,18 @@ def open_board(
             opened.attribute = _attribution(board, artifact, project, options)
         with closing(opened.references):
             yield opened
+
+
+def build_ahead(
+    board: Board, artifact: Artifact, project: Project, options: RigOptions = DEFAULT_OPTIONS
+) -> None:
+    """Build what `open_board` would, which finds it then: no board is held for a compiler.
+
+    Raises:
+        As `open_board` before it holds the board.
+    """
+    look_at(board, artifact, project, options)
+    _wanted(board, artifact, project, options)
 
 
 def _attribution(

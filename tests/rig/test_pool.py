@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -33,6 +34,7 @@ from harness.outcome import Outcome, of_error
 from harness.pool.hold import Held, hold_place
 from harness.process import end_group, start
 from harness.project import find_project
+from harness.rig.keeper import Keeper
 from harness.rig.open import RigOptions, open_board
 from harness.rig.power import cycle, pool_watch
 from harness.rig.power_switches import PoolSwitch
@@ -198,28 +200,70 @@ def test_a_run_that_is_killed_lets_go_of_its_place(lab):
         process.stdout.close()
 
 
-def test_hil_measures_on_a_place_and_a_hostile_one_reaches_no_shell(lab, tmp_path, capsys):
+@pytest.fixture
+def spy(lab, tmp_path):
+    """labgrid's client, of which each call is noted in `calls`."""
+    program, calls = tmp_path / "spy", tmp_path / "calls"
+    program.write_text(f'#!/bin/sh\necho "$@" >>{calls}\nexec {lab.client} "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
+def acquired(spy):
+    """Which places were acquired, one after the other."""
+    calls = map(str.split, (spy.parent / "calls").read_text().splitlines())
+    return [place for place, *words in calls if words == ["acquire"]]
+
+
+@pytest.fixture
+def models(tmp_path):
+    """Two models that the boards run: one, under two names."""
+    copy = tmp_path / "copy.tflite"
+    copy.write_bytes(SINE.content)
+    return f"sine,{copy}"
+
+
+def test_hil_holds_a_place_for_all_its_models_and_a_hostile_one_reaches_no_shell(
+    lab, spy, models, tmp_path, capsys
+):
     marker = tmp_path / "marker"
     common = [
-        *("--labgrid", str(lab.client), "--coordinator", lab.address, "--board", "virtual"),
-        *("--samples", "20", "--csv", str(tmp_path / "latency.csv")),
+        *("--labgrid", str(spy), "--coordinator", lab.address, "--board", "virtual"),
+        *("--samples", "20", "--csv", str(tmp_path / "latency.csv"), "--model", models),
     ]
     assert main(["bench", *common, "--port", f"labgrid:left;touch {marker}"]) == 10
     assert "must be a place's name" in capsys.readouterr().err
     assert main(["bench", *common, "--port", "labgrid:left"]) == 0
-    assert "0/256" in capsys.readouterr().out
+    assert capsys.readouterr().out.count("0/256") == 2
+    assert acquired(spy) == ["--place=left"]
+    assert "acquired: None" in lab.by_hand("-p", "left", "show")
     assert not marker.exists()
 
 
-def test_a_place_that_is_taken_by_hand_ends_the_run_that_has_measured_on_it(lab):
-    with (
-        pytest.raises(PlaceLost, match="desk/bob holds it now") as taken,
-        open_board(VIRTUAL, SINE, PROJECT, at(lab, "left")) as opened,
-    ):
-        assert opened.comparison().mismatches == 0
-        lab.by_hand("-p", "left", "release", "--kick")
-        lab.by_hand("-p", "left", "acquire")
-    lab.by_hand("-p", "left", "release")
+def test_a_run_of_tests_holds_its_place_for_all_its_models(lab, spy, models, tmp_path):
+    (tmp_path / "test_it.py").write_text("def test_it(board): board.dut.hello\n")
+    words = [
+        *(sys.executable, "-m", "pytest", "--board", "virtual", "--hil-port", "labgrid:left"),
+        *("--hil-coordinator", lab.address, "--hil-labgrid", str(spy), "--hil-model", models),
+    ]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120.0)
+    assert "2 passed" in done.stdout, done.stdout
+    assert acquired(spy) == ["--place=left"]
+
+
+def test_a_place_that_is_taken_by_hand_ends_the_use_of_the_run_that_measured_on_it(lab):
+    with Keeper() as keeper:
+        kept = replace(at(lab, "left"), keeper=keeper)
+        with (
+            pytest.raises(PlaceLost, match="desk/bob holds it now") as taken,
+            open_board(VIRTUAL, SINE, PROJECT, kept) as opened,
+        ):
+            assert opened.comparison().mismatches == 0
+            lab.by_hand("-p", "left", "release", "--kick")
+            lab.by_hand("-p", "left", "acquire")
+        lab.by_hand("-p", "left", "release")
+        with open_board(VIRTUAL, SINE, PROJECT, kept) as opened:  # It queues anew.
+            assert opened.port == "labgrid:left"
     assert taken.value.holder == "desk/bob" and "port labgrid:left" in str(taken.value)
     assert of_error(taken.value, on_board=True) is Outcome.SICK
 
