@@ -13,7 +13,6 @@ from fakes.bench import NANO
 from fakes.processes import alive, children_of, name_of
 from fakes.pytests import rows
 
-from harness.board.lock import hold
 from harness.board.ports import SerialPort
 from harness.board.registry import Registry
 from harness.board.rigfile import Plugged, RigFile
@@ -106,10 +105,8 @@ def test_profile_shows_each_operator_within_80_columns(hil):
 
 
 def test_a_board_stays_locked_from_its_measurement_to_the_end_of_its_profile(monkeypatch, tmp_path):
-    def as_if_it_existed_once(options, board):
-        return hold(board.id, timeout_s=0, again=True)
-
-    monkeypatch.setattr(RigOptions, "hold", as_if_it_existed_once)
+    # As if it existed once.
+    monkeypatch.setattr(RigOptions, "shared", lambda options, board: True)
     monkeypatch.setenv("HIL_LOCK_DIR", str(tmp_path))
     held = tmp_path / "qemu-m4.lock"
     locked = []
