@@ -291,7 +291,7 @@ SWAP = Setting(
     "swap", _choice(*SWAP_CHOICES),
     "bring models over the link to one firmware, instead of building each; auto: several models, "
     "where they fit",
-    metavar="|".join(SWAP_CHOICES), default="auto", commands=_BENCH,
+    metavar="|".join(SWAP_CHOICES), default="auto", commands=("flash", "infer", *_BENCH),
 )
 TFLM = Setting(
     "tflm", PATH_OR_NONE, "TFLite Micro from a folder, for rigs without a network",

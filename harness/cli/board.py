@@ -32,7 +32,17 @@ from harness.cli.profile import (
 )
 from harness.cli.report import report_to
 from harness.cli.settings import add_settings, refuse_several, sources_of
-from harness.cli.work import Work, by_board, keeping, one_work, runnable, sharing, works
+from harness.cli.work import (
+    Work,
+    by_board,
+    keeping,
+    on_what_was_flashed,
+    one_firmware,
+    one_work,
+    runnable,
+    sharing,
+    works,
+)
 from harness.errors import HilError, NotKept, TensorError, WrongUse
 from harness.files import refuse_overwriting
 from harness.firmware.build import Builder, Firmware
@@ -50,7 +60,7 @@ from harness.measure.latency import MOST_INVOKES
 from harness.measure.operator_gate import with_profiles
 from harness.measure.place import check_place, inputs_of
 from harness.measure.runs import Baselines
-from harness.measure.tables import LatencyRow, OperatorRow
+from harness.measure.tables import RAM, LatencyRow, OperatorRow
 from harness.model.resolve import resolve_model
 from harness.model.samples import Layout, to_reals
 from harness.model.tensor import TensorSpec
@@ -135,31 +145,39 @@ def memory_table(elf: Path) -> str:
 
 
 def flash(options: argparse.Namespace) -> int:
-    """Build firmware, upload it, and check that the board answers with this build."""
-    work = one_work(options)
+    """Build firmware, upload it, and check that the board answers with this build.
+
+    Several models share a firmware, to which they are brought over the link.
+    """
+    asked = one_firmware(options)
+    work, models = asked[0], [work.artifact.name for work in asked]
+    said: dict[str, Any] = {"board": work.board.id, "port": None, "build_id": None}
     if not work.board.takes_uploads:
         say(f"{work.board.id} is emulated: it starts with its firmware; nothing to upload")
         if options.json:
-            print_json("flash", {"board": work.board.id, "port": None, "build_id": None})
+            print_json("flash", said | {"models": []})
         return 0
-    say(f"{work}: build, upload, greet")
+    say(f"{work.board.id}, {work.runtime}, {', '.join(models)}: build, upload, greet")
     with work.open(flash="always") as opened:
         _say_what_it_took(opened)
         runs = opened.dut.hello.build_id.hex()
+        taken = models if opened.model_in == RAM else []
         if options.json:
-            content = {"board": work.board.id, "port": opened.port, "build_id": runs}
-            print_json("flash", content)
+            said |= {"port": opened.port, "build_id": runs, "models": taken}
+            print_json("flash", said)
         else:
-            print(f"{work.board.id} at {opened.port} runs build {runs}")
+            takes = f", which takes {', '.join(taken)}" if taken else ""
+            print(f"{work.board.id} at {opened.port} runs build {runs}{takes}")
     return 0
 
 
 def infer(options: argparse.Namespace) -> int:
     """Invoke the model once on a board with the numbers given, in the model's own unit.
 
-    All inputs' numbers, one tensor after the other in the model's order.
+    All inputs' numbers, one tensor after the other in the model's order. To a board whose firmware
+    takes the model, by `hil flash` or a run before, it is brought.
     """
-    work = one_work(options)
+    work = on_what_was_flashed(one_work(options), sources_of(options)[settings.SWAP])
     takes = Layout(specs=work.artifact.inputs)
     if len(options.values) != takes.elements:
         raise TensorError(

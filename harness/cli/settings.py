@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import WrongUse
-from harness.settings import ALL_EMULATED, LIST, SETTINGS, TRUTH, Setting, Sources
+from harness.settings import ALL_EMULATED, LIST, MODEL, SETTINGS, TRUTH, Setting, Sources
 
 
 def settings_of(command: str) -> tuple[Setting[Any], ...]:
@@ -24,8 +24,8 @@ def add_settings(parser: argparse.ArgumentParser, command: str) -> None:
     Each may also be spelled as pytest's option of it, which the help does not repeat.
     """
     parser.set_defaults(command=command)
-    several = command in ("bench", "evaluate")
     for setting in settings_of(command):
+        several = command in ("bench", "evaluate") or (command == "flash" and setting is MODEL)
         declare = partial(parser.add_argument, dest=setting.name, **_how(setting, several=several))
         declare(setting.hil_flag, help=setting.help_of(hil=True, several=several))
         for alias in set(setting.pytest_flags) - {setting.hil_flag}:

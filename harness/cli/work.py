@@ -15,7 +15,7 @@ from harness.board.registry import Board, Registry, load_registry
 from harness.board.rigfile import RigFile, load_rig
 from harness.cli.command import errors_noted, exit_status
 from harness.cli.settings import refuse_several, sources_of
-from harness.errors import HilError, ModelError
+from harness.errors import HilError, ModelError, WrongUse
 from harness.measure.runs import Baselines
 from harness.model.artifact import Artifact
 from harness.model.resolve import resolve_model
@@ -23,12 +23,15 @@ from harness.pool.hold import Pool
 from harness.progress import Progress
 from harness.project import Project, find_project
 from harness.rig.emulated import expand_here
+from harness.rig.flashed import flashed_on
 from harness.rig.keeper import Keeper
 from harness.rig.open import OpenBoard, RigOptions, build_ahead, look_at, open_board
-from harness.rig.swapping import Swaps
+from harness.rig.swapping import ALWAYS, NEVER, Swaps
 from harness.settings import Sources
 from harness.terminal import say
 from harness.text import wrapped
+
+_ONE_MODEL = "Name one model"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +106,61 @@ def one_work(options: argparse.Namespace) -> Work:
     (work,) = works(sources, options.progress)
     work.look()
     return work
+
+
+def one_firmware(options: argparse.Namespace) -> list[Work]:
+    """What a command is to do that takes one board and runtime, and gives it one firmware.
+
+    Its models share that firmware, if there are several.
+
+    Raises:
+        WrongUse: as `one_work`; or models cannot be brought to the board.
+        UnknownName, ModelError: as `one_work`.
+    """
+    sources = sources_of(options)
+    refuse_several(sources, settings.BOARD, settings.RUNTIME)
+    asked = works(sources, options.progress)
+    for work in asked:
+        work.look()
+    mode = sources[settings.SWAP]
+    if len(asked) > 1 and mode == NEVER:
+        raise WrongUse(
+            f"a board has one firmware, and that of {len(asked)} models takes them over the link",
+            hint=f"{_ONE_MODEL}, or allow that they are brought: --swap auto",
+        )
+    if len(asked) > 1:
+        asked = sharing(asked, ALWAYS, None)
+        try:
+            asked[0].options.swap_for(asked[0].board, asked[0].artifact)
+        except WrongUse as error:
+            error.hint = _ONE_MODEL
+            raise
+        return asked
+    return sharing(asked, mode, None)
+
+
+def on_what_was_flashed(work: Work, mode: str) -> Work:
+    """The same, brought over the link where the board was given firmware that takes the model.
+
+    Args:
+        mode: as of `Swaps`; `always` brings it in any case, `never` not.
+    """
+    options = work.options
+    if mode == NEVER or options.starts(work.board):
+        return sharing([work], mode, None)[0]
+    flashed = flashed_on(work.project.state, work.board.id)
+    models = []
+    for path in flashed.models if flashed and flashed.runtime == work.runtime else ():
+        try:
+            models.append(resolve_model(str(path), work.project.artifacts))
+        except HilError as error:
+            say(f"{work.board.id}: its firmware is for a model that is gone: {error.what}")
+            return sharing([work], mode, None)[0]
+    if work.artifact.sha256 not in {model.sha256 for model in models}:
+        return sharing([work], mode, None)[0]
+    arena_bytes = options.arena_bytes
+    swaps = Swaps(mode, lambda board, runtime: models, arena_bytes=arena_bytes, flashed=True)
+    return replace(work, options=replace(options, swaps=swaps))
 
 
 def runnable(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.errors import SwapRefused, Where
 from harness.firmware.arena import ArenaPlan, plan_arena
@@ -21,13 +22,14 @@ ROUND_BYTES = 1024
 class SwapPlan:
     """What a firmware has for models that come over the link: the union or the most of all.
 
-    `own` is the model that is linked in, the smallest; `sha256s` are those of all. `specs` counts
-    inputs and outputs together; `outputs_bytes` is for models with several outputs, 0 where none
-    has.
+    `own` is the model that is linked in, the smallest; `sha256s` are those of all, and `paths` are
+    their files. `specs` counts inputs and outputs together; `outputs_bytes` is for models with
+    several outputs, 0 where none has.
     """
 
     own: Artifact
     sha256s: frozenset[str]
+    paths: tuple[Path, ...] = ()
     operators: tuple[str, ...]
     arena: ArenaPlan
     model_bytes: int
@@ -72,6 +74,7 @@ def plan_swap(models: Sequence[Artifact], *, arena_bytes: int | None = None) -> 
     return SwapPlan(
         own=min(models, key=lambda model: (len(model.content), model.sha256)),
         sha256s=frozenset(model.sha256 for model in models),
+        paths=tuple(model.path for model in models),
         operators=tuple(sorted(kinds)),
         arena=_largest_arena(models, arena_bytes),
         model_bytes=-(-largest // ROUND_BYTES) * ROUND_BYTES,

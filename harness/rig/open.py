@@ -44,6 +44,7 @@ from harness.rig.checks import checks_for
 from harness.rig.counting import counting
 from harness.rig.far import explained
 from harness.rig.flash import Uploader
+from harness.rig.flashed import note_flashed
 from harness.rig.keeper import Keeper
 from harness.rig.opened import Attribute, OpenBoard
 from harness.rig.qemu import QemuProcess, installed_qemu
@@ -440,7 +441,8 @@ def _attached(
     port = wanted.held.url if wanted.held else options.place or ""
     if wanted.board.attachment in ("serial", "url"):
         uploader = upload or uploader_for(wanted.board, project)
-        return _plugged_in(_real(wanted.board, wanted, project, bench, uploader), wanted)
+        real = _real(wanted.board, wanted, project, bench, uploader)
+        return _plugged_in(real, wanted, project.state)
     if wanted.held is not None or not options.starts(wanted.board):
         return _at_port(port, wanted)
     if wanted.board.emulator is not None:
@@ -625,8 +627,11 @@ def _greeted(
 
 
 @contextmanager
-def _plugged_in(real: RealBoard, wanted: _Wanted) -> Iterator[Ready]:
+def _plugged_in(real: RealBoard, wanted: _Wanted, state: Path | None = None) -> Iterator[Ready]:
     """A real board, flashed before if the policy (auto, always or never) asks for it.
+
+    Args:
+        state: where to remember what it was flashed with.
 
     Raises:
         StaleFirmware: it runs other firmware, although it was flashed or must not be.
@@ -636,6 +641,8 @@ def _plugged_in(real: RealBoard, wanted: _Wanted) -> Iterator[Ready]:
         RigError: it was not found, opened or flashed.
     """
     ready = _flash_if_needed(real, wanted)
+    if state is not None and ready.flash is not None:
+        note_flashed(state, real.board.id, wanted.expected.runtime, wanted.swap)
     with closing(ready.dut.link):
         yield replace(ready, escalations=real.steps + ready.escalations)
 

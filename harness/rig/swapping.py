@@ -35,6 +35,8 @@ class Swaps:
         arena_bytes: size of the arena, instead of the largest that is planned.
         baselines: what runs are held against. `auto` builds each model where they are of models
             that were linked in: no other could be compared with them.
+        flashed: the board was given firmware for these models: they are brought to it by `auto`,
+            too, even a single one, and where nothing may be uploaded.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class Swaps:
         *,
         arena_bytes: int | None = None,
         baselines: Baselines | None = None,
+        flashed: bool = False,
     ) -> None:
+        self._flashed = flashed
         self._baselines = baselines
         self._mode = mode
         self._models = models
@@ -108,12 +112,13 @@ class Swaps:
 
     def _plan(self, board: Board, runtime: str, ours: bool) -> SwapPlan | None:
         models = {model.sha256: model for model in self._models(board, runtime)}
-        if not models or (self._mode == AUTO and len(models) < 2):
+        few = self._mode == AUTO and len(models) < 2 and not self._flashed
+        if not models or few:
             return None
         why = cannot_swap(board, runtime)
         if not why and self._mode == AUTO and self._held_to_flash(board, runtime):
             why = "its baselines are of models that were linked in"
-        if not why and not ours:
+        if not why and not (ours or self._flashed):
             why = "this run neither starts the board nor uploads to it"
         if not why:
             try:

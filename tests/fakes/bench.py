@@ -13,6 +13,7 @@ from harness.board.ports import Bench, Listing, SerialPort
 from harness.board.registry import Board, load_registry
 from harness.errors import FlashFailed, Where
 from harness.firmware.build import Firmware
+from harness.firmware.swap import SwapPlan
 from harness.model.artifact import Artifact
 from harness.project import Project
 from harness.rig.virtual import virtual_build_id
@@ -46,6 +47,10 @@ class BuiltBefore:
             compiler="gcc",
             flags="-O2",
         )
+
+    def build_for_all(self, board: Board, runtime: str, plan: SwapPlan) -> Firmware:
+        identity = virtual_build_id(f"{plan.own.sha256} {plan.identity}")
+        return replace(self.build(board, runtime, plan.own), build_id=identity, swap=plan)
 
 
 class Machine:

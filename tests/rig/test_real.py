@@ -30,11 +30,13 @@ from harness.errors import (
     Where,
 )
 from harness.firmware.build import Builder
+from harness.firmware.swap import plan_swap
 from harness.link.faults import Faults, FaultyBoard
 from harness.link.link import LinkOptions
 from harness.link.protocol import Status
 from harness.link.virtual import VirtualBoard
 from harness.model.resolve import resolve_model
+from harness.model.wheels import tflm_version
 from harness.outcome import Outcome
 from harness.project import find_project
 from harness.rig.open import RigOptions, open_board
@@ -44,6 +46,7 @@ PROJECT = find_project()
 SINE = resolve_model("sine", PROJECT.artifacts)
 LEFT, RIGHT = "0A1B2C3D4E5F6071", "0A1B2C3D4E5F6072"
 OTHER_FIRMWARE = Faults(wrong_model=True)
+needs_wheel = pytest.mark.skipif(tflm_version() is None, reason="no tflite-micro wheel here")
 
 
 @contextmanager
@@ -568,3 +571,39 @@ def test_hil_infer_never_flashes_if_told_so(hil, machine, other, capsys):
     assert hil("infer", "1.5", "--board", "nano", "--flash", "never") == Outcome.STALE.exit_status
     assert "hil flash --board nano" in capsys.readouterr().err
     assert machine.touched == []
+
+
+@pytest.fixture
+def taking(tmp_path):
+    """A pty whose board runs firmware for two models, and those models."""
+    models = [SINE, resolve_model("linear", PROJECT.artifacts)]
+    plan = plan_swap(models)
+    with VirtualProcess(plan.own, Faults(), where=Where(board="nano"), swap=plan) as process:
+        process.stream.close()
+        yield process.port
+
+
+@needs_wheel
+def test_firmware_for_several_models_is_flashed_once_and_used_by_what_comes_later(
+    hil, machine, other, taking, capsys, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("harness.rig.flashed._path", lambda state, board: tmp_path / board)
+    Device(machine, LEFT, "ttyACM0", other, flashed=taking)
+    assert hil("flash", "--board", "nano", "--model", "sine,linear") == 0
+    assert "which takes sine_int8, linear_int8" in capsys.readouterr().out
+    machine.touched.clear()
+    infer = ("infer", "1.5", "--board", "nano", "--model")
+    for model, answer in (("linear", "2.06"), ("sine", "0.97")):
+        for flash in ("auto", "never"):
+            assert hil(*infer, model, "--flash", flash) == 0
+            assert capsys.readouterr().out.startswith(answer)
+    assert machine.touched == []
+    # The model's own firmware is asked for.
+    words = ("sine", "--flash", "never", "--swap", "never")
+    assert hil(*infer, *words) == Outcome.STALE.exit_status
+
+
+def test_a_board_has_one_firmware(hil, machine, capsys):
+    words = ("flash", "--board", "nano", "--model", "sine", "linear")
+    assert hil(*words, "--swap", "never") == 2
+    assert "a board has one firmware, and that of 2 models takes them" in capsys.readouterr().err
