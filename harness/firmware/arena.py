@@ -21,6 +21,15 @@ IM2COL_BYTES = 4
 """Scratch bytes per weight of one output channel: for a convolution CMSIS-NN unrolls two columns
 of 16-bit inputs. The host's reference kernels do not, so that its report lacks it."""
 
+HELIUM_CHANNELS = 124
+"""CH_IN_BLOCK_MVE of CMSIS-NN: with Helium a depthwise convolution has room for four columns of so
+many channels, also where the model has fewer."""
+
+HELIUM_LANES = 16
+"""With Helium each of a convolution's columns is filled up to whole vectors of bytes."""
+
+SUM_BYTES = 4
+"""With Helium a Dense layer keeps a sum of weights for each output."""
 
 LSTM_SUMS, LSTM_SUM_BYTES = 8, 8
 """CMSIS-NN keeps this many sums of weights for each unit of an LSTM, of up to 8 bytes each, which
@@ -48,16 +57,20 @@ def capacity(allocations: Allocations, scratch_bytes: int, kept_bytes: int = 0) 
     return -(-need // 16) * 16
 
 
-def plan_arena(artifact: Artifact, answer: Answer | None = None) -> ArenaPlan:
+def plan_arena(
+    artifact: Artifact, answer: Answer | None = None, *, helium: bool = False
+) -> ArenaPlan:
     """Plan the arena for a model: measured on the host where TFLM runs there, else estimated.
 
     The estimate is an upper bound: as if all tensors but the constants were in use at once.
 
     Args:
         answer: TFLM's on the host, if it was asked already.
+        helium: whether the board's core has Helium, whose kernels take more.
     """
     graph = read_graph(artifact.content, name=artifact.name)
-    scratch_bytes = IM2COL_BYTES * max(map(_column, graph.operators), default=0)
+    scratch = _helium_bytes if helium else _im2col_bytes
+    scratch_bytes = max(map(scratch, graph.operators), default=0)
     kept_bytes = sum(map(_lstm_sums_bytes, graph.operators))
     answer = answer or ask_tflm(artifact.content)
     if answer is not None and answer.allocations is not None:
@@ -87,6 +100,20 @@ def _lstm_sums_bytes(operator: Operator) -> int:
 
 
 _ALIGNMENT_BYTES = 16
+
+
+def _im2col_bytes(operator: Operator) -> int:
+    return IM2COL_BYTES * _column(operator)
+
+
+def _helium_bytes(operator: Operator) -> int:
+    """What CMSIS-NN's `get_buffer_size` functions say of it with MVE, at most."""
+    if operator.kind == "FULLY_CONNECTED":
+        return SUM_BYTES * math.prod(operator.weights[:1])
+    column = _column(operator)
+    if operator.kind == "DEPTHWISE_CONV_2D":
+        column = max(column, HELIUM_CHANNELS * math.prod(operator.weights[1:3]))
+    return IM2COL_BYTES * -(-column // HELIUM_LANES) * HELIUM_LANES
 
 
 def _column(operator: Operator) -> int:

@@ -14,6 +14,7 @@ from harness.firmware.failure import too_large
 from harness.firmware.platformio import Job
 from harness.firmware.runtime import Given, Look, Question, Runtime
 from harness.firmware.support import doubt_of, refuse_unsupported, shortage
+from harness.firmware.t32 import has_mve
 from harness.firmware.tflm_library import Library, find_library, library_for
 from harness.firmware.toolchain import RISCV
 from harness.model.graph import Step
@@ -26,7 +27,8 @@ def _look(question: Question) -> Look:
         return Look(note=doubt_of(artifact, ()))
     cannot = question.limits_of(board)
     refuse_unsupported(artifact, board, cannot)
-    arena_bytes = plan_arena(artifact, question.answer).size_bytes
+    planned = plan_arena(artifact, question.answer, helium=has_mve(board.core))
+    arena_bytes = planned.size_bytes
     lacking = shortage(board, model_bytes=len(artifact.content), arena_bytes=arena_bytes)
     tight = f"Beside a firmware of usual size it may not fit: {lacking}. The build will tell."
     doubts = (doubt_of(artifact, cannot), tight if lacking else "")
@@ -51,7 +53,7 @@ def _plan(job: Job, given: Given) -> Job:
     if job.swap is not None:
         arena = job.swap.arena
     elif given.arena_bytes is None:
-        arena = plan_arena(artifact)
+        arena = plan_arena(artifact, helium=has_mve(board.core))
     else:
         arena = ArenaPlan(size_bytes=given.arena_bytes, source="as asked for")
     texts = (

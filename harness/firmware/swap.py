@@ -50,11 +50,14 @@ class SwapPlan:
         return self.model_bytes + self.input_bytes + self.outputs_bytes
 
 
-def plan_swap(models: Sequence[Artifact], *, arena_bytes: int | None = None) -> SwapPlan:
+def plan_swap(
+    models: Sequence[Artifact], *, arena_bytes: int | None = None, helium: bool = False
+) -> SwapPlan:
     """What one firmware must have for these models.
 
     Args:
         arena_bytes: size of the arena, instead of the largest planned.
+        helium: whether the board's core has Helium.
 
     Raises:
         ModelError: as `distinct_operators`.
@@ -76,7 +79,7 @@ def plan_swap(models: Sequence[Artifact], *, arena_bytes: int | None = None) -> 
         sha256s=frozenset(model.sha256 for model in models),
         paths=tuple(model.path for model in models),
         operators=tuple(sorted(kinds)),
-        arena=_largest_arena(models, arena_bytes),
+        arena=_largest_arena(models, arena_bytes, helium),
         model_bytes=-(-largest // ROUND_BYTES) * ROUND_BYTES,
         input_bytes=max(_bytes(model.inputs) for model in models),
         outputs_bytes=max(several, default=0),
@@ -89,10 +92,10 @@ def _bytes(specs: Sequence[TensorSpec]) -> int:
     return sum(spec.size_bytes for spec in specs)
 
 
-def _largest_arena(models: Sequence[Artifact], arena_bytes: int | None) -> ArenaPlan:
+def _largest_arena(models: Sequence[Artifact], arena_bytes: int | None, helium: bool) -> ArenaPlan:
     if arena_bytes is not None:
         return ArenaPlan(size_bytes=arena_bytes, source="as asked for")
-    plans = [(plan_arena(model), model.name) for model in models]
+    plans = [(plan_arena(model, helium=helium), model.name) for model in models]
     largest, name = max(plans, key=lambda item: item[0].size_bytes)
     return ArenaPlan(
         size_bytes=largest.size_bytes,

@@ -10,6 +10,7 @@ from harness.firmware.build import cannot_swap
 from harness.firmware.runtimes import runtime_of
 from harness.firmware.support import shortage
 from harness.firmware.swap import SwapPlan, plan_swap
+from harness.firmware.t32 import has_mve
 from harness.measure.runs import Baselines
 from harness.measure.tables import FLASH, RAM
 from harness.model.artifact import Artifact
@@ -122,7 +123,11 @@ class Swaps:
             why = "this run neither starts the board nor uploads to it"
         if not why:
             try:
-                plan = plan_swap(tuple(models.values()), arena_bytes=self._arena_bytes)
+                plan = plan_swap(
+                    tuple(models.values()),
+                    arena_bytes=self._arena_bytes,
+                    helium=has_mve(board.core),
+                )
             except SwapRefused as error:
                 why = error.what
             else:

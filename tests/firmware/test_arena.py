@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from fakes.rewritten import all_operators, lsh_projection
 
+from harness.firmware import arena
 from harness.firmware.arena import (
     MARGIN_BYTES,
     PLAN_BYTES,
@@ -14,6 +15,7 @@ from harness.firmware.arena import (
 )
 from harness.firmware.probe import Allocations
 from harness.model.artifact import load_artifact
+from harness.model.graph import read_graph
 from harness.model.wheels import tflm_version
 
 SINE = load_artifact(Path(__file__).parents[2] / "models" / "artifacts" / "sine")
@@ -53,3 +55,24 @@ def test_an_lstm_has_room_for_the_sums_that_cmsis_nn_keeps() -> None:
     planned = plan_arena(replace(SINE, content=lstm))
     # Its layers write 16, 16 and 1 numbers; eight sums for each, of 8 bytes, and 16 to align them.
     assert planned.size_bytes - other.size_bytes == 8 * (8 * (16 + 16 + 1) + 3 * 16)
+
+
+@pytest.mark.parametrize(
+    "kind, weights, needs, with_helium",
+    [
+        # Two columns of 16 bits; four of 8, each filled up to 16 bytes.
+        ("CONV_2D", (8, 3, 3, 5), 4 * 45, 4 * 48),
+        # Channels 124 at a time, also where the layer has fewer.
+        ("DEPTHWISE_CONV_2D", (1, 3, 3, 64), 4 * 9 * 64, 4 * 1120),
+        ("DEPTHWISE_CONV_2D", (1, 3, 3, 256), 4 * 9 * 256, 4 * 9 * 256),
+        # A sum of the weights for each output.
+        ("FULLY_CONNECTED", (640, 128), 0, 4 * 640),
+        ("MAX_POOL_2D", (), 0, 0),
+    ],
+)
+def test_scratch_memory_is_what_cmsis_nn_says_of_an_operator(
+    kind: str, weights: tuple[int, ...], needs: int, with_helium: int
+) -> None:
+    operator = replace(read_graph(SINE.content, name="m").operators[0], kind=kind, weights=weights)
+    assert arena._im2col_bytes(operator) == needs
+    assert arena._helium_bytes(operator) == with_helium
