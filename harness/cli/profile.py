@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.cli.machine import print_json
 from harness.cli.work import Work
@@ -20,9 +20,14 @@ from harness.outcome import Outcome
 from harness.rig.alone import OperatorAlone, compare_alone
 from harness.rig.functions import count_functions
 from harness.rig.opened import OpenBoard
-from harness.rig.profiling import first_difference, profile_board
+from harness.rig.profiling import first_difference, profile_board, sample_of
 from harness.terminal import say
 from harness.text import printable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Alone = Callable[[int, "NDArray[Any] | None"], OperatorAlone]
 
 
 def show_profile(
@@ -31,13 +36,13 @@ def show_profile(
     n: int,
     difference: bool,
     as_json: bool = False,
-    alone: Callable[[int], OperatorAlone] | None = None,
+    alone: Alone | None = None,
 ) -> int:
     """Print a board's profile, and with `difference` the first operator that differs.
 
     Args:
         opened: with RigOptions(profile=True).
-        alone: runs an operator that differs alone on the board.
+        alone: runs an operator that differs alone on the board, with the input that showed it too.
 
     Returns:
         Exit status: an operator that differs is a wrong number.
@@ -49,7 +54,7 @@ def show_profile(
     if opened.declared.emulated:
         say("emulated board: instructions, not time on silicon")
     found = first_difference(opened) if difference else None
-    by_itself, why = _by_itself(found, alone)
+    by_itself, why = _by_itself(opened, found, alone)
     if as_json:
         content: dict[str, Any] = {"profile": profile}
         if difference:
@@ -64,18 +69,20 @@ def show_profile(
 
 
 def _by_itself(
-    found: FirstDifference | None, alone: Callable[[int], OperatorAlone] | None
+    opened: OpenBoard, found: FirstDifference | None, alone: Alone | None
 ) -> tuple[OperatorAlone | None, str]:
     """The operator that differs alone, or why it could not be run."""
     if found is None or alone is None:
         return None, ""
     try:
-        return alone(found.index), ""
+        return alone(found.index, sample_of(opened, found)), ""
     except HilError as error:
         return None, printable(error.what)
 
 
-def run_alone(work: Work, place: Path | None, index: int) -> OperatorAlone:
+def run_alone(
+    work: Work, place: Path | None, index: int, sample: NDArray[Any] | None = None
+) -> OperatorAlone:
     """One operator of a model alone on the board; its file is kept if somebody wants it.
 
     Raises:
@@ -92,7 +99,7 @@ def run_alone(work: Work, place: Path | None, index: int) -> OperatorAlone:
         say(f"operator {index} alone: {printable(str(place))}")
     if not work.options.starts(work.board):
         raise RigError(f"{work.board.id} is no emulated board")
-    return compare_alone(work.board, work.artifact, work.project, work.options, index)
+    return compare_alone(work.board, work.artifact, work.project, work.options, index, sample)
 
 
 def say_how_to_attribute(work: Work, opened: OpenBoard) -> None:

@@ -35,6 +35,7 @@ class FirstDifference:
     `shape` are of the one whose output it leaves. `first` are the first of the `differing`
     elements of `elements`, `max_abs` the largest difference, in LSB for integers. `second` is by
     how many elements the board differs from LiteRT, which may itself differ from the golden.
+    `input` is the index of the check input that showed it; None where another one was given.
     """
 
     index: int
@@ -48,6 +49,7 @@ class FirstDifference:
     first: tuple[Element, ...]
     golden: str
     second: int | None = None
+    input: int | None = None
 
     def __str__(self) -> str:
         size = "x".join(map(str, self.shape))
@@ -57,6 +59,8 @@ class FirstDifference:
             f"  {self.dtype} {size}: {self.differing} of {self.elements} elements differ from "
             f"{self.golden}, by up to {self.max_abs:g}",
         ]
+        if self.input is not None:
+            lines.insert(1, f"  with check input {self.input}")
         if self.second is not None:
             lines.append(f"  second opinion: {self.second} differ from LiteRT")
         lines += [
@@ -74,6 +78,7 @@ def difference_at(
     *,
     source: str,
     second: NDArray[Any] | None = None,
+    place: int | None = None,
     allowed: Tolerance = EXACT,
 ) -> FirstDifference:
     """Compare one operator's outputs; NaNs with the same bits are equal, by `allowed` all are.
@@ -83,6 +88,7 @@ def difference_at(
         board, golden, second: the operator's output, all of one shape and dtype; the board's, the
             golden's, and LiteRT's if known.
         source: what made the golden.
+        place: index of the check input.
     """
     wrong = _unlike(board, golden) if allowed == EXACT else beyond(board, golden, allowed)
     places = np.argwhere(wrong)
@@ -106,6 +112,7 @@ def difference_at(
         ),
         golden=source,
         second=None if second is None else int(np.count_nonzero(_unlike(board, second))),
+        input=place,
     )
 
 

@@ -59,13 +59,19 @@ class OperatorAlone:
 
 
 def compare_alone(
-    board: Board, artifact: Artifact, project: Project, options: RigOptions, index: int
+    board: Board,
+    artifact: Artifact,
+    project: Project,
+    options: RigOptions,
+    index: int,
+    sample: NDArray[Any] | None = None,
 ) -> OperatorAlone:
-    """Build and run an operator alone, for each of a model's check inputs.
+    """Build and run an operator alone, for as many of a model's check inputs as are `affordable`.
 
     Args:
         options: of the run that showed a difference.
         index: of the model's operators.
+        sample: a check input that showed a difference, as a batch of one: it is the first.
 
     Raises:
         ToolMissing, ModelError: as `operator_alone`; and as `open_board`.
@@ -77,7 +83,8 @@ def compare_alone(
         path.write_bytes(alone.content)
         model = inspect_model(path)
     takes, gives = Layout(specs=tuple(model.inputs)), Layout(specs=tuple(model.outputs))
-    given = _given(artifact, alone, takes)
+    first = checks_for(artifact).inputs[: affordable(artifact, MOST_SAMPLES)]
+    given = _given(artifact, alone, takes, _with(first, sample))
     with closing(host.tflm(alone.content, name=model.name)) as reference:
         golden = run_batch(reference, given, takes, gives).reading
     plain = replace(options, profile=False, timed=False, functions=False, check_support=False)
@@ -98,10 +105,17 @@ def compare_alone(
     )
 
 
-def _given(artifact: Artifact, alone: Alone, takes: Layout) -> NDArray[Any]:
-    """What the operator takes in the golden's run of each check input."""
+def _with(inputs: NDArray[Any], sample: NDArray[Any] | None) -> NDArray[Any]:
+    """The inputs, behind a sample that is not to be missed."""
+    if sample is None:
+        return inputs
+    same = np.array([np.array_equal(each, sample[0]) for each in inputs])
+    return np.concatenate([sample, inputs[~same]])
+
+
+def _given(artifact: Artifact, alone: Alone, takes: Layout, inputs: NDArray[Any]) -> NDArray[Any]:
+    """What the operator takes in the golden's run of each input."""
     whole = Layout(specs=tuple(artifact.inputs))
-    inputs = checks_for(artifact).inputs[: affordable(artifact, MOST_SAMPLES)]
     reference = host.tflm(artifact.content, name=artifact.name, keep_tensors=True)
     with closing(reference):
         samples = []

@@ -12,7 +12,7 @@ from harness.model.artifact import Artifact
 from harness.project import Project
 from harness.rig.alone import OperatorAlone, compare_alone
 from harness.rig.open import RigOptions, open_board
-from harness.rig.profiling import first_difference
+from harness.rig.profiling import first_difference, sample_of
 from harness.text import printable
 from harness.tolerance import Stated
 
@@ -50,12 +50,12 @@ def attribute_difference(
     with open_board(board, artifact, project, watched) as opened:
         opened.stated = Stated()  # What is allowed is what is looked for.
         first = first_difference(opened)
+        sample = sample_of(opened, first)
     if first is None:
         return None
     try:
-        return Attribution(
-            first=first, alone=compare_alone(board, artifact, project, options, first.index)
-        )
+        alone = compare_alone(board, artifact, project, options, first.index, sample)
+        return Attribution(first=first, alone=alone)
     except HilError as error:
         return Attribution(first=first, why=printable(error.what))
 

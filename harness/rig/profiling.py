@@ -227,7 +227,12 @@ def first_difference(
     reference = host.tflm(model.content, name=model.name, keep_tensors=True)
     operators = _same_operators(opened.artifact, model)
     takes = opened.dut.takes
-    chosen = _first_wrong(opened, reference) if sample is None else takes.pack(sample)
+    place: int | None = None
+    if sample is None:
+        place = _first_wrong(opened, reference)
+        chosen = opened.checks.inputs[place : place + 1]
+    else:
+        chosen = takes.pack(sample)
     checksums = opened.dut.step_checksums(chosen)
     reference.reset()
     reference.run_all(takes.tensors(chosen, 0))
@@ -259,8 +264,16 @@ def first_difference(
             allowed=allowed,
             source=reference.source,
             second=_litert_tensor(model, takes.tensors(chosen, 0), operator),
+            place=place,
         )
     return None
+
+
+def sample_of(opened: OpenBoard, found: FirstDifference | None) -> NDArray[Any] | None:
+    """The check input that showed a difference, as a batch of one; None if none did."""
+    if found is None or found.input is None:
+        return None
+    return opened.checks.inputs[found.input : found.input + 1]
 
 
 def _same_operators(built: Artifact, golden: Artifact) -> Sequence[Operator]:
@@ -274,15 +287,14 @@ def _same_operators(built: Artifact, golden: Artifact) -> Sequence[Operator]:
     return operators
 
 
-def _first_wrong(opened: OpenBoard, reference: host.HostInterpreter) -> NDArray[Any]:
-    """The first check input whose output on the board is not the reference's, else the first."""
+def _first_wrong(opened: OpenBoard, reference: host.HostInterpreter) -> int:
+    """Index of the first check input whose output is not the reference's, else of the first."""
     inputs, takes, gives = opened.checks.inputs, opened.dut.takes, opened.dut.gives
     right = run_batch(reference, inputs, takes, gives).outputs
     allowed = tolerances(opened.stated, gives)
     defined, answered = opened.defined, opened.dut.infer(inputs).samples
     wrong = differing(defined.of(answered), defined.of(right), allowed)
-    first = int(wrong[0]) if len(wrong) else 0
-    return inputs[first : first + 1]
+    return int(wrong[0]) if len(wrong) else 0
 
 
 def _litert_tensor(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from fakes.models import few_checks
 from fakes.sources import changed_sources
@@ -11,7 +12,8 @@ from harness.measure.compare import Culprit, Verdict
 from harness.model.resolve import resolve_model
 from harness.model.wheels import tflm_installed
 from harness.project import Project, find_project
-from harness.rig.alone import compare_alone
+from harness.rig.alone import _with, compare_alone
+from harness.rig.checks import checks_for
 from harness.rig.open import RigOptions, open_board
 from harness.tolerance import Stated, parse_tolerance
 
@@ -40,7 +42,7 @@ def test_what_differs_is_attributed_to_its_operator_also_alone(spoilt: Project) 
         assert (compared.verdict, compared.culprit) == (Verdict.MISMATCH, Culprit.KERNEL)
         assert compared.attribution == ""
         told = str(opened.attributed())
-    assert "first difference: operator 3, SOFTMAX" in told
+    assert "first difference: operator 3, SOFTMAX\n  with check input 0\n" in told
     assert "\noperator 3 (SOFTMAX) alone on qemu-m4 (aot" in told
     (alone,) = (line for line in told.splitlines() if "alone" in line)
     assert f"{compared.samples} of {compared.samples} outputs differ" in alone
@@ -61,6 +63,15 @@ def test_a_tolerance_holds_for_the_operator_that_it_names_alone(spoilt: Project)
 
 
 def test_a_right_operator_alone_is_right() -> None:
-    found = compare_alone(BOARD, MODEL, PROJECT, RigOptions(runtime="aot"), 1)
+    inputs = checks_for(MODEL).inputs
+    one_more = inputs[-1:] ^ 1
+    found = compare_alone(BOARD, MODEL, PROJECT, RigOptions(runtime="aot"), 1, one_more)
     assert (found.operator.kind, found.differing, found.max_abs) == ("FULLY_CONNECTED", 0, 0.0)
-    assert found.kernels.startswith("CMSIS-NN") and found.samples >= 32
+    assert found.kernels.startswith("CMSIS-NN") and found.samples == len(inputs) + 1 >= 33
+
+
+def test_the_input_that_showed_a_difference_comes_first_and_once() -> None:
+    first = np.arange(12, dtype=np.int8).reshape(4, 3)
+    assert np.array_equal(_with(first, None), first)
+    assert np.array_equal(_with(first, first[2:3]), first[[2, 0, 1, 3]])
+    assert np.array_equal(_with(first, -first[2:3]), np.concatenate([-first[2:3], first]))
