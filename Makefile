@@ -41,7 +41,7 @@ bench: tflm setup
 
 # The table is there too where a model was wrong on a core, or could not run on it.
 bench-cores: tflm setup
-	@$(BIN)/hil bench --board all-emulated --model $(CORE_MODELS) $(if $(RUNTIME),--runtime $(RUNTIME)) $(FROM) \
+	@$(BIN)/hil bench --board all-emulated --swap never --model $(CORE_MODELS) $(if $(RUNTIME),--runtime $(RUNTIME)) $(FROM) \
 	    --csv $(CORES)/latency.csv --report $(CORES)/report.html; status=$$?; \
 	$(BIN)/hil cores $(CORES)/latency.csv --format csv > $(CORES)/cores.csv && echo $(CORES)/cores.csv && exit $$status
 

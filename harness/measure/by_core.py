@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.measure.csvfile import content_of
-from harness.measure.tables import LatencyRow
+from harness.measure.tables import RAM, LatencyRow
 from harness.text import TableEntry, grouped_table, wrapped
 
 REFERENCE = "qemu-m4"
@@ -22,6 +22,10 @@ PAGE_HEADINGS = (
 )
 _NAMES = "model, runtime\n  core"
 _ABSENT = "-"
+_SHARED = (
+    "flash and RAM of models that were brought to one firmware are that firmware's: for each "
+    "model's own measure with --swap never"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +35,8 @@ class CoreRow:
     `ratio` is of the instructions to those on REFERENCE, with the same runtime and model file; None
     where there is no such run. `macs` is None for runs of before they were recorded. `differing`
     counts the inputs with an output that is not bit-equal to the golden's, within the tolerance or
-    not; None where nothing was compared.
+    not; None where nothing was compared. Where `model_in` is RAM, flash and RAM are of a firmware
+    for several models.
     """
 
     model: str
@@ -50,6 +55,8 @@ class CoreRow:
     samples: int | None
     differing: int | None
     verdict: str | None
+    tolerance: str | None
+    model_in: str | None
     model_sha256: str
     git_commit: str | None
     run: str | None
@@ -103,6 +110,8 @@ def _core_row(row: LatencyRow, reference: LatencyRow | None) -> CoreRow:
         samples=row.samples,
         differing=None if row.mismatches is None else row.mismatches + (row.within_tolerance or 0),
         verdict=row.verdict,
+        tolerance=row.tolerance,
+        model_in=row.model_in,
         model_sha256=row.model_sha256,
         git_commit=row.git_commit,
         run=row.run,
@@ -174,6 +183,8 @@ def notes(rows: Sequence[CoreRow]) -> list[str]:
     commits = {row.git_commit for row in rows}
     if len(commits) > 1:
         said.append(f"measured at {len(commits)} commits: other code may explain what differs")
+    if any(row.model_in == RAM for row in rows):
+        said.append(_SHARED)
     for row in rows:
         name = f"{row.board}, {row.runtime}, {row.model}_{row.dtype}"
         if not row.bit_equal:
@@ -186,7 +197,8 @@ def notes(rows: Sequence[CoreRow]) -> list[str]:
 def _why(row: CoreRow) -> str:
     if row.differing is None or not row.samples:
         return "no outputs were compared"
-    return f"{row.differing} of {row.samples} inputs differ (verdict {row.verdict or 'none'})"
+    held = f", held to {row.tolerance}" if row.tolerance else ""
+    return f"{row.differing} of {row.samples} inputs differ (verdict {row.verdict or 'none'}{held})"
 
 
 def as_csv(rows: Sequence[CoreRow]) -> str:
