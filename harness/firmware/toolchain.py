@@ -151,9 +151,8 @@ def _seed(folder: Path, version: str, making: Path) -> None:
         raise ToolMissing("SCons", needed_for="PlatformIO", install="pip install scons")
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
-    shutil.copytree(
-        Path(spec.origin).parent, making / "SCons", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    # With its compiled modules: to compile them takes as long as to build a small firmware.
+    shutil.copytree(Path(spec.origin).parent, making / "SCons")
     (making / "scons.py").write_text("import SCons.Script\n\nSCons.Script.main()\n")
     described = {
         "name": _SCONS,
