@@ -148,14 +148,26 @@ def test_objects_are_reused_and_the_firmware_is_the_same_with_them_and_without(
     assert (logs[1].count("Compiling "), logs[1].count("Reused ")) == (3, compiled - 3)
 
 
-def test_a_header_by_way_of_a_macro_is_compiled_anew(sine, compiled, linker, monkeypatch):
+@pytest.fixture
+def broken(compiled, linker, monkeypatch):
+    """Adds a line to a source of the compiled copy until the test ends."""
     monkeypatch.setenv("HIL_ARM_GCC_DIR", str(linker))
-    header = compiled.firmware / "src" / "port" / "mps2_an385.h"
-    before = header.read_text()
-    header.write_text(f"{before}#error seen\n")
+    with ExitStack() as restored:
+
+        def add(name, line):
+            source = compiled.firmware / "src" / name
+            before = source.read_text()
+            restored.callback(source.write_text, before)
+            source.write_text(f"{before}\n{line}\n")
+            return compiled
+
+        yield add
+
+
+def test_a_header_by_way_of_a_macro_is_compiled_anew(sine, broken):
+    copy = broken("port/mps2_an385.h", "#error seen")
     with pytest.raises(BuildFailed, match="mps2_an385.h.*#error seen"):
-        Builder(compiled).build(QEMU_M4, "aot", sine)
-    header.write_text(before)
+        Builder(copy).build(QEMU_M4, "aot", sine)
 
 
 BUILD = """
@@ -206,10 +218,8 @@ def test_a_checkout_whose_path_is_code_to_a_shell_is_refused_before_anything_run
         assert not (odd.state / "build").exists()
 
 
-def test_a_compile_error_is_shown_with_its_line_and_the_log(project, sine, tmp_path):
-    copy = copied_sources(tmp_path)
-    main = copy.firmware / "src" / "main.cpp"
-    main.write_text(main.read_text() + "\nint broken = missing_name;\n")
+def test_a_compile_error_is_shown_with_its_line_and_the_log(sine, broken):
+    copy = broken("main.cpp", "int broken = missing_name;")
     with pytest.raises(BuildFailed, match="missing_name") as caught:
         Builder(copy).build(QEMU_M4, "aot", sine)
     assert "board qemu-m4" in str(caught.value) and "model sine_int8" in str(caught.value)
@@ -217,10 +227,8 @@ def test_a_compile_error_is_shown_with_its_line_and_the_log(project, sine, tmp_p
     assert "missing_name" in Path(caught.value.log).read_text()
 
 
-def test_waiting_for_another_build_is_said_and_by_whom(project, sine, tmp_path):
-    copy = copied_sources(tmp_path)
-    missing = copy.firmware / "src" / "main.cpp"
-    missing.write_text("\nint broken = missing_name;\n")
+def test_waiting_for_another_build_is_said_and_by_whom(sine, broken):
+    copy = broken("main.cpp", "int broken = missing_name;")
     other, told = ExitStack(), []
 
     @contextmanager
