@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from fakes.labgrid_forks import forked_client
 from fakes.pool import Lab, labgrid_client
 from fakes.pytests import ROOT
 from fakes.served import SINE, far_board
@@ -58,11 +59,17 @@ FREED_S = 30.0
 
 
 @pytest.fixture(scope="module")
-def client():
+def installed():
     found = labgrid_client()
     if isinstance(found, str):
         pytest.skip(found)
     return found
+
+
+@pytest.fixture(scope="module")
+def client(installed):
+    with forked_client(installed) as program:
+        yield program
 
 
 @pytest.fixture(scope="module")
@@ -165,12 +172,13 @@ def test_boards_with_a_tag_stand_in_for_each_other(lab):
     assert of_error(caught.value, on_board=True) is Outcome.SICK
 
 
-def test_a_place_that_does_not_exist_is_named_with_those_that_do(lab):
+def test_a_place_that_does_not_exist_is_named_with_those_that_do(lab, installed):
+    pool = replace(lab.pool(), program=installed)  # As it was installed, not forked.
     with (
         pytest.raises(
             PlaceNotFound, match=r"no place lef \(board virtual, port labgrid:lef\)"
         ) as caught,
-        hold_place("virtual", parse_place("lef"), lab.pool()),
+        hold_place("virtual", parse_place("lef"), pool),
     ):
         raise AssertionError("held")
     assert "left, right" in caught.value.hint
