@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from fakes.host_programs import host_program
 from numpy.typing import NDArray
 
 from harness.errors import ModelError
@@ -252,24 +252,16 @@ int main(int, char** arguments) {{ cases[std::atoi(arguments[1])](); }}
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
-    compiler = shutil.which("g++")
-    if compiler is None:
-        raise RuntimeError("g++ not found. Install it: sudo apt-get install -y g++")
-    folder = tmp_path_factory.mktemp("own")
+def program() -> Program:
     cases = [case_source(number, name) for number, name in enumerate(CASES)]
     names = ", ".join(f"Case{number}" for number in range(len(CASES)))
-    (folder / "main.cpp").write_text(MAIN.format(cases="\n".join(cases), names=names))
-    command = [
-        compiler,
+    words = [
         *("-std=gnu++11", "-O1", "-Wall", "-Wextra", "-Wshadow", "-Wdouble-promotion", "-Werror"),
         *("-fsanitize=address,undefined", "-fno-sanitize-recover=all", f"-I{SOURCE}"),
-        *(str(folder / "main.cpp"), str(SOURCE / "runtime" / "aot_operators.cpp")),
-        *("-o", str(folder / "own")),
+        str(SOURCE / "runtime" / "aot_operators.cpp"),
     ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return Program(folder / "own")
+    text = MAIN.format(cases="\n".join(cases), names=names)
+    return Program(host_program(words, folders=[SOURCE], text=text))
 
 
 def random_inputs(name: str) -> list[list[NDArray[Any]]]:

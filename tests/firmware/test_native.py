@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from fakes.host_programs import host_program
 from fakes.streams import fake_answers, native_answers, random_streams
 
 ROOT = Path(__file__).parents[2]
@@ -41,14 +42,9 @@ def compile_command(compiler: str, program: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("g++")
-    if compiler is None:
-        raise RuntimeError("g++ not found. Install it: sudo apt-get install -y g++")
-    built = tmp_path_factory.mktemp("native") / "native_test"
-    done = subprocess.run(compile_command(compiler, built), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return built
+def program() -> Path:
+    _, *words, _, _ = compile_command("g++", Path("program"))
+    return host_program(words, folders=[SOURCE, HERE])
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from fakes.host_programs import host_program
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parent.parent.parent / "firmware" / "src"
@@ -20,13 +20,8 @@ TESTS = re.findall(r"TEST\((\w+)\),", (HERE / "arduino_test.cpp").read_text())
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
-def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("g++")
-    if compiler is None:
-        raise RuntimeError("g++ not found. Install it: sudo apt-get install -y g++")
-    built = tmp_path_factory.mktemp("arduino") / request.param
-    command = [
-        compiler,
+def program(request: pytest.FixtureRequest) -> Path:
+    words = [
         *("-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-Wshadow", "-Wvla", "-Werror"),
         *("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
         *(
@@ -37,11 +32,8 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             f"-I{HERE}",
         ),
         *map(str, [SOURCE / "port" / "arduino.cpp", *sorted(HERE.glob("*.cpp"))]),
-        *("-o", str(built)),
     ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return built
+    return host_program(words, folders=[SOURCE, HERE])
 
 
 @pytest.mark.parametrize("name", TESTS)
