@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -101,12 +102,31 @@ class CsvMeter(ClosedAtEnd):
             kind="csv", serial_number=spec.serial_number, calibrated=self._stated.calibrated
         )
 
-    def arm(self, volts: float | None = None) -> None:
-        """Remember which files are there."""
-        if not (self._path if self._path.is_dir() else self._path.parent).is_dir():
+    @staticmethod
+    def look(spec: MeterSpec) -> Identity:
+        """The instrument's name; whether files come is not known before a run.
+
+        Raises:
+            MeterError: the place where they are to come is not there, or not readable.
+        """
+        meter = CsvMeter(spec)
+        meter._refuse_absent()
+        return meter.identity
+
+    def _refuse_absent(self) -> None:
+        folder = self._path if self._path.is_dir() else self._path.parent
+        if not folder.is_dir():
             raise MeterError(
                 f"{printable(str(self._path))} is not there", where=self._where, hint=_WRITES
             )
+        if not os.access(folder, os.R_OK | os.X_OK):
+            raise MeterError(
+                f"your user may not read {printable(str(folder))}", where=self._where, hint=_WRITES
+            )
+
+    def arm(self, volts: float | None = None) -> None:
+        """Remember which files are there."""
+        self._refuse_absent()
         self._volts = self._spec.volts if volts is None else volts
         self._before = self._stamps()
 

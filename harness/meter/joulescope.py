@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,7 @@ class JoulescopeMeter(ClosedAtEnd):
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._where = Where(meter=spec.name, port=spec.port)
+        self._where = _where(spec)
         self._spec = spec
         self._options = own_options(spec, JoulescopeOptions)
         stated = stated_of(spec)
@@ -97,16 +98,11 @@ class JoulescopeMeter(ClosedAtEnd):
         self._signals: dict[str, Signal] | None = None
         self._driver = driver(self._where)
         try:
-            self._path = self._found()
+            self._path = _found(self._driver, spec)
             self._ask("open", self._path, "defaults")
             self._publish("s/i/range/mode" if self._is_auto else "s/i/range/select", self._range)
             self._publish("h/fs", self._options.rate_hz)
-            self.identity = Identity(
-                kind=self._path.split("/")[-2],
-                serial_number=self._path.split("/")[-1],
-                firmware=self._firmware(),
-                calibrated=stated.calibrated,
-            )
+            self.identity = _identified(self._driver, self._path, stated.calibrated)
         except BaseException:
             self._driver.finalize()
             raise
@@ -119,44 +115,27 @@ class JoulescopeMeter(ClosedAtEnd):
     def _range(self) -> str:
         return self._options.current_range
 
-    def _found(self) -> str:
-        """The driver's path of the instrument, `u/js220/SERIAL`."""
-        paths = [str(path) for path in self._ask("device_paths")]
-        number = self._spec.serial_number
-        fitting = [path for path in paths if number in (None, path.split("/")[-1])]
-        if len(fitting) == 1:
-            return fitting[0]
-        seen = listed([printable(path, 60) for path in paths], 10)
-        raise MeterError(
-            f"{len(fitting) or 'no'} Joulescopes have serial number {number}"
-            if number
-            else f"{len(fitting) or 'no'} Joulescopes are there",
-            where=self._where,
-            hint=f"Seen: {seen}. Name its serial_number in [boards.NAME.meter]."
-            if paths
-            else "Is it plugged in, and may your user open it? Its udev rules: docs/meters.md",
-        )
+    @staticmethod
+    def look(spec: MeterSpec, *, driver: Callable[[Where], Any] = open_driver) -> Identity:
+        """Which one it is; it is opened with its settings as they are.
 
-    def _firmware(self) -> str | None:
-        """Version as a.b.c; None where the model does not tell."""
+        Raises:
+            MeterError: as where it is opened.
+        """
+        own_options(spec, JoulescopeOptions)
+        stated = stated_of(spec)
+        opened = driver(_where(spec))
         try:
-            version = self._driver.query(f"{self._path}/c/fw/version")
-        except (RuntimeError, TimeoutError):
-            return None
-        if isinstance(version, int):
-            return f"{version >> 24}.{version >> 16 & 0xFF}.{version & 0xFFFF}"
-        return printable(str(version), 40)
+            path = _found(opened, spec)
+            _asked(opened, spec, "open", path, "restore")
+            identity = _identified(opened, path, stated.calibrated)
+            _asked(opened, spec, "close", path)
+            return identity
+        finally:
+            opened.finalize()
 
     def _ask(self, name: str, *values: Any) -> Any:
-        """A call of the driver, whose errors are the meter's."""
-        try:
-            return getattr(self._driver, name)(*values)
-        except (RuntimeError, TimeoutError, ValueError) as error:
-            raise MeterError(
-                f"the meter does not do as it is told: {printable(str(error), 200)}",
-                where=self._where,
-                hint="Does another program, such as the Joulescope UI, have it open?",
-            ) from error
+        return _asked(self._driver, self._spec, name, *values)
 
     def _publish(self, topic: str, value: Any) -> None:
         self._ask("publish", f"{self._path}/{topic}", value)
@@ -234,6 +213,61 @@ class JoulescopeMeter(ClosedAtEnd):
             pass  # Unplugged.
         finally:
             self._driver.finalize()
+
+
+def _where(spec: MeterSpec) -> Where:
+    return Where(meter=spec.name, port=spec.port)
+
+
+def _asked(driver: Any, spec: MeterSpec, name: str, *values: Any) -> Any:
+    """A call of the driver, whose errors are the meter's."""
+    try:
+        return getattr(driver, name)(*values)
+    except (RuntimeError, TimeoutError, ValueError) as error:
+        raise MeterError(
+            f"the meter does not do as it is told: {printable(str(error), 200)}",
+            where=_where(spec),
+            hint="Does another program, such as the Joulescope UI, have it open?",
+        ) from error
+
+
+def _found(driver: Any, spec: MeterSpec) -> str:
+    """The driver's path of the instrument, `u/js220/SERIAL`."""
+    paths = [str(path) for path in _asked(driver, spec, "device_paths")]
+    number = spec.serial_number
+    fitting = [path for path in paths if number in (None, path.split("/")[-1])]
+    if len(fitting) == 1:
+        return fitting[0]
+    seen = listed([printable(path, 60) for path in paths], 10)
+    raise MeterError(
+        f"{len(fitting) or 'no'} Joulescopes have serial number {number}"
+        if number
+        else f"{len(fitting) or 'no'} Joulescopes are there",
+        where=_where(spec),
+        hint=f"Seen: {seen}. Name its serial_number in [boards.NAME.meter]."
+        if paths
+        else "Is it plugged in, and may your user open it? Its udev rules: docs/meters.md",
+    )
+
+
+def _identified(driver: Any, path: str, calibrated: date | None) -> Identity:
+    return Identity(
+        kind=path.split("/")[-2],
+        serial_number=path.split("/")[-1],
+        firmware=_firmware(driver, path),
+        calibrated=calibrated,
+    )
+
+
+def _firmware(driver: Any, path: str) -> str | None:
+    """Version as a.b.c; None where the model does not tell."""
+    try:
+        version = driver.query(f"{path}/c/fw/version")
+    except (RuntimeError, TimeoutError):
+        return None
+    if isinstance(version, int):
+        return f"{version >> 24}.{version >> 16 & 0xFF}.{version & 0xFFFF}"
+    return printable(str(version), 40)
 
 
 class Signal:

@@ -17,6 +17,9 @@ from harness.meter.recorder import Recorder
 from harness.meter.stated import own_options, stated_of
 from harness.text import printable
 
+_FIRST_S = 3.0
+"""How long a line is waited for where there is nothing else to do."""
+
 
 class LinesMeter(ClosedAtEnd):
     """Reads lines all the time, and keeps those between arm and disarm."""
@@ -45,6 +48,33 @@ class LinesMeter(ClosedAtEnd):
         self.identity = Identity(
             kind="lines", serial_number=spec.serial_number, calibrated=self._stated.calibrated
         )
+
+    @staticmethod
+    def look(spec: MeterSpec) -> Identity:
+        """The instrument's name, once a line of it has come.
+
+        Raises:
+            MeterError: none came in time, or no numbers did.
+        """
+        with LinesMeter(spec) as meter:
+            meter.arm()
+            meter._wait_for_one()
+            return meter.identity
+
+    def _wait_for_one(self) -> None:
+        deadline = time.monotonic() + _FIRST_S
+        while not len(self.taken) and self._untold is None and self._failure is None:
+            if time.monotonic() > deadline:
+                raise MeterError(
+                    f"no line of numbers came within {_FIRST_S:g} s",
+                    where=self._where,
+                    hint="Is it switched on, is its baud rate the one of the rig file, and does it "
+                    "need a `begin`?",
+                )
+            self._sleep(READ_S)
+        self._refuse_lost()
+        if self._untold is not None:
+            raise MeterError(self._untold.reason, where=self._where, hint=self._untold.hint)
 
     @property
     def taken(self) -> Recorder:

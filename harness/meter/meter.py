@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import EntryPoint, entry_points
@@ -100,6 +100,21 @@ class Marked(Protocol):
         """
 
 
+@runtime_checkable
+class Looking(Protocol):
+    """A kind of meter that can be asked which one it is without measuring, or switching, anything.
+
+    Of a kind that cannot, `hil doctor` says only that its package is there.
+    """
+
+    def look(self, spec: MeterSpec) -> Identity:
+        """Which instrument is there and answers.
+
+        Raises:
+            MeterError: none does, or the rig file says of it what cannot be.
+        """
+
+
 def marked(meter: Meter) -> Marked | None:
     """The meter to tell of the pin's edges; None for one that is wired, or finds them itself."""
     if isinstance(meter, _Held):
@@ -146,16 +161,36 @@ def open_meter(
     opener = _opener(spec.kind, where)
     with ExitStack() as stack:
         try:
-            if spec.kind not in _SHARED:
-                lock = hold_meter(
-                    _name(spec), where=where, timeout_s=lock_timeout_s, progress=progress
-                )
-                stack.enter_context(lock)
+            stack.enter_context(_locked(spec, where, lock_timeout_s, progress))
             with _located(where):
                 meter = opener(spec)
         except LockBusy as error:
             raise MeterError(error.what, where=where, hint=error.hint) from error
         return _Held(meter, where, stack.pop_all())
+
+
+def look_at_meter(spec: MeterSpec, *, board: str | None = None) -> Identity | None:
+    """Which instrument answers, of those that a rig file names; nothing is measured or switched.
+
+    Returns:
+        None for a kind of another package that does not say.
+
+    Raises:
+        LockBusy: another process holds it: says which.
+        MeterError: as `open_meter`.
+    """
+    where = Where(board=board, meter=spec.name, port=spec.port)
+    opener = _opener(spec.kind, where)
+    with _locked(spec, where, 0.0, no_progress), _located(where):
+        return opener.look(spec) if isinstance(opener, Looking) else None
+
+
+def _locked(
+    spec: MeterSpec, where: Where, timeout_s: float, progress: Progress
+) -> AbstractContextManager[None]:
+    if spec.kind in _SHARED:
+        return nullcontext()
+    return hold_meter(_name(spec), where=where, timeout_s=timeout_s, progress=progress)
 
 
 def _name(spec: MeterSpec) -> str:

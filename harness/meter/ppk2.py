@@ -91,35 +91,32 @@ class Ppk2Meter(ClosedAtEnd):
     ) -> None:
         self._where = Where(meter=spec.name, port=spec.port)
         self._spec = spec
-        self._options = own_options(spec, Ppk2Options, stated=False)
-        if spec.volts is None:
-            raise MeterError(
-                "the voltage of the board's supply is not known, and a PPK2 does not measure it",
-                where=self._where,
-                hint="Say it in the rig file: volts = 3.3 in [boards.NAME.meter].",
-            )
-        if spec.pin is not None and spec.pin >= CHANNELS:
-            raise MeterError(f"a PPK2 has channels 0 to {CHANNELS - 1}", where=self._where)
+        self._options = _options_of(spec)
+        self._volts = _volts_of(spec)
         self._clock = clock
         self._capture: Capture | None = None
         self._device = device(spec)
         try:
-            self._set_up(spec.volts)
-            self.identity = self._identified()
+            self._set_up(self._volts)
+            self.identity = _identified(self._device, spec, self._options)
         except BaseException:
             self._device.close()
             raise
 
-    def _identified(self) -> Identity:
-        info, metadata = self._device.info, self._device.metadata
-        revision = getattr(metadata, "hw", None)
-        return Identity(
-            kind="ppk2",
-            serial_number=info.serial_number or self._spec.serial_number,
-            firmware=info.firmware_version or (f"hardware {revision}" if revision else None),
-            calibrated=self._options.calibrated,
-            simulated=bool(info.simulated),
-        )
+    @staticmethod
+    def look(spec: MeterSpec, *, device: Callable[[MeterSpec], Any] = open_device) -> Identity:
+        """Which one it is, by what it answers; nothing is switched.
+
+        Raises:
+            MeterError: as where it is opened.
+        """
+        options = _options_of(spec)
+        _volts_of(spec)
+        found = device(spec)
+        try:
+            return _identified(found, spec, options)
+        finally:
+            found.close()
 
     def _set_up(self, volts: float) -> None:
         """Mode, voltage and power, as the rig file has them."""
@@ -144,7 +141,7 @@ class Ppk2Meter(ClosedAtEnd):
         """
         if self._capture is not None:
             raise MeterError("the meter is armed already", where=self._where)
-        most = self._spec.volts or 0.0
+        most = self._volts
         if volts is not None and volts > most:
             raise MeterError(
                 f"{volts:g} V are above the {most:g} V of the rig file",
@@ -203,6 +200,36 @@ class Ppk2Meter(ClosedAtEnd):
             capture, self._capture = self._capture, None
             capture.stop()
         self._device.close()
+
+
+def _options_of(spec: MeterSpec) -> Ppk2Options:
+    if spec.pin is not None and spec.pin >= CHANNELS:
+        raise MeterError(
+            f"a PPK2 has channels 0 to {CHANNELS - 1}", where=Where(meter=spec.name, port=spec.port)
+        )
+    return own_options(spec, Ppk2Options, stated=False)
+
+
+def _volts_of(spec: MeterSpec) -> float:
+    if spec.volts is None:
+        raise MeterError(
+            "the voltage of the board's supply is not known, and a PPK2 does not measure it",
+            where=Where(meter=spec.name, port=spec.port),
+            hint="Say it in the rig file: volts = 3.3 in [boards.NAME.meter].",
+        )
+    return spec.volts
+
+
+def _identified(device: Any, spec: MeterSpec, options: Ppk2Options) -> Identity:
+    info, metadata = device.info, device.metadata
+    revision = getattr(metadata, "hw", None)
+    return Identity(
+        kind="ppk2",
+        serial_number=info.serial_number or spec.serial_number,
+        firmware=info.firmware_version or (f"hardware {revision}" if revision else None),
+        calibrated=options.calibrated,
+        simulated=bool(info.simulated),
+    )
 
 
 def _or(said: float | None, otherwise: float) -> float:

@@ -76,6 +76,15 @@ class SimulatedMeter(ClosedAtEnd):
         self._of_board: bool | None = None
         self.identity = Identity(kind="simulated", serial_number=spec.serial_number, simulated=True)
 
+    @staticmethod
+    def look(spec: MeterSpec) -> Identity:
+        """The one there is.
+
+        Raises:
+            MeterError: the rig file says of it what cannot be.
+        """
+        return SimulatedMeter(spec).identity
+
     def arm(self, volts: float | None = None) -> None:
         """Take edges from now on."""
         if self._armed_s is not None:

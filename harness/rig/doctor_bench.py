@@ -37,6 +37,7 @@ from harness.firmware.platformio import pio_environment
 from harness.pool.hold import Pool
 from harness.project import Project
 from harness.rig.doctor import Finding
+from harness.rig.doctor_meters import MeterSeen, look_at_meters, meter_findings
 from harness.rig.doctor_pool import PoolSeen, look_at_pool, place_finding, pool_findings
 from harness.rig.power_switches import INSTALL_UHUBCTL, UHUBCTL
 
@@ -78,8 +79,8 @@ class Machine:
     `processes` are the names of running processes, `programs` of installed
     power-cycle programs. `answering` are the rig file's ports that are there.
     `absent_packages` are PlatformIO's for this rig's boards, `online` whether it could fetch them
-    (not asked without boards), `tflm` where TFLite Micro's sources are, and `pool` what was seen
-    of a pool.
+    (not asked without boards), `tflm` where TFLite Micro's sources are, `pool` what was seen
+    of a pool, and `meters` what each meter of the rig file said.
     """
 
     user: str
@@ -95,6 +96,7 @@ class Machine:
     online: bool
     tflm: str | None
     pool: PoolSeen = PoolSeen()
+    meters: tuple[MeterSeen, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,6 +324,7 @@ def judge_machine(fleet: Fleet, machine: Machine) -> list[Finding]:
         _power_switching(fleet, machine),
         _rig_file(fleet.file),
         *(_board(fleet, plugged, board, machine) for plugged, board in fleet.real),
+        *meter_findings(machine.meters),
         *pool_findings(machine.pool, used=fleet.uses_pool),
         _packages(fleet, machine),
         _tflm(fleet, machine),
@@ -407,6 +410,7 @@ def look(fleet: Fleet, project: Project, tflm: Path | None, pool: Pool) -> Machi
         online=online,
         tflm=find_tflm(tflm, project),
         pool=look_at_pool(pool, used=fleet.uses_pool),
+        meters=look_at_meters(fleet.file.boards),
     )
 
 
