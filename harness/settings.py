@@ -250,7 +250,9 @@ ENERGY_NET = Setting(
     absent="off", commands=_BENCH,
 )
 ENERGY_SHARE = Setting(
-    "energy_share", SHARE, "the most uncertainty of an energy, by the energy, of which one is said",
+    "energy_share", SHARE,
+    "the most uncertainty of an energy, by the energy, of which one is said; what a meter gets "
+    "wrong alike in every run is none of it",
     metavar="SHARE", default="0.05", commands=_BENCH,
 )
 CSV = Setting(

@@ -58,6 +58,8 @@ class Energy:
         inferences: of all windows.
         windows: how many. `window_s`: mean length of one.
         found_by: how the windows were found.
+        range_shares: of what was drawn in the windows, which share in each of the meter's ranges;
+            empty for a meter without ranges, or that does not tell.
         simulated: no instrument has measured it.
     """
 
@@ -77,6 +79,7 @@ class Energy:
     windows: int
     window_s: float
     found_by: FoundBy
+    range_shares: tuple[float, ...] = ()
     simulated: bool = False
 
     @property
@@ -105,6 +108,11 @@ class Energy:
         """Uncertainty by energy; infinite where the energy is not above 0."""
         return self.uncertainty_j / self.energy_j if self.energy_j > 0 else float("inf")
 
+    @property
+    def share_of_run(self) -> float:
+        """The same of `uncertainty_of_run_j`."""
+        return self.uncertainty_of_run_j / self.energy_j if self.energy_j > 0 else float("inf")
+
 
 def energy_of(
     trace: Trace,
@@ -120,7 +128,7 @@ def energy_of(
         windows: of `find_windows`.
         inferences: invokes in each window, or of one after the other.
         subtract_idle: which of the two is asked for; both are kept.
-        most_share: largest expanded uncertainty by energy; None: any.
+        most_share: largest `share_of_run`; None: any.
 
     Raises:
         CannotTell: a window has too few samples; `subtract_idle` and there is too little idle; the
@@ -171,17 +179,29 @@ def _energy(
         windows=len(found.lengths),
         window_s=float(found.lengths.mean()),
         found_by=found.found_by,
+        range_shares=_range_shares(trace, found.windows),
         simulated=trace.simulated,
     )
 
 
+def _range_shares(trace: Trace, windows: Sequence[Window]) -> tuple[float, ...]:
+    if trace.ranges is None:
+        return ()
+    drawn = np.zeros(int(trace.ranges.max()) + 1)
+    for window in windows:
+        part = trace.between(window.start_s, window.end_s)
+        drawn += np.bincount(trace.ranges[part], np.abs(trace.amps[part]), len(drawn))
+    total = float(drawn.sum())
+    return tuple((drawn / total).tolist()) if total > 0 else ()
+
+
 def _refuse_uncertain(energy: Energy, most_share: float | None) -> None:
-    if most_share is None or energy.share <= most_share:
+    if most_share is None or energy.share_of_run <= most_share:
         return
-    name, _ = max(energy.parts.named(), key=lambda item: item[1])
+    name, _ = max(energy.parts.named_of_run(), key=lambda item: item[1])
     raise CannotTell(
-        f"its uncertainty is {energy.share:.0%} of it (k = 2), above {most_share:.0%}, most of it "
-        f"from {SAID[name]}"
+        f"its uncertainty is {energy.share_of_run:.0%} of it (k = 2), above {most_share:.0%}, most "
+        f"of it from {SAID[name]}"
         if energy.energy_j > 0
         else "it is not above 0",
         found=energy,
@@ -216,7 +236,7 @@ REMEDIES = {
 
 
 def length_needed(energy: Energy, *, share: float, most_s: float = 60.0) -> float:
-    """How long a window must be, in seconds, for a relative expanded uncertainty of `share`.
+    """How long a window must be, in seconds, for a `share_of_run` of `share`.
 
     Scatter falls with the square root of the length and the edges' part with the length; the rest
     stays (JCGM 100:2008, 4.2.3). The number of windows is that of `energy`, and the idle around
@@ -229,10 +249,10 @@ def length_needed(energy: Energy, *, share: float, most_s: float = 60.0) -> floa
         CannotTell: no length up to `most_s` reaches it: says which part is in the way.
     """
     parts, limit = energy.parts, share * energy.energy_j / K
-    fixed = parts.total**2 - parts.noise**2 - parts.edges**2
+    fixed = parts.of_run**2 - parts.noise**2 - parts.edges**2
     spare = limit**2 - fixed
     if energy.energy_j <= 0 or spare <= 0:
-        stays = [item for item in parts.named() if item[0] not in ("noise", "edges")]
+        stays = [item for item in parts.named_of_run() if item[0] not in ("noise", "edges")]
         name, part = max(stays, key=lambda item: item[1])
         raise CannotTell(
             f"no window is long enough for {share:.2%}: {SAID[name]} alone is "

@@ -36,6 +36,10 @@ class Parts:
         """Each part with its name."""
         return tuple((item.name, getattr(self, item.name)) for item in fields(self))
 
+    def named_of_run(self) -> tuple[tuple[str, float], ...]:
+        """Those that are not the same in every run with the same meter."""
+        return tuple(item for item in self.named() if item[0] not in _ALIKE)
+
     @property
     def total(self) -> float:
         """Combined standard uncertainty."""
@@ -46,6 +50,9 @@ class Parts:
         """Without what is the same in every run with the same meter, supply and range."""
         of_samples = (self.noise, self.gaps, self.drift, self.resolution, self.ranges)
         return hypot(self.edges, *of_samples)
+
+
+_ALIKE = ("gain", "offset", "volts")
 
 
 def gross_parts(trace: Trace, found: Stretches) -> Parts:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
+from math import hypot, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -173,9 +175,10 @@ def compare_energies(base: EnergyRow, row: EnergyRow) -> Judgement:
             verdict=LatencyVerdict.CANNOT_TELL, rule="a session's energy is not above 0"
         )
     alike = _one_instrument(base, row)
+    moved = _moved(base, row)
     return judge(
         *(
-            Sessions(figures=side, step_us=_unknown_uj(of, alike))
+            Sessions(figures=side, step_us=_unknown_uj(of, alike, moved))
             for side, of in zip(figures, (base, row), strict=True)
         )
     )
@@ -190,9 +193,25 @@ def _one_instrument(base: EnergyRow, row: EnergyRow) -> bool:
     )
 
 
-def _unknown_uj(row: EnergyRow, alike: bool) -> float:
-    """The uncertainty that a change has to exceed."""
-    return (row.run_u_uj if alike else row.energy_u_uj) or 0.0
+def _moved(base: EnergyRow, row: EnergyRow) -> float:
+    """Share of what was drawn that the meter had in another range: 0 where it does not tell."""
+    texts = base.range_shares, row.range_shares
+    if None in texts:
+        return 0.0
+    sides = ([float(share) for share in (text or "").split()] for text in texts)
+    return sum(abs(one - other) for one, other in zip_longest(*sides, fillvalue=0.0)) / 2
+
+
+def _unknown_uj(row: EnergyRow, alike: bool, moved: float) -> float:
+    """The uncertainty that a change has to exceed.
+
+    Each range has its own error, so that of what has moved to another one that of both counts.
+    """
+    whole, of_run = row.energy_u_uj or 0.0, row.run_u_uj or 0.0
+    if not alike:
+        return whole
+    of_meter = sqrt(max(0.0, whole**2 - of_run**2))
+    return hypot(of_run, sqrt(2) * moved * of_meter)
 
 
 def save_energies(csv: Path, baseline: Path, runs: Iterable[_Name]) -> Path | None:

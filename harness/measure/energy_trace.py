@@ -37,6 +37,8 @@ class Trace:
         unsure_amps: what a sample is above another reading of it, of shape (n,): right after a
             change of range, above one that does not believe it. The mean of the right ones is
             anywhere within the mean of these, above or below.
+        ranges: of shape (n,), which of its ranges the meter was in; None for one that has none, or
+            does not tell.
         volts_error: bound of the relative error of the voltage.
         rate_hz: samples in a second, after any averaging.
         simulated: no instrument has measured it.
@@ -55,13 +57,14 @@ class Trace:
     gain_error: PerRange
     offset_amps: PerRange
     unsure_amps: PerRange = 0.0
+    ranges: NDArray[np.uint8] | None = None
     volts_error: float = 0.0
     rate_hz: float
     simulated: bool = False
 
     def __post_init__(self) -> None:
         shape = self.seconds.shape
-        given = (self.amps, self.pin, self.volts, self.unsure_amps, *self.stated)
+        given = (self.amps, self.pin, self.volts, self.unsure_amps, self.ranges, *self.stated)
         arrays = [array for array in given if isinstance(array, np.ndarray)]
         if len(shape) != 1 or any(array.shape != shape for array in arrays):
             raise CannotTell("the meter's times, currents, voltages and pin have other lengths")

@@ -458,6 +458,7 @@ class EnergyRow:
     energy_u_uj: float | None = None
     run_u_uj: float | None = None
     most_share: float | None = None
+    range_shares: str | None = None
     found_by: str | None = None
     windows: int | None = None
     window_s: float | None = None

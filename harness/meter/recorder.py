@@ -124,6 +124,7 @@ class Recorder:
             gain_error=_per_range(stated, "gain_error", ranges),
             offset_amps=_per_range(stated, "offset_amps", ranges),
             unsure_amps=unsure if np.nan_to_num(unsure).any() else 0.0,
+            ranges=None if np.isnan(ranges).any() else ranges.astype(np.uint8),
             volts_error=max(each.volts_error for each in stated),
             rate_hz=1 / step_s,
             simulated=simulated,

@@ -40,9 +40,21 @@ def _figures(row: EnergyRow) -> tuple[str, ...]:
 
 def give_or_take(row: EnergyRow) -> str:
     """The uncertainty as a share of the energy."""
-    if row.energy_u_uj is None or not row.energy_uj or row.energy_uj <= 0:
+    return _share_text(row.energy_u_uj, row.energy_uj)
+
+
+def _share_text(uncertainty: float | None, energy: float | None) -> str:
+    if uncertainty is None or not energy or energy <= 0:
         return _ABSENT
-    return f"{100 * row.energy_u_uj / row.energy_uj:.2g} %"
+    return f"{100 * uncertainty / energy:.2g} %"
+
+
+def _is_relative(row: EnergyRow) -> bool:
+    """Whether runs with this meter tell more than its figure by itself does."""
+    energy, u, most = row.energy_uj, row.energy_u_uj, row.most_share
+    if energy is None or u is None or most is None or row.run_u_uj is None:
+        return False
+    return bool(row.meter_serial) and u > most * energy
 
 
 def against_baseline(row: EnergyRow) -> str:
@@ -63,6 +75,11 @@ def _notes(rows: Sequence[EnergyRow]) -> Iterator[str]:
             yield f"{name}: {row.outcome}: {printable(row.reason or 'no reason was said')}"
         if row.idle_subtracted and row.outcome == MEASURED:
             yield f"{name}: without idle power; with it {energy_text(row.gross_uj)}"
+        if row.outcome == MEASURED and _is_relative(row):
+            yield (
+                f"{name}: {give_or_take(row)} is the meter's own error; between runs with this "
+                f"meter {_share_text(row.run_u_uj, row.energy_uj)} counts"
+            )
         if row.lost:
             yield f"{name}: the meter lost {row.lost} samples in the windows"
         if row.baseline_verdict in _EXPLAINED:

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,6 +79,7 @@ def session_row(
         charge_uc=energy.charge_c * MICRO,
         idle_uw=_micro(energy.idle_w),
         idle_u_uw=_micro(energy.idle_u_w),
+        range_shares=_range_text([energy]),
         found_by=energy.found_by,
         windows=energy.windows,
         window_s=energy.window_s,
@@ -107,6 +109,14 @@ def _with_pooled(
 
 def _micro(value: Any) -> float | None:
     return None if value is None else float(value) * MICRO
+
+
+def _range_text(energies: Sequence[Energy]) -> str | None:
+    """Mean shares of the meter's ranges, from the first on; None where one does not tell them."""
+    if not all(energy.range_shares for energy in energies):
+        return None
+    shares = zip_longest(*(energy.range_shares for energy in energies), fillvalue=0.0)
+    return " ".join(f"{float(np.mean(each)):.4f}" for each in shares)
 
 
 def _invoke_us(windows: Sequence[Window]) -> float | None:
@@ -158,6 +168,7 @@ def run_row(
         lost=sum(energy.lost for energy in energies),
         windows=sum(energy.windows for energy in energies),
         inferences=sum(energy.inferences for energy in energies),
+        range_shares=_range_text(energies),
         session_uj=" ".join(row.session_uj for row in told if row.session_uj is not None),
         **means,
     )
@@ -175,8 +186,12 @@ def _mean(rows: Sequence[EnergyRow], name: str) -> float | None:
 
 
 def uncertain(row: EnergyRow, most_share: float) -> str | None:
-    """Why a row's energy is not known well enough; None if it is."""
-    energy, u = row.energy_uj, row.energy_u_uj
+    """Why a row's energy is not known well enough; None if it is.
+
+    What the meter gets wrong alike in every run is no reason: it is stated, and a limit is held
+    against it, but runs with that meter are compared without.
+    """
+    energy, u = row.energy_uj, row.run_u_uj
     if energy is None or u is None:
         return "there is too little idle to subtract"
     if energy <= 0:

@@ -20,6 +20,7 @@ class Currents:
     active_amps: float = 12e-3
     noise_amps: float = 1e-5
     gain_error: float = 0.0
+    resolution_amps: float = 1e-7
     rate_hz: float = 10e3
 
 
@@ -104,7 +105,7 @@ class ToldMeter:
             amps=amps,
             volts=given.volts,
             pin=high if self._pin else None,
-            resolution_amps=1e-7,
+            resolution_amps=given.resolution_amps,
             gain_error=given.gain_error,
             offset_amps=0.0,
             rate_hz=given.rate_hz,

@@ -50,6 +50,14 @@ def test_a_change_below_what_the_meter_leaves_unknown_is_none() -> None:
     assert judged(calibrated, base).baseline_verdict == "same"
 
 
+def test_of_what_has_moved_to_another_range_of_the_meter_its_errors_count() -> None:
+    more = (10.6, 10.61, 10.59)
+    base = energy_row((10.0, 10.01, 9.99), run="base", energy_u_uj=1.0, range_shares="0 0 0.6 0.4")
+    assert judged(energy_row(more, range_shares="0 0 0.6 0.4"), base).baseline_verdict == "more"
+    other = energy_row(more, energy_u_uj=1.0, range_shares="0 0 0 0.4 0.6")
+    assert judged(other, base).baseline_verdict == "same"
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -20,6 +20,15 @@ LONG = energy_row(
 )
 
 
+def test_a_meter_whose_own_error_is_most_of_it_is_good_for_comparisons() -> None:
+    row = energy_row(energy_u_uj=1.2, run_u_uj=0.05, most_share=0.05)
+    said = " ".join(energy_summary([row]).split())
+    assert "12 % is the meter's own error; between runs with this meter 0.5 % counts" in said
+    assert "own error" not in energy_summary([replace(row, energy_u_uj=0.4)])
+    # Which meter the other run had is not known then.
+    assert "own error" not in energy_summary([replace(row, meter_serial=None)])
+
+
 def test_a_summary_fits_a_terminal_and_says_what_holds() -> None:
     unknown = energy_row(
         outcome="cannot tell",

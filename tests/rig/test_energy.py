@@ -80,11 +80,23 @@ def test_windows_are_as_long_as_the_noise_asks_for(opened, tmp_path: Path) -> No
 
 
 def test_an_energy_too_uncertain_is_not_told(opened, tmp_path: Path) -> None:
-    row = measured(opened, ToldMeter(Currents(gain_error=0.3)), tmp_path).run
+    row = measured(opened, ToldMeter(Currents(resolution_amps=2e-3)), tmp_path).run
     assert row.outcome == "cannot tell" and "above 5.00%" in row.reason
     assert watts(row) == pytest.approx(0.036, rel=2e-3)  # Its figures are kept.
     with pytest.raises(CannotTell, match="above 5.00%.*virtual.*told M1"):
         refuse_unknown(row)
+
+
+def test_a_meter_that_is_not_calibrated_tells_what_its_own_runs_differ_by(
+    opened, tmp_path: Path
+) -> None:
+    row = measured(opened, ToldMeter(Currents(gain_error=0.1)), tmp_path).run
+    assert row.outcome == "measured" and row.energy_u_uj > 0.11 * row.energy_uj
+    assert row.run_u_uj < 0.01 * row.energy_uj
+    # Its limits are held with all that is not known of it.
+    near = hold_energy(row, {"budget": 1.1 * row.energy_uj}, Where())
+    assert near is not None and "may be above or below" in near
+    assert hold_energy(row, {"budget": 1.2 * row.energy_uj}, Where()) is None
 
 
 def test_windows_that_the_meter_does_not_see_are_no_energy(opened, tmp_path: Path) -> None:
