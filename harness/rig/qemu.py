@@ -227,6 +227,11 @@ class QemuProcess:
         self._stream = self._connect()
         return self._stream
 
+    def uart(self) -> socket.socket:
+        """The UART itself, for another process to have: the caller closes it."""
+        assert self._uart is not None, "not started"
+        return self._uart.dup()
+
     def restart(self) -> None:
         """Start QEMU anew after it ended, as by a fault, with the same firmware; then `reopen`.
 
@@ -323,7 +328,7 @@ class QemuProcess:
         return ours, theirs.enter_context(given)
 
     def _connect(self) -> SocketStream:
-        assert self._process is not None and self._uart is not None and self._qmp is not None
+        assert self._process is not None and self._qmp is not None
         try:
             self._qmp.greet(START_S)
             if self._process.poll() is not None:
@@ -335,7 +340,7 @@ class QemuProcess:
                 hint=f"Command: {shlex.join(self._process.args)}",  # type: ignore[arg-type]
             ) from error
         # A duplicate: whoever closes the stream does not close the only connection there is.
-        connection = self._uart.dup()
+        connection = self.uart()
         stream: SocketStream
         if self._mailbox is not None:
             stream = MailboxStream(connection, self.last_words, self._mailbox)

@@ -2,12 +2,15 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from elftools.elf.elffile import ELFFile
+from fakes.loads import RESET, WHERE, Loads
 from fakes.rewritten import float_output, lsh_projection, of_schema, per_channel
 from fakes.stateful import SEVENS, ZERO_POINT, ZEROS, summing_file, sums
 
@@ -35,6 +38,7 @@ from harness.model.resolve import described, inspect_model, resolve_model
 from harness.project import find_project
 from harness.rig.open import RigOptions, open_board
 from harness.rig.profiling import first_difference, profile_board
+from harness.rig.qemu import QemuProcess
 from harness.rig.swapping import Swaps
 
 PROJECT = find_project()
@@ -292,6 +296,35 @@ def test_what_is_no_model_for_the_board_is_refused_and_it_answers(shared) -> Non
         assert said.note == "its bytes have another SHA-256"
         dut.greet()
         assert opened.comparison().verdict is Verdict.PASS
+
+
+@pytest.fixture(scope="module")
+def loaded(options, shared) -> Iterator[tuple[QemuProcess, Loads]]:
+    """An emulator that outlives its hosts, with firmware that takes models."""
+    plan = shared.swap_for(BOARD, SINE)
+    firmware = Builder(PROJECT, tflm=options.tflm).build_for_all(BOARD, "tflm", plan)
+    with QemuProcess(BOARD.emulator, firmware.elf, where=WHERE) as process:
+        yield process, Loads(process.reopen, plan.own, SINE)
+
+
+def test_a_host_that_is_killed_in_mid_load_leaves_a_board_that_answers(loaded) -> None:
+    process, loads = loaded
+    with closing(process.uart()) as uart:
+        loads.killed(str(uart.fileno()), uart.fileno())
+
+
+def test_a_board_that_is_unplugged_in_mid_load_goes_on(loaded) -> None:
+    loaded[1].unplugged()
+
+
+def test_a_board_that_loses_power_in_mid_load_takes_the_model_anew(loaded) -> None:
+    process, loads = loaded
+    loads.rebooted(lambda stream: process.power_cycle())
+    loads.rebooted(lambda stream: stream.write(RESET))
+
+
+def test_of_two_loads_at_once_one_is_refused(loaded) -> None:
+    loaded[1].two_at_once()
 
 
 def test_mutants_that_the_host_lets_through_leave_a_board_that_answers(shared) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 
 import pytest
+from fakes.loads import RESET, Loads
 from fakes.measured import a_run
 
 from harness.board.registry import Board, load_registry
@@ -231,36 +228,34 @@ def test_a_file_that_is_no_model_is_refused(dut: Dut) -> None:
             bring(dut.link, dut.hello, Brought(content=content, name="no model"))
 
 
-_KILLED = """\
-import sys, time
-from harness.errors import Where
-from harness.firmware.swap import brought
-from harness.link.dut import Dut
-from harness.link.link import Link
-from harness.link.loading import begin_body, piece_body
-from harness.link.protocol import Op
-from harness.link.streams import open_serial
-from harness.model.resolve import inspect_model
-from pathlib import Path
-where = Where(board="virtual")
-link = Link(open_serial(sys.argv[1], where=where), where=where)
-Dut(link).greet()
-model = brought(inspect_model(Path(sys.argv[2])))
-link.request(Op.LOAD, begin_body(model))
-link.request(Op.LOAD, piece_body(0, model.content[:500]))
-link._stream.write(b"\\0\\x0b")
-print("half", flush=True)
-time.sleep(60)
-"""
+@pytest.fixture
+def loads(process: VirtualProcess, dut: Dut) -> Loads:
+    """The virtual board, which is to take a model in the end."""
+    dut.link.close()
+    return Loads(process.reopen, LINEAR, SINE)
 
 
 @needs_wheel
 def test_a_host_that_is_killed_in_mid_load_leaves_a_board_that_answers(
-    process: VirtualProcess, dut: Dut
+    process: VirtualProcess, loads: Loads, dut: Dut
 ) -> None:
-    dut.link.close()
-    command = [sys.executable, "-c", _KILLED, process._port, str(SINE.path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as killed:
-        assert killed.stdout is not None and killed.stdout.readline() == b"half\n"
-        os.kill(killed.pid, signal.SIGKILL)
+    loads.killed(process.port)
+    dut.link.reopen()
+
+
+@needs_wheel
+def test_a_board_that_is_unplugged_in_mid_load_goes_on(loads: Loads, dut: Dut) -> None:
+    loads.unplugged()
+    dut.link.reopen()
+
+
+@needs_wheel
+def test_a_board_that_reboots_in_mid_load_takes_the_model_anew(loads: Loads, dut: Dut) -> None:
+    loads.rebooted(lambda stream: stream.write(RESET))
+    dut.link.reopen()
+
+
+@needs_wheel
+def test_of_two_loads_at_once_one_is_refused(loads: Loads, dut: Dut) -> None:
+    loads.two_at_once()
     dut.link.reopen()
