@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fakes.loads import RESET, Loads
 from fakes.measured import a_run
+from fakes.places import measured_in_turn
 
 from harness.board.registry import Board, load_registry
 from harness.errors import SwapRefused, TooLarge, Where, WrongUse
@@ -157,6 +159,19 @@ def test_models_are_brought_to_one_virtual_board_and_again_after_a_reset() -> No
     with open_board(VIRTUAL, SINE, PROJECT, RigOptions()) as opened:
         assert opened.model_in is None
         assert opened.dut.hello.build_id not in builds
+
+
+@needs_wheel
+def test_a_model_that_is_brought_is_not_held_to_the_same_model_linked_in(tmp_path: Path) -> None:
+    """The virtual board's own model is in the memory of its process, which counts as flash."""
+    brought_to = RigOptions(swaps=swaps("auto", SINE, CNN))
+    ways = (RigOptions(), brought_to, brought_to)
+    own, ram, again = measured_in_turn(VIRTUAL, SINE, ways, tmp_path)
+    assert (own.model_in, ram.model_in) == (None, "ram")
+    assert (own.mismatches, ram.mismatches) == (0, 0)
+    assert (ram.baseline_verdict, ram.baseline_ratio) == ("cannot tell", None)
+    assert "the model lay in ram, the baseline's in flash: never compared" in ram.baseline_rule
+    assert again.baseline_run == ram.run and again.baseline_ratio is not None
 
 
 @pytest.fixture(scope="module")
