@@ -84,10 +84,17 @@ def _described(scene: Scene, **changes: object) -> Iterator[Piece]:
     return _body(scene, lambda _: body)
 
 
-def _refusal(scene: Scene, status: int, field: str = "", op: int = 2) -> Iterator[Piece]:
-    about = ErrorReply(status=Status.OK, op=op, detail=scene.rng.randrange(1 << 32), field=field)
-    body = bytes((status,)) + error_body(about)[1:]
-    return _framed(scene, lambda message: Message(seq=message.seq, op=Op.ERROR | REPLY, body=body))
+def _refusal(scene: Scene, status: int, field: str = "", op: int | None = None) -> Iterator[Piece]:
+    """An ERROR about the request that is to be answered, or about another op."""
+    detail = scene.rng.randrange(1 << 32)
+
+    def refused(message: Message) -> Message:
+        asked = message.op & ~REPLY if op is None else op
+        about = ErrorReply(status=Status.OK, op=asked, detail=detail, field=field)
+        body = bytes((status,)) + error_body(about)[1:]
+        return Message(seq=message.seq, op=Op.ERROR | REPLY, body=body)
+
+    return _framed(scene, refused)
 
 
 def _not_hello(lie: Lie) -> Lie:
@@ -245,6 +252,9 @@ LIES: dict[str, Lie] = {
     "reboot at every answer": _not_hello(lambda s: _refusal(s, Status.NO_SESSION)),
     "refuses everything": _not_hello(
         lambda s: _refusal(s, s.rng.choice((3, 4, 5, 6, 9, 10, 11, 13)), _EVIL)
+    ),
+    "error about another op": _not_hello(
+        lambda s: _refusal(s, Status.NO_SESSION, op=s.rng.choice((3, 0x55, 0xFF)))
     ),
     "unknown status": lambda s: _refusal(s, s.rng.randrange(16, 256)),
     "frame not understood": lambda s: _refusal(s, Status.BAD_FRAME),

@@ -41,6 +41,9 @@ from harness.text import printable
 
 _NOT_UNDERSTOOD = (Status.BAD_FRAME, Status.FRAME_TOO_LONG)
 
+_UNKNOWN_OP = 0
+"""In an ERROR about a request that the board could not read."""
+
 DRAIN_S = 2.0
 """A line that brings bytes for longer, though nothing was asked, has a board that talks. A boot log
 or the rest of a long frame is over by then."""
@@ -486,6 +489,10 @@ class Link:
 
     def _status(self, op: Op, reply: Message) -> HilError:
         error = parse_error(reply.body)
+        if error.op not in (_UNKNOWN_OP, op):
+            return ProtocolError(
+                f"{op_name(op)} was answered by ERROR about {op_name(error.op)}", where=self.where
+            )
         if error.status is Status.NO_SESSION:
             return BoardRebooted(where=self.where, in_flight=op_name(op))
         if error.status in OF_THE_MODEL:

@@ -80,9 +80,16 @@ def reply(body: bytes = b"ok") -> Answer:
     return lambda request: encode_frame(Message(seq=request.seq, op=request.op | REPLY, body=body))
 
 
-def error(status: Status, seq: int | None = None, field: str = "", detail: int = 0) -> Answer:
+def error(
+    status: Status,
+    seq: int | None = None,
+    field: str = "",
+    detail: int = 0,
+    op: int | None = None,
+) -> Answer:
     def answer(request: Message) -> bytes:
-        about = ErrorReply(status=status, op=request.op, detail=detail, field=field)
+        asked = request.op if op is None else op
+        about = ErrorReply(status=status, op=asked, detail=detail, field=field)
         number = request.seq if seq is None else seq
         return encode_frame(Message(seq=number, op=Op.ERROR | REPLY, body=error_body(about)))
 
@@ -182,6 +189,18 @@ def test_reply_of_another_op_is_a_protocol_error() -> None:
     wire = Wire(lambda request: encode_frame(Message(seq=request.seq, op=Op.RUN | REPLY)))
     with pytest.raises(ProtocolError, match="INFER was answered by RUN"):
         wire.link().request(Op.INFER)
+
+
+@pytest.mark.parametrize("number", [None, 0])
+def test_error_about_another_op_is_a_protocol_error(number) -> None:
+    """Whatever its status says: it is none of the request that was sent."""
+    for status in (Status.BAD_VALUE, Status.NO_SESSION, Status.INVOKE_FAILED):
+        wire = Wire(error(status, seq=number, op=Op.RUN))
+        with pytest.raises(ProtocolError, match="INFER was answered by ERROR about RUN"):
+            wire.link().request(Op.INFER)
+    unread = Wire(error(Status.PORT_FAILED, seq=number, op=0))
+    with pytest.raises(BoardStatus, match="board refused INFER: port_failed"):
+        unread.link().request(Op.INFER)
 
 
 def test_closed_stream_loses_the_port_and_names_what_was_in_flight() -> None:
