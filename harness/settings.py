@@ -55,6 +55,12 @@ def _positive(text: str) -> int:
     return number
 
 
+def _natural(text: str) -> int:
+    if (number := int(text)) < 0:
+        raise ValueError
+    return number
+
+
 def _seconds(text: str) -> float:
     if not 0 <= (number := float(text)) < float("inf"):
         raise ValueError
@@ -108,6 +114,7 @@ SWAP_CHOICES = ("auto", "always", "never")
 LIST = Kind(parse=_items, wanted="a name, or several with commas")
 POSITIVE = Kind(parse=_positive, wanted="a positive number")
 COUNT = Kind(parse=lambda text: _positive(text) if text else None, wanted="a positive number")
+NATURAL = Kind(parse=_natural, wanted="a number, 0 or more")
 SECONDS = Kind(parse=_seconds, wanted="seconds, 0 or more")
 SHARE = Kind(parse=_share, wanted="a share between 0 and 1, as 0.05")
 TRUTH = Kind(parse=_truth, wanted="true or false")
@@ -279,6 +286,12 @@ MISSING = Setting(
     "what to do with a board's tests when a tool that it needs is absent",
     metavar="error|skip", absent="`error` for boards asked for and in CI, else `skip`",
 )
+ATTRIBUTE = Setting(
+    "attribute", NATURAL,
+    "failed comparisons of a run whose operator is looked for, on emulated boards, by two more "
+    "builds each; 0: none",
+    metavar="N", default="3",
+)
 RIG = Setting(
     "rig", PATH_OR_NONE,
     "what is plugged in where: serial numbers, ports, power, deadlines, quarantine",
@@ -352,8 +365,8 @@ SETTINGS: tuple[Setting[Any], ...] = (
         ENERGY_SHARE,
         CSV,
     ),
-    *(DATA, STRIDE, DETECT, TOLERANCE, MISSING, RIG, FLASH, SWAP, TFLM, ARENA, UNCHECKED),
-    *(MOST_BAUD, LOCK_TIMEOUT, LABGRID, COORDINATOR, POOL_TIMEOUT),
+    *(DATA, STRIDE, DETECT, TOLERANCE, MISSING, ATTRIBUTE, RIG, FLASH, SWAP, TFLM, ARENA),
+    *(UNCHECKED, MOST_BAUD, LOCK_TIMEOUT, LABGRID, COORDINATOR, POOL_TIMEOUT),
 )
 
 

@@ -36,6 +36,7 @@ class Options:
     sessions: int
     csv: Path
     missing: str
+    attribute: int
     ports: dict[str, str]
     rig_file: Path | None
     lock_timeout_s: float
@@ -124,6 +125,7 @@ def _options(sources: Sources) -> Options:
         sessions=sources[settings.SESSIONS],
         csv=sources[settings.CSV],
         missing=sources[settings.MISSING] or ("error" if asked or os.environ.get("CI") else "skip"),
+        attribute=sources[settings.ATTRIBUTE],
         ports=sources.ports(boards),
         rig_file=sources[settings.RIG],
         lock_timeout_s=sources[settings.LOCK_TIMEOUT],

@@ -38,6 +38,7 @@ from harness.pool.hold import Pool
 from harness.progress import Progress, no_progress
 from harness.project import Project, find_project
 from harness.report.output import check_output
+from harness.rig.allowance import Allowance
 from harness.rig.keeper import Keeper
 from harness.rig.metering import BoardMeter
 from harness.rig.open import OpenBoard, RigOptions, look_at
@@ -97,6 +98,7 @@ class RunState:
     slow: SlowLines = field(default_factory=SlowLines)
     swaps: Swaps = field(default_factory=Swaps)
     keeper: Keeper = field(default_factory=Keeper)
+    allowance: Allowance = field(default_factory=Allowance)
 
     def options_for(self, board_id: str, runtime: str | None) -> RigOptions:
         """Rig options with what is said of one board, and a runtime."""
@@ -116,6 +118,7 @@ class RunState:
             slow=self.slow,
             swaps=self.swaps,
             keeper=self.keeper,
+            allowance=self.allowance,
             tolerance=options.tolerance,
             runtime=runtime,
             port=options.ports.get(board_id),
@@ -275,6 +278,7 @@ def new_state(config: pytest.Config) -> RunState:
         counts=RunCounts(options.boards),
         baselines=baselines,
         energy_baselines=energies,
+        allowance=Allowance(options.attribute),
     )
     state.swaps = Swaps(
         options.swap,

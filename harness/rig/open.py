@@ -40,6 +40,7 @@ from harness.model.artifact import Artifact
 from harness.pool.hold import Held, Pool, hold_place
 from harness.progress import Progress, no_progress
 from harness.project import Project, find_project
+from harness.rig.allowance import Allowance
 from harness.rig.checks import checks_for
 from harness.rig.counting import counting
 from harness.rig.far import explained
@@ -80,7 +81,8 @@ class RigOptions:
     what takes a while. No faster rate of a UART than `most_baud` is asked for, else than the rig
     file or the board's entry says; `slow` is told, and remembers, what a line does not carry.
     `pool` is where boards are that `port` or the rig file says are places of one, and `keeper`
-    keeps a board between two openings.
+    keeps a board between two openings. `allowance` counts differences that are attributed to an
+    operator.
     `swaps` says which models are brought over the link to one firmware, instead of built into their
     own.
     """
@@ -103,6 +105,7 @@ class RigOptions:
     most_baud: int | None = None
     pool: Pool = Pool()
     keeper: Keeper = field(default_factory=Keeper, compare=False)
+    allowance: Allowance = field(default_factory=Allowance, compare=False)
     slow: SlowLines = field(default_factory=SlowLines, compare=False)
     swaps: Swaps = field(default_factory=Swaps, compare=False)
 
@@ -268,6 +271,7 @@ def open_board(
         )
         if options.starts(board) and wanted.firmware is not None and not options.profile:
             opened.attribute = _attribution(board, artifact, project, options)
+            opened.allowance = options.allowance
         with closing(opened.references):
             yield opened
 

@@ -22,6 +22,7 @@ from harness.model.defined import Defined, defined_outputs
 from harness.model.goldens import Reading
 from harness.model.interpreters import Interpreter
 from harness.model.tensor import dequantize
+from harness.rig.allowance import Allowance
 from harness.rig.checks import Checks, Compared, HostRun, checks_for, checks_of, run_batch
 from harness.rig.counting import InvokeCounter
 from harness.rig.ready import Ready
@@ -40,7 +41,7 @@ class OpenBoard:
     a silent board answer. `stated` is the tolerance that was asked for. `data` are the user's own
     samples, which `checks` takes in place of goldens and random inputs; set it before that.
     `attribute` names the operator that a difference comes from; None where firmware that shows it
-    would have to be uploaded.
+    would have to be uploaded; `allowance` bounds how often it does for failures.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class OpenBoard:
         self.stated = stated or Stated()
         self.data: DataSet | None = None
         self.attribute: Attribute | None = None
+        self.allowance = Allowance()
         self._ready = ready
         self.session = uuid.uuid4().hex[:12]
         self.references = HostInterpreters(artifact)
@@ -158,12 +160,15 @@ class OpenBoard:
     def attributed(self) -> Comparison:
         """The comparison, which also says which operator differs if kernels are at fault.
 
-        That takes two more builds, and is said of an emulated board alone.
+        That takes two more builds, which `allowance` bounds, and is said of an emulated board
+        alone.
         """
         result = self.comparison()
         known = result.culprit is not Culprit.KERNEL or result.attribution
         if self.attribute is None or known:
             return result
+        if not self.allowance.take():
+            return replace(result, attribution=self.allowance.refusal)
         return self.attribute(result, self.stated)
 
     def compared(self) -> Compared:

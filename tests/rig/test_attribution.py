@@ -12,6 +12,7 @@ from harness.measure.compare import Culprit, Verdict
 from harness.model.resolve import resolve_model
 from harness.model.wheels import tflm_installed
 from harness.project import Project, find_project
+from harness.rig.allowance import Allowance
 from harness.rig.alone import _with, compare_alone
 from harness.rig.checks import checks_for
 from harness.rig.open import RigOptions, open_board
@@ -41,12 +42,23 @@ def test_what_differs_is_attributed_to_its_operator_also_alone(spoilt: Project) 
         compared = opened.comparison()
         assert (compared.verdict, compared.culprit) == (Verdict.MISMATCH, Culprit.KERNEL)
         assert compared.attribution == ""
+        opened.allowance = Allowance(1)
         told = str(opened.attributed())
+        left = str(opened.attributed())
     assert "first difference: operator 3, SOFTMAX\n  with check input 0\n" in told
     assert "\noperator 3 (SOFTMAX) alone on qemu-m4 (aot" in told
     (alone,) = (line for line in told.splitlines() if "alone" in line)
     assert f"{compared.samples} of {compared.samples} outputs differ" in alone
     assert alone.endswith("by up to 1 LSB")
+    assert "takes two builds: --hil-attribute=1 allows so many in a run; hil profile" in left
+    assert "first difference" not in left
+
+
+def test_a_run_attributes_so_many_failures_or_none() -> None:
+    some, none, every = Allowance(2), Allowance(0), Allowance()
+    assert [some.take() for _ in range(4)] == [True, True, False, False]
+    assert not none.take() and none.refusal.startswith("not attributed to an operator, as asked")
+    assert all(every.take() for _ in range(100))
 
 
 def test_a_tolerance_holds_for_the_operator_that_it_names_alone(spoilt: Project) -> None:
