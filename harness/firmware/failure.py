@@ -96,10 +96,10 @@ def explain_failure(log: str, job: Job, log_file: str) -> HilError:
     methods, kernels = set(_NO_METHOD.findall(log)), set(_NO_KERNEL.findall(log))
     missing = [
         name
-        for name in dict.fromkeys(job.artifact.operators)
+        for name in (job.operators if job.library else ())
         if tflm.resolver_method(name) in methods or tflm.kernel_name(name) in kernels
     ]
-    if missing and job.library:
+    if missing:
         return MissingKernel(where=job.where, operators=tuple(missing), library=str(job.library))
     if _NOT_FETCHED.search(log):
         lacking = _not_fetched(log, job)

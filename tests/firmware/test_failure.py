@@ -1,4 +1,4 @@
-"""A firmware that is too large, in the words of the real linker."""
+"""What a failed build means, in the words of the real linker."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import pytest
 from fakes.linking import BSS, MBED_REST, STACK, link, script
 
 from harness.board.registry import load_registry
-from harness.errors import BuildFailed, TooLarge
+from harness.errors import BuildFailed, MissingKernel, TooLarge
 from harness.firmware.failure import explain_failure
 from harness.firmware.platformio import Job
+from harness.firmware.swap import plan_swap
+from harness.firmware.tflm_library import Library
 from harness.model.resolve import resolve_model
 from harness.project import find_project
 
@@ -128,3 +130,14 @@ def test_a_memory_of_unknown_size_leaves_what_the_linker_said() -> None:
     job = replace(JOB, board=replace(NANO, ram_bytes=None))
     error = explain_failure("ld: region `RAM' overflowed by 8 bytes", job, "build.log")
     assert isinstance(error, BuildFailed) and "overflowed by 8 bytes" in str(error)
+
+
+def test_a_kernel_that_one_of_several_models_needs_is_named() -> None:
+    models = [resolve_model(name, PROJECT.artifacts) for name in ("sine", "fashion_cnn-8")]
+    library = Library(name="tflm", version="1", cannot=())
+    job = replace(JOB, library=library, swap=plan_swap(models, arena_bytes=1000))
+    assert job.artifact.model == "sine"
+    log = "operators_tflm.cpp:34: undefined reference to `tflite::Register_CONV_2D()'\n"
+    error = explain_failure(log, job, "build.log")
+    assert isinstance(error, MissingKernel)
+    assert error.operators == ("CONV_2D",)
