@@ -58,6 +58,16 @@ def copy_of_sources(folder: Path) -> None:
             shutil.copy2(ROOT / name, folder / name)
 
 
+def with_bytecode(folder: Path) -> None:
+    """Give a copy of the harness the byte code that this one has, which Python knows by times."""
+    for cache in (ROOT / "harness").rglob("__pycache__"):
+        shutil.copytree(cache, folder / cache.relative_to(ROOT), dirs_exist_ok=True)
+    for copy in (folder / "harness").rglob("*.py"):
+        source = ROOT / copy.relative_to(folder)
+        if copy.read_bytes() == source.read_bytes():
+            shutil.copystat(source, copy)
+
+
 def merged(workspace: Path) -> tuple[str, str]:
     """GitHub's merge of a branch whose base went on, checked out; base and head of it."""
     git(workspace, "checkout", "--quiet", "-b", "topic")
@@ -76,6 +86,9 @@ def runner(workspace: Path, tmp_path: Path, inputs: Mapping[str, str], **event: 
 
     def checkout(given: Mapping[str, str]) -> None:
         git(workspace, "worktree", "add", "--quiet", "--detach", given["path"], given["ref"])
+        for folder in (workspace, workspace / given["path"]):
+            if (folder / "harness" / "cli").is_dir():
+                with_bytecode(folder)
 
     temp = tmp_path / "temp"
     programs = temp / f"hil-{inputs.get('name', 'hil')}" / "venv" / "bin"
