@@ -1,6 +1,8 @@
 """Fixtures of several test files."""
 
+import ast
 import os
+import re
 import signal
 import sys
 
@@ -40,9 +42,28 @@ STARTERS = {
     *("QemuProcess", "VirtualProcess", "open_board", "Builder", "opened", "main"),
 }
 """Names in a test file that start other programs."""
+STARTER = re.compile(rf"\b({'|'.join(STARTERS)})\b")
 IMPATIENT = "[boards.virtual]\ndeadlines = { reply_s = 0.5 }\n"
 """A rig file."""
 STARTING_FIXTURES = {"pytester", "pytests", "commands", "run", "board", "dut", "served"}
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Do not import files of which no test can be chosen: that is a third of `make check`'s."""
+    wanted = config.option.markexpr
+    chosen = " or " not in wanted and "not program" in wanted.split(" and ")
+    if chosen and collection_path.name.startswith("test_"):
+        return True if imported(collection_path) & STARTERS else None
+    return None
+
+
+def imported(path):
+    """Names that a file imports, as far as it is worth to look."""
+    text = path.read_text()
+    lines = ast.parse(text).body if STARTER.search(text) else []
+    imports = [line for line in lines if isinstance(line, ast.Import | ast.ImportFrom)]
+    names = [alias.asname or alias.name for line in imports for alias in line.names]
+    return {name.partition(".")[0] for name in names}
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -363,8 +364,7 @@ def load_registry(path: Path | None = None) -> Registry:
     """
     if path is not None:
         return Registry(_boards_of(toml.load(path, _name(path)), _name(path), home=path.parent))
-    own = toml.load(BOARDS_FILE, _name(BOARDS_FILE))
-    boards = list(_boards_of(own, _name(BOARDS_FILE)))
+    own, boards = _own_tables(), list(_own_boards())
     brought_by = {board.id: "boards.toml" for board in boards}
     for packaged, more, fault in added_boards(own):
         if fault:
@@ -383,8 +383,18 @@ def added_boards(
     Args:
         own: tables of boards.toml, whose firmware its boards may run; they are read if None.
     """
-    own = toml.load(BOARDS_FILE, _name(BOARDS_FILE)) if own is None else own
+    own = _own_tables() if own is None else own
     return tuple((item, *_parsed(item, own)) for item in packaged_boards())
+
+
+@cache
+def _own_tables() -> Mapping[str, Any]:
+    return toml.load(BOARDS_FILE, _name(BOARDS_FILE))
+
+
+@cache
+def _own_boards() -> tuple[Board, ...]:
+    return _boards_of(_own_tables(), _name(BOARDS_FILE))
 
 
 def _parsed(packaged: Packaged, own: Mapping[str, Any]) -> tuple[tuple[Board, ...], str]:

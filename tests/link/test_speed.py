@@ -21,7 +21,7 @@ from harness.link.streams import Rated, open_serial, padded
 
 M = 1_000_000
 RATES = (M, 460_800)
-IMAGES = np.random.default_rng(7).integers(-128, 128, (1000, 784)).astype(np.int8)
+IMAGES = np.random.default_rng(7).integers(-128, 128, (100, 784)).astype(np.int8)
 
 
 def seconds_for(images: np.ndarray, rates: tuple[int, ...]) -> float:
@@ -32,10 +32,10 @@ def seconds_for(images: np.ndarray, rates: tuple[int, ...]) -> float:
     return wire.now - start
 
 
-def test_a_thousand_images_take_less_than_an_eighth_of_the_time_at_a_megabaud() -> None:
+def test_images_take_less_than_an_eighth_of_the_time_at_a_megabaud() -> None:
     slow, fast = seconds_for(IMAGES, ()), seconds_for(IMAGES, RATES)
-    assert slow >= 1000 * 784 * BITS / BASE_BAUD
-    assert fast >= 1000 * 784 * BITS / M
+    assert slow >= IMAGES.size * BITS / BASE_BAUD
+    assert fast >= IMAGES.size * BITS / M
     assert slow / fast == pytest.approx(M / BASE_BAUD, rel=0.01)
 
 
