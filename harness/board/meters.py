@@ -18,7 +18,8 @@ class MeterSpec:
     USB `serial_number`, else the `port` it is at (a path or pyserial URL), else by the `path` of a
     file or folder that it writes. `volts` is the supply of the board: set by a meter that is its
     source, taken as given by one that does not measure it. `pin` is the meter's digital channel
-    that follows the board's pin. `options` are the kind's own.
+    that follows the board's pin. `supply` says that the board has its power from the meter.
+    `options` are the kind's own.
     """
 
     kind: str
@@ -27,6 +28,7 @@ class MeterSpec:
     path: str | None = None
     volts: float | None = None
     pin: int | None = None
+    supply: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -40,6 +42,11 @@ class MeterSpec:
             raise RigError(f"volts must be above 0 and at most {MOST_VOLTS}, not {self.volts:g}")
         if self.pin is not None and not 0 <= self.pin < MOST_CHANNELS:
             raise RigError(f"pin must be a channel from 0 to {MOST_CHANNELS - 1}, not {self.pin}")
+
+    @property
+    def powers(self) -> bool:
+        """Whether the board has its power from the meter: a PPK2's `mode` says so as well."""
+        return self.supply or (self.kind == "ppk2" and self.options.get("mode") == "source")
 
     @property
     def name(self) -> str:

@@ -353,7 +353,11 @@ def _measure(work: Work, plan: Plan, rows: list[LatencyRow], energy: Asked | Non
     Its energy comes last: what goes wrong with that costs no row.
     """
     say(f"{work}: build, start, compare, {plan.sessions} x {_count(plan)} timed invokes")
-    with BoardMeter(work.options.plugged, work.board.id) as meter, ExitStack() as stack:
+    options = work.options
+    with (
+        BoardMeter(options.plugged, work.board.id, supplies=options.supplies) as meter,
+        ExitStack() as stack,
+    ):
         if energy is not None:
             # The board first: a run that keeps it may come for the meter again.
             work.build_ahead()

@@ -26,6 +26,7 @@ from harness.rig.emulated import expand_here
 from harness.rig.flashed import flashed_on
 from harness.rig.keeper import Keeper
 from harness.rig.open import OpenBoard, RigOptions, build_ahead, look_at, open_board
+from harness.rig.supply import Supplies
 from harness.rig.swapping import ALWAYS, NEVER, Swaps
 from harness.settings import Sources
 from harness.terminal import say
@@ -215,8 +216,12 @@ def keeping(asked: Sequence[Work], *, profiled: bool = False) -> Iterator[list[W
         PoolError: in the end, if the board's place was taken away; only where nothing else went
             wrong.
     """
+    supplies = Supplies()
     with Keeper() as keeper:
-        kept = [replace(work, options=replace(work.options, keeper=keeper)) for work in asked]
+        kept = [
+            replace(work, options=replace(work.options, keeper=keeper, supplies=supplies))
+            for work in asked
+        ]
         if len(kept) > 1 or profiled:
             for work in kept:
                 work.build_ahead()

@@ -19,7 +19,7 @@ from harness.measure.energy_trace import Trace
 from harness.meter.closing import ClosedAtEnd
 from harness.meter.meter import Identity
 from harness.meter.recorder import Recorder
-from harness.meter.stated import UNITS, check_unit, own_options, stated_of
+from harness.meter.stated import UNITS, check_unit, own_options, refuse_supply, stated_of
 from harness.text import listed, printable
 
 MOST_BYTES = 2_000_000_000
@@ -91,6 +91,7 @@ class CsvMeter(ClosedAtEnd):
                 hint='path = "FILE or FOLDER" in [boards.NAME.meter].',
             )
         self._spec = spec
+        refuse_supply(spec)
         self._stated = stated_of(spec)
         self._options = own_options(spec, CsvOptions)
         self._path = Path(spec.path).expanduser()

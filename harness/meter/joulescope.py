@@ -22,7 +22,7 @@ from harness.measure.energy_trace import NO_SAMPLE, Trace
 from harness.meter.closing import ClosedAtEnd
 from harness.meter.meter import Identity
 from harness.meter.recorder import Recorder
-from harness.meter.stated import own_options, stated_of
+from harness.meter.stated import own_options, refuse_supply, stated_of
 from harness.text import listed, printable
 
 Floats = NDArray[np.float64]
@@ -88,6 +88,7 @@ class JoulescopeMeter(ClosedAtEnd):
     ) -> None:
         self._where = _where(spec)
         self._spec = spec
+        refuse_supply(spec)
         self._options = own_options(spec, JoulescopeOptions)
         stated = stated_of(spec)
         # By itself it changes ranges, each of which has its own errors.
@@ -122,6 +123,7 @@ class JoulescopeMeter(ClosedAtEnd):
         Raises:
             MeterError: as where it is opened.
         """
+        refuse_supply(spec)
         own_options(spec, JoulescopeOptions)
         stated = stated_of(spec)
         opened = driver(_where(spec))

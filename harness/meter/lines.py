@@ -14,7 +14,7 @@ from harness.meter.lines_parser import Parser
 from harness.meter.lines_source import READ_S, LinesOptions, Source, open_source
 from harness.meter.meter import Identity
 from harness.meter.recorder import Recorder
-from harness.meter.stated import own_options, stated_of
+from harness.meter.stated import own_options, refuse_supply, stated_of
 from harness.text import printable
 
 _FIRST_S = 3.0
@@ -33,6 +33,7 @@ class LinesMeter(ClosedAtEnd):
     ) -> None:
         self._where = Where(meter=spec.name, port=spec.port)
         self._spec = spec
+        refuse_supply(spec)
         self._stated = stated_of(spec)
         self._options = own_options(spec, LinesOptions)
         self._sleep = sleep

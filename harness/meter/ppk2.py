@@ -23,6 +23,7 @@ from harness.meter.stated import Stated, own_options
 from harness.text import printable
 
 CHANNELS = 8
+AMPERE, SOURCE = "ampere", "source"
 
 _BEGIN_S = 5.0
 
@@ -32,14 +33,15 @@ class Ppk2Options:
     """How a PPK2 is wired, and what is known of its errors.
 
     `mode` is ampere (the board has its own supply, which flows through the meter) or source (the
-    meter is the supply, of the rig file's `volts`). `power` switches the meter's output on: by
+    meter is the supply, of the rig file's `volts`); by default as the rig file's `supply` says.
+    `power` switches the meter's output on: by
     default in source mode; in ampere mode it is left as it is. `gain_error`, `offset_amps` and
     `resolution_amps` stand in the place of what Nordic gives as typical for each range, and
     `calibrated` says when they were found. `volts_error` is the bound of the relative error of the
     supply, which a PPK2 does not measure.
     """
 
-    mode: str = "ampere"
+    mode: str | None = None
     power: bool | None = None
     resolution_amps: float | None = None
     gain_error: float | None = None
@@ -48,8 +50,10 @@ class Ppk2Options:
     calibrated: date | None = None
 
     def __post_init__(self) -> None:
-        if self.mode not in ("ampere", "source"):
-            raise RigError(f"mode must be ampere or source, not {printable(self.mode, 20)!r}")
+        if self.mode not in (AMPERE, SOURCE, None):
+            raise RigError(
+                f"mode must be {AMPERE} or {SOURCE}, not {printable(self.mode or '', 20)!r}"
+            )
 
 
 def open_device(spec: MeterSpec) -> Any:
@@ -122,7 +126,7 @@ class Ppk2Meter(ClosedAtEnd):
         """Mode, voltage and power, as the rig file has them."""
         from ppk2lab import Mode, Ppk2labError
 
-        source = self._options.mode == "source"
+        source = self._spec.powers
         try:
             self._device.set_mode(Mode.SOURCE if source else Mode.AMPERE)
             # In ampere mode it is what the currents are corrected by.
@@ -207,7 +211,14 @@ def _options_of(spec: MeterSpec) -> Ppk2Options:
         raise MeterError(
             f"a PPK2 has channels 0 to {CHANNELS - 1}", where=Where(meter=spec.name, port=spec.port)
         )
-    return own_options(spec, Ppk2Options, stated=False)
+    options = own_options(spec, Ppk2Options, stated=False)
+    if spec.supply and options.mode == AMPERE:
+        raise MeterError(
+            "it is no supply in mode ampere",
+            where=Where(meter=spec.name, port=spec.port),
+            hint="Leave out mode, or supply = true.",
+        )
+    return options
 
 
 def _volts_of(spec: MeterSpec) -> float:

@@ -19,7 +19,7 @@ from harness.errors import MeterError, RigError, Where
 from harness.measure.energy_trace import Trace
 from harness.meter.closing import ClosedAtEnd
 from harness.meter.meter import Identity
-from harness.meter.stated import own_options
+from harness.meter.stated import own_options, refuse_supply
 
 Floats = NDArray[np.float64]
 
@@ -68,6 +68,7 @@ class SimulatedMeter(ClosedAtEnd):
     def __init__(self, spec: MeterSpec, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._where = Where(meter=spec.name)
         self._spec = spec
+        refuse_supply(spec)
         self._options = own_options(spec, SimulatedOptions, stated=False)
         self._clock = clock
         self._armed_s: float | None = None

@@ -14,6 +14,20 @@ from harness.text import listed, printable
 Record = TypeVar("Record")
 
 
+def refuse_supply(spec: MeterSpec) -> None:
+    """Refuse a rig file that takes a meter for a supply that is none.
+
+    Raises:
+        MeterError: it says `supply = true`.
+    """
+    if spec.supply:
+        raise MeterError(
+            f"a meter of kind {spec.kind} powers no board",
+            where=Where(meter=spec.name, port=spec.port),
+            hint="Leave supply out of [boards.NAME.meter], and give the board its own supply.",
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stated:
     """Errors of an instrument, as its user states them in the rig file.

@@ -145,7 +145,9 @@ def opened(
             # the meter is: a run that keeps the board may come for its meter again.
             lock.enter_context(options.hold(declared))
         with ExitStack() as stack:
-            rig.meter = stack.enter_context(BoardMeter(options.plugged, board_id))
+            rig.meter = stack.enter_context(
+                BoardMeter(options.plugged, board_id, supplies=options.supplies)
+            )
             if rig.options.energy:
                 rig.meter.begin()
             board = open_board(declared, model, rig.project, options)

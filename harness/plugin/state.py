@@ -45,6 +45,7 @@ from harness.rig.open import OpenBoard, RigOptions, look_at
 from harness.rig.profiling import ProfilePlan
 from harness.rig.recovery import lost
 from harness.rig.sessions import Judging, judged_by
+from harness.rig.supply import Supplies
 from harness.rig.swapping import Swaps
 
 Work = tuple[str | None, str | None]
@@ -66,7 +67,8 @@ class RunState:
     `broken` is by board and work; a work of None stands for all. `looked` holds those whose model
     was looked at. A board `to_recover` met an error
     of the link and is brought back before its next test, once: see `recovered`. `release` closes
-    the board that is open, and `keeper` holds it until the last of its models. `retries`, `rows`
+    the board that is open, and `keeper` holds it until the last of its models, with power by
+    `supplies`. `retries`, `rows`
     and `recovery` are those that no report has carried yet. `measured` is the row of the last run
     of the open board, `metered` that of its energy, and `meter` its meter. `progress` shows what
     takes long.
@@ -98,6 +100,7 @@ class RunState:
     slow: SlowLines = field(default_factory=SlowLines)
     swaps: Swaps = field(default_factory=Swaps)
     keeper: Keeper = field(default_factory=Keeper)
+    supplies: Supplies = field(default_factory=Supplies)
     allowance: Allowance = field(default_factory=Allowance)
 
     def options_for(self, board_id: str, runtime: str | None) -> RigOptions:
@@ -118,6 +121,7 @@ class RunState:
             slow=self.slow,
             swaps=self.swaps,
             keeper=self.keeper,
+            supplies=self.supplies,
             allowance=self.allowance,
             tolerance=options.tolerance,
             runtime=runtime,

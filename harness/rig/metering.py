@@ -5,24 +5,21 @@ What only a meter needs is imported when there is one: most boards that are open
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.board.meters import MeterSpec
 from harness.board.rigfile import Plugged
 from harness.errors import MeterError, TooMuchEnergy, Where
 from harness.measure.tables import EnergyRow
 from harness.meter.closing import ClosedAtEnd
 from harness.rig.opened import OpenBoard
+from harness.rig.supply import Supplies
 from harness.text import printable
 
 if TYPE_CHECKING:
     from harness.meter.meter import Meter
     from harness.rig.energy import EnergyPlan, Taken
-
-Opener = Callable[[MeterSpec], "Meter"]
 
 NO_METER = """\
 Name it in the rig file, in the table [boards.NAME.meter] with its kind: docs/energy.md"""
@@ -33,15 +30,15 @@ class BoardMeter(ClosedAtEnd):
 
     Args:
         plugged: what the rig file says of the board.
-        opener: what opens a meter; `open_meter` if None.
+        supplies: of this run: one that is its board's supply is open there already.
     """
 
     def __init__(
-        self, plugged: Plugged | None, board: str, *, opener: Opener | None = None
+        self, plugged: Plugged | None, board: str, *, supplies: Supplies | None = None
     ) -> None:
         self._spec = plugged.meter if plugged else None
         self._board = board
-        self._opener = opener
+        self._supplies = supplies or Supplies()
         self._meter: Meter | None = None
 
     @property
@@ -74,13 +71,7 @@ class BoardMeter(ClosedAtEnd):
                 "the board has no meter", where=Where(board=self._board), hint=NO_METER
             )
         if self._meter is None:
-            from harness.meter.meter import open_meter
-
-            self._meter = (
-                open_meter(self._spec, board=self._board)
-                if self._opener is None
-                else self._opener(self._spec)
-            )
+            self._meter = self._supplies.take(self._spec, self._board)
         return self._meter
 
     def measure(self, opened: OpenBoard, plan: EnergyPlan) -> Taken:
@@ -98,8 +89,14 @@ class BoardMeter(ClosedAtEnd):
             error.where = replace(
                 here, board=here.board or self._board, model=here.model or opened.artifact.name
             )
-            self.close()
+            self._renew()
             raise
+
+    def _renew(self) -> None:
+        """Let go of a meter that has failed; the board of one that is its supply needs it anew."""
+        if self._spec is not None and self._meter is not None:
+            self._supplies.fail(self._spec, self._board)
+        self.close()
 
     def _opened_for(self, opened: OpenBoard, plan: EnergyPlan) -> Meter:
         """The open meter; that it cannot be opened is a row of energy.csv too."""
@@ -117,9 +114,8 @@ class BoardMeter(ClosedAtEnd):
     def close(self) -> None:
         """Let the meter go. Idempotent. One that is gone can be let go of, too."""
         meter, self._meter = self._meter, None
-        if meter is not None:
-            with suppress(MeterError):
-                meter.close()
+        if meter is not None and self._spec is not None:
+            self._supplies.give_back(self._spec)
 
 
 def hold_energy(row: EnergyRow, limits: dict[str, float], where: Where) -> str | None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    closing,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,10 +20,11 @@ from pathlib import Path
 from harness.board.lock import hold
 from harness.board.pins import Marking
 from harness.board.place import SCHEME, PlaceSpec, parse_place
-from harness.board.ports import THIS_MACHINE, Bench
+from harness.board.ports import THIS_MACHINE, Bench, Listing, SerialPort, find_port
 from harness.board.registry import Board, load_registry
 from harness.board.rigfile import Plugged
 from harness.errors import (
+    BoardNotFound,
     BoardStatus,
     ModelError,
     ModelRefused,
@@ -53,6 +61,7 @@ from harness.rig.ready import Expected, Ready, greet
 from harness.rig.real import RealBoard
 from harness.rig.recovery import PROBE, SILENT, Remedy
 from harness.rig.sim import PinEdges, sim_bench, sim_process
+from harness.rig.supply import Supplies
 from harness.rig.swapping import Swaps
 from harness.rig.upload import uploader_for
 from harness.rig.virtual import VirtualProcess, virtual_build_id
@@ -80,6 +89,7 @@ class RigOptions:
     each invoke (`OpenBoard.counter`), in firmware and time that are as ever. `progress` is told of
     what takes a while. No faster rate of a UART than `most_baud` is asked for, else than the rig
     file or the board's entry says; `slow` is told, and remembers, what a line does not carry.
+    `supplies` are the meters that boards have their power from.
     `pool` is where boards are that `port` or the rig file says are places of one, and `keeper`
     keeps a board between two openings. `allowance` counts differences that are attributed to an
     operator.
@@ -107,6 +117,7 @@ class RigOptions:
     keeper: Keeper = field(default_factory=Keeper, compare=False)
     allowance: Allowance = field(default_factory=Allowance, compare=False)
     slow: SlowLines = field(default_factory=SlowLines, compare=False)
+    supplies: Supplies = field(default_factory=Supplies, compare=False)
     swaps: Swaps = field(default_factory=Swaps, compare=False)
 
     @property
@@ -152,19 +163,23 @@ class RigOptions:
             return parse_place(self.port.removeprefix(SCHEME)) if named else None
         return self.plugged.pooled if self.plugged else None
 
-    def hold(self, board: Board) -> AbstractContextManager[Held | None]:
+    def hold(
+        self, board: Board, bench: Bench = THIS_MACHINE
+    ) -> AbstractContextManager[Held | None]:
         """Holds a board that exists once, against other runs; may be entered again within.
 
         Any number of runs can each start an emulator of their own. A board of a pool is held there,
-        by whichever of its machines; it is yielded. Within `keeper` the board stays held until
-        another one is, or the run ends.
+        by whichever of its machines; it is yielded. A board whose meter is its supply has power
+        meanwhile, and its port has had the time to appear. Within `keeper` the board stays held
+        until another one is, or the run ends.
 
         Raises:
             BoardBusy: another process still held it after `lock_timeout_s`.
             PoolError: the pool did not give it, or lost it.
+            MeterError: its supply cannot be switched on.
         """
         if self.shared(board):
-            return self.keeper.use(board.id, partial(self._hold, board))
+            return self.keeper.use(board.id, partial(self._hold, board, bench))
         return nullcontext()
 
     def shared(self, board: Board) -> bool:
@@ -176,13 +191,29 @@ class RigOptions:
         return self.pooled is not None or not self.starts(board)
 
     @contextmanager
-    def _hold(self, board: Board) -> Iterator[Held | None]:
+    def _hold(self, board: Board, bench: Bench) -> Iterator[Held | None]:
         if (place := self.pooled) is not None:
-            with hold_place(board.id, place, self.pool, progress=self.progress) as held:
+            with (
+                hold_place(board.id, place, self.pool, progress=self.progress) as held,
+                self.supplies.on(self.plugged, board.id),
+            ):
                 yield held
         else:
-            with hold(board.id, timeout_s=self.lock_timeout_s, progress=self.progress, again=True):
+            timeout_s = self.lock_timeout_s
+            with (
+                hold(board.id, timeout_s=timeout_s, progress=self.progress, again=True),
+                self.supplies.on(self.plugged, board.id) as fresh,
+            ):
+                if fresh and self.plugged is not None:
+                    bench.wait_for(partial(self._found, board), self.plugged.deadlines.port_s)
                 yield None
+
+    def _found(self, board: Board, listing: Listing) -> SerialPort | None:
+        assert self.plugged is not None, "its supply is of the rig file"
+        plugged = replace(self.plugged, port=self.port or self.plugged.port)
+        with suppress(BoardNotFound):
+            return find_port(board, plugged, listing, neighbours=self.neighbours)
+        return None
 
     def tolerance_for(self, artifact: Artifact) -> Stated:
         """Who says most of how far outputs may be off: the run, the rig file, the manifest."""
@@ -251,7 +282,7 @@ def open_board(
     look_at(board, artifact, project, options)
     wanted = _wanted(board, artifact, project, options)
     with (
-        options.hold(board) as held,
+        options.hold(board, bench) as held,
         explained(held),
         _ready(replace(wanted, held=held), project, bench, upload) as (wanted, ready),
     ):

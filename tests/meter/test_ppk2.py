@@ -85,6 +85,23 @@ def test_in_source_mode_it_is_the_supply_until_it_is_closed() -> None:
     assert not simulator.dut_power
 
 
+def test_as_a_supply_it_sources_whatever_its_mode_is_by_default() -> None:
+    simulator = LoadedPpk2(LOAD)
+    with Ppk2Meter(replace(spec(volts=1.8), supply=True), device=opened(simulator)):
+        assert simulator.dut_power and simulator.vdd_mv == 1800
+    assert not simulator.dut_power
+    with pytest.raises(MeterError, match="no supply in mode ampere"):
+        Ppk2Meter(replace(spec(mode="ampere"), supply=True), device=opened(simulator))
+
+
+def test_which_it_is_is_told_without_switching_anything() -> None:
+    simulator = LoadedPpk2(LOAD, serial_number="D1A2")
+    found = Ppk2Meter.look(spec(mode="source"), device=opened(simulator))
+    assert found.serial_number == "D1A2"
+    sent = {opcode for opcode, _ in simulator.command_log}
+    assert sent <= {Opcode.STOP_MEASURING, Opcode.GET_METADATA} and not simulator.dut_power
+
+
 def test_never_more_volts_than_the_rig_file_says() -> None:
     simulator = LoadedPpk2(LOAD)
     with Ppk2Meter(spec(mode="source"), device=opened(simulator)) as meter:

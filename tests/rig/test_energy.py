@@ -18,6 +18,7 @@ from harness.measure.frames import read_rows
 from harness.measure.tables import CurrentRow, EnergyRow
 from harness.rig.energy import WINDOWS, EnergyPlan, Taken, measure_energy, refuse_unknown
 from harness.rig.metering import BoardMeter, hold_energy
+from harness.rig.supply import Supplies
 
 GIVEN = Currents()
 
@@ -166,7 +167,7 @@ def test_a_meter_that_cannot_be_opened_is_a_row_and_is_tried_again(opened, tmp_p
             raise found
         return found
 
-    metered, told = BoardMeter(plugged, "left", opener=opener), meters[2]
+    metered, told = BoardMeter(plugged, "left", supplies=Supplies(opener)), meters[2]
     plan = EnergyPlan(csv=tmp_path / "latency.csv", run="r1", sleep=told.sleep)
     with metered:
         metered.begin()  # Before the board, and silently: its latency is measured all the same.
