@@ -30,7 +30,10 @@ Floats = NDArray[np.float64]
 RATES_HZ = (1_000_000, 500_000, 200_000, 100_000, 50_000, 20_000, 10_000, 5_000, 2_000, 1_000)
 """That all models have: topic h/fs."""
 
-CHANNELS = 4
+CHANNELS = {"js110": 2}
+"""Digital channels of models that have other than USUAL_CHANNELS."""
+
+USUAL_CHANNELS = 4
 MOST_SAMPLES = 10_000_000
 """Of one signal: 100 s at 100 kHz."""
 
@@ -93,28 +96,19 @@ class JoulescopeMeter(ClosedAtEnd):
         stated = stated_of(spec)
         # By itself it changes ranges, each of which has its own errors.
         self._stated = replace(stated, auto_range=self._options.current_range == "auto")
-        if spec.pin is not None and spec.pin >= CHANNELS:
-            raise MeterError(f"it has channels 0 to {CHANNELS - 1}", where=self._where)
         self._clock, self._sleep = clock, sleep
         self._signals: dict[str, Signal] | None = None
         self._driver = driver(self._where)
         try:
             self._path = _found(self._driver, spec)
             self._ask("open", self._path, "defaults")
-            self._publish("s/i/range/mode" if self._is_auto else "s/i/range/select", self._range)
+            for topic, value in range_settings(_model(self._path), self._options.current_range):
+                self._publish(topic, value)
             self._publish("h/fs", self._options.rate_hz)
             self.identity = _identified(self._driver, self._path, stated.calibrated)
         except BaseException:
             self._driver.finalize()
             raise
-
-    @property
-    def _is_auto(self) -> bool:
-        return self._options.current_range == "auto"
-
-    @property
-    def _range(self) -> str:
-        return self._options.current_range
 
     @staticmethod
     def look(spec: MeterSpec, *, driver: Callable[[Where], Any] = open_driver) -> Identity:
@@ -239,6 +233,7 @@ def _found(driver: Any, spec: MeterSpec) -> str:
     number = spec.serial_number
     fitting = [path for path in paths if number in (None, path.split("/")[-1])]
     if len(fitting) == 1:
+        _refuse_channel(spec, _model(fitting[0]))
         return fitting[0]
     seen = listed([printable(path, 60) for path in paths], 10)
     raise MeterError(
@@ -252,9 +247,33 @@ def _found(driver: Any, spec: MeterSpec) -> str:
     )
 
 
+def _model(path: str) -> str:
+    return path.split("/")[-2]
+
+
+def _refuse_channel(spec: MeterSpec, model: str) -> None:
+    channels = CHANNELS.get(model, USUAL_CHANNELS)
+    if spec.pin is not None and spec.pin >= channels:
+        raise MeterError(f"a {model} has channels 0 to {channels - 1}", where=_where(spec))
+
+
+def range_settings(model: str, current_range: str) -> tuple[tuple[str, str], ...]:
+    """Topics and values that put an instrument into a range of current, or let it choose.
+
+    The topic `s/i/range/mode` of a JS110 is of something else, the suppression of spikes; of the
+    later ones it says whether that of `s/i/range/select` counts.
+    """
+    if model == "js110":
+        return (("s/i/range/select", current_range), ("s/v/range/select", "15 V"))
+    volts = ("s/v/range/mode", "auto")
+    if current_range == "auto":
+        return (("s/i/range/mode", "auto"), volts)
+    return (("s/i/range/select", current_range), ("s/i/range/mode", "manual"), volts)
+
+
 def _identified(driver: Any, path: str, calibrated: date | None) -> Identity:
     return Identity(
-        kind=path.split("/")[-2],
+        kind=_model(path),
         serial_number=path.split("/")[-1],
         firmware=_firmware(driver, path),
         calibrated=calibrated,
@@ -309,10 +328,19 @@ class Signal:
             raise CannotTell(
                 f"the meter brought more than {MOST_SAMPLES} samples", hint="Lower its rate_hz."
             )
-        seconds = [first + (np.arange(len(v)) + 0.5) * step for first, step, v in self._blocks]
-        return np.concatenate(seconds), np.concatenate(
-            [values.astype(float) for _, _, values in self._blocks]
-        )
+        whole = [
+            (first, step, values[: self._most(number)])
+            for number, (first, step, values) in enumerate(self._blocks)
+        ]
+        seconds = [first + (np.arange(len(v)) + 0.5) * step for first, step, v in whole]
+        return np.concatenate(seconds), np.concatenate([v.astype(float) for _, _, v in whole])
+
+    def _most(self, number: int) -> int | None:
+        """Samples of a block before the next one: whole bytes of a channel may have more bits."""
+        if number + 1 == len(self._blocks):
+            return None
+        first, step, _ = self._blocks[number]
+        return max(0, round((self._blocks[number + 1][0] - first) / step))
 
     def at(self, seconds: Floats) -> Floats:
         """The value of the sample that each time lies in; NaN where it was lost."""

@@ -1,7 +1,7 @@
 """What pyjoulescope-driver's Driver does with a Joulescope that draws a load's current.
 
-Scripted after its binding: topics, and blocks of samples as dictionaries. The USB protocol below it
-is not there.
+Scripted after its binding: the topics of each model and what they take, and blocks of samples as
+dictionaries with NumPy arrays. The USB protocol below it is not there.
 """
 
 from __future__ import annotations
@@ -14,6 +14,24 @@ from fakes.supply import Errors, Load, currents
 
 FULL_HZ = 2_000_000
 BLOCK = 1000
+
+_AMPERES = ("10 A", "2 A", "180 mA", "18 mA", "1.8 mA", "180 µA", "18 µA")
+TAKES: dict[str, dict[str, tuple[Any, ...]]] = {
+    "js110": {
+        "s/i/range/select": ("auto", *_AMPERES, "off"),
+        "s/v/range/select": ("15 V", "5 V"),
+        "s/i/range/mode": ("off", "mean", "interp", "interpolate", "nan"),
+    },
+    "js220": {
+        "s/i/range/select": _AMPERES,
+        "s/i/range/mode": ("off", "manual", "auto"),
+        "s/v/range/select": ("15 V", "2 V"),
+        "s/v/range/mode": ("manual", "auto"),
+    },
+}
+"""What topics of ranges take. A JS110's are in the driver, the others' in the instrument."""
+
+CHANNELS = {"js110": 2, "js220": 4}
 
 
 class ScriptedDriver:
@@ -60,10 +78,20 @@ class ScriptedDriver:
         assert self._heard.pop(topic) is fn
 
     def publish(self, topic: str, value: Any) -> None:
+        self._refuse_unknown(topic, value)
         self.published.append((topic, value))
         prefix, _, last = topic.rpartition("/")
         if last == "ctrl" and value == 1:
             self._send(f"{prefix}/!data", prefix.split("/", 3)[3])
+
+    def _refuse_unknown(self, topic: str, value: Any) -> None:
+        _, model, _, name = topic.split("/", 3)
+        takes = TAKES[model].get(name)
+        if takes is not None and value not in takes:
+            raise RuntimeError(f"jsdrv_publish failed 5 | {topic}")
+        channel = name.split("/")[2] if name.startswith("s/gpi/") else "0"
+        if int(channel) >= CHANNELS[model]:
+            raise RuntimeError(f"jsdrv_publish failed 16 | {topic}")
 
     def _send(self, topic: str, signal: str) -> None:
         seconds, amps = currents(self._load, self._errors)
