@@ -88,7 +88,7 @@ class _Filter:
 
 def _coarse(amps: Floats, count: int, length: float) -> list[float]:
     """Starts of the `count` windows that stand out most, in samples, rising."""
-    width = max(1, int(length / BINS))
+    width = max(1, min(len(amps), int(length / BINS)))
     bins = amps[: len(amps) // width * width].reshape(-1, width).mean(axis=1)
     found = _filtered(bins, max(1, round(length / width)))
     starts, scores = _peaks(found, count + 1)

@@ -17,6 +17,16 @@ PerRange = float | NDArray[np.float64]
 """Of an instrument: one value, or one for each sample by the range that it was in."""
 
 
+MOST = 1e4
+"""Amperes or volts that no meter of a board measures."""
+
+MOST_SECONDS = 1e10
+"""Times since 1970, too, are below it."""
+
+OTHER_RATE = 2.0
+"""The usual step of time by the one that the meter's rate says."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trace:
     """Samples of one meter, between arm and disarm.
@@ -44,7 +54,8 @@ class Trace:
         simulated: no instrument has measured it.
 
     Raises:
-        CannotTell: shapes that do not fit, times that do not rise, or a value that is not finite.
+        CannotTell: shapes that do not fit, times that do not rise, a rate that they are not of, or
+            a value that is not finite, or beyond what any meter measures.
     """
 
     seconds: NDArray[np.float64]
@@ -74,11 +85,28 @@ class Trace:
             raise CannotTell("the meter's times do not rise")
         if not (np.isfinite(self.amps).all() and np.isfinite(self.volts).all()):
             raise CannotTell("the meter brought a sample that is not a number")
+        if max(np.abs(self.amps).max(), np.abs(self.volts).max()) > MOST:
+            raise CannotTell(
+                f"the meter brought a sample above {MOST:g} A or V",
+                hint="In which units does it send? Say them in [boards.NAME.meter.options].",
+            )
         bounds = (*self.stated, self.unsure_amps, self.volts_error)
-        if not all(np.isfinite(bound).all() for bound in bounds):
-            raise CannotTell("what is stated of the meter is not a number")
+        # Of no number, this is false.
+        if not all((np.abs(bound) <= MOST).all() for bound in bounds):
+            raise CannotTell(f"what is stated of the meter is not a number up to {MOST:g}")
+        self._refuse_other_rate()
+
+    def _refuse_other_rate(self) -> None:
         if not (isfinite(self.rate_hz) and self.rate_hz > 0):
             raise CannotTell("the meter's rate is not known")
+        if abs(self.seconds[[0, -1]]).max() > MOST_SECONDS:
+            raise CannotTell(f"the meter's times are beyond {MOST_SECONDS:g} s")
+        usual = float(np.median(np.diff(self.seconds))) if len(self.seconds) > 1 else self.step_s
+        if not 1 / OTHER_RATE < usual * self.rate_hz < OTHER_RATE:
+            raise CannotTell(
+                f"the meter says that it samples at {self.rate_hz:g} Hz, and its samples are "
+                f"{usual:.3g} s apart"
+            )
 
     @property
     def stated(self) -> tuple[PerRange, PerRange, PerRange]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ from harness.meter.stated import UNITS, check_unit, own_options, refuse_supply, 
 from harness.text import listed, printable
 
 MOST_BYTES = 2_000_000_000
+MOST_ROWS = 100_000_000
+MOST_LINE = 65_536
 _ROWS = 200_000
 _POLL_S = 0.1
 
@@ -176,11 +179,12 @@ class CsvMeter(ClosedAtEnd):
         )
 
     def _read(self, path: Path) -> Trace:
-        recorder = Recorder()
-        if path.stat().st_size > MOST_BYTES:
-            raise CannotTell(f"larger than {MOST_BYTES} bytes")
+        recorder, rows = Recorder(), 0
         for table in self._tables(path):
             recorder.add(*self._samples(table))
+            rows += len(table)
+            if rows > MOST_ROWS:  # It grows as it is read.
+                raise CannotTell(f"more than {MOST_ROWS} rows")
         return recorder.trace((self._stated,), volts=self._volts)
 
     def _tables(self, path: Path) -> Iterator[Any]:
@@ -189,17 +193,18 @@ class CsvMeter(ClosedAtEnd):
         options = self._options
         names = [options.time, options.current, options.voltage, options.logic]
         try:
-            with pd.read_csv(
-                path,
-                sep=options.separator,
-                decimal=options.decimal or ".",
-                skiprows=options.skip_lines,
-                usecols=[name for name in names if name is not None],
-                dtype={options.logic: str} if options.logic else None,
-                chunksize=_ROWS,
-                encoding="utf-8-sig",
-                encoding_errors="replace",
-            ) as tables:
+            with (
+                _opened(path) as file,
+                pd.read_csv(
+                    file,
+                    sep=options.separator,
+                    decimal=options.decimal or ".",
+                    skiprows=options.skip_lines,
+                    usecols=[name for name in names if name is not None],
+                    dtype={options.logic: str} if options.logic else None,
+                    chunksize=_ROWS,
+                ) as tables,
+            ):
                 yield from tables
         except (OSError, ValueError) as error:  # Also pandas' own errors of parsing.
             raise CannotTell(
@@ -231,6 +236,34 @@ class CsvMeter(ClosedAtEnd):
 
 
 _WRITES = "Does the instrument's program record while the board runs, and into this place?"
+
+
+def _opened(path: Path) -> TextIO:
+    """The file, which stays the same one while it is read, whatever is put in its place.
+
+    Raises:
+        CannotTell: it is none, such as a pipe, or has no lines.
+        OSError: it cannot be opened.
+    """
+    file = open(path, encoding="utf-8-sig", errors="replace", newline="", opener=_without_waiting)
+    try:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise CannotTell("it is no file")
+        if found.st_size > MOST_BYTES:
+            raise CannotTell(f"larger than {MOST_BYTES} bytes")
+        if found.st_size > MOST_LINE and "\n" not in file.read(MOST_LINE):
+            raise CannotTell(f"no line of it ends within {MOST_LINE} characters")
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Of a pipe, open waits for its other end."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _stamp(path: Path) -> Stamp | None:

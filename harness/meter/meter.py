@@ -223,10 +223,13 @@ class _Held(ClosedAtEnd):
 
     def disarm(self) -> Trace:
         with _located(self._where):
-            return self._meter.disarm()
+            trace: object = self._meter.disarm()
+            if not isinstance(trace, Trace):
+                raise MeterError(f"it brought no trace, but {type(trace).__name__}")
+            return trace
 
     def close(self) -> None:
-        with self._lock:
+        with self._lock, _located(self._where):
             self._meter.close()
 
 
@@ -239,7 +242,8 @@ def _located(where: Where) -> Iterator[None]:
         if error.where.board is None:
             error.where = where
         raise
-    except Exception as error:
+    # Whatever a stranger's class raises, `sys.exit` included: it is to cost no row of latency.
+    except (Exception, SystemExit) as error:
         reason = printable(str(error) or type(error).__name__, MOST_SAID)
         raise MeterError(f"the meter failed: {reason}", where=where) from error
 

@@ -239,6 +239,12 @@ def test_arrays_that_do_not_fit_are_no_trace() -> None:
         {"seconds": trace.seconds[::-1]},
         {"amps": np.where(trace.seconds < 0.1, np.nan, trace.amps)},
         {"rate_hz": 0.0},
+        {"rate_hz": 2.5 * trace.rate_hz},
+        {"rate_hz": trace.rate_hz / 2.5},
+        {"amps": trace.amps * 1e9},
+        {"gain_error": float("nan")},
+        {"unsure_amps": np.full(len(trace.amps), np.inf)},
+        {"volts_error": 1e300},
         {"seconds": trace.seconds[:0], "amps": trace.amps[:0], "pin": None},
     ):
         with pytest.raises(CannotTell):

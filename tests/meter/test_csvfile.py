@@ -115,6 +115,35 @@ def test_a_file_that_is_still_written_is_waited_for(tmp_path: Path) -> None:
     assert 3.0 < later.now < 4.0
 
 
+def test_a_file_that_is_put_in_the_place_of_another_in_mid_run_is_the_one(tmp_path: Path) -> None:
+    path, other = tmp_path / "it.csv", tmp_path / "other"
+    path.write_text("t,i\n0,1\n1,1\n")
+    other.write_text("t,i\n0,2\n1,2\n")
+    os.utime(other, (5, 5))
+    given = meter(path, Clock({1.0: lambda: other.replace(path)}), **PLAIN)
+    given.arm()
+    assert given.disarm().amps.tolist() == [2.0, 2.0]
+
+
+def test_what_is_no_file_or_has_no_end_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(make: Callable[[Path], object], said: str) -> None:
+        path = tmp_path / "it.csv"
+        given = meter(path, **PLAIN)
+        given.arm()
+        make(path)
+        with pytest.raises(CannotTell, match=said):
+            given.disarm()
+        path.unlink()
+
+    refused(os.mkfifo, "it is no file")  # To open one waits for who writes to it.
+    refused(lambda path: path.symlink_to("/dev/zero"), "it is no file")
+    refused(lambda path: path.write_bytes(b"\0" * 70_000), "no line of it ends within 65536")
+    monkeypatch.setattr("harness.meter.csvfile.MOST_ROWS", 3)
+    refused(lambda path: path.write_text("t,i\n0,1\n1,1\n2,1\n3,1\n"), "more than 3 rows")
+
+
 def test_a_file_that_was_there_before_is_not_this_runs(tmp_path: Path) -> None:
     path = tmp_path / "it.csv"
     path.write_text("t,i\n0,1\n1,1\n")

@@ -23,6 +23,7 @@ from harness.meter.lines import LinesMeter
 from harness.meter.lines_parser import Parser
 from harness.meter.lines_source import LinesOptions
 from harness.meter.meter import MeterSpec, open_meter
+from harness.meter.stated import stated_of
 
 LOAD = Load(windows=1, inferences=10, gap_s=0.1, first_s=0.1)
 ERRORS = Errors(rate_hz=5000)
@@ -134,6 +135,25 @@ def test_what_no_numbers_can_be_read_of_spoils_one_capture_and_not_the_next() ->
         said.data.put(b"\n1,3,1\n2,3,1\n")
         until(lambda: samples(meter) == 2)
         assert meter.disarm().amps.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    (
+        (b"nan,3,1", "times do not rise"),
+        (b"inf,3,1", "times do not rise"),
+        (b"-5,3,1", "times do not rise"),
+        (b"1e300,3,1", "beyond 1e.10 s"),
+        (b"3,3,nan", "a sample that is not a number"),
+        (b"3,inf,1", "a sample that is not a number"),
+        (b"3,3,-1e300", "a sample above 10000 A or V"),
+    ),
+)
+def test_numbers_that_are_none_are_no_trace(line: bytes, said: str) -> None:
+    parser = Parser(LinesOptions())
+    parser.feed(b"\n1,3,1\n2,3,1\n" + line + b"\n")
+    with pytest.raises(CannotTell, match=said):
+        parser.recorder.trace((stated_of(spec()),), volts=None)
 
 
 def test_a_meter_that_is_unplugged_in_mid_window_says_so() -> None:

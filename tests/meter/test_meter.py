@@ -70,6 +70,21 @@ def test_what_a_distribution_raises_is_an_error_of_the_meter(installed: Path) ->
     assert "board left, meter acme /dev/x, port /dev/x" in str(error.value)
 
 
+def test_whatever_a_strangers_meter_does_is_an_error_of_the_meter(installed: Path) -> None:
+    source = ACME.replace('raise KeyError("no such voltage")', "raise SystemExit(3)")
+    source = source.replace("return Trace(", "return dict(").replace(": pass", ": raise OSError(7)")
+    distribution(installed, "acme_meters", source)
+    meter = open_meter(MeterSpec(kind="acme"), board="left", lock_timeout_s=0)
+    with pytest.raises(MeterError, match="the meter failed: 3 .board left"):
+        meter.arm(7.0)
+    meter.arm()
+    with pytest.raises(MeterError, match="it brought no trace, but dict .board left"):
+        meter.disarm()
+    with pytest.raises(MeterError, match="the meter failed: 7 .board left"):
+        meter.close()
+    open_meter(MeterSpec(kind="acme"), lock_timeout_s=0)  # It was let go all the same.
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     (
