@@ -6,7 +6,6 @@ is subscribed to. Blocks carry the number of their first sample, from which gaps
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,18 +13,16 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.board.meters import MeterSpec
-from harness.errors import CannotTell, MeterError, RigError, Where, located
+from harness.errors import MeterError, RigError, Where, located
 from harness.measure.energy_trace import NO_SAMPLE, Trace
 from harness.meter.closing import ClosedAtEnd
+from harness.meter.joulescope_signal import Signal
 from harness.meter.meter import Identity
 from harness.meter.recorder import Recorder
 from harness.meter.stated import own_options, refuse_supply, stated_of
 from harness.text import listed, printable
-
-Floats = NDArray[np.float64]
 
 RATES_HZ = (1_000_000, 500_000, 200_000, 100_000, 50_000, 20_000, 10_000, 5_000, 2_000, 1_000)
 """That all models have: topic h/fs."""
@@ -34,9 +31,6 @@ CHANNELS = {"js110": 2}
 """Digital channels of models that have other than USUAL_CHANNELS."""
 
 USUAL_CHANNELS = 4
-MOST_SAMPLES = 10_000_000
-"""Of one signal: 100 s at 100 kHz."""
-
 _BEGIN_S = 5.0
 _SILENT_S = 2.0
 _LAG_S = 0.3
@@ -289,64 +283,3 @@ def _firmware(driver: Any, path: str) -> str | None:
     if isinstance(version, int):
         return f"{version >> 24}.{version >> 16 & 0xFF}.{version & 0xFFFF}"
     return printable(str(version), 40)
-
-
-class Signal:
-    """The blocks of one stream, from the driver's own thread."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.begun = threading.Event()
-        self.last_s = clock()
-        # The driver knows it again by its address: a bound method is another one each time.
-        self.receive = self._take
-        self._clock = clock
-        self._blocks: list[tuple[float, float, NDArray[Any]]] = []
-        self._count = 0
-
-    def _take(self, topic: str, block: Any) -> None:
-        """Keep a block: its first sample's time, the step of time, and its values."""
-        values = block["data"]
-        if values is None or not len(values) or self._count > MOST_SAMPLES:
-            return
-        if values.dtype == np.uint8:  # A digital channel: eight samples in each byte.
-            values = np.unpackbits(values, bitorder="little")
-        rate = block["sample_rate"]
-        self._blocks.append((block["sample_id"] / rate, block["decimate_factor"] / rate, values))
-        self._count += len(values)
-        self.last_s = self._clock()
-        self.begun.set()
-
-    def samples(self) -> tuple[Floats, Floats]:
-        """Times of the middle of each sample, and their values.
-
-        Raises:
-            CannotTell: there are none, or more than are kept.
-        """
-        if not self._blocks:
-            raise CannotTell("the meter brought no sample", hint=NO_SAMPLE)
-        if self._count > MOST_SAMPLES:
-            raise CannotTell(
-                f"the meter brought more than {MOST_SAMPLES} samples", hint="Lower its rate_hz."
-            )
-        whole = [
-            (first, step, values[: self._most(number)])
-            for number, (first, step, values) in enumerate(self._blocks)
-        ]
-        seconds = [first + (np.arange(len(v)) + 0.5) * step for first, step, v in whole]
-        return np.concatenate(seconds), np.concatenate([v.astype(float) for _, _, v in whole])
-
-    def _most(self, number: int) -> int | None:
-        """Samples of a block before the next one: whole bytes of a channel may have more bits."""
-        if number + 1 == len(self._blocks):
-            return None
-        first, step, _ = self._blocks[number]
-        return max(0, round((self._blocks[number + 1][0] - first) / step))
-
-    def at(self, seconds: Floats) -> Floats:
-        """The value of the sample that each time lies in; NaN where it was lost."""
-        own, values = self.samples()
-        step = self._blocks[0][1]
-        index = np.searchsorted(own, seconds - step / 2).clip(0, len(own) - 1)
-        near = np.abs(own[index] - seconds) <= 0.75 * step
-        found: Floats = np.where(near, values[index], np.nan)
-        return found

@@ -14,7 +14,8 @@ from fakes.supply import Errors, Load
 from harness.board.meters import MeterSpec
 from harness.errors import MeterError
 from harness.measure.energy import Energy, Trace, energy_of, find_windows
-from harness.meter.joulescope import RATES_HZ, JoulescopeMeter, Signal, range_settings
+from harness.meter.joulescope import RATES_HZ, JoulescopeMeter, range_settings
+from harness.meter.joulescope_signal import Signal
 from harness.meter.meter import open_meter
 
 LOAD = Load(windows=2, inferences=10, first_s=0.1, gap_s=0.1)
