@@ -67,7 +67,8 @@ def held_for(since: datetime | None, now: datetime) -> str:
 class Resource:
     """Something of a place: its class, the exporter that has it, and what to reach it by.
 
-    `there` is the path of a serial port on the exporter's machine.
+    `there` is the path of a serial port on the exporter's machine. `unfit` is what it is to be
+    reached by where that is no machine's name, as text for people.
     """
 
     kind: str
@@ -78,6 +79,7 @@ class Resource:
     protocol: str = "rfc2217"
     there: str = ""
     proxy: str = ""
+    unfit: str = ""
     orphaned: bool = False
 
 
@@ -234,6 +236,8 @@ def _resource(kind: str, exporter: str, body: str) -> Resource:
     extra = _table(params.get("extra"))
     port = params.get("port")
     proxied = extra.get("proxy_required") is True
+    machines = (params.get("host"), extra.get("proxy") if proxied else None)
+    unfit = [said for said in machines if said is not None and not _word(said)]
     return Resource(
         kind=kind,
         exporter=exporter,
@@ -243,6 +247,7 @@ def _resource(kind: str, exporter: str, body: str) -> Resource:
         protocol=_word(params.get("protocol")) or "rfc2217",
         there=_word(extra.get("path")),
         proxy=_word(extra.get("proxy")) if proxied else "",
+        unfit=printable(str(unfit[0]), 60) if unfit else "",
     )
 
 

@@ -36,6 +36,7 @@ from harness.errors import (
 )
 from harness.pool.answers import (
     Place,
+    Resource,
     Shown,
     parse_places,
     parse_reservation,
@@ -115,6 +116,8 @@ class Holder:
                     elif self._place.encode() in news:
                         self._checked()
                 if line == "trouble":
+                    if self._blind:  # The coordinator was gone, and may have given it away.
+                        self._checked()
                     tell("told", **({"failure": failure(self._trouble)} if self._trouble else {}))
 
     def let_go(self) -> PoolError | None:
@@ -224,6 +227,8 @@ class Holder:
         while True:
             shown = self._shown(self._place)
             serial = shown.serial
+            if serial.unfit:
+                raise _unnamed(self._place, serial)
             if serial.available and serial.host and serial.port:
                 return shown
             if time.monotonic() > until:
@@ -231,7 +236,13 @@ class Holder:
             self._lines.read(0.5)
 
     def _shown(self, place: str) -> Shown:
-        return parse_shown(self._labgrid.call("show", place=place))
+        shown = parse_shown(self._labgrid.call("show", place=place))
+        if shown.place.name != place:
+            other = printable(shown.place.name, 60)
+            raise PoolError(
+                f"labgrid was asked about place {place}, and answered about {other!r}", place=place
+            )
+        return shown
 
     def _checked(self) -> dict[str, Any]:
         """How the place is now. That it was lost is remembered; a board may come and go."""
@@ -346,6 +357,16 @@ def _unplugged(place: str, exporter: str) -> ExporterGone:
         "of it",
         place=place,
         hint="Is it plugged in at that machine, and is its power on? labgrid-client -v resources",
+    )
+
+
+def _unnamed(place: str, serial: Resource) -> PoolError:
+    exporter = printable(serial.exporter, 60)
+    return PoolError(
+        f"exporter {exporter} of place {place} gives {serial.unfit!r} as its machine, which is no "
+        "machine's name",
+        place=place,
+        hint="Start labgrid-exporter there with --hostname and the name that others reach it by.",
     )
 
 

@@ -32,6 +32,9 @@ CALL_S = 30.0
 MOST_BYTES = 1 << 20
 """Of what the client says; a coordinator may have hundreds of places."""
 
+_LIMITED = ("/bin/sh", "-c", f'ulimit -f {4 * MOST_BYTES // 512}; exec "$@"', "sh")
+"""Runs a command that cannot fill the disk with what it says."""
+
 _TOLD = 300
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _DROPPED = ("LG_ENV", "LG_PLACE", "LG_TOKEN", "LG_STATE", "LG_INITIAL_STATE", "PYTHONPATH")
@@ -144,7 +147,7 @@ class Labgrid:
             log, errors = Path(folder, "said"), Path(folder, "errors")
             try:
                 status = run(
-                    command,
+                    [*_LIMITED, *command],
                     log,
                     timeout_s=timeout_s,
                     environment=self.environment,

@@ -101,6 +101,16 @@ def test_a_resource_that_is_not_as_labgrid_writes_it_has_no_port(part, other):
     assert not (serial.available and serial.host and serial.port)
 
 
+def test_a_machine_that_cannot_be_named_to_ssh_is_kept_as_text_alone():
+    option = "-oProxyCommand=touch\x1b marker"
+    of_proxy = SHOWN.replace("'bench-2.example'", repr(option)).replace("False", "True")
+    for text in (SHOWN.replace("'127.0.0.1'", repr(option)), of_proxy):
+        serial = parse_shown(text).serial
+        assert option not in (serial.host, serial.proxy)
+        assert serial.unfit == r"-oProxyCommand=touch\x1b marker"
+    assert parse_shown(SHOWN).serial.unfit == ""
+
+
 def test_a_place_with_no_serial_port_or_two_is_refused():
     two = SHOWN.replace("NetworkUSBPowerPort/USB", "NetworkSerialPort/USB")
     with pytest.raises(PoolError, match="place nano1 has 2 serial ports"):

@@ -77,3 +77,9 @@ def test_a_coordinator_that_is_gone_is_told_from_another_error(tmp_path):
     with pytest.raises(PoolError, match=r"show of place a failed: Error: .*31mno way") as caught:
         client(other).call("show", place="a")
     assert type(caught.value) is PoolError and "\033" not in str(caught.value)
+
+
+def test_a_coordinator_that_says_no_end_of_things_fills_no_disk(tmp_path):
+    flooding = script(tmp_path / "client", "exec yes 'Place of many'")
+    with pytest.raises(PoolError, match="labgrid-client places failed: Place of many Place of"):
+        client(flooding).call("places")
