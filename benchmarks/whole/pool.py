@@ -1,9 +1,10 @@
 """A queue of runs over the boards of a pool: is a board ever idle, is a lease ever lost?
 
-    python -m benchmarks.whole.pool [--runs 10] [--boards 2] [--samples 100]
+    python -m benchmarks.whole.pool [--runs 10] [--boards 2] [--models 1] [--samples 100]
 
 A real labgrid coordinator and exporter run on loopback, with virtual boards behind raw TCP ports.
-All runs are `hil bench` as programs, started at once, each for any board with a tag. What labgrid's
+All runs are `hil bench` as programs, started at once, each for any board with a tag, with so many
+models (one, under several names). What labgrid's
 own monitor tells of the places is the record: when each was acquired and released, and by whom.
 
 Printed are, for each board, its runs and the time between the end of one and the begin of the next
@@ -30,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from fakes.pool import Lab, labgrid_client
-from fakes.served import far_board
+from fakes.served import SINE, far_board
 
 from harness.measure.frames import load_frame
 from harness.process import end_group, start
@@ -76,6 +77,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--boards", type=int, default=2)
+    parser.add_argument("--models", type=int, default=1)
     parser.add_argument("--samples", type=int, default=100)
     options = parser.parse_args()
     client = labgrid_client()
@@ -112,11 +114,14 @@ def main() -> int:
 
 
 def run_all(options: argparse.Namespace, lab: Lab, folder: Path) -> list[int]:
+    models = [folder / f"sine-{number}.tflite" for number in range(options.models)]
+    for model in models:
+        model.write_bytes(SINE.content)
     command = [
         *(sys.executable, "-m", "harness.cli", "bench", "--board", "virtual"),
         *("--port", "labgrid:board=virtual", "--coordinator", lab.address),
         *("--labgrid", str(lab.client), "--samples", str(options.samples)),
-        *("--csv", str(folder / "latency.csv")),
+        *("--csv", str(folder / "latency.csv"), "--model", *map(str, models)),
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     processes = []
@@ -139,7 +144,10 @@ def report(
     rows: int,
     took_s: float,
 ) -> int:
-    print(f"{options.runs} runs over {options.boards} boards in {took_s:.1f} s, {rows} rows")
+    print(
+        f"{options.runs} runs of {options.models} models over {options.boards} boards in "
+        f"{took_s:.1f} s, {rows} rows"
+    )
     for name, board in boards.items():
         held = sum(end - begin for begin, end, _ in board.spans)
         gaps = board.gaps
@@ -155,7 +163,7 @@ def report(
     print(f"  failed runs {failed}, leases lost {lost}, runs that had two boards {twice}")
     idle = [name for name, board in boards.items() if not board.spans]
     print(f"  boards that stood idle: {', '.join(idle) or 'none'}")
-    return int(bool(failed or lost or twice or idle or rows != options.runs))
+    return int(bool(failed or lost or twice or idle or rows != options.runs * options.models))
 
 
 if __name__ == "__main__":
