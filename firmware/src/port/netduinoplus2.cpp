@@ -6,6 +6,7 @@
 extern "C" void SystemClock_Config() {
   SystemCoreClock = 168000000;  // The CPU and SysTick run at this rate.
   static_cast<void>(HAL_InitTick(TICK_INT_PRIORITY));
+  TIM2->PSC = netduinoplus2::kPrescaler - 1;
 }
 
 namespace netduinoplus2 {
@@ -26,6 +27,17 @@ void ServeSerial() {
     __DSB();
     __ISB();
   } while (Serial.availableForWrite() < empty);
+}
+
+void Sleep() {
+  __disable_irq();
+  // The flag too: its interrupt may be lost. Masked ones that are pending still end the sleep.
+  if (Serial.available() == 0 && (USART1->SR & USART_SR_RXNE) == 0) {
+    __DSB();
+    __WFI();
+  }
+  __enable_irq();
+  __ISB();
 }
 
 uint32_t Ticks() { return TIM2->CNT; }

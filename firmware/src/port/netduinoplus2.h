@@ -9,7 +9,13 @@ namespace netduinoplus2 {
 // The core's handler goes by the flags, so it is called until they leave it nothing to do.
 void ServeSerial();
 
-uint32_t Ticks();  // Timer 2. CYCCNT reads 0, and micros() is coarser than an instruction.
-constexpr uint32_t kTicksPerSecond = 1000000000;  // QEMU's own clock for it, whatever RCC would say.
+// Until a byte may be waiting: what polls instead slows QEMU down, so that requests come late and are sent again.
+void Sleep();
+
+// Timer 2. CYCCNT reads 0, and micros() is coarser than an instruction. QEMU's own clock for it is 1 GHz, whatever RCC would
+// say, and would wrap after 4.3 s. A tick of 32 ns is a fourth of an instruction, which boards.toml gives 128 ns.
+uint32_t Ticks();
+constexpr uint32_t kPrescaler = 32;
+constexpr uint32_t kTicksPerSecond = 1000000000 / kPrescaler;
 
 }  // namespace netduinoplus2

@@ -45,3 +45,15 @@ def test_arduino_port(program: Path, name: str) -> None:
 def test_every_test_of_the_program_is_run(program: Path) -> None:
     listed = subprocess.run([program], capture_output=True, text=True, check=True)
     assert listed.stdout.split() == TESTS
+
+
+def test_what_is_written_for_the_emulated_board_masks_every_invoke_and_counts_on() -> None:
+    words = [
+        *("-std=c++17", "-Wall", "-Wextra", "-Wshadow", "-Wvla", "-Werror"),
+        *("-DARDUINO_ARCH_STM32", "-DHIL_NETDUINOPLUS2", "-DHIL_MAX_PAYLOAD=256"),
+        *(f"-I{SOURCE}", f"-I{HERE}", str(SOURCE / "port" / "arduino.cpp")),
+        *(str(HERE / "core.cpp"), str(HERE / "emulated" / "emulated_test.cpp")),
+    ]
+    program = host_program(words, folders=[SOURCE, HERE])
+    done = subprocess.run([program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
