@@ -64,22 +64,7 @@ def trend_picture(
         tolerance: half the zone's height as a share of the baseline; 0 where counts are exact.
     """
     with style():
-        drawn = axes(3.0)
-        whens: Any = [point.when for point in points]
-        _draw_baseline(drawn, points, tolerance)
-        drawn.plot(whens, [point.median for point in points], color=FAINT, linewidth=1)
-        for mark, colour, label in dict.fromkeys(_mark(point) for point in points):
-            held = [point for point in points if _mark(point) == (mark, colour, label)]
-            drawn.plot(
-                [point.when for point in held],
-                [point.median for point in held],
-                mark,
-                color=colour,
-                markersize=6,
-                label=label,
-            )
-        _draw_intervals(drawn, points)
-        _trend_axes(drawn, points, unit)
+        drawn = trend_axes(points, unit=unit, tolerance=tolerance)
         first, last = points[0].median, points[-1].median
         change = f"{last / first - 1:+.2%} against" if first and first != last else "as much as"
         said = (
@@ -96,6 +81,27 @@ def trend_picture(
             label=f"Trend of {title}. {said}",
         )
     return Picture(title=title, caption=said, svg=picture)
+
+
+def trend_axes(points: Sequence[TrendPoint], *, unit: str, tolerance: float) -> Axes:
+    """What `trend_picture` shows, before it is laid out."""
+    drawn = axes(3.0)
+    whens: Any = [point.when for point in points]
+    _draw_baseline(drawn, points, tolerance)
+    drawn.plot(whens, [point.median for point in points], color=FAINT, linewidth=1)
+    for mark, colour, label in dict.fromkeys(_mark(point) for point in points):
+        held = [point for point in points if _mark(point) == (mark, colour, label)]
+        drawn.plot(
+            [point.when for point in held],
+            [point.median for point in held],
+            mark,
+            color=colour,
+            markersize=6,
+            label=label,
+        )
+    _draw_intervals(drawn, points)
+    _trend_axes(drawn, points, unit)
+    return drawn
 
 
 def _mark(point: TrendPoint) -> tuple[str, str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from datetime import datetime, timedelta, timezone
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from harness.measure.samples import Spread
 from harness.report.figure import Picture
+from harness.report.figures.canvas import style
 from harness.report.figures.latency import (
     MOST_BINS,
     bin_edges,
@@ -28,7 +30,7 @@ from harness.report.figures.outputs import (
     curve_pictures,
 )
 from harness.report.figures.training import training_pictures
-from harness.report.figures.trend import TrendPoint, date_locator, trend_picture
+from harness.report.figures.trend import TrendPoint, date_locator, trend_axes, trend_picture
 from harness.text import figure_text, size_text
 
 NOW = datetime(2026, 11, 21, tzinfo=timezone.utc)
@@ -264,13 +266,42 @@ SPANS += [unit * count for unit in (HOUR, DAY) for count in range(1, 120, 7)]
 SPANS += [DAY * 30 * months for months in (4, 11, 18, 24, 29, 30, 31, 33, 35, 36, 37, 60, 900)]
 
 
+def spanning(seconds: int) -> list[TrendPoint]:
+    whens = [NOW + timedelta(seconds=seconds * share) for share in (0, 1)]
+    return [TrendPoint(when=when, median=1.0) for when in whens]
+
+
+def dates_of(drawn: Any) -> list[str]:
+    """What stands at the ticks of the time's axis, and what they share."""
+    low, high = drawn.get_xlim()
+    shown = [tick for tick in drawn.xaxis.get_majorticklocs() if low <= tick <= high]
+    formatter = drawn.xaxis.get_major_formatter()
+    said = [*formatter.format_ticks(shown), formatter.get_offset()]
+    return [text for text in said if re.search(r"\d\d|[A-Z][a-z]{2}$", text)]
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Any:
+    """Axes that take each span in turn: to make them takes ten times as long as to find ticks."""
+    with style():
+        return trend_axes(spanning(1), unit="µs", tolerance=0.02)
+
+
 @pytest.mark.parametrize("seconds", SPANS)
-def test_trend_has_dates_whatever_time_it_spans(seconds: int) -> None:
-    points = [
-        TrendPoint(when=NOW + timedelta(seconds=seconds * share), median=1.0) for share in (0, 1)
-    ]
-    dated = [text for text in texts(trend(*points)) if re.search(r"\d\d|[A-Z][a-z]{2}$", text)]
-    assert 2 <= len(dated) <= 12
+def test_trend_has_dates_whatever_time_it_spans(drawn: Any, seconds: int) -> None:
+    for line in drawn.lines:
+        line.set_xdata([point.when for point in spanning(seconds)])
+    drawn.relim()
+    drawn.autoscale_view()
+    assert 2 <= len(dates_of(drawn)) <= 12
+
+
+@pytest.mark.parametrize("seconds", [0, 155, 90 * HOUR, 900 * 30 * DAY])
+def test_the_picture_has_the_dates_of_its_axes(seconds: int) -> None:
+    points = spanning(seconds)
+    with style():
+        dates = dates_of(trend_axes(points, unit="µs", tolerance=0.02))
+    assert set(dates) <= set(texts(trend(*points)))
 
 
 @pytest.mark.parametrize("seconds", [*range(130, 181, 7), *range(8_400, 9_700, 260)])
