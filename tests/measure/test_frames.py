@@ -152,7 +152,7 @@ def rows_of(kind: Any) -> Any:
     for item in fields(kind):
         name, _, optional = str(item.type).partition(" ")
         drawn[item.name] = st.none() | plain[name] if optional else plain[name]
-    return st.lists(st.builds(kind, **drawn), max_size=5)
+    return st.lists(st.builds(kind, **drawn), max_size=2)
 
 
 @given(st.one_of(rows_of(LatencyRow), rows_of(SampleRow)))

@@ -15,7 +15,7 @@ from harness.measure.runs import IDENTITY, identity
 from harness.measure.samples import Samples, SampleTable, Spread, merged
 
 RUN = nights.real_board(1)
-ROWS = nights.sample_rows(RUN, invokes=40)
+ROWS = nights.sample_rows(RUN, invokes=12)
 NAME = identity(RUN[-1])
 
 

@@ -104,6 +104,7 @@ def test_aot_refuses_or_has_equal_parts(name: str) -> None:
 
 
 @needs_tflm
+@pytest.mark.program
 @pytest.mark.parametrize("name", BUILT)
 @pytest.mark.parametrize("runtime", ["aot", "tflm"])
 def test_board_comes_to_the_recorded_outcome(name: str, runtime: str) -> None:

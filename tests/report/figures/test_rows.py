@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -37,6 +38,14 @@ def measured(night: int = 1, *, emulated: bool = False) -> Run:
     )
 
 
+@cache
+def figures() -> tuple[FigureGroup | None, ...]:
+    """Latencies, outputs and operators of a real board's first night, drawn once."""
+    item = measured()
+    latency, operators = latency_figures(item, name="m1"), operator_figures(item, name="m1")
+    return latency, output_figures(item, ROOTS, name="m1"), operators
+
+
 def titles(exhibit: FigureGroup | None) -> list[str]:
     assert exhibit is not None
     return [picture.title for picture in exhibit.pictures]
@@ -48,7 +57,7 @@ def drawn(exhibit: FigureGroup) -> set[str]:
 
 
 def test_real_latency_is_drawn_in_microseconds_for_each_session() -> None:
-    exhibit = latency_figures(measured(), name="m1")
+    exhibit, _, _ = figures()
     assert titles(exhibit) == ["Histogram", "Empirical distribution"]
     assert exhibit is not None
     assert {"session 1", "session 3", "latency of one invoke (µs)"} <= drawn(exhibit)
@@ -81,7 +90,7 @@ def test_several_outputs_are_shown_one_by_one() -> None:
 
 
 def test_function_of_one_number_is_shown_as_curves() -> None:
-    exhibit = output_figures(measured(), ROOTS, name="m1")
+    _, exhibit, _ = figures()
     assert titles(exhibit) == ["Output over input", "Error against the true function"]
 
 
@@ -147,10 +156,8 @@ def test_other_outputs_are_board_against_golden() -> None:
 
 
 def test_operators_are_counted_in_instructions_on_an_emulated_board_only() -> None:
-    assert titles(operator_figures(measured(), name="m1")) == [
-        "Cost of each operator",
-        "MACs per cycle",
-    ]
+    _, _, real = figures()
+    assert titles(real) == ["Cost of each operator", "MACs per cycle"]
     emulated = operator_figures(measured(emulated=True), name="m1")
     assert titles(emulated) == ["Cost of each operator", "MACs per instruction"]
     assert emulated is not None and "instructions of one invoke" in drawn(emulated)
@@ -233,10 +240,11 @@ def test_trend_is_drawn_of_times_to_the_second() -> None:
 
 
 def test_every_picture_of_a_measurement_has_ids_of_its_own() -> None:
-    made = [latency_figures(measured(), name="m1"), output_figures(measured(), ROOTS, name="m1")]
-    made += [operator_figures(measured(), name="m1")]
     trees = [
-        ElementTree.fromstring(one.svg) for exhibit in made if exhibit for one in exhibit.pictures
+        ElementTree.fromstring(one.svg)
+        for exhibit in figures()
+        if exhibit
+        for one in exhibit.pictures
     ]
     ids = [one.get("id") for tree in trees for one in tree.iter() if one.get("id")]
     assert len(ids) == len(set(ids)) > 6
