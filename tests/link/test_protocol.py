@@ -156,9 +156,8 @@ specs = st.builds(
     zero_point=st.integers(-(2**31), 2**31 - 1),
 )
 numbers = st.integers(0, 2**32 - 1)
-words = st.text(st.characters(codec="utf-8"), max_size=20).filter(
-    lambda text: printable(text) == text
-)
+pictured = st.characters(codec="utf-8", exclude_categories=["C", "Z"]) | st.just(" ")
+words = st.text(pictured, max_size=60).filter(lambda text: printable(text) == text)
 hellos = st.builds(
     Hello,
     status=st.sampled_from(Status),
