@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from fakes import described, nights
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import ReportError
@@ -152,9 +152,10 @@ def rows_of(kind: Any) -> Any:
     for item in fields(kind):
         name, _, optional = str(item.type).partition(" ")
         drawn[item.name] = st.none() | plain[name] if optional else plain[name]
-    return st.lists(st.builds(kind, **drawn), max_size=2)
+    return st.lists(st.builds(kind, **drawn), max_size=3)
 
 
+@settings(max_examples=40)  # Of up to 270 cells each.
 @given(st.one_of(rows_of(LatencyRow), rows_of(SampleRow)))
 def test_every_record_comes_back_as_it_was(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Any]
