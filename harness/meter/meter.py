@@ -24,6 +24,7 @@ from harness.board.meters import MeterSpec
 from harness.bounded import LOADING_S, bounded
 from harness.errors import HilError, LockBusy, MeterError, Where
 from harness.measure.energy_trace import Trace
+from harness.meter.bounded import COMES_BACK_S, Bounded
 from harness.meter.closing import ClosedAtEnd
 from harness.progress import Progress, no_progress
 from harness.text import listed, printable
@@ -145,6 +146,7 @@ def open_meter(
     *,
     board: str | None = None,
     lock_timeout_s: float = 30.0,
+    comes_back_s: float = COMES_BACK_S,
     progress: Progress = no_progress,
 ) -> Meter:
     """Open the meter that a rig file names, for this process alone until it is closed.
@@ -152,6 +154,7 @@ def open_meter(
     Args:
         board: named in errors.
         lock_timeout_s: how long another process that holds it is waited for.
+        comes_back_s: how long a call of another package's meter may take.
 
     Raises:
         MeterError: there is no such kind or instrument, its package is broken or not installed, or
@@ -162,11 +165,15 @@ def open_meter(
     with ExitStack() as stack:
         try:
             stack.enter_context(_locked(spec, where, lock_timeout_s, progress))
+            calls = None
+            if spec.kind not in _BUILT_IN:
+                calls = Bounded(comes_back_s)
+                stack.callback(calls.end)
             with _located(where):
-                meter = opener(spec)
+                meter = opener(spec) if calls is None else calls.run(lambda: opener(spec))
         except LockBusy as error:
             raise MeterError(error.what, where=where, hint=error.hint) from error
-        return _Held(meter, where, stack.pop_all())
+        return _Held(meter, where, stack.pop_all(), calls)
 
 
 def look_at_meter(spec: MeterSpec, *, board: str | None = None) -> Identity | None:
@@ -201,12 +208,19 @@ def _name(spec: MeterSpec) -> str:
 
 
 class _Held(ClosedAtEnd):
-    """A meter and its lock; the errors of the meter name the board."""
+    """A meter and its lock; the errors of the meter name the board.
 
-    def __init__(self, meter: Meter, where: Where, lock: ExitStack) -> None:
+    Args:
+        calls: runs those of another package; None for a kind of the harness, which is bounded.
+    """
+
+    def __init__(
+        self, meter: Meter, where: Where, lock: ExitStack, calls: Bounded | None = None
+    ) -> None:
         self._meter = meter
         self._where = where
         self._lock = lock
+        self._calls = calls
 
     @property
     def identity(self) -> Identity:
@@ -218,19 +232,22 @@ class _Held(ClosedAtEnd):
         return self._meter if isinstance(self._meter, Marked) else None
 
     def arm(self, volts: float | None = None) -> None:
-        with _located(self._where):
-            self._meter.arm(volts)
+        self._run(lambda: self._meter.arm(volts))
 
     def disarm(self) -> Trace:
-        with _located(self._where):
-            trace: object = self._meter.disarm()
-            if not isinstance(trace, Trace):
-                raise MeterError(f"it brought no trace, but {type(trace).__name__}")
-            return trace
+        trace: object = self._run(self._meter.disarm)
+        if not isinstance(trace, Trace):
+            what = f"it brought no trace, but {printable(type(trace).__name__, 60)}"
+            raise MeterError(what, where=self._where)
+        return trace
 
     def close(self) -> None:
-        with self._lock, _located(self._where):
-            self._meter.close()
+        with self._lock:
+            self._run(self._meter.close)
+
+    def _run(self, call: Callable[[], object]) -> object:
+        with _located(self._where):
+            return call() if self._calls is None else self._calls.run(call)
 
 
 @contextmanager

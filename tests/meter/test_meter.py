@@ -85,6 +85,31 @@ def test_whatever_a_strangers_meter_does_is_an_error_of_the_meter(installed: Pat
     open_meter(MeterSpec(kind="acme"), lock_timeout_s=0)  # It was let go all the same.
 
 
+def test_a_strangers_meter_that_does_not_come_back_is_left(installed: Path) -> None:
+    source = ACME.replace(": pass", ": pass\n    over = __import__('threading').Event()")
+    source = source.replace('raise KeyError("no such voltage")', "self.over.wait(20)")
+    distribution(installed, "acme_meters", source)
+    spec = MeterSpec(kind="acme")
+    meter = open_meter(spec, board="left", lock_timeout_s=0, comes_back_s=0.2)
+    for call in (lambda: meter.arm(7.0), meter.disarm, meter.close):
+        with pytest.raises(MeterError, match="does not come back within 0.2 s .board left"):
+            call()
+    sys.modules["acme_meters"].opened.over.set()
+    open_meter(spec, lock_timeout_s=0).close()  # Another one may be tried.
+
+
+def test_calls_of_a_strangers_meter_are_all_of_one_thread(installed: Path) -> None:
+    source = ACME.replace("np.arange(9.0)", "np.arange(9.0) + self.thread")
+    threads = "self.thread = __import__('threading').get_ident() % 1000"
+    source = source.replace("self.identity =", f"{threads}; self.identity =")
+    source = source.replace("if volts == 7:", f"before = self.thread; {threads}\n        if before")
+    source = source.replace("if before raise", "if before != self.thread: raise")
+    distribution(installed, "acme_meters", source)
+    with open_meter(MeterSpec(kind="acme"), lock_timeout_s=0) as meter:
+        meter.arm()
+        assert len(meter.disarm().seconds) == 9
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     (
