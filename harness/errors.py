@@ -380,13 +380,16 @@ def _is_text(data: bytes) -> bool:
 
 
 class BoardSilent(BoardError):
-    """The board does not answer after every remedy; `steps` says what was tried, and the result."""
+    """The board does not answer after every remedy; `steps` says what was tried, and the result.
 
-    def __init__(self, *, where: Where, steps: tuple[str, ...]) -> None:
+    `others` is what is known of other programs at its port, in a sentence.
+    """
+
+    def __init__(self, *, where: Where, steps: tuple[str, ...], others: str = "") -> None:
         super().__init__(
             "board does not answer after all remedies were tried",
             where=where,
-            hint=f"{_tried(steps)}\nCheck its cable, hub and power supply.",
+            hint=f"{_tried(steps)}\n{others or 'Check its cable, hub and power supply.'}",
         )
         self.steps = steps
 

@@ -18,6 +18,7 @@ from harness.errors import (
     StartFailed,
     Where,
 )
+from harness.link.holders import keep_others_out, why_not
 
 CHUNK = 65536
 
@@ -191,7 +192,7 @@ def _bound(port: Any) -> None:
 
 
 def open_serial(port: str, *, where: Where, baud: int = 115200) -> SerialStream:
-    """Open a serial port by path or pyserial URL, for this process alone.
+    """Open a serial port by path or pyserial URL, a path for this process alone.
 
     Raises:
         StartFailed: the port is absent, busy or not a serial port.
@@ -204,10 +205,12 @@ def open_serial(port: str, *, where: Where, baud: int = 115200) -> SerialStream:
             warnings.simplefilter("ignore", DeprecationWarning)
             opened = serial.serial_for_url(port, baudrate=baud, timeout=POLL_S, **local)
         _bound(opened)
+        if local:
+            keep_others_out(opened.fileno())
         return SerialStream(opened)
     except (OSError, ValueError) as error:
         raise StartFailed(
             f"cannot open the port: {error}",
             where=replace(where, port=port),
-            hint="Is it plugged in, is your user in its group, does another program hold it?",
+            hint=why_not(port, error),
         ) from error

@@ -17,6 +17,7 @@ from harness.errors import (
     ProtocolError,
 )
 from harness.link.dut import Dut
+from harness.link.holders import also_open
 from harness.link.link import Link, LinkOptions
 from harness.link.protocol import Op
 
@@ -103,7 +104,8 @@ def recover(dut: Dut, error: HilError, remedies: Sequence[Remedy]) -> tuple[Atte
     if isinstance(last, BoardTalks):
         last.steps = tried
         raise last
-    raise BoardSilent(where=dut.link.where, steps=tried) from last
+    others = also_open(dut.link.where.port)
+    raise BoardSilent(where=dut.link.where, steps=tried, others=others) from last
 
 
 def reopen(link: Link) -> None:
