@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import select
 import subprocess
-import sys
 import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from harness.board.place import PlaceSpec
-from harness.errors import (
-    CoordinatorGone,
-    ExporterGone,
-    PlaceBusy,
-    PlaceLost,
-    PlaceNotFound,
-    PoolError,
-    Where,
-)
+from harness.errors import PoolError, Where
 from harness.pool.answers import Resource
+from harness.pool.asking import Told, answer, end, error_of, send, start_holder, told_of
 from harness.pool.forward import Forward
 from harness.pool.labgrid import (
     CALL_S,
@@ -35,25 +23,14 @@ from harness.pool.labgrid import (
     find_client,
     new_identity,
 )
-from harness.process import defer_signals, end_group, start
+from harness.process import defer_signals
 from harness.progress import Progress, no_progress
-from harness.terminal import say
-from harness.text import printable
 
 WAIT_S = 1800.0
 """How long a place is waited for where nobody says so."""
 
-ENDS_S = 10.0
-"""How long the end of a run waits for the place to be let go of, which takes about a second."""
-
 SLACK_S = 4 * CALL_S
 """Beyond the wait for a place: what calls of the client may take before and after it."""
-
-_ERRORS = {
-    kind.__name__: kind
-    for kind in (PoolError, CoordinatorGone, PlaceNotFound, PlaceBusy, PlaceLost, ExporterGone)
-}
-_MOST_LINE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,15 +58,6 @@ class Pool:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Told:
-    """What the holder said of the place."""
-
-    place: str
-    serial: Resource
-    power: bool
-
-
 class Held:
     """A place that this run holds.
 
@@ -98,7 +66,7 @@ class Held:
     """
 
     def __init__(
-        self, process: subprocess.Popen[bytes], labgrid: Labgrid, told: _Told, where: Where
+        self, process: subprocess.Popen[bytes], labgrid: Labgrid, told: Told, where: Where
     ) -> None:
         self._process = process
         self._told = told
@@ -154,11 +122,11 @@ class Held:
         Raises:
             CoordinatorGone, PlaceLost, ExporterGone: it is not.
         """
-        _send(self._process, b"check\n")
-        said = _answer(self._process, ("checked",), CALL_S + 5.0, self.where)
+        send(self._process, b"check\n")
+        said = answer(self._process, ("checked",), CALL_S + 5.0, self.where)
         if "failure" in said:
-            raise _error(said["failure"], self.where)
-        self._told = _told(said["shown"])
+            raise error_of(said["failure"], self.where)
+        self._told = told_of(said["shown"])
         return self.url
 
     def trouble(self) -> PoolError | None:
@@ -169,9 +137,9 @@ class Held:
         Raises:
             PoolError: the process that holds the place has ended.
         """
-        _send(self._process, b"trouble\n")
-        said = _answer(self._process, ("told",), CALL_S + 5.0, self.where)
-        return _error(said["failure"], self.where) if "failure" in said else None
+        send(self._process, b"trouble\n")
+        said = answer(self._process, ("told",), CALL_S + 5.0, self.where)
+        return error_of(said["failure"], self.where) if "failure" in said else None
 
     def power(self, action: str, *, timeout_s: float) -> str:
         """Let labgrid switch the board's power: `on` or `off`; returns what its client said.
@@ -228,11 +196,11 @@ _HOLDS = _Holds()
 def _held(wanted: PlaceSpec, pool: Pool, where: Where, progress: Progress) -> Iterator[Held]:
     labgrid = pool.labgrid()
     with ExitStack() as stack:
-        process = _holder()
-        stack.callback(_end, process)
-        _send(process, _request(labgrid, wanted, pool))
+        process = start_holder()
+        stack.callback(end, process)
+        send(process, _request(labgrid, wanted, pool))
         with progress(f"{where.board}: waiting for place {wanted}"):
-            told = _told(_answer(process, ("held",), pool.timeout_s + SLACK_S, where))
+            told = told_of(answer(process, ("held",), pool.timeout_s + SLACK_S, where))
         held = Held(process, labgrid, told, replace(where, port=f"labgrid:{told.place}"))
         stack.callback(held.close)
         try:
@@ -245,16 +213,6 @@ def _held(wanted: PlaceSpec, pool: Pool, where: Where, progress: Progress) -> It
             failure = _released(process, held)
         if failure is not None:
             raise failure
-
-
-def _holder() -> subprocess.Popen[bytes]:
-    root = str(Path(__file__).parents[2])
-    return start(
-        [sys.executable, "-m", "harness.pool.holder"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        environment={**os.environ, "PYTHONPATH": root},
-    )
 
 
 def _request(labgrid: Labgrid, wanted: PlaceSpec, pool: Pool) -> bytes:
@@ -272,79 +230,5 @@ def _released(process: subprocess.Popen[bytes], held: Held) -> PoolError | None:
     """Let go; what went wrong with the place since it was held, if anything did."""
     assert process.stdin is not None, "started with a pipe"
     process.stdin.close()
-    said = _answer(process, ("released",), 2 * CALL_S, held.where)
-    return _error(said["failure"], held.where) if "failure" in said else None
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Leave the holder, which lets go by itself and is then gone: killing it would keep the place.
-
-    One that has let go is waited for.
-    """
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with suppress(OSError):
-                pipe.close()
-    with suppress(subprocess.TimeoutExpired), defer_signals():
-        process.wait(ENDS_S)
-        end_group(process)
-
-
-def _send(process: subprocess.Popen[bytes], line: bytes) -> None:
-    assert process.stdin is not None, "started with a pipe"
-    with suppress(OSError):  # That it is gone is seen when its answer is read.
-        process.stdin.write(line)
-
-
-def _answer(
-    process: subprocess.Popen[bytes], events: tuple[str, ...], timeout_s: float, where: Where
-) -> Mapping[str, Any]:
-    """The holder's next line with one of these events; what it says of waiting is said meanwhile.
-
-    Raises:
-        PoolError: it failed, ended, or did not answer in time.
-    """
-    until = time.monotonic() + timeout_s
-    while True:
-        said = _line(process, until, where)
-        event = said.get("event")
-        if event == "waiting":
-            say(f"{where.board}: {printable(str(said.get('text')), 600)}")
-        elif event == "failed":
-            raise _error(said["failure"], where)
-        elif event in events:
-            return said
-
-
-def _line(process: subprocess.Popen[bytes], until: float, where: Where) -> Mapping[str, Any]:
-    assert process.stdout is not None, "started with a pipe"
-    text = b""
-    while not text.endswith(b"\n"):
-        left = until - time.monotonic()
-        if left < 0 or not select.select([process.stdout], [], [], left)[0]:
-            raise PoolError("the process that holds the place does not answer", where=where)
-        data = process.stdout.read(1)  # Unbuffered, so that select sees what is left.
-        text += data
-        if not data or len(text) > _MOST_LINE:
-            raise PoolError(
-                "the process that holds the place of a pool has ended",
-                where=where,
-                hint="If the place is still held: labgrid-client -v places, and release it.",
-            )
-    said = json.loads(text)
-    return said if isinstance(said, dict) else {}
-
-
-def _told(said: Mapping[str, Any]) -> _Told:
-    return _Told(
-        place=said["place"], serial=Resource(**said["serial"]), power=said["power"] is True
-    )
-
-
-def _error(said: Mapping[str, str], where: Where) -> PoolError:
-    kind = _ERRORS.get(said["kind"], PoolError)
-    if said["place"] and said["place"] != str(where.port).removeprefix("labgrid:"):
-        where = replace(where, port=f"labgrid:{said['place']}")
-    return kind(
-        said["what"], where=where, hint=said["hint"], place=said["place"], holder=said["holder"]
-    )
+    said = answer(process, ("released",), 2 * CALL_S, held.where)
+    return error_of(said["failure"], held.where) if "failure" in said else None

@@ -14,42 +14,19 @@ import json
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from harness.board.place import PlaceSpec, parse_place
-from harness.errors import (
-    CoordinatorGone,
-    ExporterGone,
-    HilError,
-    PlaceBusy,
-    PlaceLost,
-    PlaceNotFound,
-    PoolError,
-    RigError,
-)
-from harness.pool.answers import (
-    Place,
-    Resource,
-    Shown,
-    parse_places,
-    parse_reservation,
-    parse_shown,
-    parse_token,
-)
+from harness.errors import CoordinatorGone, HilError, PlaceLost, PoolError, RigError
+from harness.pool.answers import Shown
 from harness.pool.labgrid import Identity, Labgrid
+from harness.pool.looking import refuse_lost, shown_of, unnamed, unplugged
 from harness.pool.messages import LetGo, Lines, failure, shown_fields, tell
-from harness.process import end_group, start, supervised
-from harness.text import printable, shortened
-
-FIRST_S, EVERY_S = 2.0, 30.0
-"""Who holds the place is said when a wait lasts this long, and then every so often."""
+from harness.pool.queue import Queue
 
 APPEARS_S = 15.0
 """For the board's port to be there once the place is held: the last run may have cycled power."""
@@ -58,7 +35,6 @@ RELEASE_S = 60.0
 """How long a release is tried again while the coordinator does not answer."""
 
 _AGAIN_S = 2.0
-_CHUNK = 4096
 
 
 class Holder:
@@ -72,12 +48,8 @@ class Holder:
         self, labgrid: Labgrid, wanted: PlaceSpec, lines: Lines, *, timeout_s: float
     ) -> None:
         self._labgrid = labgrid
-        self._wanted = wanted
         self._lines = lines
-        self._timeout_s = timeout_s
-        self._until = time.monotonic() + timeout_s
-        self._token = ""
-        self._place = ""
+        self._queue = Queue(labgrid, wanted, lines, timeout_s=timeout_s)
         self._trouble: PoolError | None = None
         self._blind = False
 
@@ -88,10 +60,7 @@ class Holder:
             LetGo: the run ended meanwhile.
             PoolError: it is not to be had; what was had of it is still held.
         """
-        while not self._place:
-            if time.monotonic() > self._until:
-                raise self._busy()
-            self._reserve_and_acquire()
+        self._queue.acquire()
         return self._appeared()
 
     def watch(self) -> None:
@@ -100,9 +69,10 @@ class Holder:
         Raises:
             LetGo: the run is over.
         """
-        with self._child("monitor") as monitor:
+        with self._labgrid.running("monitor") as monitor:
             with suppress(CoordinatorGone):  # Then it is tried again at the end.
-                self._cancel()  # It was for the queue: while it stands nobody else gets the place.
+                # It was for the queue: while it stands nobody else gets the place.
+                self._queue.cancel()
             assert monitor.stdout is not None, "started with a pipe"
             handles = [monitor.stdout.fileno()]
             while True:
@@ -113,7 +83,7 @@ class Holder:
                     news = _news(handles[0])
                     if not news:
                         handles, self._blind = [], True
-                    elif self._place.encode() in news:
+                    elif self._queue.place.encode() in news:
                         self._checked()
                 if line == "trouble":
                     if self._blind:  # The coordinator was gone, and may have given it away.
@@ -123,8 +93,8 @@ class Holder:
     def let_go(self) -> PoolError | None:
         """Cancel and release whatever is held; returns what went wrong before or with it."""
         try:
-            self._cancel()
-            if self._place:
+            self._queue.cancel()
+            if self._queue.place:
                 self._release()
         except PoolError as error:
             self._trouble = self._trouble or error
@@ -133,7 +103,7 @@ class Holder:
     @property
     def holds(self) -> bool:
         """Whether there is a reservation or a place to let go of."""
-        return bool(self._token or self._place)
+        return bool(self._queue.reserved or self._queue.place)
 
     def try_on(self) -> None:
         """Let go again and again, where the coordinator did not answer; nobody waits for it."""
@@ -142,156 +112,33 @@ class Holder:
             time.sleep(_AGAIN_S)
             self.let_go()
 
-    def _fitting(self) -> list[Place]:
-        places = parse_places(self._labgrid.call("-v", "places"))
-        fitting = [place for place in places if place.fits(self._wanted)]
-        if fitting:
-            return fitting
-        known = ", ".join(printable(place.name, 60) for place in places[:20]) or "none"
-        raise PlaceNotFound(
-            f"the pool has no place {self._wanted}",
-            place=str(self._wanted),
-            hint=f"Places of the coordinator at {self._labgrid.coordinator}: {known}",
-        )
-
-    def _reserve_and_acquire(self) -> None:
-        said = self._labgrid.call("reserve", *self._wanted.filters)
-        self._token = parse_token(said)
-        _, place = parse_reservation(said)
-        if not place:
-            self._fitting()  # One that does not exist would be waited for.
-            place = self._allocated()
-        self._acquire(place)
-
-    def _allocated(self) -> str:
-        """The place that the coordinator gives to the reservation, when its turn has come."""
-        say_at = time.monotonic() + FIRST_S
-        # It asks every second, which keeps the reservation: one that nobody asks for expires.
-        with self._child("wait", self._token) as waiting:
-            assert waiting.stdout is not None, "started with a pipe"
-            said, handle = "", waiting.stdout.fileno()
-            while True:
-                self._lines.read(0.5, handle)
-                if select.select([handle], [], [], 0)[0]:
-                    data = os.read(handle, _CHUNK)
-                    said = (said + data.decode(errors="replace"))[-2 * _CHUNK :]
-                    if not data:
-                        return self._given(said, waiting)
-                if time.monotonic() > self._until:
-                    raise self._busy()
-                if time.monotonic() > say_at:
-                    tell("waiting", text=self._waiting())
-                    say_at = time.monotonic() + EVERY_S
-
-    def _given(self, said: str, waiting: subprocess.Popen[bytes]) -> str:
-        state, place = parse_reservation(said)
-        if place:
-            return place
-        # Its error says whether the coordinator is there; else the reservation went away.
-        self._labgrid.call("-v", "places")
-        raise PoolError(
-            f"the pool gave up the reservation of {self._wanted}: {state or 'it is gone'}",
-            place=str(self._wanted),
-            hint="Was it cancelled by hand, or the coordinator started anew? Try again.",
-        )
-
-    def _acquire(self, place: str) -> None:
-        try:
-            self._labgrid.call("acquire", place=place)
-        except CoordinatorGone:
-            self._place = place  # It may have got through.
-            raise
-        except PoolError as error:
-            self._refused(place, error)
-            return
-        self._place = place
-
-    def _refused(self, place: str, error: PoolError) -> None:
-        """Whoever acquires without a reservation may have been faster: then queue once more."""
-        shown = self._shown(place)
-        holder = shown.place.holder
-        if holder == str(self._labgrid.identity):
-            self._place = place
-        elif holder:
-            self._cancel()
-        else:
-            raise ExporterGone(
-                f"place {place} cannot be acquired: {error.what}",
-                place=place,
-                hint="Is its exporter up, and does another place hold its board? labgrid-client "
-                f"-p {place} show",
-            )
-
     def _appeared(self) -> Shown:
         until = time.monotonic() + APPEARS_S
         while True:
-            shown = self._shown(self._place)
+            shown = shown_of(self._labgrid, self._queue.place)
             serial = shown.serial
             if serial.unfit:
-                raise _unnamed(self._place, serial)
+                raise unnamed(self._queue.place, serial)
             if serial.available and serial.host and serial.port:
                 return shown
             if time.monotonic() > until:
-                raise _unplugged(self._place, serial.exporter)
+                raise unplugged(self._queue.place, serial.exporter)
             self._lines.read(0.5)
-
-    def _shown(self, place: str) -> Shown:
-        shown = parse_shown(self._labgrid.call("show", place=place))
-        if shown.place.name != place:
-            other = printable(shown.place.name, 60)
-            raise PoolError(
-                f"labgrid was asked about place {place}, and answered about {other!r}", place=place
-            )
-        return shown
 
     def _checked(self) -> dict[str, Any]:
         """How the place is now. That it was lost is remembered; a board may come and go."""
         try:
-            shown = self._shown(self._place)
-            self._refuse_lost(shown)
+            shown = shown_of(self._labgrid, self._queue.place)
+            refuse_lost(shown, self._labgrid.identity)
         except PoolError as error:
             if isinstance(error, PlaceLost):
                 self._trouble = error
             return {"failure": failure(error)}
         return {"shown": shown_fields(shown)}
 
-    def _refuse_lost(self, shown: Shown) -> None:
-        place, holder = shown.place.name, shown.place.holder
-        own = str(self._labgrid.identity)
-        if holder != own:
-            now = printable(holder, 100) or "nobody"
-            raise PlaceLost(
-                f"place {place} was taken from this run ({own}): {now} holds it now",
-                place=place,
-                holder=holder,
-                hint="Somebody released it by hand, or the coordinator was started anew. What "
-                "was measured since may have met another user's work. Run it again.",
-            )
-        gone = [item.exporter for item in shown.resources if item.orphaned]
-        if gone:
-            raise ExporterGone(
-                f"exporter {printable(gone[0], 60)} of place {place} is gone from the pool",
-                place=place,
-                holder=holder,
-                hint="Look at labgrid-exporter on that machine, its network and its power.",
-            )
-        if not shown.serial.available:
-            raise _unplugged(place, shown.serial.exporter)
-
-    def _cancel(self) -> None:
-        token, self._token = self._token, ""
-        if token:
-            try:
-                self._labgrid.call("cancel-reservation", token)
-            except CoordinatorGone:
-                self._token = token
-                raise
-            except PoolError:
-                pass  # It is gone already.
-
     def _release(self) -> None:
         """Release the place if it is still this run's; labgrid says nothing where it is not."""
-        place, own = self._place, str(self._labgrid.identity)
+        place, own = self._queue.place, str(self._labgrid.identity)
         if self._blind:
             self._checked()
         try:
@@ -299,75 +146,16 @@ class Holder:
         except CoordinatorGone:
             raise
         except PoolError:
-            self._place = ""
-            self._refuse_lost(self._shown(place))
+            self._queue.place = ""
+            refuse_lost(shown_of(self._labgrid, place), self._labgrid.identity)
             raise
-        self._place = ""
-
-    def _busy(self) -> PlaceBusy:
-        holders = self._told()
-        return PlaceBusy(
-            f"no place {self._wanted} was free within {self._timeout_s:g} s: {holders}",
-            place=str(self._wanted),
-            holder=holders,
-            hint="Wait for it, or allow more time with --hil-pool-timeout or --pool-timeout. A "
-            "place whose run is dead: labgrid-client -p PLACE release --kick",
-        )
-
-    def _waiting(self) -> str:
-        left = self._until - time.monotonic()
-        return f"waiting up to {left:.0f} s for place {self._wanted}: {self._told()}"
-
-    def _told(self) -> str:
-        now = datetime.now()
-        told = [place.told(now) for place in self._fitting()]
-        return shortened("; ".join(told), 400)
-
-    @contextmanager
-    def _child(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-        """The client, running; it ends with this process, also where that is killed."""
-        theirs, ours = os.pipe()
-        with ExitStack() as stack:
-            stack.callback(os.close, ours)
-            try:
-                process = start(
-                    supervised(self._labgrid.command(*words), theirs),
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    environment=dict(self._labgrid.environment),
-                    inherited=(theirs,),
-                )
-            finally:
-                os.close(theirs)
-            assert process.stdout is not None, "started with a pipe"
-            stack.enter_context(process.stdout)
-            stack.callback(end_group, process)
-            yield process
+        self._queue.place = ""
 
 
 def _news(handle: int) -> bytes:
     """What labgrid's monitor says; empty at its end."""
     time.sleep(0.05)  # Its lines come one by one.
     return os.read(handle, 65536)
-
-
-def _unplugged(place: str, exporter: str) -> ExporterGone:
-    return ExporterGone(
-        f"the board of place {place} is not there: exporter {printable(exporter, 60)} has no port "
-        "of it",
-        place=place,
-        hint="Is it plugged in at that machine, and is its power on? labgrid-client -v resources",
-    )
-
-
-def _unnamed(place: str, serial: Resource) -> PoolError:
-    exporter = printable(serial.exporter, 60)
-    return PoolError(
-        f"exporter {exporter} of place {place} gives {serial.unfit!r} as its machine, which is no "
-        "machine's name",
-        place=place,
-        hint="Start labgrid-exporter there with --hostname and the name that others reach it by.",
-    )
 
 
 def main() -> int:

@@ -11,13 +11,14 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import CoordinatorGone, PoolError, RigError, ToolMissing
 from harness.locks import user_name
-from harness.process import run
+from harness.process import end_group, run, start, supervised
 from harness.project import find_project
 from harness.text import printable, shortened
 
@@ -141,6 +142,27 @@ class Labgrid:
         if status == 0:
             return said
         raise self._failed(words, place, complaint or said)
+
+    @contextmanager
+    def running(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+        """The client, running; it ends with this process, also where that is killed."""
+        theirs, ours = os.pipe()
+        with ExitStack() as stack:
+            stack.callback(os.close, ours)
+            try:
+                process = start(
+                    supervised(self.command(*words), theirs),
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    environment=dict(self.environment),
+                    inherited=(theirs,),
+                )
+            finally:
+                os.close(theirs)
+            assert process.stdout is not None, "started with a pipe"
+            stack.enter_context(process.stdout)
+            stack.callback(end_group, process)
+            yield process
 
     def _run(self, command: Sequence[str], timeout_s: float) -> tuple[int, str, str]:
         with tempfile.TemporaryDirectory(prefix="hil-pool-") as folder:
