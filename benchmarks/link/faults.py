@@ -18,8 +18,8 @@ import numpy as np
 from benchmarks.opened import opened
 from harness import Artifact, Dut, resolve_model
 from harness.errors import BoardRebooted, LinkTimeout, StaleFirmware, Where
-from harness.link.dut import check_identity
 from harness.link.faults import Faults, FaultyBoard
+from harness.link.identity import check_identity
 from harness.link.link import Link, LinkOptions, LinkStats
 from harness.link.protocol import Op, infer_body, parse_infer, parse_run, run_body
 from harness.link.virtual import VirtualBoard

@@ -49,7 +49,7 @@ from harness.firmware.build import Builder, Firmware
 from harness.firmware.elf import has_symbols, memory_parts
 from harness.firmware.memory import memory_table_rows
 from harness.firmware.verdict import refuse_unrunnable
-from harness.link.dut import Inference
+from harness.link.answers import Inference
 from harness.link.faults import Faults, parse_faults
 from harness.measure.baseline import load_baselines
 from harness.measure.by_core import as_text as cores_text

@@ -9,7 +9,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,21 +21,18 @@ from harness.errors import (
     LinkTimeout,
     ModelRefused,
     ProtocolError,
-    StaleFirmware,
-    Where,
     located,
 )
+from harness.link.answers import Inference, Measurement, Window
 from harness.link.link import Link, LinkOptions
-from harness.link.loading import Brought, bring
+from harness.link.loading import Errand, bring
 from harness.link.protocol import (
-    MOST_MORE,
     OF_THE_MODEL,
     VERSION,
     BoardMemory,
     Capability,
     Hello,
     Op,
-    Place,
     Status,
     StepValues,
     What,
@@ -85,88 +82,6 @@ _CLOCK_ATTEMPTS = 3
 """A board that leaves so many questions for its time unanswered, one after another, has none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Inference:
-    """Outputs and raw ticks (k,) of a batch, and the link's retries for it.
-
-    `samples` are the outputs as `layout` has them: one array of k samples, whatever the model.
-    """
-
-    samples: NDArray[Any]
-    layout: Layout
-    ticks: NDArray[np.uint32]
-    retries: int
-
-    @property
-    def outputs(self) -> Any:
-        """An array (k, ...); for a model with several outputs a dict of them by name."""
-        return self.layout.named(self.samples)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Measurement:
-    """Raw ticks (n,) of repeated invokes on one input, after `warmup` discarded ones.
-
-    `cold_ticks` is the first of those where it was asked for. `link_us` is what it took, by the
-    host's clock, to send that input and to read the output. `requests` are those in which all of
-    this ran, that of the cold invoke first. `state` says what became of the model's
-    state between the invokes, `reset` or `kept`; None for a model without any.
-    """
-
-    ticks: NDArray[np.uint32]
-    warmup: int
-    timer: Timer
-    link_us: float
-    cold_ticks: int | None = None
-    state: str | None = None
-    requests: tuple[TimedRequest, ...] = ()
-
-
-MOST_IN_WINDOW = MOST_MORE + 1
-"""Invokes of one window."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """Invokes one after another, with nothing sent or received between them.
-
-    `window_ticks` are all of the board's ticks from the first invoke to the last, `invoke_ticks`
-    those of the invokes alone, the cost of reading the counter included in each. It lasted from
-    `sent_s` to `answered_s` at most, by the link's own clock.
-    """
-
-    invokes: int
-    invoke_ticks: int
-    window_ticks: int
-    timer: Timer
-    sent_s: float
-    answered_s: float
-
-    @property
-    def length_s(self) -> float:
-        """Seconds by the board's counter."""
-        return self.window_ticks / self.timer.hz
-
-    @property
-    def invokes_share(self) -> float:
-        """The invokes' part of the window; the rest is what lies between them."""
-        return self.invoke_ticks / self.window_ticks if self.window_ticks else 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Errand:
-    """A model to bring to a board that runs firmware of one build, whenever it does not run it."""
-
-    model: Brought
-    build_id: str
-
-    def is_due(self, hello: Hello) -> bool:
-        """Whether a board that says this is to be brought the model."""
-        if hello.room is None or hello.build_id.hex() != self.build_id:
-            return False
-        return hello.room.place is Place.FLASH or hello.model_sha256 != self.model.sha256
-
-
 NOT_OBSERVABLE = """\
 Its firmware was not built to be profiled: hil profile and pytest --hil-profile build one that is.
 The virtual board never can: TFLM's Python package runs whole models only."""
@@ -177,54 +92,6 @@ def _named(specs: Sequence[TensorSpec], names: Sequence[str]) -> Layout:
     return Layout(
         specs=tuple(replace(spec, name=name) for spec, name in zip(specs, known, strict=True))
     )
-
-
-def check_identity(
-    hello: Hello, *, where: Where, model_sha256: str, build_id: str, runtime: str
-) -> None:
-    """Raise StaleFirmware unless HELLO names the expected model, build and runtime."""
-    found = (
-        ("model SHA-256", model_sha256, hello.model_sha256.hex()),
-        ("build id", build_id, hello.build_id.hex()),
-        ("runtime", runtime, hello.runtime),
-    )
-    for field, expected, actual in found:
-        if expected != actual:
-            raise StaleFirmware(where=where, field=field, expected=expected, actual=actual)
-
-
-def check_tensors(
-    hello: Hello,
-    *,
-    where: Where,
-    inputs: Sequence[TensorSpec],
-    outputs: Sequence[TensorSpec],
-) -> None:
-    """Raise StaleFirmware unless HELLO's tensors are the model's, in all but their names."""
-    for kind, said, wanted in (
-        ("input", hello.inputs, inputs),
-        ("output", hello.outputs, outputs),
-    ):
-        if len(said) != len(wanted):
-            raise StaleFirmware(
-                where=where,
-                field=f"number of {kind}s",
-                expected=str(len(wanted)),
-                actual=str(len(said)),
-            )
-        for number, (actual, expected) in enumerate(zip(said, wanted, strict=True), 1):
-            if not actual.same_layout(expected):
-                raise StaleFirmware(
-                    where=where,
-                    field=f"{kind} {number}",
-                    expected=_described(expected),
-                    actual=_described(actual),
-                )
-
-
-def _described(spec: TensorSpec) -> str:
-    shape = "x".join(map(str, spec.shape)) or "scalar"
-    return f"[{shape} {spec.dtype}, scale {spec.scale:.8g}, zero point {spec.zero_point}]"
 
 
 class Dut:

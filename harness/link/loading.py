@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from harness.errors import ModelRefused, ProtocolError, SwapRefused, located
 from harness.link.link import Link
-from harness.link.protocol import OF_THE_MODEL, Body, Hello, Op, Status
+from harness.link.protocol import OF_THE_MODEL, Body, Hello, Op, Place, Status
 from harness.text import printable
 
 MOST_NAME = 63
@@ -57,6 +57,20 @@ class Brought:
     def sha256(self) -> bytes:
         """SHA-256 of the file."""
         return hashlib.sha256(self.content).digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """A model to bring to a board that runs firmware of one build, whenever it does not run it."""
+
+    model: Brought
+    build_id: str
+
+    def is_due(self, hello: Hello) -> bool:
+        """Whether a board that says this is to be brought the model."""
+        if hello.room is None or hello.build_id.hex() != self.build_id:
+            return False
+        return hello.room.place is Place.FLASH or hello.model_sha256 != self.model.sha256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

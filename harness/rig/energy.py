@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import CannotTell, HilError, MeterError, MoreThanBaseline, Where
-from harness.link.dut import MOST_IN_WINDOW, Window
+from harness.link.answers import MOST_IN_WINDOW, Window
 from harness.measure.csvfile import append, beside
 from harness.measure.energy import Energy, energy_of, find_windows, length_needed
 from harness.measure.energy_gate import MORE

@@ -30,7 +30,7 @@ from harness.text import printable
 from harness.version import __version__
 
 if TYPE_CHECKING:
-    from harness.link.dut import Window
+    from harness.link.answers import Window
 
 MOST_REASON = 500
 MICRO = 1e6

@@ -38,9 +38,10 @@ from harness.firmware.build import Builder, Firmware
 from harness.firmware.runtimes import runtime_of
 from harness.firmware.swap import SwapPlan, brought
 from harness.firmware.verdict import refuse_unrunnable
-from harness.link.dut import Dut, Errand
+from harness.link.dut import Dut
 from harness.link.faults import parse_faults
 from harness.link.link import Link, LinkOptions, attach_link_log
+from harness.link.loading import Errand
 from harness.link.speed import Line, SlowLines
 from harness.link.streams import ByteStream, SerialStream, open_serial
 from harness.measure.compare import Comparison

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.errors import HilError, LinkTimeout, ModelRefused, ProtocolError, Where
-from harness.link.dut import Dut, check_identity, check_tensors
+from harness.link.dut import Dut
+from harness.link.identity import check_identity, check_tensors
 from harness.link.link import LinkOptions, attach_link_log
 from harness.link.protocol import Hello, Status
 from harness.model.tensor import TensorSpec

@@ -24,8 +24,9 @@ from harness.board.registry import Board
 from harness.board.rigfile import Plugged
 from harness.errors import BoardNotFound, ExporterGone, FlashFailed, RigError, StartFailed, Where
 from harness.firmware.build import Firmware
-from harness.link.dut import Dut, Errand
+from harness.link.dut import Dut
 from harness.link.link import Link, LinkOptions
+from harness.link.loading import Errand
 from harness.link.speed import Line
 from harness.link.streams import SerialStream, StreamClosed, open_serial
 from harness.pool.hold import Held

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from harness.board.registry import Board
 from harness.errors import BoardRebooted
 from harness.firmware.elf import memory_parts
-from harness.link.dut import Measurement
+from harness.link.answers import Measurement
 from harness.link.protocol import BoardMemory
 from harness.measure.apart import columns
 from harness.measure.clock import SKIPPED, ClockRate, judge_clock

@@ -25,7 +25,8 @@ from harness.errors import (
     SlowerThanBaseline,
     Where,
 )
-from harness.link.dut import Dut, Measurement
+from harness.link.answers import Measurement
+from harness.link.dut import Dut
 from harness.link.faults import parse_faults
 from harness.measure.baseline import judge_row
 from harness.measure.clock import ClockStamp, clock_rate

@@ -15,9 +15,9 @@ import pytest
 
 from harness.errors import BoardRebooted, BoardStatus, Where
 from harness.firmware.swap import brought
-from harness.link.dut import Dut, Errand
+from harness.link.dut import Dut
 from harness.link.link import Link
-from harness.link.loading import begin_body, bring, commit_body, parse_committed, piece_body
+from harness.link.loading import Errand, begin_body, bring, commit_body, parse_committed, piece_body
 from harness.link.protocol import Message, Op, Status, encode_frame
 from harness.link.streams import ByteStream, StreamClosed
 from harness.model.artifact import Artifact

@@ -17,8 +17,10 @@ from harness.errors import (
     TensorError,
     Where,
 )
-from harness.link.dut import MAX_WARMUP, MOST_IN_WINDOW, Dut, check_identity, check_tensors
+from harness.link.answers import MOST_IN_WINDOW
+from harness.link.dut import MAX_WARMUP, Dut
 from harness.link.faults import Faults, Noise
+from harness.link.identity import check_identity, check_tensors
 from harness.link.link import Link, LinkOptions
 from harness.link.protocol import OF_THE_MODEL, BoardMemory, Capability, Hello, Status
 from harness.link.virtual import InvokeFailed, VirtualBoard

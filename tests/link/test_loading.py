@@ -6,10 +6,11 @@ import pytest
 from fakes.fakeboard import OPERATORS, Bench
 
 from harness.errors import BoardStatus, ModelRefused, ProtocolError, SwapRefused, Where
-from harness.link.dut import Dut, Errand
+from harness.link.dut import Dut
 from harness.link.link import Link
 from harness.link.loading import (
     Brought,
+    Errand,
     begin_body,
     bring,
     commit_body,
