@@ -18,15 +18,8 @@ from harness.pool.answers import Place
 from harness.pool.hold import Pool
 from harness.project import Project, find_project
 from harness.rig.doctor import Finding, examine
-from harness.rig.doctor_bench import (
-    Fleet,
-    Machine,
-    answers,
-    examine_rig,
-    find_packages,
-    find_tflm,
-    judge_machine,
-)
+from harness.rig.doctor_bench import examine_rig, judge_machine
+from harness.rig.doctor_machine import Fleet, Machine, answers, find_packages, find_tflm
 from harness.rig.doctor_pool import PoolSeen, look_at_pool
 
 GUIDE = Path(__file__).parents[2] / "docs" / "rig.md"
