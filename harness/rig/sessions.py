@@ -48,16 +48,9 @@ from harness.measure.runs import Baselines
 from harness.measure.tables import LatencyRow
 from harness.model.samples import Batch
 from harness.rig.opened import OpenBoard
+from harness.rig.other_rows import memory_rows, output_rows
 from harness.rig.recovery import Attempt, lost
-from harness.rig.rows import (
-    Session,
-    blank_row,
-    memory_rows,
-    output_rows,
-    run_row,
-    sample_rows,
-    session_row,
-)
+from harness.rig.rows import Session, blank_row, run_row, sample_rows, session_row
 
 T = TypeVar("T")
 

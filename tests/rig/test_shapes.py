@@ -20,7 +20,8 @@ from harness.model.artifact import Artifact
 from harness.model.interpreters import tflm_version
 from harness.rig.checks import RANDOM_INPUTS
 from harness.rig.open import OpenBoard, RigOptions, open_board
-from harness.rig.rows import blank_row, output_rows
+from harness.rig.other_rows import output_rows
+from harness.rig.rows import blank_row
 from harness.tolerance import Stated, parse_tolerance
 
 pytestmark = pytest.mark.skipif(tflm_version() is None, reason="no tflite-micro wheel here")
