@@ -18,6 +18,11 @@ def settings_of(command: str) -> tuple[Setting[Any], ...]:
     return tuple(setting for setting in SETTINGS if command in setting.commands)
 
 
+def takes_several(command: str, setting: Setting[Any]) -> bool:
+    """Whether a command takes a list of a setting where that is one; `hil flash` does of models."""
+    return command in ("bench", "evaluate") or (command == "flash" and setting is MODEL)
+
+
 def add_settings(parser: argparse.ArgumentParser, command: str) -> None:
     """Declare the settings of a command.
 
@@ -25,7 +30,7 @@ def add_settings(parser: argparse.ArgumentParser, command: str) -> None:
     """
     parser.set_defaults(command=command)
     for setting in settings_of(command):
-        several = command in ("bench", "evaluate") or (command == "flash" and setting is MODEL)
+        several = takes_several(command, setting)
         declare = partial(parser.add_argument, dest=setting.name, **_how(setting, several=several))
         declare(setting.hil_flag, help=setting.help_of(hil=True, several=several))
         for alias in set(setting.pytest_flags) - {setting.hil_flag}:

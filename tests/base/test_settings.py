@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import _parser
+from harness.cli.settings import takes_several
 from harness.errors import WrongUse
 from harness.settings import (
     ARENA,
@@ -172,7 +173,7 @@ def test_hil_has_the_settings_that_the_table_gives_a_command_and_no_others(comma
             assert (flag in declared) == (command in setting.commands), flag
         if command in setting.commands:
             assert declared[setting.hil_flag].help == setting.help_of(
-                hil=True, several=command in ("bench", "evaluate")
+                hil=True, several=takes_several(command, setting)
             )
 
 
