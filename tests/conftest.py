@@ -5,16 +5,19 @@ import os
 import re
 import signal
 import sys
+from contextlib import ExitStack
 
 import pytest
-from fakes.forks import COMMAND, PYTEST, Forks
+from fakes.forks import COMMAND, PYTEST, VIRTUAL, Forks
 from fakes.pytests import ROOT, SMALL
 from hypothesis import HealthCheck, settings
 
 from harness.errors import Where
 from harness.link.faults import Faults
 from harness.model.resolve import resolve_model
+from harness.process import start
 from harness.project import find_project
+from harness.rig import ptyprocess
 from harness.rig.virtual import VirtualProcess
 
 # Copies of the firmware's sources are compiled where they differ, and linked.
@@ -116,6 +119,25 @@ def pytests():
     forks = Forks(*PYTEST)
     yield forks
     forks.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_virtual_boards():
+    """Virtual boards that a test starts in its own process have their imports done."""
+    with ExitStack() as stack:
+        forks: list[Forks] = []
+
+        def begin(command, **how):
+            if tuple(command[:3]) != (sys.executable, "-m", "harness.rig.virtual"):
+                return start(command, **how)
+            if not forks:
+                forks.append(Forks(*VIRTUAL))
+                stack.callback(forks[0].close)
+            return forks[0].open(command[2:], env=how["environment"])
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ptyprocess, "start", begin)
+            yield
 
 
 @pytest.fixture(scope="session")

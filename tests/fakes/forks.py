@@ -11,12 +11,16 @@ import importlib
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).parents[2]
 CALLS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -37,31 +41,56 @@ PYTEST = (
 """What a run of pytest on boards imports anyway; not the plugin, which pytest rewrites."""
 COMMAND = ("numpy", "serial", "harness.cli", "harness.rig.open", "harness.rig.sessions")
 """What most commands of `hil` import anyway."""
+VIRTUAL = (
+    *("numpy", "harness.model.wheels:tflm_runtime"),
+    *("harness.firmware.host", "harness.firmware.probe"),
+    *("harness.firmware.swap", "harness.link.faults", "harness.link.virtual"),
+    *("harness.model.resolve", "harness.rig.ptyprocess"),
+)
+"""What the process of a virtual board imports; a function behind `:` imports more."""
 
 
 class Forked:
-    """A program that runs, with what pytester uses of subprocess.Popen."""
+    """A program that runs, with what pytester and the harness use of subprocess.Popen."""
 
-    stdin = None
-
-    def __init__(self, wire: socket.socket) -> None:
+    def __init__(
+        self,
+        wire: socket.socket,
+        stdin: IO[bytes] | None = None,
+        stdout: IO[bytes] | None = None,
+        stderr: IO[bytes] | None = None,
+    ) -> None:
         self._wire = wire
+        self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
         self.pid = int(wire.recv(MOST_BYTES))
+        self.returncode: int | None = None
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit status; below 0 for a signal."""
-        self._wire.settimeout(timeout)
-        try:
-            return int(self._wire.recv(MOST_BYTES))
-        except TimeoutError:
-            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0) from None
+        if self.returncode is None:
+            self._wire.settimeout(timeout)
+            try:
+                self.returncode = int(self._wire.recv(MOST_BYTES))
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0) from None
+            self._wire.close()
+        return self.returncode
+
+    def poll(self) -> int | None:
+        """The exit status; None while it runs."""
+        with suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+        return None
 
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
 
+    def __del__(self) -> None:
+        self._wire.close()
+
 
 class Forks:
-    """Starts `python -m` programs, one at a time, with modules imported."""
+    """Starts `python -m` programs with modules imported."""
 
     def __init__(self, *modules: str) -> None:
         self._wire, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -77,20 +106,41 @@ class Forks:
 
     def start(self, arguments, *, cwd, env, stdout, stderr) -> Forked:
         """Start `python -m` of the arguments, with a standard input that has ended."""
+        ended, end = os.pipe()
+        os.close(end)
+        try:
+            files = [ended, stdout.fileno(), stderr.fileno()]
+            return Forked(self._order(arguments, cwd, env, files))
+        finally:
+            os.close(ended)
+
+    def open(self, arguments, *, env) -> Forked:
+        """Start it in a session of its own, with a pipe for each stream."""
+        pipes = [os.pipe() for _ in range(3)]
+        theirs = [pipes[0][0], pipes[1][1], pipes[2][1]]
+        ours = [pipes[0][1], pipes[1][0], pipes[2][0]]
+        try:
+            wire = self._order(arguments, os.getcwd(), env, theirs, session=True)
+        finally:
+            for file in theirs:
+                os.close(file)
+        modes = ("wb", "rb", "rb")
+        return Forked(wire, *map(partial(open, buffering=0), ours, modes))
+
+    def _order(self, arguments, cwd, env, files, *, session=False) -> socket.socket:
+        """What tells the process id of what was started, and how it ended."""
         order = {
             "arguments": [str(argument) for argument in arguments],
             "cwd": str(cwd),
             "environment": dict(env),
             "ignored": [call for call in CALLS if signal.getsignal(call) is signal.SIG_IGN],
+            "session": session,
         }
-        ended, end = os.pipe()
-        os.close(end)
-        try:
-            files = [ended, stdout.fileno(), stderr.fileno()]
+        wire, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            files = [*files, theirs.fileno()]
             socket.send_fds(self._wire, [json.dumps(order).encode()], files)
-        finally:
-            os.close(ended)
-        return Forked(self._wire)
+        return wire
 
     def run(self, arguments, *, cwd, env) -> subprocess.CompletedProcess[str]:
         """As subprocess.run does, with its output as text."""
@@ -107,6 +157,8 @@ class Forks:
 
 def become(order: dict, files: list[int]) -> None:
     """Turn this process, just forked, into the program."""
+    if order["session"]:
+        os.setsid()
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
@@ -124,22 +176,46 @@ def become(order: dict, files: list[int]) -> None:
 
 
 def serve(wire: socket.socket, modules: list[str]) -> None:
-    """Fork a program for each order, and tell its process id and its exit status."""
+    """Fork a program for each order, and tell its process id and, once it ends, its status."""
     for module in modules:
-        importlib.import_module(module)
+        name, _, function = module.partition(":")
+        imported = importlib.import_module(name)
+        if function:
+            with suppress(ImportError):
+                getattr(imported, function)()
     gc.freeze()
+    running: dict[int, tuple[int, int]] = {}
+    waits = select.poll()
+    waits.register(wire, select.POLLIN)
     while True:
-        data, files, _, _ = socket.recv_fds(wire, MOST_BYTES, 3)
-        if not data:
-            return
-        if not (pid := os.fork()):
-            wire.close()
-            return become(json.loads(data), files)
-        for file in files:
-            os.close(file)
-        wire.send(str(pid).encode())
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        wire.send(str(status).encode())
+        for ready, _ in waits.poll():
+            if ready != wire.fileno():
+                waits.unregister(ready)
+                pid, theirs = running.pop(ready)
+                os.close(ready)
+                tell(theirs, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+                os.close(theirs)
+                continue
+            data, files, _, _ = socket.recv_fds(wire, MOST_BYTES, 4)
+            if not data:
+                return
+            *files, theirs = files
+            if not (pid := os.fork()):
+                for other in (theirs, *running, *(pair[1] for pair in running.values())):
+                    os.close(other)
+                wire.close()
+                return become(json.loads(data), files)
+            for file in files:
+                os.close(file)
+            tell(theirs, pid)
+            handle = os.pidfd_open(pid)
+            running[handle] = pid, theirs
+            waits.register(handle, select.POLLIN)
+
+
+def tell(wire: int, number: int) -> None:
+    with suppress(OSError):  # Whoever started it is gone.
+        os.write(wire, str(number).encode())
 
 
 if __name__ == "__main__":

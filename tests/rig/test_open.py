@@ -64,8 +64,9 @@ def test_a_model_is_looked_at_unless_its_firmware_was_built_before(sine, monkeyp
 
 
 def test_a_killed_emulator_is_one_error_naming_board_port_and_request(sine):
+    before = children_of(os.getpid())
     with open_board(REGISTRY["qemu-m4"], sine, PROJECT, RigOptions()) as opened:
-        for pid in children_of(os.getpid()):
+        for pid in children_of(os.getpid()) - before:
             os.kill(pid, signal.SIGKILL)
         with pytest.raises(PortLost) as caught:
             opened.dut.infer(checks_for(sine).inputs)
