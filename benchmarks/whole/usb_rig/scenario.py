@@ -1,0 +1,79 @@
+"""Scenarios of the rig: what is done, what is expected of it, and what happened."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from benchmarks.whole.usb_rig.bench import Rig
+from harness.errors import HilError
+from harness.text import printable, table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """`act` returns what happened, in words, and raises Unexpected where it was something else."""
+
+    name: str
+    expected: str
+    act: Callable[[Rig], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a scenario ended."""
+
+    scenario: Scenario
+    ok: bool
+    happened: str
+    seconds: float
+
+
+class Unexpected(Exception):
+    """Something else happened; the text says what."""
+
+
+def expect(truth: object, what: str) -> None:
+    """Raises Unexpected where it is not so."""
+    if not truth:
+        raise Unexpected(what)
+
+
+def attempt(scenario: Scenario, rig: Rig) -> Outcome:
+    """Act, and judge."""
+    begun = time.monotonic()
+    try:
+        happened, ok = scenario.act(rig), True
+    except (Unexpected, HilError, OSError, subprocess.SubprocessError) as error:
+        happened, ok = str(error), False
+    return Outcome(scenario=scenario, ok=ok, happened=happened, seconds=time.monotonic() - begun)
+
+
+def chosen(scenarios: Sequence[Scenario], names: Sequence[str]) -> list[Scenario]:
+    """Those of the names, in their own order; all without names.
+
+    Raises:
+        ValueError: there is none of a name.
+    """
+    known = {scenario.name for scenario in scenarios}
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"no scenario {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    return [scenario for scenario in scenarios if not names or scenario.name in names]
+
+
+def report(outcomes: Sequence[Outcome]) -> str:
+    """The table."""
+    headings = ("scenario", "expected", "happened", "s", "")
+    rows = [
+        (
+            outcome.scenario.name,
+            outcome.scenario.expected,
+            printable(" ".join(outcome.happened.split()), 400),
+            f"{outcome.seconds:.0f}",
+            "well" if outcome.ok else "FAILED",
+        )
+        for outcome in outcomes
+    ]
+    return table(headings, tuple(rows))
