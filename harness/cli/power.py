@@ -12,7 +12,7 @@ from harness.cli.work import rig_file, rig_options
 from harness.errors import Where, WrongUse
 from harness.outcome import Outcome
 from harness.project import find_project
-from harness.rig.open import real_board
+from harness.rig.plugged_in import real_board
 from harness.rig.powercheck import check_power
 
 

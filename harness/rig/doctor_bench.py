@@ -11,13 +11,7 @@ from harness.board.ports import find_port, in_bootloader
 from harness.board.registry import Board, Registry
 from harness.board.rigfile import Plugged, RigFile, load_rig
 from harness.board.runtimes import TFLM
-from harness.board.udev import (
-    INSTALL_RULES,
-    RULES_FILE,
-    SERIAL_GROUP,
-    names_usb,
-    udev_rules,
-)
+from harness.board.udev import INSTALL_RULES, RULES_FILE, SERIAL_GROUP, names_usb, udev_rules
 from harness.errors import BoardNotFound, RigError
 from harness.pool.hold import Pool
 from harness.project import Project

@@ -19,10 +19,7 @@ from harness.board.lock import user_name
 from harness.board.ports import Listing, list_serial_ports
 from harness.board.registry import Board, Registry
 from harness.board.rigfile import Plugged, RigFile
-from harness.board.udev import (
-    RULES_FILE,
-    brltty_rules,
-)
+from harness.board.udev import RULES_FILE, brltty_rules
 from harness.errors import RigError
 from harness.firmware.fetch import registry_answers
 from harness.firmware.platformio import pio_environment

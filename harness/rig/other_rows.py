@@ -9,11 +9,7 @@ from numpy.typing import NDArray
 
 from harness.firmware.elf import memory_parts
 from harness.measure.apart import columns
-from harness.measure.tables import (
-    LatencyRow,
-    MemoryRow,
-    OutputRow,
-)
+from harness.measure.tables import LatencyRow, MemoryRow, OutputRow
 from harness.model.tensor import activate, dequantize
 from harness.rig.opened import OpenBoard
 

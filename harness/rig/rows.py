@@ -17,13 +17,7 @@ from harness.link.answers import Measurement
 from harness.link.protocol import BoardMemory
 from harness.measure.clock import SKIPPED, ClockRate, judge_clock
 from harness.measure.latency import MASKED, UNMASKED, LatencySummary, summarize
-from harness.measure.tables import (
-    RUN,
-    SESSION,
-    LatencyRow,
-    SampleRow,
-    time_text,
-)
+from harness.measure.tables import RUN, SESSION, LatencyRow, SampleRow, time_text
 from harness.rig.opened import OpenBoard
 from harness.version import __version__
 

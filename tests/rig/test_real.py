@@ -107,7 +107,7 @@ def own_rig(monkeypatch, tmp_path):
     monkeypatch.setenv("HIL_LOCK_DIR", str(tmp_path / "locks"))
     monkeypatch.setattr("harness.rig.open.Builder", BuiltBefore)
     quick = LinkOptions(timeout_s=0.1, attempts=8, silent_attempts=3)
-    monkeypatch.setattr("harness.rig.open.PROBE", quick)
+    monkeypatch.setattr("harness.rig.plugged_in.PROBE", quick)
     monkeypatch.setattr("harness.rig.recovery.PROBE", quick)
 
 
