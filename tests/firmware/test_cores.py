@@ -13,7 +13,7 @@ from fakes.spoilt import NOWHERE, NOWHERE_RISCV, TELLS, Spoilt, last_words, name
 from fakes.streams import random_streams
 
 from harness.board.registry import Board, load_registry
-from harness.errors import BoardStatus, HilError, LinkTimeout, PortLost
+from harness.errors import BoardStatus, HilError, LinkTimeout, PortLost, ProtocolError
 from harness.firmware import toolchain
 from harness.link.protocol import Hello
 from harness.link.streams import ByteStream
@@ -153,7 +153,7 @@ def greeted(opened: OpenBoard) -> Hello:
         try:
             opened.dut.link.resync(quiet_s)
             return opened.dut.greet()
-        except (BoardStatus, LinkTimeout):
+        except (BoardStatus, LinkTimeout, ProtocolError):
             continue
     opened.dut.link.resync(5.0)
     return opened.dut.greet()
