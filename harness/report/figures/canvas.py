@@ -120,11 +120,15 @@ def _fit(drawn: Axes) -> None:
     matplotlib's constrained layout comes to the same in four times the time: it measures twice
     whatever it found, and has the figure drawn twice.
     """
+    from matplotlib.backends.backend_svg import RendererSVG
+
     width, height = drawn.figure.bbox.size
-    below = sum(legend.get_tightbbox().height + 2 * _PAD for legend in drawn.figure.legends)
+    # Of one renderer matplotlib keeps the sizes of texts; by itself it makes one for each question.
+    renderer: Any = RendererSVG(width, height, io.StringIO(), image_dpi=_SVG_DPI)
+    below = sum(legend.get_tightbbox(renderer).height + 2 * _PAD for legend in drawn.figure.legends)
     for _ in range(2):
         ticks = _ticks(drawn)
-        inner, outer = drawn.bbox, drawn.get_tightbbox(for_layout_only=True)
+        inner, outer = drawn.bbox, drawn.get_tightbbox(renderer, for_layout_only=True)
         left, bottom = inner.x0 - outer.x0 + _PAD, inner.y0 - outer.y0 + _PAD + below
         right, top = outer.x1 - inner.x1 + _PAD, outer.y1 - inner.y1 + _PAD
         corner = (left / width, bottom / height)
