@@ -120,11 +120,12 @@ def _fit(drawn: Axes) -> None:
     matplotlib's constrained layout comes to the same in four times the time: it measures twice
     whatever it found, and has the figure drawn twice.
     """
-    from matplotlib.backends.backend_svg import RendererSVG
+    from matplotlib.backends import backend_svg
 
+    untyped: Any = backend_svg
     width, height = drawn.figure.bbox.size
     # Of one renderer matplotlib keeps the sizes of texts; by itself it makes one for each question.
-    renderer: Any = RendererSVG(width, height, io.StringIO(), image_dpi=_SVG_DPI)
+    renderer = untyped.RendererSVG(width, height, io.StringIO(), image_dpi=_SVG_DPI)
     below = sum(legend.get_tightbbox(renderer).height + 2 * _PAD for legend in drawn.figure.legends)
     for _ in range(2):
         ticks = _ticks(drawn)
