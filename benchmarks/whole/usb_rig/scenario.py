@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from benchmarks.whole.usb_rig.bench import Rig
 from harness.errors import HilError
-from harness.text import printable, table
+from harness.text import WIDTH, printable, table, wrapped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,16 +64,20 @@ def chosen(scenarios: Sequence[Scenario], names: Sequence[str]) -> list[Scenario
 
 
 def report(outcomes: Sequence[Outcome]) -> str:
-    """The table."""
-    headings = ("scenario", "expected", "happened", "s", "")
+    """The table, and below it what happened in each."""
+    headings = ("scenario", "expected", "s", "")
     rows = [
         (
             outcome.scenario.name,
             outcome.scenario.expected,
-            printable(" ".join(outcome.happened.split()), 400),
             f"{outcome.seconds:.0f}",
             "well" if outcome.ok else "FAILED",
         )
         for outcome in outcomes
     ]
-    return table(headings, tuple(rows))
+    return "\n".join([table(headings, tuple(rows)), *(_told(outcome) for outcome in outcomes)])
+
+
+def _told(outcome: Outcome) -> str:
+    text = printable(" ".join(outcome.happened.split()), 400)
+    return "\n    ".join([f"{outcome.scenario.name}:", *wrapped(text, WIDTH - 4)])
