@@ -5,6 +5,8 @@ from __future__ import annotations
 from benchmarks.whole.usb_rig.bench import Rig
 from benchmarks.whole.usb_rig.scenario import Scenario, expect
 from benchmarks.whole.usb_rig.serial_ports import BENCH, hil, wait_ports
+from harness import load_registry
+from harness.board.udev import RULES_FILE, udev_rules
 
 
 def rules(rig: Rig) -> str:
@@ -20,7 +22,16 @@ def rules(rig: Rig) -> str:
     return "loaded by udev; group dialout may switch the hub's ports"
 
 
+def prepare(rig: Rig, name: str) -> None:
+    """The udev rules are there, and the board has firmware."""
+    rig.guest.write(str(RULES_FILE), udev_rules(load_registry()))
+    rig.guest.need("udevadm control --reload; udevadm trigger --settle --subsystem-match=usb")
+    if not rig.boards[name].starts:
+        rig.flash_from_here(name)
+
+
 def by_serial_number(rig: Rig) -> str:
+    prepare(rig, "left")
     board = rig.boards["left"]
     before = board.starts
     said = hil(rig, "hil power --board left")
@@ -35,6 +46,7 @@ def by_path(rig: Rig) -> str:
         'sed \'s/uhubctl = "serial_number"/uhubctl = "1-1", port = 2/;s/FTLEFT01/FTRIGHT2/\' '
         "/etc/hil/rig.toml | awk '/boards.right/{exit} 1' >/etc/hil/by-path.toml"
     )
+    prepare(rig, "right")
     board = rig.boards["right"]
     before = board.starts
     said = hil(rig, "hil power --board left --rig /etc/hil/by-path.toml")
@@ -53,6 +65,7 @@ def no_switch(rig: Rig) -> str:
 
 def data_lines_only(rig: Rig) -> str:
     """The kernel makes the port go and come back, and the board has power all the time."""
+    prepare(rig, "left")
     board = rig.boards["left"]
     board.own_supply = True
     try:
