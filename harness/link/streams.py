@@ -191,6 +191,11 @@ def _bound(port: Any) -> None:
         port.write_timeout = SOCKET_WRITE_S
 
 
+def reason_of(error: Exception) -> str:
+    """What pyserial says, without the state of all its telnet options that ends some of it."""
+    return str(error).partition(" [we-")[0]
+
+
 def open_serial(port: str, *, where: Where, baud: int = 115200) -> SerialStream:
     """Open a serial port by path or pyserial URL, a path for this process alone.
 
@@ -210,7 +215,7 @@ def open_serial(port: str, *, where: Where, baud: int = 115200) -> SerialStream:
         return SerialStream(opened)
     except (OSError, ValueError) as error:
         raise StartFailed(
-            f"cannot open the port: {error}",
+            f"cannot open the port: {reason_of(error)}",
             where=replace(where, port=port),
             hint=why_not(port, error),
         ) from error

@@ -7,6 +7,7 @@ import pytest
 
 from harness.errors import BoardSilent, Where
 from harness.link.holders import also_open, holders, why_not
+from harness.link.streams import reason_of
 
 
 @pytest.fixture
@@ -68,3 +69,10 @@ def test_a_silent_board_whose_port_others_read_says_so():
     error = BoardSilent(where=Where(board="a"), steps=("one",), others="cat has it open")
     assert "cat has it open" in error.hint
     assert "Check its cable" in BoardSilent(where=Where(board="a"), steps=("one",)).hint
+
+
+def test_the_state_of_telnet_options_is_left_out():
+    # As pyserial 3.5 said it where ser2net had lost its bridge.
+    said = "Remote does not seem to support RFC2217 or BINARY mode [we-BINARY:False(INACTIVE)]"
+    assert reason_of(ValueError(said)) == said.partition(" [")[0]
+    assert reason_of(OSError(2, "No such file")) == "[Errno 2] No such file"
