@@ -337,7 +337,7 @@ from harness.board.lock import hold
 from harness.plugin import boards
 from harness.rig.open import RigOptions
 # As if this emulator were a board that exists once.
-RigOptions.hold = lambda self, board: hold(board.id, timeout_s=self.lock_timeout_s, again=True)
+RigOptions.hold = lambda self, board, *_: hold(board.id, timeout_s=self.lock_timeout_s, again=True)
 append_profile = boards.append_profile
 def append_profile_if_locked(*arguments, **options):
     holder = Path(os.environ["HIL_LOCK_DIR"], "qemu-m4.lock").read_text()
