@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.whole.usb_rig import hub_power, serial_ports, serial_server, shared
 from benchmarks.whole.usb_rig.bench import Rig
-from benchmarks.whole.usb_rig.image import MIRROR, find_image, missing_tools
+from benchmarks.whole.usb_rig.image import find_image, missing_tools
 from benchmarks.whole.usb_rig.scenario import attempt, chosen, report
 from harness.errors import HilError
 from harness.project import find_project
@@ -34,7 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--cache", type=Path, help="folder for the guest's disk")
-    parser.add_argument("--mirror", default=MIRROR, help="of Debian's packages")
+    parser.add_argument("--mirror", metavar="URL", help="of Debian's packages")
     parser.add_argument("--list", action="store_true", help="names of the scenarios")
     options = parser.parse_args()
     try:

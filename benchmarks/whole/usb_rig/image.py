@@ -21,7 +21,6 @@ from harness.pool.labgrid import VERSION as LABGRID
 from harness.process import run
 
 SUITE = "bookworm"
-MIRROR = "http://deb.debian.org/debian"
 PACKAGES = (
     *("linux-image-amd64", "initramfs-tools", "udev", "kmod", "iproute2", "mount"),
     *("procps", "psmisc", "util-linux", "ca-certificates", "openssh-server", "openssh-client"),
@@ -96,15 +95,18 @@ def image_id(root: Path) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def bootstrap_command(folder: Path, mirror: str) -> list[str]:
-    """Makes the guest's root in `folder / "root"`; what the guest needs of us lies in `folder`."""
+def bootstrap_command(folder: Path, mirror: str | None) -> list[str]:
+    """Makes the guest's root in `folder / "root"`; what the guest needs of us lies in `folder`.
+
+    Packages come from `mirror`, or from where mmdebstrap has Debian's.
+    """
     given = " ".join(f"'{folder / name}'" for name in _GIVEN)
     setup = " ".join(f"{name}=/opt/ca.crt" for name in _CA_VARIABLES)
     return [
         *("mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}"),
         f"--customize-hook=copy-in {given} /opt",
         f'--customize-hook=env {setup} chroot "$1" /bin/sh /opt/setup.sh',
-        *(SUITE, str(folder / "root"), mirror),
+        *(SUITE, str(folder / "root"), *([mirror] if mirror else [])),
     ]
 
 
@@ -129,7 +131,7 @@ def pack_script(folder: Path) -> str:
     )
 
 
-def find_image(cache: Path, root: Path, mirror: str = MIRROR) -> Image:
+def find_image(cache: Path, root: Path, mirror: str | None = None) -> Image:
     """The image made before, or made now, which takes ten minutes and a network.
 
     Raises:
@@ -143,7 +145,7 @@ def find_image(cache: Path, root: Path, mirror: str = MIRROR) -> Image:
     return Image(folder=folder)
 
 
-def _make(folder: Path, root: Path, mirror: str) -> None:
+def _make(folder: Path, root: Path, mirror: str | None) -> None:
     if not shutil.which("mmdebstrap"):
         raise ToolMissing(
             "mmdebstrap", needed_for="the guest's disk", install="sudo apt-get install mmdebstrap"
