@@ -21,8 +21,13 @@ FIRST_ERRORS = 5
 
 
 _ERROR_LINE = re.compile(
-    r"(error:|undefined reference|ld: .*(overflow|cannot)|fatal error|Error: |^\*\*\* )"
+    r"(error:|undefined reference|ld(\.bfd)?: .*(overflow|cannot|failed to merge)|fatal error"
+    r"|Error: |^CMake Error|^\*\*\* )"
 )
+_CMAKE_SAYS = re.compile(r"^(CMake Error at .*:)\n\s*((?:^  \S.*\n)+)", re.MULTILINE)
+"""CMake's error, whose text is a paragraph below the place."""
+_KCONFIG_ABORTS = "Aborting due to Kconfig warnings"
+_KCONFIG_WARNING = re.compile(r"\bwarning: ")
 
 
 # What GNU ld says of a firmware that is too large, by what its linker script does about that.
@@ -59,7 +64,14 @@ _NOT_FETCHED = re.compile(r"HTTPClientError|InternetConnectionError|UnknownPacka
 
 
 def first_errors(log: str) -> list[str]:
-    """The first lines of a build log that report an error; its last lines if none does."""
+    """The first lines of a build log that report an error; its last lines if none does.
+
+    CMake's have their paragraph on the same line. Where Zephyr's configuration ends with warnings,
+    they say more than the error.
+    """
+    if _KCONFIG_ABORTS in log:
+        log = _KCONFIG_WARNING.sub("error: ", log)
+    log = _CMAKE_SAYS.sub(lambda found: f"{found[1]} {' '.join(found[2].split())}\n", log)
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     return [line for line in lines if _ERROR_LINE.search(line)][:FIRST_ERRORS] or lines[-5:]
 

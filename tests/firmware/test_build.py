@@ -354,6 +354,37 @@ def test_first_errors_falls_back_to_the_last_lines():
     assert first_errors("x\n*** [a.o] Error 1\ny") == ["*** [a.o] Error 1"]
 
 
+def test_cmakes_paragraph_is_told_on_its_line():
+    log = """-- Configuring
+CMake Error at a/CMakeLists.txt:37 (message):
+  tinyml_hil is C++ and needs
+  <math.h>: set CONFIG_CPP=y
+Call Stack (most recent call first):
+  CMakeLists.txt:3 (add_subdirectory)
+
+-- Configuring incomplete
+"""
+    assert first_errors(log) == [
+        "CMake Error at a/CMakeLists.txt:37 (message): tinyml_hil is C++ and needs <math.h>: set "
+        "CONFIG_CPP=y"
+    ]
+
+
+def test_the_warnings_for_which_kconfig_ends_are_its_errors():
+    warning = "hil.conf:1: warning: attempt to assign the value 'y' to the undefined symbol UART"
+    ends = "error: Aborting due to Kconfig warnings"
+    assert first_errors(f"Parsing\n{warning}\n\n{ends}\n") == [
+        warning.replace("warning", "error"),
+        ends,
+    ]
+    assert first_errors(f"{warning}\nlast") == [warning, "last"]
+
+
+def test_what_the_linker_cannot_join_is_an_error():
+    line = "/usr/bin/ld.bfd: failed to merge target specific data of file libgcc.a(_clz.o)"
+    assert first_errors(f"{line}\ncollect2: error: ld returned 1 exit status\n")[0] == line
+
+
 def test_a_missing_compiler_is_named_with_its_packages(project, sine, monkeypatch, tmp_path):
     from harness.firmware.toolchain import gcc_version
 

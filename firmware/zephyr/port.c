@@ -1,0 +1,112 @@
+// The port of any Zephyr board with a UART that has receive interrupts; a thread of its own answers the harness.
+#include <string.h>
+#include <tinyml_hil.h>
+#include <zephyr/device.h>
+#include <zephyr/drivers/hwinfo.h>
+#include <zephyr/drivers/uart.h>
+#include <zephyr/kernel.h>
+#include <zephyr/sys/reboot.h>
+#include <zephyr/sys/util.h>
+#include <zephyr/timing/timing.h>
+
+#if DT_HAS_CHOSEN(tinyml_hil_uart)
+#define UART DT_CHOSEN(tinyml_hil_uart)
+#elif defined(CONFIG_UART_CONSOLE)
+#error "The console's UART is the protocol's: set CONFIG_UART_CONSOLE=n, or choose another by tinyml-hil,uart in the devicetree"
+#elif DT_HAS_CHOSEN(zephyr_console)
+#define UART DT_CHOSEN(zephyr_console)
+#else
+#error "No UART: choose one by tinyml-hil,uart in the devicetree"
+#endif
+
+#define DRAIN_MS 20  // For what a UART still holds at 115200 baud: some 230 bytes.
+
+static const struct device* const uart = DEVICE_DT_GET(UART);
+static K_SEM_DEFINE(came, 0, 1);
+static unsigned int held;
+
+static uint32_t Ticks(void) {
+#ifdef CONFIG_TINYML_HIL_DWT
+  return (uint32_t)timing_counter_get();
+#else
+  return k_cycle_get_32();
+#endif
+}
+
+static uint32_t TicksPerSecond(void) {
+#ifdef CONFIG_TINYML_HIL_DWT
+  timing_init();
+  timing_start();
+  return (uint32_t)timing_freq_get();
+#else
+  return (uint32_t)sys_clock_hw_cycles_per_sec();
+#endif
+}
+
+static int Write(const uint8_t* bytes, size_t size) {
+  for (size_t i = 0; i < size; ++i) uart_poll_out(uart, bytes[i]);
+  return 1;
+}
+
+static void Restart(void) {
+  k_msleep(DRAIN_MS);
+  sys_reboot(SYS_REBOOT_COLD);
+}
+
+static void Sleep(void) { (void)k_sem_take(&came, K_FOREVER); }
+static void Quiet(void) { held = irq_lock(); }
+static void Loud(void) { irq_unlock(held); }
+
+static void Stack(uint32_t* capacity_bytes, uint32_t* used_bytes) {
+  size_t unused = 0;
+  (void)k_thread_stack_space_get(k_current_get(), &unused);
+  *capacity_bytes = (uint32_t)k_current_get()->stack_info.size;
+  *used_bytes = *capacity_bytes - (uint32_t)unused;
+}
+
+static size_t UniqueId(char* text, size_t capacity) {
+#ifdef CONFIG_HWINFO
+  uint8_t id[16];
+  char hex[2 * sizeof id + 1];
+  const ssize_t size = hwinfo_get_device_id(id, sizeof id);
+  if (size <= 0) return 0;
+  const size_t length = MIN(bin2hex(id, (size_t)size, hex, sizeof hex), capacity);
+  memcpy(text, hex, length);
+  return length;
+#else
+  ARG_UNUSED(text);
+  ARG_UNUSED(capacity);
+  return 0;
+#endif
+}
+
+static void Received(const struct device* device, void* user) {
+  uint8_t bytes[16];
+  ARG_UNUSED(user);
+  if (!uart_irq_update(device)) return;
+  while (uart_irq_rx_ready(device)) {
+    const int size = uart_fifo_read(device, bytes, sizeof bytes);
+    if (size <= 0) break;
+    hil_received(bytes, (size_t)size);
+  }
+  k_sem_give(&came);
+}
+
+static void Answer(void* first, void* second, void* third) {
+  static hil_port port = {
+      .ticks = Ticks, .write = Write, .reset = Restart, .sleep = Sleep, .quiet = Quiet, .loud = Loud, .stack = Stack, .unique_id = UniqueId};
+  unsigned char early;
+  ARG_UNUSED(first);
+  ARG_UNUSED(second);
+  ARG_UNUSED(third);
+  port.ticks_per_second = TicksPerSecond();
+  hil_setup(&port);
+  uart_irq_callback_set(uart, Received);
+  // A byte that came before its interrupt was let on would never be asked for.
+  while (uart_poll_in(uart, &early) == 0) {
+  }
+  uart_irq_rx_enable(uart);
+  for (;;) hil_poll();
+}
+
+K_THREAD_DEFINE(tinyml_hil, CONFIG_TINYML_HIL_STACK_SIZE, Answer, NULL, NULL, NULL, CONFIG_TINYML_HIL_PRIORITY, 0, 0);
