@@ -8,14 +8,13 @@ import sys
 from contextlib import ExitStack
 
 import pytest
-from fakes.forks import COMMAND, PYTEST, VIRTUAL, Forks
+from fakes.forks import BOARDS, COMMAND, PYTEST, Forks
 from fakes.pytests import ROOT, SMALL
 from hypothesis import HealthCheck, settings
 
 from harness.errors import Where
 from harness.link.faults import Faults
 from harness.model.resolve import resolve_model
-from harness.process import start
 from harness.project import find_project
 from harness.rig import ptyprocess
 from harness.rig.virtual import VirtualProcess
@@ -128,12 +127,10 @@ def forked_virtual_boards():
         forks: list[Forks] = []
 
         def begin(command, **how):
-            if tuple(command[:3]) != (sys.executable, "-m", "harness.rig.virtual"):
-                return start(command, **how)
             if not forks:
-                forks.append(Forks(*VIRTUAL))
+                forks.append(Forks(*BOARDS))
                 stack.callback(forks[0].close)
-            return forks[0].open(command[2:], env=how["environment"])
+            return forks[0].begin(command, **how)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ptyprocess, "start", begin)

@@ -41,13 +41,15 @@ PYTEST = (
 """What a run of pytest on boards imports anyway; not the plugin, which pytest rewrites."""
 COMMAND = ("numpy", "serial", "harness.cli", "harness.rig.open", "harness.rig.sessions")
 """What most commands of `hil` import anyway."""
-VIRTUAL = (
+BOARDS = (
     *("numpy", "harness.model.wheels:tflm_runtime"),
     *("harness.firmware.host", "harness.firmware.probe"),
     *("harness.firmware.swap", "harness.link.faults", "harness.link.virtual"),
     *("harness.model.resolve", "harness.rig.ptyprocess"),
 )
-"""What the process of a virtual board imports; a function behind `:` imports more."""
+"""What the process of a virtual board, or of a host interpreter, imports; a function behind `:`
+imports more."""
+BOARD_PROGRAMS = ("harness.rig.virtual", "harness.firmware.served")
 
 
 class Forked:
@@ -99,7 +101,7 @@ class Forks:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
             pass_fds=[theirs.fileno()],
         )
         theirs.close()
@@ -114,18 +116,26 @@ class Forks:
         finally:
             os.close(ended)
 
-    def open(self, arguments, *, env) -> Forked:
-        """Start it in a session of its own, with a pipe for each stream."""
-        pipes = [os.pipe() for _ in range(3)]
-        theirs = [pipes[0][0], pipes[1][1], pipes[2][1]]
-        ours = [pipes[0][1], pipes[1][0], pipes[2][0]]
+    def open(self, arguments, *, env, stderr) -> Forked:
+        """Start it in a session of its own, with pipes for its streams; `stderr` may be a file."""
+        pipes = [os.pipe() for _ in range(2 if stderr != subprocess.PIPE else 3)]
+        theirs = [pipes[0][0], *(end for _, end in pipes[1:])]
+        ours = [pipes[0][1], *(begin for begin, _ in pipes[1:])]
         try:
-            wire = self._order(arguments, os.getcwd(), env, theirs, session=True)
+            files = theirs if stderr == subprocess.PIPE else [*theirs, stderr.fileno()]
+            wire = self._order(arguments, os.getcwd(), env, files, session=True)
         finally:
             for file in theirs:
                 os.close(file)
-        modes = ("wb", "rb", "rb")
-        return Forked(wire, *map(partial(open, buffering=0), ours, modes))
+        return Forked(wire, *map(partial(open, buffering=0), ours, ("wb", "rb", "rb")))
+
+    def begin(self, command, **how):
+        """As `harness.process.start`, for the processes of boards and interpreters."""
+        from harness.process import start
+
+        if list(command[:2]) != [sys.executable, "-m"] or command[2] not in BOARD_PROGRAMS:
+            return start(command, **how)
+        return self.open(command[2:], env=how["environment"], stderr=how["stderr"])
 
     def _order(self, arguments, cwd, env, files, *, session=False) -> socket.socket:
         """What tells the process id of what was started, and how it ended."""
@@ -155,8 +165,8 @@ class Forks:
         self._process.wait()
 
 
-def become(order: dict, files: list[int]) -> None:
-    """Turn this process, just forked, into the program."""
+def become(order: dict, files: list[int], boards: Forks | None) -> None:
+    """Turn this process, just forked, into the program; its boards are forked from `boards`."""
     if order["session"]:
         os.setsid()
     for number, file in enumerate(files):
@@ -171,12 +181,18 @@ def become(order: dict, files: list[int]) -> None:
     first = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     # Ours begins with this file's folder and ROOT.
     sys.path[:] = [order["cwd"], *first, *sys.path[2:]]
+    if boards is not None:
+        import harness.firmware.server
+        import harness.rig.ptyprocess
+
+        harness.firmware.server.start = harness.rig.ptyprocess.start = boards.begin
     module, *sys.argv[1:] = order["arguments"]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def serve(wire: socket.socket, modules: list[str]) -> None:
     """Fork a program for each order, and tell its process id and, once it ends, its status."""
+    boards = Forks(*BOARDS) if "harness.rig.open" in modules else None
     for module in modules:
         name, _, function = module.partition(":")
         imported = importlib.import_module(name)
@@ -204,7 +220,7 @@ def serve(wire: socket.socket, modules: list[str]) -> None:
                 for other in (theirs, *running, *(pair[1] for pair in running.values())):
                     os.close(other)
                 wire.close()
-                return become(json.loads(data), files)
+                return become(json.loads(data), files, boards)
             for file in files:
                 os.close(file)
             tell(theirs, pid)

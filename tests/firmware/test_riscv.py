@@ -156,7 +156,7 @@ def test_arms_cpp_headers_serve_for_tflite_micro(tmp_path: Path) -> None:
 def test_the_lenders_version_is_part_of_the_build_id(monkeypatch) -> None:
     job = Job(board=BOARD, runtime="tflm", artifact=SINE)
     versions = {RISCV.prefix: "12.2.0", ARM.prefix: "12.2.1"}
-    monkeypatch.setattr(build, "gcc_version", versions.__getitem__)
+    monkeypatch.setattr(build, "gcc_version", lambda prefix, *_: versions[prefix])
     before = build_id(PROJECT, job)
     assert build_id(PROJECT, job) == before
     versions[ARM.prefix] = "12.3.1"

@@ -269,6 +269,7 @@ def test_a_place_that_is_taken_by_hand_ends_the_use_of_the_run_that_measured_on_
             assert opened.comparison().mismatches == 0
             lab.by_hand("-p", "left", "release", "--kick")
             lab.by_hand("-p", "left", "acquire")
+            until_told_of_trouble(keeper._held)
         lab.by_hand("-p", "left", "release")
         with open_board(VIRTUAL, SINE, PROJECT, kept) as opened:  # It queues anew.
             assert opened.port == "labgrid:left"
@@ -292,6 +293,14 @@ def test_an_exporter_and_a_coordinator_that_die_are_each_an_error_of_its_own(
     assert "labgrid-exporter" in gone.value.hint and "labgrid-coordinator" in dead.value.hint
     assert of_error(gone.value, on_board=True) is Outcome.SICK
     assert of_error(dead.value, on_board=True) is Outcome.SICK
+
+
+def until_told_of_trouble(held: Held | None) -> None:
+    """Until the coordinator's message of a place that was taken has come to this run."""
+    assert held is not None
+    until = time.monotonic() + FREED_S
+    while held.trouble() is None and time.monotonic() < until:
+        time.sleep(0.05)
 
 
 def check_until_lost(held: Held) -> None:
