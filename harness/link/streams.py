@@ -196,11 +196,11 @@ def reason_of(error: Exception) -> str:
     return str(error).partition(" [we-")[0]
 
 
-def open_serial(port: str, *, where: Where, baud: int = 115200) -> SerialStream:
-    """Open a serial port by path or pyserial URL, a path for this process alone.
+def _opened(port: str, baud: int) -> Any:
+    """pyserial's port, open.
 
     Raises:
-        StartFailed: the port is absent, busy or not a serial port.
+        OSError, ValueError: it cannot be opened.
     """
     # pyserial's RFC 2217 client knows neither of these.
     local = {} if "://" in port else {"exclusive": True, "write_timeout": WRITE_S}
@@ -212,7 +212,19 @@ def open_serial(port: str, *, where: Where, baud: int = 115200) -> SerialStream:
         _bound(opened)
         if local:
             keep_others_out(opened.fileno())
-        return SerialStream(opened)
+    except termios.error as error:  # No OSError: the port went away while it was opened.
+        raise OSError(*error.args) from error
+    return opened
+
+
+def open_serial(port: str, *, where: Where, baud: int = 115200) -> SerialStream:
+    """Open a serial port by path or pyserial URL, a path for this process alone.
+
+    Raises:
+        StartFailed: the port is absent, busy or not a serial port.
+    """
+    try:
+        return SerialStream(_opened(port, baud))
     except (OSError, ValueError) as error:
         raise StartFailed(
             f"cannot open the port: {reason_of(error)}",

@@ -2,12 +2,13 @@
 
 import errno
 import os
+import termios
 
 import pytest
 
-from harness.errors import BoardSilent, Where
+from harness.errors import BoardSilent, StartFailed, Where
 from harness.link.holders import also_open, holders, why_not
-from harness.link.streams import reason_of
+from harness.link.streams import open_serial, reason_of
 
 
 @pytest.fixture
@@ -44,6 +45,20 @@ def test_a_pseudo_terminal_is_open_where_it_is_served():
     try:
         assert holders(os.ttyname(slave)) == ()
         assert also_open(os.ttyname(slave)) == ""
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def test_a_port_that_goes_away_while_it_is_opened_is_an_error_and_no_traceback(monkeypatch):
+    def gone(*arguments):
+        raise termios.error(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("serial.serialposix.termios.tcsetattr", gone)
+    master, slave = os.openpty()
+    try:
+        with pytest.raises(StartFailed, match="cannot open the port: .*Input/output error"):
+            open_serial(os.ttyname(slave), where=Where(board="left"))
     finally:
         os.close(master)
         os.close(slave)
