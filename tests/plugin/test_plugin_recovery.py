@@ -64,7 +64,8 @@ def stalling(run, monkeypatch):
     def go(kind, tests, *options):
         (run.path / "rig.toml").write_text(RIG.format(kind=kind))
         base = ("--hil-rig", "rig.toml", "--board", "bench", "--junitxml=junit.xml", "-rs")
-        return run(*base, *options, tests=ASKING + tests)
+        # Fresh: the test looks for its board by the command that started it.
+        return run(*base, *options, tests=ASKING + tests, fresh=True)
 
     go.path = run.path
     return go
