@@ -125,9 +125,9 @@ def _become(parts: list[str], files: list[int]) -> None:
     sys.argv = rest[: int(count)]
     os.environ.clear()
     os.environ.update(pair.split("=", 1) for pair in rest[int(count) :])
-    if os.environ.get("PYTHONUNBUFFERED"):  # Which Python heeds as it starts.
-        sys.stdout.reconfigure(write_through=True)
-        sys.stderr.reconfigure(write_through=True)
+    if os.environ.get("PYTHONUNBUFFERED"):  # Python heeds it as it starts.
+        sys.stdout.reconfigure(line_buffering=True)
+        sys.stderr.reconfigure(line_buffering=True)
 
 
 def main() -> None:

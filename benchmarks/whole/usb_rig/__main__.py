@@ -23,6 +23,7 @@ from benchmarks.whole.usb_rig.image import find_image, missing_tools
 from benchmarks.whole.usb_rig.scenario import attempt, chosen, report
 from harness.errors import HilError
 from harness.project import find_project
+from harness.text import printable_lines
 
 SCENARIOS = (
     *(*serial_ports.SCENARIOS, *hub_power.SCENARIOS),
@@ -60,6 +61,8 @@ def main() -> int:
                 last = outcomes[-1]
                 state = "well" if last.ok else "FAILED"
                 print(f"{scenario.name}: {state}, {last.seconds:.0f} s", flush=True)
+                if not last.ok:
+                    print(printable_lines(last.happened), flush=True)
     except HilError as error:
         print(error, file=sys.stderr)
         return 2

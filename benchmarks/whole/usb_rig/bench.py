@@ -148,8 +148,7 @@ class Rig:
             def handle(self) -> None:
                 self.wfile.write(rig._flash(self.rfile).encode() + b"\n")
 
-        server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
+        server = socketserver.TCPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         port = server.server_address[1]
         self.guest.write("/opt/rig/probe-flash", _FLASHES.format(host=HOST, port=port), "755")
