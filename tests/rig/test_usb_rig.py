@@ -65,6 +65,8 @@ def test_traffic_is_read_on_while_it_is_written(tmp_path):
     path.write_bytes(bytes(24) + first + second)
     assert traffic.events() == [Power(port=1, on=True)]
     assert traffic.events() == []
+    path.write_bytes(bytes(24) + first)  # The device was plugged in again.
+    assert traffic.events() == [Power(port=1, on=False)]
 
 
 def test_the_guest_cannot_write_checkout_and_disk_and_is_reached_from_here_alone():

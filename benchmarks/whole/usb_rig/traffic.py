@@ -8,6 +8,7 @@ drivers/usb/serial/ftdi_sio.h of Linux (the bridge's requests).
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -113,7 +114,10 @@ def whole_records(data: bytes) -> int:
 
 
 class Traffic:
-    """A pcap file that is still being written, read on from where it was read before."""
+    """A pcap file that is still being written, read on from where it was read before.
+
+    QEMU begins it anew when its device is plugged in again.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -123,6 +127,8 @@ class Traffic:
         """Those since the last time; none where there is no file yet."""
         try:
             with self._path.open("rb") as file:
+                if file.seek(0, os.SEEK_END) < self._at:
+                    self._at = _FILE_HEAD
                 file.seek(self._at)
                 data = file.read()
         except FileNotFoundError:
