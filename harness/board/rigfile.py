@@ -118,6 +118,19 @@ class Plugged:
                     f"tolerance.{model} is {text!r}: it takes 1lsb, 4ulp, 1e-6 or exact"
                 ) from None
 
+    def at_port(self, port: str) -> Plugged:
+        """The board where a port is given for it: what its serial number finds, its hub's port
+        among it, is left out, and so is an upload elsewhere where the port is of this machine."""
+        by_number = self.power is not None and self.power.uhubctl == BY_SERIAL_NUMBER
+        return replace(
+            self,
+            port=port,
+            serial_number=None,
+            place=None,
+            power=None if by_number else self.power,
+            upload=self.upload if "://" in port else None,
+        )
+
     @property
     def pooled(self) -> PlaceSpec | None:
         """The place, or the places, of a pool that the board is at."""

@@ -90,9 +90,7 @@ class RealBoard:
         self._held = held
         self._just_said = True  # The pool, where the port is.
         port = held.url if held else port
-        self.plugged = (
-            replace(plugged, port=port, serial_number=None, place=None) if port else plugged
-        )
+        self.plugged = plugged.at_port(port) if port else plugged
         self._neighbours = neighbours
         self._where = where
         self._bench = bench

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 from fakes.bench import NANO, BuiltBefore, Device, Machine
 
+from harness.board.far import FarUpload
 from harness.board.lock import hold, hold_uploads
 from harness.board.ports import SerialPort
+from harness.board.power import HubPort
 from harness.board.registry import Registry, load_registry
 from harness.board.rigfile import Deadlines, Plugged
 from harness.cli import main
@@ -345,8 +347,21 @@ def test_a_port_option_goes_before_the_rig_file(machine, current, other):
     Device(machine, LEFT, "ttyACM0", other)
     Device(machine, RIGHT, "ttyACM1", current)
     port = str(machine.folder / "ttyACM1")
-    with opened_on(machine, plugged=by_serial(LEFT), port=port) as opened:
+    numbered = by_serial(LEFT, power=HubPort(uhubctl="serial_number"))  # Not of this port.
+    with opened_on(machine, plugged=numbered, port=port) as opened:
         assert opened.port == port
+
+
+def test_what_a_serial_number_or_a_place_finds_is_left_out_where_a_port_is_given():
+    numbered = by_serial(LEFT, power=HubPort(uhubctl="serial_number"))
+    assert numbered.at_port("/dev/ttyACM1").power is None
+    of_hub = by_serial(LEFT, power=HubPort(uhubctl="1-1", port=2))
+    assert of_hub.at_port("/dev/ttyACM1").power == of_hub.power
+    shared = Plugged(
+        id="nano", kind="nano", place="left", upload=FarUpload(command=("flash", "{elf}"))
+    )
+    assert shared.at_port("rfc2217://lab:1").upload == shared.upload
+    assert shared.at_port("/dev/ttyACM1").upload is None
 
 
 def test_a_link_of_dev_serial_is_resolved_before_anything_uploads(machine, current, other):
