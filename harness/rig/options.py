@@ -168,7 +168,7 @@ class RigOptions:
 
     def _found(self, board: Board, listing: Listing) -> SerialPort | None:
         assert self.plugged is not None, "its supply is of the rig file"
-        plugged = replace(self.plugged, port=self.port or self.plugged.port)
+        plugged = self.plugged.at_port(self.port) if self.port else self.plugged
         with suppress(BoardNotFound):
             return find_port(board, plugged, listing, neighbours=self.neighbours)
         return None

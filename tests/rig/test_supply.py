@@ -101,6 +101,14 @@ def test_a_port_that_does_not_appear_is_waited_for_as_long_as_the_rig_file_says(
         assert ports.now == pytest.approx(LEFT.deadlines.port_s, abs=0.5)
 
 
+def test_a_port_that_is_named_goes_before_the_serial_number_there_too() -> None:
+    opener = Opener()
+    ports = Ports(opener)
+    options = replace(held(opener), port="/dev/x")
+    with options.hold(BOARD, ports.bench()):
+        assert opener.on == [True] and ports.now < LEFT.deadlines.port_s
+
+
 @pytest.mark.parametrize("plugged", (replace(LEFT, meter=replace(SPEC, supply=False)), None))
 def test_no_other_meter_is_opened_for_a_board(plugged: Plugged | None) -> None:
     opener = Opener()
