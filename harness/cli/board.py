@@ -284,7 +284,8 @@ def _bench(
 
     for group in by_board(sharing(ran, sources[settings.SWAP], judging)):
         # Nobody gets in between two models, or a measurement and its profile.
-        with errors_noted(statuses, of_error), keeping(group, profiled=profiled) as held:
+        kept_for = keeping(group, profiled=profiled, metered=energy is not None)
+        with errors_noted(statuses, of_error), kept_for as held:
             for work in held:
                 with errors_noted(statuses, of_error):
                     measure(work)
@@ -360,7 +361,6 @@ def _measure(work: Work, plan: Plan, rows: list[LatencyRow], energy: Asked | Non
     ):
         if energy is not None:
             # The board first: a run that keeps it may come for the meter again.
-            work.build_ahead()
             stack.enter_context(work.hold())
             meter.begin()
         opened = stack.enter_context(work.open())

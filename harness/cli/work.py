@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby, product
 from pathlib import Path
@@ -72,16 +72,6 @@ class Work:
         """
         look_at(self.board, self.artifact, self.project, self.options)
 
-    def build_ahead(self, **changes: Any) -> None:
-        """Build what `open` would, for a board that other runs may want and are not to wait for.
-
-        What goes wrong with that is said when it is opened.
-        """
-        options = replace(self.options, **changes)
-        with suppress(HilError):
-            if options.shared(self.board):
-                build_ahead(self.board, self.artifact, self.project, options)
-
     def hold(self) -> AbstractContextManager[object]:
         """The board's lock, for longer than it is open once."""
         return self.options.hold(self.board)
@@ -147,21 +137,24 @@ def on_what_was_flashed(work: Work, mode: str) -> Work:
         mode: as of `Swaps`; `always` brings it in any case, `never` not.
     """
     options = work.options
-    if mode == NEVER or options.starts(work.board):
-        return sharing([work], mode, None)[0]
-    flashed = flashed_on(work.project.state, work.board.id)
-    models = []
-    for path in flashed.models if flashed and flashed.runtime == work.runtime else ():
-        try:
-            models.append(resolve_model(str(path), work.project.artifacts))
-        except HilError as error:
-            say(f"{work.board.id}: its firmware is for a model that is gone: {error.what}")
-            return sharing([work], mode, None)[0]
+    models = [] if mode == NEVER or options.starts(work.board) else _flashed_for(work)
     if work.artifact.sha256 not in {model.sha256 for model in models}:
         return sharing([work], mode, None)[0]
     arena_bytes = options.arena_bytes
     swaps = Swaps(mode, lambda board, runtime: models, arena_bytes=arena_bytes, flashed=True)
     return replace(work, options=replace(options, swaps=swaps))
+
+
+def _flashed_for(work: Work) -> list[Artifact]:
+    """The models that the board's firmware takes; none where one of them is gone."""
+    flashed = flashed_on(work.project.state, work.board.id)
+    if flashed is None or flashed.runtime != work.runtime:
+        return []
+    try:
+        return [resolve_model(str(path), work.project.artifacts) for path in flashed.models]
+    except HilError as error:
+        say(f"{work.board.id}: its firmware is for a model that is gone: {error.what}")
+        return []
 
 
 def runnable(
@@ -204,13 +197,16 @@ def sharing(asked: Sequence[Work], mode: str, baselines: Baselines | None) -> li
 
 
 @contextmanager
-def keeping(asked: Sequence[Work], *, profiled: bool = False) -> Iterator[list[Work]]:
+def keeping(
+    asked: Sequence[Work], *, profiled: bool = False, metered: bool = False
+) -> Iterator[list[Work]]:
     """Works of one board, which other runs get only after the last of them.
 
     Their firmware is built first: no board waits for a compiler.
 
     Args:
         profiled: each is built to be profiled, too.
+        metered: the board is held before it is opened, for its meter.
 
     Raises:
         PoolError: in the end, if the board's place was taken away; only where nothing else went
@@ -222,11 +218,8 @@ def keeping(asked: Sequence[Work], *, profiled: bool = False) -> Iterator[list[W
             replace(work, options=replace(work.options, keeper=keeper, supplies=supplies))
             for work in asked
         ]
-        if len(kept) > 1 or profiled:
-            for work in kept:
-                work.build_ahead()
-                if profiled:
-                    work.build_ahead(profile=True)
+        for work in kept if len(kept) > 1 or profiled or metered else ():
+            build_ahead(work.board, work.artifact, work.project, work.options, profiled=profiled)
         yield kept
 
 

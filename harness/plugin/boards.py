@@ -197,9 +197,7 @@ def build_all_ahead(rig: RunState, board_id: str, items: Sequence[pytest.Item]) 
             if name is None or not options.shared(board):
                 return
             model = resolve_model(name, rig.project.artifacts)
-            build_ahead(board, model, rig.project, options)
-            if profiled:
-                build_ahead(board, model, rig.project, replace(options, profile=True))
+            build_ahead(board, model, rig.project, options, profiled=profiled)
 
 
 def _data_for(model: Artifact, options: Options) -> DataSet | None:

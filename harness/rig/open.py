@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 
 from harness.board.ports import THIS_MACHINE, Bench
 from harness.board.registry import Board
-from harness.errors import ModelError, SwapRefused, Where, WrongUse
+from harness.errors import HilError, ModelError, SwapRefused, Where, WrongUse
 from harness.firmware.build import Builder, Firmware
 from harness.firmware.runtimes import runtime_of
 from harness.firmware.swap import SwapPlan, brought
@@ -95,15 +95,26 @@ def open_board(
 
 
 def build_ahead(
-    board: Board, artifact: Artifact, project: Project, options: RigOptions = DEFAULT_OPTIONS
+    board: Board,
+    artifact: Artifact,
+    project: Project,
+    options: RigOptions = DEFAULT_OPTIONS,
+    *,
+    profiled: bool = False,
 ) -> None:
     """Build what `open_board` would, which finds it then: no board is held for a compiler.
 
-    Raises:
-        As `open_board` before it holds the board.
+    Of a board that no other run may want nothing is built. What goes wrong is said when it is
+    opened.
+
+    Args:
+        profiled: what it is profiled with, too.
     """
-    look_at(board, artifact, project, options)
-    _wanted(board, artifact, project, options)
+    for each in (options, replace(options, profile=True)) if profiled else (options,):
+        with suppress(HilError):
+            if each.shared(board):
+                look_at(board, artifact, project, each)
+                _wanted(board, artifact, project, each)
 
 
 def _attribution(
