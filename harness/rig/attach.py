@@ -27,7 +27,6 @@ from harness.rig.qemu import QemuProcess, installed_qemu
 from harness.rig.ready import Ready, greet
 from harness.rig.recovery import Remedy
 from harness.rig.sim import PinEdges, sim_bench, sim_process
-from harness.rig.upload import uploader_for
 from harness.rig.virtual import VirtualProcess
 from harness.rig.wanted import Wanted
 
@@ -39,17 +38,14 @@ def attached(
     options = wanted.options
     port = wanted.held.url if wanted.held else options.place or ""
     if wanted.board.attachment in ("serial", "url"):
-        uploader = upload or uploader_for(wanted.board, project)
-        real = real_of(wanted.board, wanted, project, bench, uploader)
+        real = real_of(wanted.board, wanted, project, bench, upload)
         return plugged_in(real, wanted, project.state)
     if wanted.held is not None or not options.starts(wanted.board):
         return _at_port(port, wanted)
     if wanted.board.emulator is not None:
         return _emulated(wanted, project)
     if wanted.board.takes_uploads and options.flash == "always":
-        return _simulated_and_flashed(
-            wanted, project, upload or uploader_for(wanted.board, project)
-        )
+        return _simulated_and_flashed(wanted, project, upload)
     return _virtual(port, wanted) if wanted.board.simulator is None else _simulated(wanted)
 
 
@@ -121,7 +117,9 @@ def _told_pins(wanted: Wanted) -> Marking | None:
 
 
 @contextmanager
-def _simulated_and_flashed(wanted: Wanted, project: Project, upload: Uploader) -> Iterator[Ready]:
+def _simulated_and_flashed(
+    wanted: Wanted, project: Project, upload: Uploader | None
+) -> Iterator[Ready]:
     """A simulated board that is found, touched and uploaded to as the real one is."""
     board, firmware = wanted.board, wanted.firmware
     assert board.simulator is not None and firmware is not None, "its attachment is `sim`"

@@ -25,7 +25,7 @@ from harness.rig.wanted import Wanted
 
 
 def real_of(
-    board: Board, wanted: Wanted, project: Project, bench: Bench, upload: Uploader
+    board: Board, wanted: Wanted, project: Project, bench: Bench, upload: Uploader | None
 ) -> RealBoard:
     return real_board(
         board,
