@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from harness.board.place import PlaceSpec, parse_place
+from harness.board.place import parse_place
 from harness.errors import CoordinatorGone, HilError, PlaceLost, PoolError, RigError
 from harness.pool.answers import Shown
 from harness.pool.labgrid import Identity, Labgrid
@@ -38,18 +38,12 @@ _AGAIN_S = 2.0
 
 
 class Holder:
-    """Holds one place.
+    """Holds the place that a queue gets."""
 
-    Args:
-        timeout_s: how long to wait for it.
-    """
-
-    def __init__(
-        self, labgrid: Labgrid, wanted: PlaceSpec, lines: Lines, *, timeout_s: float
-    ) -> None:
+    def __init__(self, labgrid: Labgrid, queue: Queue, lines: Lines) -> None:
         self._labgrid = labgrid
         self._lines = lines
-        self._queue = Queue(labgrid, wanted, lines, timeout_s=timeout_s)
+        self._queue = queue
         self._trouble: PoolError | None = None
         self._blind = False
 
@@ -174,7 +168,8 @@ def main() -> int:
         coordinator=asked["coordinator"],
         identity=Identity(host=host, user=user),
     )
-    holder = Holder(labgrid, parse_place(asked["place"]), lines, timeout_s=asked["timeout_s"])
+    place, timeout_s = parse_place(asked["place"]), asked["timeout_s"]
+    holder = Holder(labgrid, Queue(labgrid, place, lines, timeout_s=timeout_s), lines)
     failed: HilError | None = None
     try:
         tell("held", **shown_fields(holder.hold()))
