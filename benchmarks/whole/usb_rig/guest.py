@@ -48,6 +48,11 @@ class Said:
         return part in self.text
 
     @property
+    def told(self) -> str:
+        """The end of it on one line, for a table."""
+        return " ".join(self.text.split())[-300:]
+
+    @property
     def end(self) -> str:
         """The last lines."""
         return "\n".join(self.text.strip().splitlines()[-12:])

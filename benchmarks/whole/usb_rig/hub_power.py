@@ -30,14 +30,19 @@ def prepare(rig: Rig, name: str) -> None:
         rig.flash_from_here(name)
 
 
-def by_serial_number(rig: Rig) -> str:
-    prepare(rig, "left")
-    board = rig.boards["left"]
+def cycled(rig: Rig, name: str, line: str) -> str:
+    """What `hil power` said, which must have started that board anew."""
+    board = rig.boards[name]
     before = board.starts
-    said = hil(rig, "hil power --board left")
+    said = hil(rig, line)
     expect(said.status == 0, f"status {said.status}: {said.end}")
     expect(board.starts == before + 1, f"the board started {board.starts - before} times")
-    return " ".join(said.text.split())[-250:]
+    return said.told
+
+
+def by_serial_number(rig: Rig) -> str:
+    prepare(rig, "left")
+    return cycled(rig, "left", "hil power --board left")
 
 
 def by_path(rig: Rig) -> str:
@@ -47,12 +52,7 @@ def by_path(rig: Rig) -> str:
         "/etc/hil/rig.toml | awk '/boards.right/{exit} 1' >/etc/hil/by-path.toml"
     )
     prepare(rig, "right")
-    board = rig.boards["right"]
-    before = board.starts
-    said = hil(rig, "hil power --board left --rig /etc/hil/by-path.toml")
-    expect(said.status == 0, f"status {said.status}: {said.end}")
-    expect(board.starts == before + 1, f"the board started {board.starts - before} times")
-    return " ".join(said.text.split())[-250:]
+    return cycled(rig, "right", "hil power --board left --rig /etc/hil/by-path.toml")
 
 
 def no_switch(rig: Rig) -> str:
@@ -60,7 +60,7 @@ def no_switch(rig: Rig) -> str:
     expect(said.status == 10, f"status {said.status}: {said.end}")
     expect("uhubctl" in said, f"uhubctl is not named: {said.end}")
     wait_ports(rig, "FTLIAR03")
-    return f"status 10: {' '.join(said.text.split())[-300:]}"
+    return f"status 10: {said.told}"
 
 
 def data_lines_only(rig: Rig) -> str:
@@ -73,7 +73,7 @@ def data_lines_only(rig: Rig) -> str:
     finally:
         board.own_supply = False
     expect(said.status == 10, f"status {said.status}: {said.end}")
-    return f"status 10: {' '.join(said.text.split())[-300:]}"
+    return f"status 10: {said.told}"
 
 
 def after_power(rig: Rig) -> str:
