@@ -4,6 +4,7 @@
 set -eu
 python=$1
 folder=$2
+needed=3500 # MB, most of it TensorFlow
 
 [ -x "$folder/bin/pip" ] && exit 0
 if ! command -v "$python" >/dev/null; then
@@ -18,4 +19,8 @@ if ! "$python" -c 'import ensurepip' 2>/dev/null; then
     "$(dirname "$0")/install_packages.sh" python3-venv
 fi
 rm -rf "$folder"
+free=$(df -Pk "$(dirname "$folder")" | awk 'NR == 2 { print int($4 / 1024) }')
+if [ "$free" -lt "$needed" ]; then
+    echo "Only $free MB are free for $folder, and it takes about $needed MB." >&2
+fi
 "$python" -m venv "$folder"
