@@ -191,6 +191,21 @@ def notes(rows: Sequence[CoreRow]) -> list[str]:
             said.append(f"{name}: not shown to be bit-equal, {_why(row)}")
         if row.ratio is None:
             said.append(f"{name}: no run of this model file on {REFERENCE} with {row.runtime}")
+    return said + _empty_cells(rows)
+
+
+def _empty_cells(rows: Iterable[CoreRow]) -> list[str]:
+    """Which models of a runtime a core has no run of, though it ran others: too large, mostly."""
+    ran: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        of_core = ran.setdefault(row.runtime, {}).setdefault(row.board, [])
+        of_core.append(f"{row.model}_{row.dtype}")
+    said = []
+    for runtime, cores in ran.items():
+        models = dict.fromkeys(model for names in cores.values() for model in names)
+        for core, names in cores.items():
+            if missing := [model for model in models if model not in names]:
+                said.append(f"{core}, {runtime}: no run of {', '.join(missing)}")
     return said
 
 

@@ -98,6 +98,18 @@ def test_a_ratio_is_of_the_same_model_file_and_runtime() -> None:
     assert "qemu-m7, tflm, sine_int8: no run of this model file on qemu-m4" in as_text(rows)
 
 
+def test_a_core_that_ran_some_models_only_is_said_to_lack_the_others() -> None:
+    large = {"model": "large"}
+    said = " ".join(
+        shown(
+            *(ran("qemu-m4", 2967), ran("qemu-microbit", 8508)),
+            *(ran("qemu-m4", 9, **large), ran("qemu-m4", 9, runtime="tflm", **large)),
+        )
+    )
+    assert said.endswith("qemu-microbit, aot: no run of large_int8")
+    assert said.count("no run of") == 1
+
+
 def test_the_newest_run_counts_and_real_boards_and_host_time_do_not() -> None:
     rows = by_core(
         [
