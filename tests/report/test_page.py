@@ -22,7 +22,8 @@ from harness.errors import ReportError
 from harness.measure.csvfile import append
 from harness.measure.tables import LatencyRow
 from harness.progress import Advance
-from harness.report.page import COLUMNS, write_report
+from harness.report.facts import COLUMNS
+from harness.report.page import write_report
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 21, 12, 30, tzinfo=timezone.utc)
