@@ -18,7 +18,7 @@ typedef struct {
 
   // May be left out: returns when a byte may have come, or earlier. Interrupts are on: see hil_waiting.
   void (*sleep)(void);
-  // May be left out: hold interrupts off while an invoke is timed, and let them on again.
+  // May be left out: hold interrupts off while an invoke is timed, and let them on again. `ticks` goes on between them.
   void (*quiet)(void);
   void (*loud)(void);
   // May be left out: the stack's size, and how deep it was.

@@ -9,16 +9,18 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
 from harness import Verdict
-from harness.board.registry import load_registry
+from harness.board.registry import Board, load_registry
 from harness.board.rigfile import load_rig
 from harness.firmware.failure import first_errors
 from harness.model.resolve import resolve_model
 from harness.project import find_project
-from harness.rig.open import open_board
+from harness.rig.open import OpenBoard, open_board
 
 PROJECT = find_project()
 MODULE = PROJECT.firmware / "zephyr"
@@ -109,16 +111,43 @@ def test_what_the_configuration_lacks_is_said(
     assert advice in first_errors(done.stderr)[0]
 
 
-@pytest.mark.skipif(shutil.which("west") is None, reason="needs Zephyr, west and their toolchain")
-@pytest.mark.parametrize("board_id", ["zephyr-m3", "zephyr-an385", "zephyr-rv32"])
-def test_an_application_of_zephyr_answers_with_the_goldens(board_id: str) -> None:
+def zephyr_board(board_id: str) -> Board:
+    """A board of the application; the test is skipped where it cannot be built."""
+    if shutil.which("west") is None or "ZEPHYR_BASE" not in os.environ:
+        pytest.skip("needs Zephyr, west and their toolchain, and ZEPHYR_BASE")
     variant = os.environ.get("ZEPHYR_TOOLCHAIN_VARIANT", "zephyr")
-    if "ZEPHYR_BASE" not in os.environ:
-        pytest.skip("ZEPHYR_BASE is not set")
     if variant != "zephyr" and (variant == "cross-compile") != (board_id == "zephyr-rv32"):
         pytest.skip(f"toolchain {variant} is for another core")
     registry = load_registry()
-    board = load_rig(APPLICATION / "rig.toml", registry).extend(registry)[board_id]
+    return load_rig(APPLICATION / "rig.toml", registry).extend(registry)[board_id]
+
+
+def counted(opened: OpenBoard, invokes: int) -> NDArray[np.int64]:
+    """The instructions of so many invokes, by Zephyr's clock."""
+    assert (ns := opened.declared.ns_per_instruction) is not None
+    sample = opened.checks.inputs[:1]
+    measured = opened.dut.measure(sample, invokes)
+    return measured.timer.instructions(measured.ticks, ns)
+
+
+@pytest.mark.parametrize(
+    "board_id, instructions",
+    [("zephyr-m3", 3970), ("zephyr-an385", 3970), ("zephyr-rv32", 4798)],
+)
+def test_an_application_of_zephyr_answers_with_the_goldens(
+    board_id: str, instructions: int
+) -> None:
+    board = zephyr_board(board_id)
     with open_board(board, resolve_model("sine", PROJECT.artifacts)) as opened:
         compared = opened.comparison()
         assert (compared.samples, compared.verdict) == (256, Verdict.PASS), str(compared)
+        assert set(counted(opened, 1000)) == {instructions}
+
+
+@pytest.mark.parametrize("board_id", ["zephyr-m3", "zephyr-an385"])
+def test_an_invoke_of_zephyr_that_outlasts_systick_loses_no_time(board_id: str) -> None:
+    board = zephyr_board(board_id)
+    with open_board(board, resolve_model("fashion_cnn-8", PROJECT.artifacts)) as opened:
+        taken = counted(opened, 20)
+        # What it takes on qemu-m3, whose counter has 32 bits, and a few interrupts of Zephyr.
+        assert min(taken) >= 6_844_969 and max(taken) < 6_846_000, taken
