@@ -99,6 +99,11 @@ def _count(text: str) -> int:
 
 def _loss(options: argparse.Namespace) -> int:
     path = loss.descend(options.w, options.b, rate=options.rate, steps=options.steps)
+    if options.output is not None:
+        try:
+            loss.draw(options.w, options.b, path, options.output)
+        except (OSError, ValueError) as error:
+            return _not_drawn(str(error), as_json=options.json)
     if options.json:
         found = loss.data(options.w, options.b, path, options.rate)
         print(json.dumps({"schema": 1, "command": "loss", **found}, indent=1))
@@ -106,11 +111,6 @@ def _loss(options: argparse.Namespace) -> int:
         for text in loss.report(options.w, options.b, path, options.rate):
             print(text)
     if options.output is not None:
-        try:
-            loss.draw(options.w, options.b, path, options.output)
-        except (OSError, ValueError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
         print(f"wrote {options.output}", file=sys.stderr if options.json else sys.stdout)
     if not path.diverged:
         return 0
@@ -119,6 +119,16 @@ def _loss(options: argparse.Namespace) -> int:
         file=sys.stderr,
     )
     return 1
+
+
+def _not_drawn(what: str, *, as_json: bool) -> int:
+    """Say that there is no figure; to a program as docs/json.md has errors."""
+    print(f"error: {what}", file=sys.stderr)
+    if as_json:
+        where = dict.fromkeys(("board", "port", "model", "hint"))
+        error = {"error": "NotWritten", "what": what, **where}
+        print(json.dumps({"schema": 1, "command": "loss", "errors": [error]}, indent=1))
+    return 2
 
 
 def _list(options: argparse.Namespace) -> int:

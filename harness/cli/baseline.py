@@ -221,7 +221,7 @@ def register(command: Command) -> None:
     for act in (_save, _list, _show):
         name, text = act.__name__[1:], act.__doc__ or ""
         made[name] = acts.add_parser(name, help=text, description=text)
-        made[name].set_defaults(act=act)
+        made[name].set_defaults(act=act, named=f"baseline {name}")
         add_settings(made[name], f"baseline {name}")
         add_json(made[name])
     saving = made["save"]

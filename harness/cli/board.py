@@ -303,6 +303,7 @@ def _bench(
     if report is not None and runs:
         with errors_noted(statuses, of_error):
             report_to(report, plan.csv, runs=runs, progress=options.progress)
+            (say if options.json else print)(str(report))
     if options.json:
         content = {
             "csv": plan.csv if kept else None,

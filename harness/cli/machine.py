@@ -73,5 +73,6 @@ def errors_as_json(options: argparse.Namespace) -> Iterator[None]:
         yield
     except HilError as error:
         if getattr(options, "json", False):
-            print_json(options.run.__name__, {"errors": [error_object(error)]})
+            command = getattr(options, "named", options.run.__name__)
+            print_json(command, {"errors": [error_object(error)]})
         raise

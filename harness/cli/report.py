@@ -21,6 +21,7 @@ def report(options: argparse.Namespace) -> int:
     """Write an HTML report of a latency.csv, or of every CSV in a folder."""
     check_output(options.output, "--output", inputs_of(options.source))
     report_to(options.output, options.source, progress=options.progress)
+    print(options.output)
     return 0
 
 
@@ -42,7 +43,6 @@ def report_to(
         progress=progress,
     )
     say_notes(notes)
-    print(output)
 
 
 def register(command: Command) -> None:

@@ -12,7 +12,8 @@ import pytest
 from fakes.measured import rows
 
 from harness.cli import main
-from harness.cli.machine import plain
+from harness.cli.machine import error_object, plain
+from harness.errors import WrongUse
 from harness.measure.csvfile import append
 
 Answer = Callable[..., dict[str, Any]]
@@ -109,8 +110,10 @@ def test_baselines_are_listed_and_shown(answer, measured: Path) -> None:
 def test_a_board_that_was_measured_and_a_model_that_cannot_run_are_one_object(
     answer, tmp_path: Path
 ) -> None:
-    csv = str(tmp_path / "latency.csv")
-    found = answer("bench", "--board", "virtual", "--samples", "3", "--csv", csv)
+    csv, page = str(tmp_path / "latency.csv"), tmp_path / "report.html"
+    words = ("--board", "virtual", "--samples", "3", "--csv", csv, "--report", str(page))
+    found = answer("bench", *words)
+    assert page.exists()
     (row,) = found["rows"]
     assert (row["board"], row["verdict"], row["n"]) == ("virtual", "pass", 3)
     assert found["errors"] == [] and found["csv"] == csv
@@ -134,6 +137,7 @@ def test_an_answer_is_numbers(answer) -> None:
         (("cores", "none.csv", "--format", "csv"), "WrongUse", "take one"),
         (("compare", "a", "b", "--format", "json"), "WrongUse", "--format"),
         (("bench", "--bisect"), "WrongUse", "exit status"),
+        (("baseline", "list", "--baseline", "none.csv"), "ReportError", "none.csv"),
     ],
 )
 def test_an_error_is_an_object_and_a_line_for_people(capsys, words, error, what) -> None:
@@ -143,6 +147,15 @@ def test_an_error_is_an_object_and_a_line_for_people(capsys, words, error, what)
     (only,) = document["errors"]
     assert (only["error"], set(document)) == (error, {"schema", "command", "errors"})
     assert what in only["what"] and what in told.err
+    assert document["command"] == " ".join(words[: 2 if words[0] == "baseline" else 1])
+
+
+def test_a_figure_of_the_loss_that_cannot_be_written_is_an_object(capfd) -> None:
+    assert main(["loss", "--json", "--output", "loss.gif"]) == 2
+    told = capfd.readouterr()
+    (only,) = json.loads(told.out)["errors"]
+    assert "loss.gif" in only["what"] and "loss.gif" in told.err
+    assert set(only) == set(error_object(WrongUse("")))
 
 
 def test_numbers_that_are_none_are_null_and_names_are_escaped(tmp_path: Path, answer) -> None:
