@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from harness import toml
 from harness.board.far import FarUpload
@@ -82,7 +83,8 @@ class Plugged:
     def __post_init__(self) -> None:
         if not is_name(self.id):  # It names a lock file, and is said to --board.
             raise RigError(f"a board's name must be {NAME_RULE}")
-        if "" in (self.serial_number, self.port, self.power_cycle):
+        given = (self.serial_number, self.port, self.power_cycle)
+        if any(text is not None and not text.strip() for text in given):
             raise RigError("serial_number, port and power_cycle must not be empty: leave them out")
         if self.serial_number is not None and not is_serial_number(self.serial_number):
             raise RigError(
@@ -91,6 +93,7 @@ class Plugged:
             )
         if self.serial_number is not None and self.port is not None:
             raise RigError("give serial_number or port, not both: they could name two boards")
+        _refuse_no_url(self.port or "")
         if self.place is not None:
             if self.port is not None or self.serial_number is not None:
                 raise RigError("give place, or serial_number or port: the pool says where it is")
@@ -156,6 +159,14 @@ class Plugged:
                 items = parse_tolerance(self.tolerance[model])
                 return Stated(items=items, by=f"tolerance.{model} of the rig file")
         return Stated()
+
+
+def _refuse_no_url(port: str) -> None:
+    """Of pyserial's URLs only these name a machine: `hwgrep://` has a pattern there."""
+    try:
+        _ = urlsplit(port).port if port.startswith(("socket://", "rfc2217://")) else None
+    except ValueError as error:
+        raise RigError(f"port {printable(port, 60)!r} is no URL: {error}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from harness.board.ports import (
@@ -139,7 +139,7 @@ def whereabouts(board: Board, file: RigFile, listing: Listing) -> tuple[str, Lis
         return f"{found[0].path}{note}", found
     if found:
         return f"one of {', '.join(port.path for port in found)}", found
-    if plugged.port is not None and ("://" in plugged.port or Path(plugged.port).exists()):
+    if plugged.port is not None and ("://" in plugged.port or os.path.exists(plugged.port)):
         return plugged.port, ()
     return "absent", ()
 

@@ -125,10 +125,19 @@ class Fleet:
     def power_programs(self) -> dict[str, str]:
         """By board, the program that switches its power."""
         return {
-            board.id: UHUBCTL if board.power else shlex.split(board.power_cycle or "")[0]
+            board.id: UHUBCTL if board.power else _program(board.power_cycle or "")
             for board in self.file.boards
             if board.power or board.power_cycle
         }
+
+
+def _program(command: str) -> str:
+    """What a shell's command line starts, as far as its words tell."""
+    try:
+        words = shlex.split(command, comments=True)
+    except ValueError:  # Quotes that are not closed: the shell will say so.
+        words = command.split()
+    return next((word for word in words if "=" not in word), command)
 
 
 def _groups() -> Iterator[str]:
@@ -150,9 +159,9 @@ def _processes() -> Iterator[str]:
 def answers(port: str) -> bool:
     """Whether a path exists, or a server listens behind a URL."""
     if "://" not in port:
-        return Path(port).exists()
-    url = urlsplit(port)
+        return os.path.exists(port)
     try:
+        url = urlsplit(port)
         socket.create_connection((url.hostname or "", url.port or 0), timeout=_REACH_S).close()
     except (OSError, ValueError):
         return False

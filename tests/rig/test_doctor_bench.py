@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 from dataclasses import replace
@@ -203,6 +204,24 @@ def test_a_port_answers_if_it_exists_or_a_server_listens(tmp_path: Path) -> None
         url = f"rfc2217://127.0.0.1:{server.getsockname()[1]}"
         assert answers(url)
     assert not answers(url) and not answers("socket://nohost")
+    assert not answers("socket://[::1") and not answers("/" + "a" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("command", "program"),
+    [
+        ("uhubctl -a cycle", "uhubctl"),
+        ("HUB=1-1 ./cycle.sh", "./cycle.sh"),
+        ("curl x # don't wait", "curl"),
+        ("echo 'x", "echo"),
+    ],
+)
+def test_the_program_of_a_power_cycle_is_looked_for(command: str, program: str) -> None:
+    text = f"[boards.nano]\nserial_number = '1'\npower_cycle = {json.dumps(command)}\n"
+    fleet = Fleet(file=parse_rig(text, REGISTRY), registry=REGISTRY)
+    found = finding("power switching", fleet, programs=frozenset({program}))
+    assert (found.ok, found.detail) == (True, program)
+    assert f"{program} not found" in finding("power switching", fleet, programs=frozenset()).detail
 
 
 def test_platformio_says_which_packages_are_absent(tmp_path: Path) -> None:
