@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from math import hypot, sqrt
+from math import hypot, isfinite, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from harness.measure.gate import Judgement, LatencyVerdict, Sessions, judge
 from harness.measure.runs import Baselines, Subject, identity
 from harness.measure.tables import FLASH, MEASURED, RUN, EnergyRow
 from harness.measure.versus import MICROJOULES, ONLY_A, ONLY_B, REFUSED, VersusRow
-from harness.text import listed
+from harness.text import counted, listed
 
 MORE, LESS = "more", "less"
 """The verdicts of latency that are called otherwise here."""
@@ -62,8 +62,13 @@ def load_energies(path: Path) -> Energies:
         except ReportError as error:
             tables.notes.append(f"{error.what}: left out")
     rows = records_of(tables.frame("energy"), EnergyRow) if tables.files["energy"] else ()
-    whole = [row for row in rows if row.scope == RUN and row.outcome == MEASURED]
-    whole.sort(key=lambda row: row.time_utc)
+    told = [row for row in rows if row.scope == RUN and row.outcome == MEASURED]
+    whole = sorted(filter(_readable, told), key=lambda row: row.time_utc)
+    if unread := len(told) - len(whole):
+        tables.notes.append(
+            f"{path}: {counted(unread, 'run')} without numbers in session_uj or "
+            "range_shares: left out"
+        )
     return Energies(
         source=str(path), rows=tuple(whole), notes=tuple(tables.notes), exists=bool(files)
     )
@@ -88,6 +93,15 @@ def _name(row: EnergyRow) -> _Name:
 def figures_of(row: EnergyRow) -> tuple[float, ...]:
     """Microjoules of an inference, one figure for each session."""
     return tuple(float(text) for text in (row.session_uj or "").split())
+
+
+def _readable(row: EnergyRow) -> bool:
+    """Whether the lists in its cells are of numbers, which any other program may have written."""
+    try:
+        _ = [float(text) for text in (row.range_shares or "").split()]
+        return all(map(isfinite, figures_of(row)))
+    except ValueError:
+        return False
 
 
 def energy_refusal(row: EnergyRow, base: EnergyRow) -> str | None:

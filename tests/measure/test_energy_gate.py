@@ -136,3 +136,20 @@ def test_two_sides_by_side() -> None:
     simulated = Energies(source="B", rows=(energy_row(simulated=True),))
     (row,) = energies_versus(Energies(source="A", rows=(BASE,)), simulated)
     assert row.verdict == "refused" and not any_more([row])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"session_uj": "9.9 inf 10"},
+        {"session_uj": "9.9 nan"},
+        {"session_uj": "9,9"},
+        {"range_shares": "half half"},
+    ],
+)
+def test_a_run_whose_lists_are_no_numbers_is_left_out_with_a_note(tmp_path: Path, changes) -> None:
+    append(tmp_path / "energy.csv", [energy_row(run="a"), energy_row(run="b", **changes)])
+    found = load_energies(tmp_path / "latency.csv")
+    assert [row.run for row in found.rows] == ["a"]
+    (note,) = found.notes
+    assert "1 run without numbers in session_uj" in note
