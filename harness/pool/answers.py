@@ -207,9 +207,11 @@ def _place(name: str, lines: list[str]) -> Place:
 
 
 def _time(text: str) -> datetime | None:
+    """In this machine's local time, as labgrid's client has it, which says no time zone."""
     try:
-        return datetime.fromisoformat(text)
-    except ValueError:
+        found = datetime.fromisoformat(text)
+        return found.astimezone().replace(tzinfo=None) if found.tzinfo else found
+    except (ValueError, OverflowError):
         return None
 
 

@@ -178,6 +178,8 @@ def main() -> int:
         pass
     except (PoolError, RigError) as error:
         failed = error
+    except Exception as error:  # A bug of ours is to leave no place held.
+        failed = PoolError(f"the process that holds the place failed: {error!r:.300}")
     trouble = holder.let_go()
     if failed is not None:
         tell("failed", failure=failure(failed))

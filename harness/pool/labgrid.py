@@ -165,9 +165,9 @@ class Labgrid:
             yield process
 
     def _run(self, command: Sequence[str], timeout_s: float) -> tuple[int, str, str]:
-        with tempfile.TemporaryDirectory(prefix="hil-pool-") as folder:
-            log, errors = Path(folder, "said"), Path(folder, "errors")
-            try:
+        try:
+            with tempfile.TemporaryDirectory(prefix="hil-pool-") as folder:
+                log, errors = Path(folder, "said"), Path(folder, "errors")
                 status = run(
                     [*_LIMITED, *command],
                     log,
@@ -175,9 +175,14 @@ class Labgrid:
                     environment=self.environment,
                     errors=errors,
                 )
-            except subprocess.TimeoutExpired:
-                raise self._slow(timeout_s) from None
-            return status, _read(log), _read(errors)
+                return status, _read(log), _read(errors)
+        except subprocess.TimeoutExpired:
+            raise self._slow(timeout_s) from None
+        except OSError as error:  # As of a disk that is full; a release is tried again.
+            raise CoordinatorGone(
+                f"{CLIENT} could not be run: {printable(str(error), _TOLD)}",
+                hint="Is there room for temporary files (TMPDIR)?",
+            ) from error
 
     def _slow(self, timeout_s: float) -> CoordinatorGone:
         return CoordinatorGone(

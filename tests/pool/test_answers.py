@@ -1,6 +1,6 @@
 """What labgrid 26.0.1 prints, read."""
 
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -74,6 +74,13 @@ def test_places_have_tags_and_a_holder_or_none():
     assert nano1.told(now) == "nano1 is held by desk/alice-hil-1 for 3 min"
     assert nano2.told(now) == "nano2 is free"
     assert held_for(nano1.since, datetime(2026, 11, 28, 20, 0)) == " for 2 days"
+
+
+def test_a_time_with_a_zone_is_read_as_of_this_machine():
+    (place,) = parse_places(PLACES.replace("00:55.622245", "00:55+00:00").split("Place 'nano2'")[0])
+    begun = datetime(2026, 11, 26, 19, 0, 55, tzinfo=timezone.utc)
+    now = (begun + timedelta(minutes=3)).astimezone().replace(tzinfo=None)
+    assert place.told(now) == "nano1 is held by desk/alice-hil-1 for 3 min"
 
 
 def test_a_place_shows_its_serial_port_its_power_and_what_is_gone():

@@ -83,3 +83,10 @@ def test_a_coordinator_that_says_no_end_of_things_fills_no_disk(tmp_path):
     flooding = script(tmp_path / "client", "exec yes 'Place of many'")
     with pytest.raises(PoolError, match="labgrid-client places failed: Place of many Place of"):
         client(flooding).call("places")
+
+
+def test_a_client_that_has_no_place_for_its_answer_is_an_error_of_the_pool(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(CoordinatorGone, match="could not be run: .*No such file") as caught:
+        client(script(tmp_path / "c", "")).call("places")
+    assert "TMPDIR" in caught.value.hint
