@@ -89,6 +89,18 @@ def printable_lines(text: str) -> str:
 _MOST_ESCAPED = len(r"\U0010ffff")
 
 
+def reason_of(error: BaseException, limit: int = MOST_PRINTED) -> str:
+    """What an exception of somebody else's code says, on one line; its type where it says nothing.
+
+    Its text is such code as well: where that raises, the type is all there is.
+    """
+    try:
+        said = str(error)
+    except Exception:
+        said = ""
+    return printable(said or type(error).__name__, limit)
+
+
 def _escaped(char: str) -> str:
     if char.isprintable():
         return f"\\u{ord(char):04x}"  # As JSON has it too, which may hold such a command.

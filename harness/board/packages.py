@@ -16,7 +16,7 @@ from harness import toml
 from harness.bounded import LOADING_S, bounded
 from harness.errors import RigError
 from harness.terminal import say
-from harness.text import printable
+from harness.text import printable, reason_of
 
 GROUP = "tinyml_hil.boards"
 MOST_SAID = 300
@@ -57,7 +57,7 @@ def _loaded(point: EntryPoint) -> Packaged:
             return _load(point)
     # Whatever a module of a stranger raises as it is imported, `sys.exit` included.
     except (Exception, SystemExit) as error:
-        reason = printable(str(error) or type(error).__name__, MOST_SAID)
+        reason = reason_of(error, MOST_SAID)
         return _packaged(point, fault=reason)
 
 

@@ -18,7 +18,7 @@ from harness.firmware.platformio import Job
 from harness.firmware.runtime import Given, Look, Runtime
 from harness.model.graph import Step
 from harness.names import NAME_RULE, is_name
-from harness.text import printable
+from harness.text import printable, reason_of
 
 MOST_STEPS = 10_000
 
@@ -66,8 +66,8 @@ def _blamed(added: AddedRuntime, what: str, most_s: float) -> Iterator[None]:
     except ModelError:
         raise
     except (Exception, SystemExit) as error:
-        said = error.what if isinstance(error, RigError) else f"{type(error).__name__}: {error}"
-        reason = printable(said, MOST_SAID)
+        said = f"{type(error).__name__}: {reason_of(error, MOST_SAID)}"
+        reason = printable(error.what if isinstance(error, RigError) else said, MOST_SAID)
         raise RigError(
             f"{added} {what}: {reason}",
             hint=f"Its version is {added.version}: install another one, or take another runtime.",

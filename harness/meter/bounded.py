@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from harness.errors import MeterError
 
@@ -13,6 +13,9 @@ Result = TypeVar("Result")
 
 COMES_BACK_S = 120.0
 """For a call of a meter; one that waits for a file of its program does so for 30 s."""
+
+
+_Results: TypeAlias = "queue.SimpleQueue[tuple[Any, BaseException | None]]"
 
 
 class Bounded:
@@ -24,8 +27,8 @@ class Bounded:
 
     def __init__(self, most_s: float = COMES_BACK_S) -> None:
         self._most_s = most_s
-        self._calls: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
-        self._results: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[tuple[Callable[[], Any], _Results] | None]
+        self._calls = queue.SimpleQueue()
         self._stuck = False
         self._thread = threading.Thread(target=self._work, name="meter-calls", daemon=True)
         self._thread.start()
@@ -37,9 +40,11 @@ class Bounded:
             MeterError: it does not come back in time, or an earlier one has not.
         """
         if not self._stuck:
-            self._calls.put(call)
+            # Of this call alone: one before it that was interrupted may come back meanwhile.
+            results: _Results = queue.SimpleQueue()
+            self._calls.put((call, results))
             try:
-                result, error = self._results.get(timeout=self._most_s)
+                result, error = results.get(timeout=self._most_s)
             except queue.Empty:
                 self._stuck = True
             else:
@@ -57,8 +62,9 @@ class Bounded:
         self._calls.put(None)
 
     def _work(self) -> None:
-        while (call := self._calls.get()) is not None:
+        while (asked := self._calls.get()) is not None:
+            call, results = asked
             try:
-                self._results.put((call(), None))
+                results.put((call(), None))
             except BaseException as error:  # Raised again where it was asked for.
-                self._results.put((None, error))
+                results.put((None, error))

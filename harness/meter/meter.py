@@ -12,12 +12,8 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
-from datetime import date
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from importlib.metadata import EntryPoint, entry_points
-from types import TracebackType
-from typing import Protocol, runtime_checkable
 
 from harness.board.lock import hold_meter
 from harness.board.meters import MeterSpec
@@ -26,94 +22,15 @@ from harness.errors import HilError, LockBusy, MeterError, Where
 from harness.measure.energy_trace import Trace
 from harness.meter.bounded import COMES_BACK_S, Bounded
 from harness.meter.closing import ClosedAtEnd
+from harness.meter.interface import Identity, Looking, Marked, Meter, checked_identity
 from harness.progress import Progress, no_progress
-from harness.text import listed, printable
+from harness.text import listed, printable, reason_of
 
 __all__ = ["Identity", "Marked", "Meter", "MeterSpec", "kinds", "marked", "open_meter"]
 
 GROUP = "tinyml_hil.meters"
 MOST_SAID = 300
 """Characters of a distribution's own error that are shown."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """Which instrument has measured. `calibrated` is the day of its calibration, if it is known."""
-
-    kind: str
-    serial_number: str | None = None
-    firmware: str | None = None
-    calibrated: date | None = None
-    simulated: bool = False
-
-    def __str__(self) -> str:
-        simulated = "simulated " if self.simulated and self.kind != "simulated" else ""
-        number = f" {printable(self.serial_number, 60)}" if self.serial_number else ""
-        return f"{simulated}{self.kind}{number}"
-
-
-class Meter(Protocol):
-    """An open instrument. It holds a bounded number of samples."""
-
-    @property
-    def identity(self) -> Identity: ...
-
-    def arm(self, volts: float | None = None) -> None:
-        """Sample from now on.
-
-        Args:
-            volts: the board's supply; set by a meter that is its source. None: as in the rig file.
-
-        Raises:
-            MeterError: it cannot, or is armed already.
-        """
-
-    def disarm(self) -> Trace:
-        """End sampling; all samples since `arm`.
-
-        Raises:
-            MeterError: it is not armed, or was lost meanwhile.
-            CannotTell: what it brought is no trace.
-        """
-
-    def close(self) -> None:
-        """Let the instrument go. Idempotent."""
-
-    def __enter__(self) -> Meter: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-
-@runtime_checkable
-class Marked(Protocol):
-    """A meter without a wire to the board's pin: the rig tells it when the pin changes."""
-
-    def mark(self, high: bool, *, at_s: float | None = None) -> None:
-        """The pin has changed.
-
-        Args:
-            at_s: when, on the board's own clock; None: now. For all edges of a trace alike.
-        """
-
-
-@runtime_checkable
-class Looking(Protocol):
-    """A kind of meter that can be asked which one it is without measuring, or switching, anything.
-
-    Of a kind that cannot, `hil doctor` says only that its package is there.
-    """
-
-    def look(self, spec: MeterSpec) -> Identity:
-        """Which instrument is there and answers.
-
-        Raises:
-            MeterError: none does, or the rig file says of it what cannot be.
-        """
 
 
 def marked(meter: Meter) -> Marked | None:
@@ -138,7 +55,8 @@ _SHARED = {"simulated"}
 
 def kinds() -> tuple[str, ...]:
     """The kinds of meters that can be named in a rig file."""
-    return tuple(sorted({*_BUILT_IN, *(point.name for point in entry_points(group=GROUP))}))
+    added = (printable(point.name, 60) for point in entry_points(group=GROUP))
+    return tuple(sorted({*_BUILT_IN, *added}))
 
 
 def open_meter(
@@ -173,7 +91,7 @@ def open_meter(
                 meter = opener(spec) if calls is None else calls.run(lambda: opener(spec))
         except LockBusy as error:
             raise MeterError(error.what, where=where, hint=error.hint) from error
-        return _Held(meter, where, stack.pop_all(), calls)
+        return _held(meter, where, stack.pop_all(), calls)
 
 
 def look_at_meter(spec: MeterSpec, *, board: str | None = None) -> Identity | None:
@@ -189,7 +107,8 @@ def look_at_meter(spec: MeterSpec, *, board: str | None = None) -> Identity | No
     where = Where(board=board, meter=spec.name, port=spec.port)
     opener = _opener(spec.kind, where)
     with _locked(spec, where, 0.0, no_progress), _located(where):
-        return opener.look(spec) if isinstance(opener, Looking) else None
+        found = opener.look(spec) if isinstance(opener, Looking) else None
+        return None if found is None else checked_identity(found)
 
 
 def _locked(
@@ -207,6 +126,18 @@ def _name(spec: MeterSpec) -> str:
     return f"{spec.kind} {os.path.realpath(spec.port)}"
 
 
+def _held(meter: Meter, where: Where, lock: ExitStack, calls: Bounded | None) -> _Held:
+    """The meter, of which it is known which one it is; else it is closed."""
+    held = _Held(meter, where, lock, calls)
+    try:
+        held.identify()
+    except BaseException:
+        with suppress(MeterError):
+            held.close()
+        raise
+    return held
+
+
 class _Held(ClosedAtEnd):
     """A meter and its lock; the errors of the meter name the board.
 
@@ -221,15 +152,31 @@ class _Held(ClosedAtEnd):
         self._where = where
         self._lock = lock
         self._calls = calls
+        self._identity: Identity | None = None
+
+    def identify(self) -> None:
+        """Ask which one it is, once.
+
+        Raises:
+            MeterError: it does not say.
+        """
+        with _located(self._where):
+            self._identity = checked_identity(self._run(lambda: self._meter.identity))
 
     @property
     def identity(self) -> Identity:
-        return self._meter.identity
+        assert self._identity is not None, "asked where it was opened"
+        return self._identity
 
     @property
     def marked(self) -> Marked | None:
-        """The meter itself, if it has to be told of the pin's edges."""
-        return self._meter if isinstance(self._meter, Marked) else None
+        """This, if the meter has to be told of the pin's edges."""
+        return self if isinstance(self._meter, Marked) else None
+
+    def mark(self, high: bool, *, at_s: float | None = None) -> None:
+        meter = self._meter
+        assert isinstance(meter, Marked), "only such a one is told"
+        self._run(lambda: meter.mark(high, at_s=at_s))
 
     def arm(self, volts: float | None = None) -> None:
         self._run(lambda: self._meter.arm(volts))
@@ -261,7 +208,7 @@ def _located(where: Where) -> Iterator[None]:
         raise
     # Whatever a stranger's class raises, `sys.exit` included: it is to cost no row of latency.
     except (Exception, SystemExit) as error:
-        reason = printable(str(error) or type(error).__name__, MOST_SAID)
+        reason = reason_of(error, MOST_SAID)
         raise MeterError(f"the meter failed: {reason}", where=where) from error
 
 
@@ -287,7 +234,7 @@ def _loaded(point: EntryPoint, where: Where) -> Callable[[MeterSpec], Meter]:
             opener: Callable[[MeterSpec], Meter] = point.load()
     # Whatever a module of a stranger raises as it is imported, `sys.exit` included.
     except (Exception, SystemExit) as error:
-        reason = printable(str(error) or type(error).__name__, MOST_SAID)
+        reason = reason_of(error, MOST_SAID)
         raise MeterError(
             f"the meter of distribution {distribution} cannot be loaded: {reason}",
             where=where,

@@ -12,7 +12,7 @@ from harness.board.meters import MeterSpec
 from harness.board.rigfile import Plugged
 from harness.errors import HilError, LockBusy
 from harness.rig.doctor import Finding
-from harness.text import printable
+from harness.text import printable, reason_of
 
 if TYPE_CHECKING:
     from harness.meter.meter import Identity
@@ -111,7 +111,7 @@ class _Asked:
         except HilError as error:
             self._seen = self._with(problem=printable(error.what, 300), cure=error.hint)
         except BaseException as error:  # Of a driver, sys.exit included: a point of its own.
-            self._seen = self._with(problem=printable(f"{type(error).__name__}: {error}", 200))
+            self._seen = self._with(problem=f"{type(error).__name__}: {reason_of(error)}")
 
     def _with(self, **said: object) -> MeterSeen:
         return MeterSeen(board=self._board, spec=self._spec, **said)  # type: ignore[arg-type]

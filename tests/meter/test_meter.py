@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,8 @@ from fakes.instruments import STATED
 
 from harness.board.meters import MeterSpec
 from harness.errors import MeterError, RigError, Where
-from harness.meter.meter import Identity, kinds, marked, open_meter
+from harness.meter.bounded import Bounded
+from harness.meter.meter import Identity, kinds, look_at_meter, marked, open_meter
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,6 +100,73 @@ def test_a_strangers_meter_that_does_not_come_back_is_left(installed: Path) -> N
             call()
     sys.modules["acme_meters"].opened.over.set()
     open_meter(spec, lock_timeout_s=0).close()  # Another one may be tried.
+
+
+@pytest.mark.parametrize(
+    ("identity", "said"),
+    [
+        ("None", "it does not say which one it is: NoneType is no Identity"),
+        ("property(lambda self: [][0])", "the meter failed: list index out of range"),
+        ("property(lambda self: exit(3))", "the meter failed: 3"),
+        ("Identity(kind=3)", "its Identity has fields of other types"),
+        ("Identity(kind='a', serial_number=5)", "its Identity has fields of other types"),
+        ("Identity(kind='a', calibrated='2026')", "`calibrated` is no datetime.date"),
+    ],
+)
+def test_a_strangers_meter_that_does_not_say_which_it_is_is_refused(
+    installed: Path, identity: str, said: str
+) -> None:
+    source = ACME.replace("self.identity =", "_ =")
+    source = source.replace("def __init__", f"identity = {identity}\n    def __init__")
+    distribution(installed, "acme_meters", source)
+    for _ in range(2):  # It was let go.
+        with pytest.raises(MeterError, match=re.escape(said)) as error:
+            open_meter(MeterSpec(kind="acme"), board="left", lock_timeout_s=0)
+        assert error.value.where.board == "left"
+
+
+def test_what_a_strangers_meter_says_where_it_is_looked_at_is_checked_too(installed: Path) -> None:
+    look = "    look = staticmethod(lambda spec: 'A1' if spec.port else Identity(kind='a\\x1b'))\n"
+    distribution(installed, "acme_meters", ACME + look)
+    with pytest.raises(MeterError, match="str is no Identity"):
+        look_at_meter(MeterSpec(kind="acme", port="/dev/x"))
+    assert look_at_meter(MeterSpec(kind="acme")) == Identity(kind=r"a\x1b")
+
+
+def test_edges_that_a_strangers_meter_does_not_take_are_an_error_of_the_meter(
+    installed: Path,
+) -> None:
+    source = f"{ACME}    def mark(self, high): self.high = high\n"
+    distribution(installed, "acme_meters", source)
+    with open_meter(MeterSpec(kind="acme"), board="left") as meter:
+        told = marked(meter)
+        assert told is not None
+        with pytest.raises(MeterError, match="the meter failed: .*at_s.* .board left"):
+            told.mark(True, at_s=1.0)
+
+
+def test_an_error_whose_own_text_fails_is_named_by_its_type(installed: Path) -> None:
+    broken = "raise type('Odd', (Exception,), {'__str__': lambda self: 1 / 0})()"
+    source = ACME.replace('raise KeyError("no such voltage")', broken)
+    distribution(installed, "acme_meters", source)
+    with open_meter(MeterSpec(kind="acme")) as meter:
+        with pytest.raises(MeterError, match="the meter failed: Odd"):
+            meter.arm(7.0)
+
+
+def test_a_call_after_an_interrupted_one_has_its_own_answer() -> None:
+    calls, gate = Bounded(5.0), threading.Event()
+
+    def interrupted() -> str:
+        os.kill(os.getpid(), signal.SIGINT)
+        gate.wait(5.0)
+        return "late"
+
+    with pytest.raises(KeyboardInterrupt):
+        calls.run(interrupted)
+    gate.set()
+    assert calls.run(lambda: "own") == "own"
+    calls.end()
 
 
 def test_calls_of_a_strangers_meter_are_all_of_one_thread(installed: Path) -> None:
