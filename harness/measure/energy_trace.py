@@ -54,8 +54,9 @@ class Trace:
         simulated: no instrument has measured it.
 
     Raises:
-        CannotTell: shapes that do not fit, times that do not rise, a rate that they are not of, or
-            a value that is not finite, or beyond what any meter measures.
+        CannotTell: shapes that do not fit, times that do not rise, a rate that they are not of,
+            gaps that are in no order, or a value that is not finite, or beyond what any meter
+            measures.
     """
 
     seconds: NDArray[np.float64]
@@ -95,6 +96,8 @@ class Trace:
         if not all((np.abs(bound) <= MOST).all() for bound in bounds):
             raise CannotTell(f"what is stated of the meter is not a number up to {MOST:g}")
         self._refuse_other_rate()
+        if not (_in_order(self.gaps) and self.lost >= 0):
+            raise CannotTell("the meter's gaps are no stretches of time in order")
 
     def _refuse_other_rate(self) -> None:
         if not (isfinite(self.rate_hz) and self.rate_hz > 0):
@@ -140,6 +143,15 @@ class Trace:
     def lost_between(self, start_s: float, end_s: float) -> int:
         """Samples that are missing within a stretch, by its gaps' share of the time lost."""
         return round(self.gap_s(start_s, end_s) * self.rate_hz)
+
+
+def _in_order(gaps: tuple[tuple[float, float], ...]) -> bool:
+    """Whether each ends where it starts or later, and starts where the one before ends or later."""
+    try:
+        edges = np.array(gaps, float).reshape(len(gaps), 2)
+    except (TypeError, ValueError):
+        return False
+    return bool((np.diff(edges.ravel()) >= 0).all() and np.isfinite(edges).all())
 
 
 NO_SAMPLE = "Is it switched on and connected, and does the time it is armed hold a sample?"

@@ -182,7 +182,7 @@ class _Held(ClosedAtEnd):
         self._run(lambda: self._meter.arm(volts))
 
     def disarm(self) -> Trace:
-        trace: object = self._run(self._meter.disarm)
+        trace: object = self._run(lambda: self._meter.disarm())
         if not isinstance(trace, Trace):
             what = f"it brought no trace, but {printable(type(trace).__name__, 60)}"
             raise MeterError(what, where=self._where)
@@ -190,7 +190,7 @@ class _Held(ClosedAtEnd):
 
     def close(self) -> None:
         with self._lock:
-            self._run(self._meter.close)
+            self._run(lambda: self._meter.close())
 
     def _run(self, call: Callable[[], object]) -> object:
         with _located(self._where):

@@ -249,3 +249,12 @@ def test_arrays_that_do_not_fit_are_no_trace() -> None:
     ):
         with pytest.raises(CannotTell):
             replace(trace, **wrong)
+
+
+@pytest.mark.parametrize(
+    "gaps",
+    [((2.0, 1.0),), ((2.0, 3.0), (1.0, 2.0)), ((np.nan, np.nan),), ((0.0, np.inf),), ((1.0,),)],
+)
+def test_gaps_that_are_in_no_order_are_no_trace(gaps) -> None:
+    with pytest.raises(CannotTell, match="gaps are no stretches"):
+        replace(sampled(LOAD), gaps=gaps)

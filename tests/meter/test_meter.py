@@ -89,6 +89,14 @@ def test_whatever_a_strangers_meter_does_is_an_error_of_the_meter(installed: Pat
     open_meter(MeterSpec(kind="acme"), lock_timeout_s=0)  # It was let go all the same.
 
 
+def test_a_strangers_meter_that_lacks_calls_says_so(installed: Path) -> None:
+    distribution(installed, "acme_meters", ACME.replace("disarm", "d").replace("close", "c"))
+    meter = open_meter(MeterSpec(kind="acme"), board="left", lock_timeout_s=0)
+    for call, name in ((meter.disarm, "disarm"), (meter.close, "close")):
+        with pytest.raises(MeterError, match=f"no attribute '{name}' .board left"):
+            call()
+
+
 def test_a_strangers_meter_that_does_not_come_back_is_left(installed: Path) -> None:
     source = ACME.replace(": pass", ": pass\n    over = __import__('threading').Event()")
     source = source.replace('raise KeyError("no such voltage")', "self.over.wait(20)")
