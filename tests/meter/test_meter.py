@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -166,7 +165,7 @@ def test_a_call_after_an_interrupted_one_has_its_own_answer() -> None:
     calls, gate = Bounded(5.0), threading.Event()
 
     def interrupted() -> str:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         gate.wait(5.0)
         return "late"
 
