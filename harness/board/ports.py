@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import serial
@@ -30,7 +30,8 @@ class SerialPort:
 
     `usb` is VID:PID in lower-case hex. `links` are its names under /dev/serial: by-id follows the
     device, by-path the socket it is plugged into. `socket` is that as the kernel names it: `1-1.2`.
-    What the device says of itself is printable.
+    What the device says of itself is printable. `shared` says that another device, in another
+    socket, has the same serial number, as cheap bridges do: then only the socket tells them apart.
     """
 
     path: str
@@ -39,9 +40,11 @@ class SerialPort:
     description: str = ""
     links: tuple[str, ...] = ()
     socket: str = ""
+    shared: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         serial = f"serial number {self.serial_number}" if self.serial_number else ""
+        serial += " (another device has it too)" if self.shared else ""
         words = (self.path, self.usb or "", serial, self.description, *self.links)
         return "  ".join(word for word in words if word)
 
@@ -58,7 +61,7 @@ def list_serial_ports(links: Path = LINKS) -> Listing:
     named: dict[str, list[str]] = {}
     for link in sorted(links.glob("by-*/*")):
         named.setdefault(str(link.resolve()), []).append(str(link))
-    return tuple(
+    listing = tuple(
         SerialPort(
             path=port.device,
             usb=None if port.vid is None else f"{port.vid:04x}:{port.pid:04x}",
@@ -68,6 +71,15 @@ def list_serial_ports(links: Path = LINKS) -> Listing:
             socket=(getattr(port, "location", None) or "").partition(":")[0],
         )
         for port in sorted(list_ports.comports())
+    )
+    return tuple(replace(port, shared=_is_shared(port, listing)) for port in listing)
+
+
+def _is_shared(port: SerialPort, listing: Listing) -> bool:
+    """Whether a device in another socket has the port's serial number."""
+    return any(
+        same_serial(port.serial_number, other.serial_number) and port.socket != other.socket
+        for other in listing
     )
 
 
@@ -90,19 +102,24 @@ def in_bootloader(board: Board, port: SerialPort) -> bool:
 def again(before: SerialPort, listing: Listing) -> SerialPort | None:
     """The port now of the device that was at `before`, whatever its name and USB id; None if gone.
 
-    By its serial number, or without one by the USB socket it is plugged into; of a device with
-    several ports the one with the same link. A port that is no USB device, such as a URL or the
-    machine's own UART, is always there.
+    By its serial number, or without one of its own by the USB socket it is plugged into; of a
+    device with several ports the one with the same link. A port that is no USB device, such as a
+    URL or the machine's own UART, is always there.
     """
     if before.usb is None:
         return before
     same = [port for port in listing if _same_device(before, port)]
     linked = [port for port in same if set(port.links) & set(before.links)]
-    return next(iter((*linked, *same)), None)
+    found = next(iter((*linked, *same)), None)
+    # Where the other device of its number is away just now, the number is no more its own.
+    return found and replace(found, shared=found.shared or before.shared)
 
 
 def _same_device(one: SerialPort, other: SerialPort) -> bool:
-    if one.serial_number and other.serial_number:
+    shared = one.shared or other.shared
+    if shared and one.socket and other.socket:
+        return one.socket == other.socket
+    if one.serial_number and other.serial_number and not shared:
         return same_serial(one.serial_number, other.serial_number)
     sockets = {link for link in one.links if "/by-path/" in link}
     if sockets and other.links:
@@ -129,20 +146,24 @@ def find_port(
     found = candidates(board, plugged, listing, neighbours=neighbours)
     if len(found) == 1:
         return found[0]
-    if plugged.port is not None:
+    if plugged.port is not None and not found:
         return SerialPort(path=plugged.port)
-    usb = (*board.usb, *board.bootloader_usb)
-    by = (
-        f"serial number {plugged.serial_number}"
-        if plugged.serial_number is not None
-        else f"the USB id {' or '.join(usb) or 'of this kind of board, which is not known'}"
-    )
+    by = _looked_for(board, plugged)
     raise BoardNotFound(
         f"{len(found)} ports have {by}" if found else f"no port has {by}",
         where=Where(board=board.id),
         several=bool(found),
         hint=_how_to_choose(board, found or listing, listing),
     )
+
+
+def _looked_for(board: Board, plugged: Plugged) -> str:
+    if plugged.port is not None:
+        return f"the serial number in {printable(plugged.port)}"
+    if plugged.serial_number is not None:
+        return f"serial number {plugged.serial_number}"
+    usb = (*board.usb, *board.bootloader_usb)
+    return f"the USB id {' or '.join(usb) or 'of this kind of board, which is not known'}"
 
 
 def candidates(
@@ -154,12 +175,19 @@ def candidates(
 ) -> Listing:
     """The listed ports that may be the board's: none, one, or several."""
     if plugged.port is not None:
-        return tuple(port for port in listing if port.named(plugged.port))
+        found = tuple(port for port in listing if port.named(plugged.port))
+        by_number = "/by-id/" in plugged.port and any(port.shared for port in found)
+        return _alike(found[0], listing) if by_number else found
     if plugged.serial_number is not None:
         number = plugged.serial_number
         return tuple(port for port in listing if same_serial(port.serial_number, number))
     usb = (*board.usb, *board.bootloader_usb)
     return tuple(port for port in listing if port.usb in usb and not _claimed(port, neighbours))
+
+
+def _alike(one: SerialPort, listing: Listing) -> Listing:
+    """The ports that a link by a serial number may mean: udev has it lead to either of them."""
+    return tuple(port for port in listing if same_serial(port.serial_number, one.serial_number))
 
 
 def _claimed(port: SerialPort, neighbours: tuple[Plugged, ...]) -> bool:
@@ -180,9 +208,14 @@ def rig_lines(board_id: str, kind: str, port: SerialPort, listing: Listing) -> s
     number = port.serial_number or ""
     if is_serial_number(number) and _sharing(number, listing) == 1:
         return "\n".join([*lines, f'serial_number = "{number}"'])
-    links = sorted(port.links, key=lambda link: "/by-path/" not in link)
-    place = json.dumps(next(iter(links), port.path), ensure_ascii=False)  # TOML's escapes too.
+    place = json.dumps(_name_that_stays(port), ensure_ascii=False)  # TOML's escapes too.
     return "\n".join([*lines, f"port = {place}"])
+
+
+def _name_that_stays(port: SerialPort) -> str:
+    """The link by its socket, else another one of its own, else its path."""
+    links = sorted(port.links, key=lambda link: "/by-path/" not in link)
+    return next((link for link in links if "/by-path/" in link or not port.shared), port.path)
 
 
 def _sharing(number: str, listing: Listing) -> int:
@@ -195,9 +228,16 @@ def _how_to_choose(board: Board, likely: Listing, listing: Listing) -> str:
         return "No serial port is there at all. Is it plugged in, by a cable that carries data?"
     seen = "\n".join(f"  {port}" for port in listing)
     example = likely[0]
+    path = _name_that_stays(example) if example.shared else example.path
+    alike = (
+        "Devices of one serial number are told apart by the socket that each is plugged into: "
+        "leave them there.\n"
+        if example.shared
+        else ""
+    )
     return (
-        f"Seen were:\n{seen}\n"
-        f"Say which it is: --hil-port {board.id}={example.path} (pytest), --port {example.path} "
+        f"Seen were:\n{seen}\n{alike}"
+        f"Say which it is: --hil-port {board.id}={path} (pytest), --port {path} "
         f"(hil), or in the rig file:\n{rig_lines(board.id, board.kind, example, listing)}"
     )
 

@@ -112,7 +112,7 @@ class PoolSwitch:
 def remember_socket(folder: Path, port: SerialPort) -> None:
     """Note which socket the board of a serial number is plugged into, for when it is gone."""
     number = port.serial_number or ""
-    if is_serial_number(number) and hub_port(port.socket):
+    if is_serial_number(number) and not port.shared and hub_port(port.socket):
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / number
         if not path.is_file() or path.read_text() != port.socket:
@@ -125,9 +125,16 @@ def find_socket(
     """Hub and port of the board of a serial number: where it is, else where it was last.
 
     Raises:
-        RigError: neither is known, or another device is in its socket now.
+        RigError: neither is known, another device is in its socket now, or several have the number.
     """
     here = [port for port in listing if same_serial(port.serial_number, serial_number)]
+    if len(sockets := sorted({port.socket for port in here})) > 1:
+        raise RigError(
+            f"{len(sockets)} devices have serial number {serial_number}, in the sockets "
+            f"{', '.join(sockets)}: which of them is to lose its power is not known",
+            where=where,
+            hint='Name hub and port: power = { uhubctl = "1-1", port = 2 }',
+        )
     path = folder / serial_number
     socket = here[0].socket if here else path.read_text() if path.is_file() else ""
     found = hub_port(socket)

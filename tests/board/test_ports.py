@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,6 +132,39 @@ def test_rig_lines_tie_a_board_to_what_is_unique() -> None:
     assert rig_lines("x", "x", UART, (UART,)).endswith('port = "/dev/ttyS0"')
 
 
+def alike(number: int, path: str = "") -> SerialPort:
+    """One of two bridges that were sold with the same serial number, in a socket of its own."""
+    by_id = ("/dev/serial/by-id/usb-bridge_0001",) if number == 2 else ()
+    return SerialPort(
+        path=path or f"/dev/ttyUSB{number}",
+        usb="10c4:ea60",
+        serial_number="0001",
+        links=(*by_id, f"/dev/serial/by-path/pci-0-usb-0:{number}:1.0-port0"),
+        socket=f"1-{number}",
+        shared=True,
+    )
+
+
+def test_devices_of_one_serial_number_are_told_apart_by_their_sockets_alone() -> None:
+    first, second = alike(1), alike(2)
+    with pytest.raises(BoardNotFound, match="2 ports have serial number 0001") as refused:
+        find_port(NANO, replace(ANYWHERE, serial_number="0001"), (first, second))
+    assert first.links[0] in str(refused.value) and refused.value.several
+    with pytest.raises(BoardNotFound, match="2 ports have the serial number in /dev/serial/by-id"):
+        find_port(NANO, replace(ANYWHERE, port=second.links[0]), (first, second))
+    for port in (first, second):
+        assert find_port(NANO, replace(ANYWHERE, port=port.links[-1]), (first, second)) == port
+    assert again(first, (alike(2, first.path),)) is None
+    assert again(first, (alike(2, first.path), alike(1, second.path))) == alike(1, second.path)
+    alone = again(first, (replace(first, shared=False),))
+    assert alone is not None and again(alone, (replace(second, shared=False),)) is None
+    # One that had the number for itself when the run began, and another was plugged in since.
+    assert again(replace(first, shared=False), (second, first)) == first
+    lines = rig_lines("left", "esp32", replace(second, links=second.links[:1]), (first, second))
+    assert f'port = "{second.path}"' in lines
+    assert changes((replace(first, shared=False),), (first, second)) == [("plugged", second)]
+
+
 def test_rig_lines_take_nothing_that_a_device_says_for_toml() -> None:
     garbled = replace(NAMELESS, serial_number='1" \npower_cycle = "reboot')
     assert rig_lines("x", "x", garbled, (garbled,)) == rig_lines("x", "x", NAMELESS, ())
@@ -178,6 +212,7 @@ def test_this_machines_ports_come_with_their_links(
     info = list_ports_common.ListPortInfo(str(device))
     info.vid, info.pid, info.serial_number, info.product = 0x2341, 0x805A, "0A1B", "Nano"
     info.apply_usb_info()
+    info.location = "1-1:1.0"
     bare = list_ports_common.ListPortInfo(str(tmp_path / "ttyS0"))
     monkeypatch.setattr("harness.board.ports.list_ports.comports", lambda: [bare, info])
     assert list_serial_ports(tmp_path / "serial") == (
@@ -187,6 +222,14 @@ def test_this_machines_ports_come_with_their_links(
             serial_number="0A1B",
             description="Nano",
             links=(str(link),),
+            socket="1-1",
         ),
         SerialPort(path=str(tmp_path / "ttyS0")),
     )
+    info.device, twin = str(tmp_path / "a"), copy(info)
+    twin.device = str(tmp_path / "b")
+    ports = [info, twin]
+    monkeypatch.setattr("harness.board.ports.list_ports.comports", lambda: ports)
+    assert [port.shared for port in list_serial_ports(tmp_path)] == [False, False]
+    twin.location = "1-2:1.0"
+    assert [port.shared for port in list_serial_ports(tmp_path)] == [True, True]

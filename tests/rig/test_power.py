@@ -204,6 +204,9 @@ def test_another_device_in_the_remembered_socket_keeps_its_power(tmp_path):
     assert find_socket(NUMBER, (), tmp_path, Where()) == ("1-1", 2)
     with pytest.raises(RigError, match="another device is in the socket"):
         find_socket(NUMBER, (other,), tmp_path, Where())
+    twin = replace(ours, path="/dev/c", socket="1-1.3")
+    with pytest.raises(RigError, match=r"in the sockets 1-1\.2, 1-1\.3: which of them"):
+        find_socket(NUMBER, (ours, twin), tmp_path, Where())
 
 
 def test_a_socket_is_a_hub_and_a_port_of_it():
