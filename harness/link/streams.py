@@ -19,6 +19,7 @@ from harness.errors import (
     Where,
 )
 from harness.link.holders import keep_others_out, why_not
+from harness.text import printable
 
 CHUNK = 65536
 
@@ -35,6 +36,9 @@ SOCKET_WRITE_S = 20.0
 
 UNREAD_BYTES = 1 << 20
 """What pyserial's RFC 2217 client may hold before anybody reads it; without a bound it has none."""
+
+MOST_SAID = 200
+"""Characters of a server's last words."""
 
 
 class StreamClosed(Exception):
@@ -196,6 +200,29 @@ def reason_of(error: Exception) -> str:
     return str(error).partition(" [we-")[0]
 
 
+def _told_by_server(port: Any) -> str:
+    """What a server said that ended the connection while it was opened; empty where it did not.
+
+    ser2net takes a client first and opens the device then: pyserial says of one that is not there
+    that the server knows no RFC 2217.
+    """
+    unread = getattr(port, "_read_buffer", None)
+    came = list(unread.queue) if isinstance(unread, queue.Queue) else []
+    if None not in came:
+        return ""
+    said = b"".join(came[: min(came.index(None), MOST_SAID)]).decode(errors="replace").strip()
+    return "the server ended the connection" + (f": {printable(said)}" if said else "")
+
+
+def _open(port: Any) -> None:
+    try:
+        port.open()
+    except OSError as error:
+        if said := _told_by_server(port):
+            raise OSError(said) from error
+        raise
+
+
 def _opened(port: str, baud: int) -> Any:
     """pyserial's port, open.
 
@@ -208,7 +235,12 @@ def _opened(port: str, baud: int) -> Any:
         with warnings.catch_warnings():
             # pyserial starts its RFC 2217 reader in ways that Python has deprecated.
             warnings.simplefilter("ignore", DeprecationWarning)
-            opened = serial.serial_for_url(port, baudrate=baud, timeout=POLL_S, **local)
+            # It leaves a socket that the other end has closed to the garbage collector.
+            warnings.simplefilter("ignore", ResourceWarning)
+            opened = serial.serial_for_url(
+                port, baudrate=baud, timeout=POLL_S, do_not_open=True, **local
+            )
+            _open(opened)
         _bound(opened)
         if local:
             keep_others_out(opened.fileno())

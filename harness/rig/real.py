@@ -102,6 +102,7 @@ class RealBoard:
         self._errand = errand
         self._port: SerialPort | None = None
         self._stream: SerialStream | None = None
+        self._given_up = False  # It was waited for in vain; no power cycle was tried since.
         self.steps: tuple[Attempt, ...] = ()
         """What was done to find it, where a power cycle was needed."""
 
@@ -152,6 +153,15 @@ class RealBoard:
             BoardNotFound: it is not there.
             StartFailed: it cannot be opened.
         """
+        try:
+            self._stream = self._opened(patience_s)
+        except RigError:
+            self._given_up = self._given_up or patience_s > 0
+            raise
+        self._given_up = False
+        return self._stream
+
+    def _opened(self, patience_s: float) -> SerialStream:
         before, clock = self.port, self._bench.clock
         deadline = clock() + patience_s
         while True:
@@ -160,8 +170,7 @@ class RealBoard:
                 raise self._gone(patience_s)
             self._port = found
             try:
-                self._stream = open_serial(found.path, where=self.where, baud=self.board.baud)
-                return self._stream
+                return open_serial(found.path, where=self.where, baud=self.board.baud)
             except StartFailed:
                 # A device is there for a moment before udev lets its group open it.
                 if clock() >= deadline:
@@ -188,7 +197,10 @@ class RealBoard:
         """A link to the board, before HELLO; it finds the port again when that is lost."""
 
         def find_again() -> SerialStream:
-            found = self.open(self.plugged.deadlines.port_s)
+            # Once it was waited for, no remedy but a power cycle makes it worth another wait.
+            port_s = 0.0 if self._given_up else self.plugged.deadlines.port_s
+            with self._progress(f"{self.board.id}: opening its port again, for {port_s:g} s"):
+                found = self.open(port_s)
             link.where = self.where
             return found
 
@@ -226,6 +238,7 @@ class RealBoard:
             PowerFailed: by its port the power stayed on, or the board did not come back.
             RigError: the power could not be switched, or nothing says how.
         """
+        self._given_up = False
         power, watched = self.plugged.power, self._watched()
         if self.plugged.power_cycle is not None:
             command = self.plugged.power_cycle

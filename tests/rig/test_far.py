@@ -1,6 +1,7 @@
 """Boards behind pyserial URLs: real RFC 2217 and raw TCP servers on loopback."""
 
 import socket
+import threading
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from fakes.served import far_board
 
 from harness.board.registry import load_registry
 from harness.board.rigfile import Plugged
-from harness.errors import PortLost, StaleFirmware, StartFailed
+from harness.errors import PortLost, StaleFirmware, StartFailed, Where
 from harness.link.faults import Faults
+from harness.link.streams import open_serial
 from harness.model.resolve import resolve_model
 from harness.project import find_project
 from harness.rig.checks import checks_for
@@ -79,6 +81,26 @@ def test_a_real_far_board_with_other_firmware_is_not_flashed_from_here(monkeypat
         raise AssertionError("opened")
     assert "Nothing is uploaded through a URL" in caught.value.hint
     assert "hil flash --board nano" in caught.value.hint
+
+
+def test_a_server_that_ends_the_connection_is_told_with_its_last_words():
+    """As ser2net does, which opens the device only when a client is there."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            client, _ = listener.accept()
+            with client:
+                client.sendall(b"Device open failure: \x1bgone\r\n")
+                client.shutdown(socket.SHUT_WR)
+                client.recv(1000)
+
+        server = threading.Thread(target=serve)
+        server.start()
+        url = f"rfc2217://127.0.0.1:{listener.getsockname()[1]}?timeout=0.2"
+        said = r"the server ended the connection: Device open failure: \\x1bgone \("
+        with pytest.raises(StartFailed, match=said):
+            open_serial(url, where=Where(board="far"))
+        server.join()
 
 
 @pytest.mark.parametrize("scheme", ["rfc2217", "socket"])

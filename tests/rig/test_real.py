@@ -27,6 +27,7 @@ from harness.errors import (
     FlashFailed,
     LinkTimeout,
     ModelRefused,
+    PortLost,
     StaleFirmware,
     StartFailed,
     Where,
@@ -445,6 +446,19 @@ def test_a_lost_port_is_found_again_under_another_name_in_mid_run(machine, curre
         assert opened.comparison().mismatches == 0
         assert opened.dut.link.stats.reconnects == 1
         assert Path(opened.port).name == "ttyACM5"
+
+
+def test_a_board_that_is_pulled_out_for_good_is_waited_for_once(machine, current):
+    Device(machine, LEFT, "ttyACM0", current)
+    with opened_on(machine, plugged=by_serial()) as opened:
+        machine.unplug(opened.port)
+        opened.dut.link._stream.close()
+        before, port_s = machine.now, Deadlines().port_s
+        with pytest.raises(PortLost) as lost:
+            opened.comparison()
+        with pytest.raises(BoardSilent, match="open the port again: failed: the bo"):
+            opened.recover_in_run(lost.value)
+        assert port_s <= machine.now - before < 1.5 * port_s
 
 
 def power(machine, command, **deadlines):
