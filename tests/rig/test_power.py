@@ -17,6 +17,7 @@ from harness.cli import EXIT_USAGE, main
 from harness.errors import PowerFailed, RigError, ToolMissing, Where
 from harness.link.faults import Faults
 from harness.model.resolve import resolve_model
+from harness.progress import no_progress
 from harness.project import find_project
 from harness.rig.power_switches import find_socket, remember_socket
 from harness.rig.powercheck import check_power
@@ -105,7 +106,7 @@ def real(machine, tmp_path, *, power, **plugged):
         bench=machine.bench,
         upload=machine.upload,
         lock_timeout_s=1.0,
-        progress=None,
+        progress=no_progress,
         sockets=tmp_path / "sockets",
     )
 
