@@ -17,6 +17,7 @@ from harness.pool.asking import Told, answer, end, error_of, send, start_holder,
 from harness.pool.forward import Forward
 from harness.pool.labgrid import (
     CALL_S,
+    POWER,
     Identity,
     Labgrid,
     coordinator_address,
@@ -148,7 +149,7 @@ class Held:
             PoolError: it cannot, or took longer.
         """
         try:
-            return self.labgrid.call("power", action, place=self.place, timeout_s=timeout_s)
+            return self.labgrid.call(POWER, action, place=self.place, timeout_s=timeout_s)
         except PoolError as error:
             error.where = self.where
             raise

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -27,6 +28,9 @@ VERSION = "26.0.1"
 """The version of labgrid that this was tried with."""
 
 DEFAULT_COORDINATOR = "127.0.0.1:20408"
+POWER = "power"
+"""The client's word for switching it, which a program at the exporter's machine does."""
+
 CALL_S = 30.0
 """For one call of the client: most take half a second, nearly all of it to load gRPC."""
 
@@ -138,7 +142,10 @@ class Labgrid:
             CoordinatorGone: it cannot reach the coordinator.
             PoolError: it ended with an error, did not end in time, or could not be started.
         """
-        status, said, complaint = self._run(self.command(*words, place=place), timeout_s)
+        try:
+            status, said, complaint = self._run(self.command(*words, place=place), timeout_s)
+        except subprocess.TimeoutExpired:
+            raise self._slow(words, place, timeout_s) from None
         if status == 0:
             return said
         raise self._failed(words, place, complaint or said)
@@ -176,15 +183,21 @@ class Labgrid:
                     errors=errors,
                 )
                 return status, _read(log), _read(errors)
-        except subprocess.TimeoutExpired:
-            raise self._slow(timeout_s) from None
         except OSError as error:  # As of a disk that is full; a release is tried again.
             raise CoordinatorGone(
                 f"{CLIENT} could not be run: {printable(str(error), _TOLD)}",
                 hint="Is there room for temporary files (TMPDIR)?",
             ) from error
 
-    def _slow(self, timeout_s: float) -> CoordinatorGone:
+    def _slow(self, words: Sequence[str], place: str, timeout_s: float) -> PoolError:
+        if words[:1] == (POWER,):
+            return PoolError(
+                f"{CLIENT} {POWER} of place {place} took longer than {timeout_s:g} s",
+                hint="A hub's port is switched by ssh on the exporter's machine: does that let in "
+                "without a password? A slow switch is given longer by deadlines.power_s in the "
+                f"rig file. {self._by_hand(words, place)}",
+                place=place,
+            )
         return CoordinatorGone(
             f"the pool's coordinator at {printable(self.coordinator)} did not answer within "
             f"{timeout_s:g} s",
@@ -202,9 +215,13 @@ class Labgrid:
         of_place = f" of place {place}" if place else ""
         return PoolError(
             f"{CLIENT} {' '.join(words[:1])}{of_place} failed: {said or 'it said nothing'}",
-            hint=f"The same by hand: LG_COORDINATOR={self.coordinator} {CLIENT} -v places",
+            hint=self._by_hand(words, place),
             place=place,
         )
+
+    def _by_hand(self, words: Sequence[str], place: str) -> str:
+        same = shlex.join([CLIENT, *(["-p", place] if place else []), *words])
+        return f"The same by hand: LG_COORDINATOR={printable(self.coordinator)} {printable(same)}"
 
     def _is_it_up(self) -> str:
         return (

@@ -10,10 +10,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from harness.board.ports import POLL_S, Bench, Listing, SerialPort, again
-from harness.errors import ExporterGone, PowerFailed, Where
+from harness.errors import ExporterGone, PowerFailed, RigError, Where
 from harness.pool.hold import Held
 from harness.rig.power_switches import UHUBCTL, Switch
 from harness.text import printable
@@ -115,7 +116,7 @@ def cycle(switch: Switch, watched: Watched, *, off_s: float) -> Cycled:
     """
     listing = watched.bench.ports()
     begun = watched.bench.clock()
-    switch.off()
+    _turn_off(switch)
     try:
         gone_s = watched.wait_gone(GOES_S) if watched.shows else None
         if gone_s is not None:
@@ -132,6 +133,16 @@ def cycle(switch: Switch, watched: Watched, *, off_s: float) -> Cycled:
     if not watched.gone(dark):
         return Cycled(gone_s=gone_s, back_s=0.0, also_gone=others, problem=_BY_ITSELF)
     return _returned(switch.name, watched, gone_s, others)
+
+
+def _turn_off(switch: Switch) -> None:
+    """Turn the power off. What failed may have turned it off all the same: then it is turned on."""
+    try:
+        switch.off()
+    except RigError:
+        with suppress(RigError):
+            switch.on()
+        raise
 
 
 _BY_ITSELF = (

@@ -73,6 +73,10 @@ def test_a_coordinator_that_is_gone_is_told_from_another_error(tmp_path):
     slow = script(tmp_path / "slow", "sleep 60")
     with pytest.raises(CoordinatorGone, match="did not answer within 0.1 s"):
         client(slow).call("show", place="a", timeout_s=0.1)
+    with pytest.raises(PoolError, match="labgrid-client power of place a took longer") as caught:
+        client(slow).call("power", "off", place="a", timeout_s=0.1)
+    assert type(caught.value) is PoolError and "deadlines.power_s" in caught.value.hint
+    assert caught.value.hint.endswith("127.0.0.1:1 labgrid-client -p a power off")
     other = script(tmp_path / "other", r"printf 'Error: \033[31mno\nway' >&2; exit 1")
     with pytest.raises(PoolError, match=r"show of place a failed: Error: .*31mno way") as caught:
         client(other).call("show", place="a")

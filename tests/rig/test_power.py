@@ -175,6 +175,7 @@ def test_a_hub_that_cannot_switch_is_told(machine, tmp_path, monkeypatch, hub, s
     machine.hub(monkeypatch, hub=hub, says=says)
     with pytest.raises(RigError, match=what):
         board_on(machine, tmp_path, power=TWO).power_cycle()
+    assert [words.rpartition(" ")[2] for words in machine.asked()] == ["off", "on"]
 
 
 def test_without_uhubctl_its_package_is_named(machine, tmp_path, monkeypatch):
