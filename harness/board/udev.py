@@ -74,4 +74,17 @@ def brltty_rules(folders: Sequence[Path] = _RULES_FOLDERS) -> dict[Path, str]:
 def names_usb(rules: str, usb_id: str) -> bool:
     """Whether udev rules name a USB id, as brltty's do: `1a86/7523/*`, zeros in front left out."""
     vendor, product = (f"{int(part, 16):x}" for part in usb_id.split(":"))
-    return re.search(rf'"0*{vendor}/0*{product}/', rules, re.IGNORECASE) is not None
+    named = rf'^[^#\n]*"0*{vendor}/0*{product}/'  # Not where somebody has made it a comment.
+    return re.search(named, rules, re.IGNORECASE | re.MULTILINE) is not None
+
+
+def brltty_takes(usb_ids: Sequence[str], folders: Sequence[Path] = _RULES_FOLDERS) -> str:
+    """A sentence on brltty, where its rules name one of the USB ids; else empty."""
+    for path, rules in brltty_rules(folders).items():
+        taken = [usb_id for usb_id in usb_ids if names_usb(rules, usb_id)]
+        if taken:
+            return (
+                f"brltty takes {', '.join(taken)} for a braille display, and its port vanishes: "
+                f"{path}. hil doctor says how to keep it off."
+            )
+    return ""

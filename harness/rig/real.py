@@ -22,6 +22,7 @@ from harness.board.ports import (
 )
 from harness.board.registry import Board
 from harness.board.rigfile import Plugged
+from harness.board.udev import brltty_takes
 from harness.errors import BoardNotFound, ExporterGone, FlashFailed, RigError, StartFailed, Where
 from harness.firmware.build import Firmware
 from harness.link.dut import Dut
@@ -363,6 +364,8 @@ class RealBoard:
             return look()
         except BoardNotFound as error:
             # A board that hangs can drop off the bus; cutting its power brings it back.
+            if not error.several and (braille := brltty_takes(self.board.usb)):
+                error.hint = f"{braille}\n{error.hint}"
             if error.several or not self.power_name:
                 raise
         seen = self.power_cycle()

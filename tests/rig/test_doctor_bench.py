@@ -14,7 +14,7 @@ import pytest
 from harness.board.ports import SerialPort
 from harness.board.registry import Board, Registry, load_registry
 from harness.board.rigfile import parse_rig
-from harness.board.udev import brltty_rules, udev_rules
+from harness.board.udev import brltty_rules, brltty_takes, udev_rules
 from harness.pool.answers import Place
 from harness.pool.hold import Pool
 from harness.project import Project, find_project
@@ -155,6 +155,7 @@ BRLTTY = Path("/lib/udev/rules.d/85-brltty.rules")
         ('ENV{PRODUCT}=="1209/EA60/*", ENV{BRLTTY_BRAILLE_DRIVER}="sk"', ["1209:ea60"]),
         ('ENV{PRODUCT}=="1209/805a/*", GOTO="run"\nENV{PRODUCT}=="1209/ea60/*"', None),
         ('ENV{PRODUCT}=="403/6001/*"\nENV{PRODUCT}=="1209/ea601/*"', []),
+        ('# ENV{PRODUCT}=="1209/ea60/*", GOTO="run"', []),
         ("", []),
     ],
 )
@@ -175,8 +176,11 @@ def test_brltty_rules_that_are_masked_take_nothing(tmp_path: Path) -> None:
         folder.mkdir()
     (lib / "85-brltty.rules").write_text("x")
     assert brltty_rules((etc, lib)) == {lib / "85-brltty.rules": "x"}
+    (lib / "85-brltty.rules").write_text('ENV{PRODUCT}=="1a86/7523/*"')
+    assert "takes 1a86:7523 for a braille" in brltty_takes(("0403:6001", "1a86:7523"), (etc, lib))
     (etc / "85-brltty.rules").symlink_to("/dev/null")
     assert brltty_rules((etc, lib)) == {etc / "85-brltty.rules": ""}
+    assert brltty_takes(("1a86:7523",), (etc, lib)) == ""
 
 
 def test_what_a_network_can_fetch_is_no_lack() -> None:
