@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import select
 import socket
 import termios
@@ -19,7 +18,6 @@ from harness.errors import (
     Where,
 )
 from harness.link.holders import keep_others_out, why_not
-from harness.text import printable
 
 CHUNK = 65536
 
@@ -31,14 +29,10 @@ WRITE_S = 2.0
 """A local port that takes no bytes for this long is lost."""
 
 
+RFC2217 = "rfc2217://"
+
 SOCKET_WRITE_S = 20.0
 """The same for a socket: an emulator reads only when its firmware does, which may be computing."""
-
-UNREAD_BYTES = 1 << 20
-"""What pyserial's RFC 2217 client may hold before anybody reads it; without a bound it has none."""
-
-MOST_SAID = 200
-"""Characters of a server's last words."""
 
 
 class StreamClosed(Exception):
@@ -186,41 +180,17 @@ def padded(data: bytes) -> bytes:
     return ignored * (-len(data) % USB_PACKET) + data
 
 
-def _bound(port: Any) -> None:
-    """Bound what a port that is reached through a URL keeps, and how long it takes bytes."""
-    unread = getattr(port, "_read_buffer", None)
-    if isinstance(unread, queue.Queue):
-        unread.maxsize = UNREAD_BYTES
-    elif port.write_timeout is None and isinstance(getattr(port, "_socket", None), socket.socket):
-        port.write_timeout = SOCKET_WRITE_S
-
-
 def reason_of(error: Exception) -> str:
     """What pyserial says, without the state of all its telnet options that ends some of it."""
     return str(error).partition(" [we-")[0]
 
 
-def _told_by_server(port: Any) -> str:
-    """What a server said that ended the connection while it was opened; empty where it did not.
+def _pyserial(port: str, **how: Any) -> Any:
+    if port.lower().startswith(RFC2217):
+        from harness.link.rfc2217 import Rfc2217
 
-    ser2net takes a client first and opens the device then: pyserial says of one that is not there
-    that the server knows no RFC 2217.
-    """
-    unread = getattr(port, "_read_buffer", None)
-    came = list(unread.queue) if isinstance(unread, queue.Queue) else []
-    if None not in came:
-        return ""
-    said = b"".join(came[: min(came.index(None), MOST_SAID)]).decode(errors="replace").strip()
-    return "the server ended the connection" + (f": {printable(said)}" if said else "")
-
-
-def _open(port: Any) -> None:
-    try:
-        port.open()
-    except OSError as error:
-        if said := _told_by_server(port):
-            raise OSError(said) from error
-        raise
+        return Rfc2217(port, **how)
+    return serial.serial_for_url(port, **how)
 
 
 def _opened(port: str, baud: int) -> Any:
@@ -235,13 +205,9 @@ def _opened(port: str, baud: int) -> Any:
         with warnings.catch_warnings():
             # pyserial starts its RFC 2217 reader in ways that Python has deprecated.
             warnings.simplefilter("ignore", DeprecationWarning)
-            # It leaves a socket that the other end has closed to the garbage collector.
-            warnings.simplefilter("ignore", ResourceWarning)
-            opened = serial.serial_for_url(
-                port, baudrate=baud, timeout=POLL_S, do_not_open=True, **local
-            )
-            _open(opened)
-        _bound(opened)
+            opened = _pyserial(port, baudrate=baud, timeout=POLL_S, **local)
+        if port.lower().startswith("socket://"):
+            opened.write_timeout = SOCKET_WRITE_S
         if local:
             keep_others_out(opened.fileno())
     except termios.error as error:  # No OSError: the port went away while it was opened.

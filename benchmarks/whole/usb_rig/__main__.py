@@ -17,7 +17,15 @@ import compileall
 import sys
 from pathlib import Path
 
-from benchmarks.whole.usb_rig import hub_power, serial_ports, serial_server, shared
+from benchmarks.whole.usb_rig import (
+    alike,
+    contended,
+    hub_power,
+    killed,
+    serial_ports,
+    serial_server,
+    shared,
+)
 from benchmarks.whole.usb_rig.bench import Rig
 from benchmarks.whole.usb_rig.image import find_image, missing_tools
 from benchmarks.whole.usb_rig.scenario import attempt, chosen, report
@@ -26,8 +34,9 @@ from harness.project import find_project
 from harness.text import printable_lines
 
 SCENARIOS = (
-    *(*serial_ports.SCENARIOS, *hub_power.SCENARIOS),
-    *(*serial_server.SCENARIOS, *shared.SCENARIOS),
+    *(*serial_ports.SCENARIOS, *hub_power.SCENARIOS, *alike.SCENARIOS),
+    *contended.SCENARIOS,
+    *(*serial_server.SCENARIOS, *killed.OWN, *shared.SCENARIOS, *killed.POOLED),
 )
 
 

@@ -7,7 +7,8 @@ import socketserver
 import subprocess
 import threading
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from benchmarks.whole.usb_rig.guest import HOST, Guest
@@ -30,6 +31,8 @@ SERVER_PORT = 4000
 """Of ser2net in the guest."""
 
 _MOST_ELF = 16 << 20
+_MUCH = 60_000
+"""Bytes of USB traffic: greeting and comparing a board takes less."""
 _FLASHES = """#!/usr/bin/env python3
 # probe-flash SERIAL ELF: stands in for a debug probe. The boards are outside of this machine.
 import pathlib, socket, sys
@@ -58,7 +61,7 @@ core = "cortex-m4"
 usb = ["0403:6001"]
 serial_number = "{serial_number}"
 flash = {{ command = ["/opt/rig/probe-flash", "{{serial_number}}", "{{elf}}"] }}
-deadlines = {{ reply_s = 5, port_s = 30, power_s = 30, upload_s = 60 }}
+deadlines = {{ reply_s = 5, port_s = 30, power_s = 180, upload_s = 120 }}
 {more}
 """
 
@@ -68,6 +71,8 @@ RIG_FILE = (
     + board_table("right", "FTRIGHT2")
     + board_table("liar", "FTLIAR03", 'power = { uhubctl = "serial_number" }')
 )
+
+NAMES = tuple(bridge.name for bridge in BRIDGES)
 
 
 class Rig:
@@ -82,6 +87,7 @@ class Rig:
         self._project = project
         self._stack = ExitStack()
         self.boards: dict[str, WiredBoard] = {}
+        self._given = False
 
     def __enter__(self) -> Rig:
         with ExitStack() as stack:
@@ -89,14 +95,7 @@ class Rig:
                 Guest(self._image, self._project.root, HUBS, (SERVER_PORT,))
             )
             for bridge in BRIDGES:
-                self.guest.plug(bridge)
-                uart, traffic = (
-                    self.guest.places.uart(bridge.name),
-                    self.guest.places.traffic(bridge.name),
-                )
-                board = WiredBoard(bridge.name, uart, traffic)
-                self.boards[bridge.name] = board
-                stack.callback(board.close)
+                stack.enter_context(self.wired(bridge))
             stack.enter_context(_PowerOfHub(self.guest.places.traffic("hub-1"), self._powered))
             stack.enter_context(self._probe())
             self._stack = stack.pop_all()
@@ -106,18 +105,47 @@ class Rig:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def give_firmware(self) -> None:
+    @contextmanager
+    def wired(self, bridge: Bridge) -> Iterator[WiredBoard]:
+        """A bridge plugged into its socket, with a board behind it."""
+        places = self.guest.places
+        self.guest.plug(bridge)
+        board = WiredBoard(bridge.name, places.uart(bridge.name), places.traffic(bridge.name))
+        self.boards[bridge.name] = board
+        with closing(board):
+            yield board
+        del self.boards[bridge.name]
+
+    def prepare(self, name: str) -> WiredBoard:
+        """The board runs its firmware, and the guest has no need to build it."""
+        if not self._given:
+            self.give_firmware()
+            self._given = True
+        if not self.boards[name].starts:
+            self.flash_from_here(name)
+        return self.boards[name]
+
+    def measuring(self, name: str, timeout_s: float) -> bool:
+        """Whether much went over a board's bridge in time, as it does once a run measures."""
+        traffic = self.guest.places.traffic(name)
+        before = traffic.stat().st_size
+        return wait_until(lambda: traffic.stat().st_size > before + _MUCH, timeout_s)
+
+    def give_firmware(self, names: Sequence[str] = NAMES, text: str = RIG_FILE) -> None:
         """Build the boards' firmware here, where it takes seconds, and bring it to the guest."""
         state = self._project.state
-        folders = [str(self._built(bridge.name).parent.relative_to(state)) for bridge in BRIDGES]
-        self._bring(folders)
+        self._bring([str(self._built(name, text).parent.relative_to(state)) for name in names])
 
-    def flash_from_here(self, name: str) -> None:
-        """Put firmware into a board without the guest."""
-        self.boards[name].flash(self._built(name))
+    def flash_from_here(self, name: str, text: str = RIG_FILE) -> None:
+        """Put firmware into a board without the guest.
 
-    def _built(self, name: str) -> Path:
-        registry = parse_rig(RIG_FILE, load_registry(), Path("/etc/hil/rig.toml")).extend(
+        Args:
+            text: the rig file that it is in.
+        """
+        self.boards[name].flash(self._built(name, text))
+
+    def _built(self, name: str, text: str) -> Path:
+        registry = parse_rig(text, load_registry(), Path("/etc/hil/rig.toml")).extend(
             load_registry()
         )
         sine = resolve_model("sine", self._project.artifacts)

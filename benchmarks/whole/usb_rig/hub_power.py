@@ -17,6 +17,8 @@ def rules(rig: Rig) -> str:
     test = rig.guest.need("udevadm test $(udevadm info -q path -n ttyUSB0) 2>&1")
     wrong = [line for line in test.splitlines() if "70-tinyml" in line and "nvalid" in line]
     expect(not wrong, f"udev says: {wrong}")
+    if "verify" in rig.guest.need("udevadm --help"):  # From systemd 254.
+        rig.guest.need(f"udevadm verify {RULES_FILE}")
     hub = rig.guest.need("stat -c '%G %a' /sys/bus/usb/devices/1-1:1.0/1-1-port1/disable")
     expect(hub.split() == ["dialout", "664"], f"the hub's port is of {hub}")
     return "loaded by udev; group dialout may switch the hub's ports"

@@ -25,6 +25,7 @@ PACKAGES = (
     *("linux-image-amd64", "initramfs-tools", "udev", "kmod", "iproute2", "mount"),
     *("procps", "psmisc", "util-linux", "ca-certificates", "openssh-server", "openssh-client"),
     *("usbutils", "uhubctl", "ser2net", "python3", "python3-venv", "git", "make"),
+    *("modemmanager", "dbus", "brltty"),  # None of them is started but by a scenario.
     *("gcc-arm-none-eabi", "libnewlib-arm-none-eabi", "libstdc++-arm-none-eabi-newlib"),
 )
 TOOLS = {
