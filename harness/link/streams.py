@@ -180,7 +180,7 @@ def padded(data: bytes) -> bytes:
     return ignored * (-len(data) % USB_PACKET) + data
 
 
-def reason_of(error: Exception) -> str:
+def without_options(error: Exception) -> str:
     """What pyserial says, without the state of all its telnet options that ends some of it."""
     return str(error).partition(" [we-")[0]
 
@@ -225,7 +225,7 @@ def open_serial(port: str, *, where: Where, baud: int = 115200) -> SerialStream:
         return SerialStream(_opened(port, baud))
     except (OSError, ValueError) as error:
         raise StartFailed(
-            f"cannot open the port: {reason_of(error)}",
+            f"cannot open the port: {without_options(error)}",
             where=replace(where, port=port),
             hint=why_not(port, error),
         ) from error

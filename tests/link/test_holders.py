@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import BoardSilent, StartFailed, Where
 from harness.link.holders import also_open, holders, why_not
-from harness.link.streams import open_serial, reason_of
+from harness.link.streams import open_serial, without_options
 
 
 @pytest.fixture
@@ -89,5 +89,5 @@ def test_a_silent_board_whose_port_others_read_says_so():
 def test_the_state_of_telnet_options_is_left_out():
     # As pyserial 3.5 said it where ser2net had lost its bridge.
     said = "Remote does not seem to support RFC2217 or BINARY mode [we-BINARY:False(INACTIVE)]"
-    assert reason_of(ValueError(said)) == said.partition(" [")[0]
-    assert reason_of(OSError(2, "No such file")) == "[Errno 2] No such file"
+    assert without_options(ValueError(said)) == said.partition(" [")[0]
+    assert without_options(OSError(2, "No such file")) == "[Errno 2] No such file"
