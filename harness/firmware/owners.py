@@ -18,16 +18,16 @@ _OWN_FILES = frozenset(
     for stem in (
         "main format status tensor aot tflm tflm_log tflm_swap loading sha256 arduino "
         "netduinoplus2 mps2 mps2_vectors "
-        "nrf52840 nrf52840_vectors bare_heap bare_main cortex_m clock cobs crc32 decimal "
-        "frame human measure mlperf operations profile reals receiver server state text ticks token"
-        " linked qemu_virt riscv"
+        "nrf52840 nrf52840_vectors bare_heap bare_main bare_new cortex_m cortex_m_fault "
+        "stm32_fault clock cobs crc32 decimal frame human measure mlperf operations profile "
+        "reals receiver server state text ticks token linked qemu_virt riscv"
     ).split()
 )
 _OWN_SCOPES = frozenset(
     (
         "app human netduinoplus2 port Clock Loading Mlperf Operations Profiler Reader Receiver "
         "Server State Text TextBuffer Token Writer AddOutputs CobsDecode CobsEncode Crc32 "
-        "ElementCount ElementSize EndWithFault FormatDigits FormatFixed4 LoadU32 "
+        "ElementCount ElementSize EndWithFault FormatDigits FormatFixed4 HeapTrap LoadU32 "
         "MeasureTimer Microseconds NextToken OpenFrame PackTicks ParseDecimal SealFrame Sha256 "
         "SizeBytes StatusName StoreInputs StoreU32 TimedInvoke"
     ).split()

@@ -35,3 +35,12 @@ def changed_sources(folder: Path, source: str, old: str, new: str) -> Project:
     copy.state.mkdir()
     (copy.state / "firmware").symlink_to(kept.absolute())
     return copy
+
+
+def lend_packages(copy: Project) -> None:
+    """Let a copy use what PlatformIO has fetched for this project: it fetches nothing itself."""
+    for kind in ("platforms", "packages"):
+        theirs = copy.state / "platformio" / kind
+        theirs.mkdir(parents=True, exist_ok=True)
+        for fetched in (find_project().state / "platformio" / kind).glob("*/"):
+            (theirs / fetched.name).symlink_to(fetched.absolute())

@@ -44,6 +44,16 @@ def test_what_an_env_takes_from_elsewhere_is_pinned(env: str) -> None:
     assert all(re.fullmatch(r"[\w-]+/[\w-]+@\d+\.\d+\.\d+", library) for library in libraries)
 
 
+@pytest.mark.parametrize("env", [env for env in ARDUINO if PLATFORMS[env].startswith("ststm32@")])
+def test_on_stm32_the_linker_traps_what_it_traps_on_boards_without_a_core(env: str) -> None:
+    builder = (PROJECT.firmware / "platform" / "builder" / "main.py").read_text()
+    names = re.findall(r'"(\w+)"', re.findall(r"^ALLOCATORS = (.*)", builder, re.M)[0])
+    flags = " ".join(CONFIG.get(f"env:{env}", "build_flags"))
+    trapped = re.findall(r"--wrap=(\w+)", flags)
+    assert len(names) == 5
+    assert sorted(trapped) == sorted([*names, *(f"_{name}_r" for name in names)])
+
+
 @pytest.mark.parametrize("board", load_registry().boards, ids=lambda board: board.id)
 def test_usb_ids_are_lower_case_hex_pairs(board: Board) -> None:
     for pair in (*board.usb, *board.bootloader_usb):

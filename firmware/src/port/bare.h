@@ -4,13 +4,11 @@
 
 #include <cstdint>
 
+#include "port/fault_end.h"
 #include "port/paint.h"
 
 extern "C" {
 // From the linker script.
-extern uint32_t __ram_start;
-extern uint32_t __stack_limit;
-extern uint32_t __stack_top;
 extern uint32_t __data_load;
 extern uint32_t __data_start;
 extern uint32_t __data_end;
@@ -21,9 +19,6 @@ extern void (*__init_array_end)();
 
 int main();
 }
-
-// Supplied by each such port: hands on a line of text that ends in a newline, then stops.
-[[noreturn]] void EndWithFault(const char* line);
 
 // The first thing after reset, once the CPU can execute all code. Inlined, since it paints the stack below `stack_pointer`,
 // which is that of the function it is in. Returns if main() does.

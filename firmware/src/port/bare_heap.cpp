@@ -1,25 +1,20 @@
-// Firmware without a core of others has no heap. The linker sends every call of an allocator here, also those from libraries
-// (--wrap in platform/builder/main.py), and the caller's address is the last that is heard of it.
-#include <cstddef>
+// Firmware without a core of others has no heap, nor has that with STM32's Arduino core, which takes nothing from its own for
+// what our port uses. The linker sends every call of an allocator here, also those from libraries (--wrap in
+// platform/builder/main.py and platformio.ini), and the caller's address is the last that is heard of it.
+#include "port/heap_trap.h"
+
 #include <cstdint>
-#include <new>
 
 #include "format.h"
-#include "port/bare.h"
+#include "port/fault_end.h"
 
-namespace {
-
-[[noreturn]] void Trap(const char* function, const void* caller) {
+void HeapTrap(const char* function, const void* caller) {
   static char line[96];
   TextBuffer text(line, sizeof line);
   text.Add("firmware fault: ").Add(function).Add(" called, but there is no heap; lr=0x");
   text.AddHex(reinterpret_cast<uint32_t>(caller), 8).Add('\n');
   EndWithFault(line);
 }
-
-}  // namespace
-
-#define HIL_TRAP(function) Trap(function, __builtin_return_address(0))
 
 extern "C" {
 struct _reent;
@@ -34,18 +29,3 @@ void* __wrap__realloc_r(_reent*, void*, size_t) { HIL_TRAP("_realloc_r"); }
 void* __wrap__memalign_r(_reent*, size_t, size_t) { HIL_TRAP("_memalign_r"); }
 void __wrap__free_r(_reent*, void*) { HIL_TRAP("_free_r"); }
 }
-
-void* operator new(size_t) { HIL_TRAP("operator new"); }
-void* operator new[](size_t) { HIL_TRAP("operator new[]"); }
-void* operator new(size_t, const std::nothrow_t&) noexcept { HIL_TRAP("operator new"); }
-void* operator new[](size_t, const std::nothrow_t&) noexcept { HIL_TRAP("operator new[]"); }
-void* operator new(size_t, std::align_val_t) { HIL_TRAP("operator new"); }
-void* operator new[](size_t, std::align_val_t) { HIL_TRAP("operator new[]"); }
-void operator delete(void*) noexcept { HIL_TRAP("operator delete"); }
-void operator delete[](void*) noexcept { HIL_TRAP("operator delete[]"); }
-void operator delete(void*, size_t) noexcept { HIL_TRAP("operator delete"); }
-void operator delete[](void*, size_t) noexcept { HIL_TRAP("operator delete[]"); }
-void operator delete(void*, std::align_val_t) noexcept { HIL_TRAP("operator delete"); }
-void operator delete[](void*, std::align_val_t) noexcept { HIL_TRAP("operator delete[]"); }
-void operator delete(void*, size_t, std::align_val_t) noexcept { HIL_TRAP("operator delete"); }
-void operator delete[](void*, size_t, std::align_val_t) noexcept { HIL_TRAP("operator delete[]"); }
