@@ -431,10 +431,16 @@ class Dut:
 
         Raises:
             BoardStatus: the board's firmware cannot be observed.
+            ProtocolError: it has another number of steps each time.
         """
         raw = self._observed_input(sample)
         self._warm_up(raw)
         runs = [self._step_values(What.TICKS, raw) for _ in range(n)]
+        for run in runs:
+            if run.steps != runs[0].steps:
+                raise ProtocolError(
+                    f"PROFILE says {runs[0].steps} steps, then {run.steps}", where=self.link.where
+                )
         return StepTicks(
             steps=np.stack([run.values for run in runs]),
             whole=np.array([run.whole_ticks for run in runs], dtype=np.uint32),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -132,3 +133,21 @@ def test_figures_are_shown_where_no_file_can_take_them(tmp_path: Path) -> None:
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "hil: cannot write" in done.stderr and "File too large" in done.stderr
     assert "0/256" in done.stdout and "not all of this could be appended" in done.stdout
+
+
+def test_an_answer_that_no_disk_takes_is_an_error_and_no_traceback() -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "harness.cli", "udev"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    why = "cannot write to standard output: No space left on device"
+    assert (done.returncode, done.stderr) == (1, f"hil: {why}.\n")
+
+
+def test_what_is_said_to_a_closed_stream_is_in_no_other() -> None:
+    """Python prints to standard output what is for a standard error that is not there."""
+    command = (sys.executable, "-m", "harness.cli", "cores", "none.csv", "--json")
+    closed = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" <&- 2>&-', "sh", *command], stdout=subprocess.PIPE
+    )
+    assert closed.returncode == 2
+    assert json.loads(closed.stdout)["errors"][0]["error"] == "ReportError"
