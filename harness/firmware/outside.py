@@ -84,7 +84,10 @@ class OutsideBuild:
         found: set[Path] = set()
         for pattern in self._own.inputs:
             before = len(found)
-            found |= {path for path in self._folder.glob(pattern) if path.is_file()}
+            try:
+                found |= {path for path in self._folder.glob(pattern) if path.is_file()}
+            except (ValueError, NotImplementedError) as error:
+                raise self._error(f"build.inputs: {pattern!r} is no pattern: {error}") from error
             if len(found) == before:
                 raise self._error(f"build.inputs: no file more is like {pattern!r}")
             if len(found) > MOST_INPUTS:

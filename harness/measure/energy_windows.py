@@ -38,11 +38,17 @@ def find_windows(
 
     Raises:
         CannotTell: another number of windows, or one of another length, was found; an edge is lost
-            in a gap or lies outside the trace; or a step of current does not stand out.
+            in a gap or lies outside the trace; a step of current does not stand out; or a length
+            is not above 0.
     """
     lengths = (length_s,) * count if isinstance(length_s, int | float) else tuple(length_s)
-    if count < 1 or len(lengths) != count or not min(lengths) > 0:
+    if count < 1 or len(lengths) != count:
         raise ValueError(f"{count} windows with lengths {lengths}")
+    if not min(lengths) > 0:
+        raise CannotTell(
+            "the board says of a window that it took no time",
+            hint="Does its counter run? hil infer shows what it says of one invoke.",
+        )
     by_pin = trace.pin is not None
     windows = _by_pin(trace, count) if by_pin else windows_by_steps(trace, lengths)
     _refuse_unsure(trace, windows)

@@ -173,6 +173,8 @@ def test_declared_inputs_are_hashed_by_content(tmp_path: Path) -> None:
 def test_a_pattern_of_inputs_that_is_like_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RigError, match=r"build.inputs: no file more is like 'scr/\*.c'"):
         outside(tmp_path, "make", inputs=("scr/*.c",)).known()
+    with pytest.raises(RigError, match=r"build.inputs: '' is no pattern: "):
+        outside(tmp_path, "make", inputs=("",)).known()
 
 
 def test_the_model_is_listed_for_make() -> None:

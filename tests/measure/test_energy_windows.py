@@ -122,3 +122,8 @@ def test_what_was_asked_for_wrongly_is_said_at_once() -> None:
         find_windows(sampled(LOAD), count=0, length_s=0.5)
     with pytest.raises(ValueError):
         find_windows(sampled(LOAD), count=2, length_s=(0.5,))
+
+
+def test_a_board_whose_counter_stands_still_has_no_window() -> None:
+    with pytest.raises(CannotTell, match="took no time"):
+        find_windows(sampled(Load()), count=1, length_s=[0.0])
