@@ -79,6 +79,7 @@ def data_lines_only(rig: Rig) -> str:
 
 
 def after_power(rig: Rig) -> str:
+    rig.prepare("left")
     said = hil(rig, f"{BENCH} --board left --flash never")
     expect(said.status == 0, said.end)
     return "measured after the power cycle"
