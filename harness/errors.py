@@ -52,6 +52,7 @@ An error carries its facts as attributes; the text is built from them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -330,7 +331,7 @@ class LinkTimeout(BoardError):
     """No valid reply in time; `received` holds the bytes that came.
 
     `greeted`: HELLO was answered on this link before. `burst_bytes` is the most that was sent or
-    received at once for this request.
+    received at once for this request. `fault` is what the board's fault handler said, if it did.
     """
 
     def __init__(
@@ -345,10 +346,12 @@ class LinkTimeout(BoardError):
         burst_bytes: int = 0,
     ) -> None:
         tries = f" in {attempts} attempts" if attempts > 1 else ""
+        self.fault = fault_in(received)
         super().__init__(
             f"no reply to {in_flight} within {timeout_s:g} s{tries}",
             where=where,
-            hint=f"Received {_received(received)}. {_cause_of_silence(greeted, burst_bytes)}",
+            hint=_of_fault(self.fault)
+            or f"Received {_received(received)}. {_cause_of_silence(greeted, burst_bytes)}",
         )
         self.in_flight = in_flight
         self.timeout_s = timeout_s
@@ -356,6 +359,24 @@ class LinkTimeout(BoardError):
         self.received = received
         self.greeted = greeted
         self.burst_bytes = burst_bytes
+
+
+_FAULT = re.compile(rb"(?:firmware fault: |Guru Meditation Error: |abort\(\) was called)[ -~]*")
+"""How the words begin of our firmware's fault handlers, and of the ESP32's."""
+
+MOST_FAULT = 320
+
+
+def fault_in(data: bytes) -> str:
+    """What a fault handler says among the bytes of a board; nothing if none does."""
+    said = _FAULT.search(data)
+    return said[0][:MOST_FAULT].decode("ascii") if said else ""
+
+
+def _of_fault(said: str) -> str:
+    if not said:
+        return ""
+    return f'It faulted, and said: "{said}". Its addresses are those of the firmware\'s ELF file.'
 
 
 def _received(data: bytes) -> str:
@@ -458,15 +479,17 @@ _OF_THE_REQUEST = ("unknown_op", "bad_size", "bad_value", "unsupported", "bad_ve
 
 
 class BoardRebooted(BoardError):
-    """The board rebooted after HELLO, so that the session is lost."""
+    """The board rebooted after HELLO, so that the session is lost; `fault` as of LinkTimeout."""
 
-    def __init__(self, *, where: Where, in_flight: str) -> None:
+    def __init__(self, *, where: Where, in_flight: str, fault: str = "") -> None:
         super().__init__(
             f"board rebooted during {in_flight}",
             where=where,
-            hint="Check its power supply, its watchdog and the output of its fault handler.",
+            hint=_of_fault(fault)
+            or "Check its power supply, its watchdog and the output of its fault handler.",
         )
         self.in_flight = in_flight
+        self.fault = fault
 
 
 class ImpossibleTime(BoardError):

@@ -558,7 +558,7 @@ class Dut:
                 try:
                     once(at, count)
                 except LinkTimeout as error:
-                    if count == 1 or not error.received:
+                    if count == 1 or error.fault or not error.received:
                         raise
                     self._batch = max(1, count // 4)
                     if again is not None:

@@ -19,6 +19,7 @@ from harness.errors import (
     ProtocolError,
     StartFailed,
     Where,
+    fault_in,
     located,
 )
 from harness.link.protocol import (
@@ -254,12 +255,18 @@ class Link:
                 late = self.stats.timeouts > timeouts and not was_fast
                 self._refuse_late(late, self._clock() - received.start, patience.timeout_s / 2)
                 with located(self.where):
-                    return self._checked(op, reply)
+                    return self._checked(op, reply, received)
             attempt += 1
             if self._clock() >= end:
                 break
         greeted = self._greeted and op is not Op.HELLO
-        if received.count and not (received.framed or self._splitter.unfinished or greeted):
+        spoke = (
+            received.framed
+            or self._splitter.unfinished
+            or greeted
+            or fault_in(bytes(received.last))
+        )
+        if received.count and not spoke:
             raise self._talks(op_name(op), received)
         raise LinkTimeout(
             where=self.where,
@@ -478,23 +485,23 @@ class Link:
         if error.status not in _NOT_UNDERSTOOD:
             raise self._status(op, message)
 
-    def _checked(self, op: Op, reply: Message) -> bytes:
+    def _checked(self, op: Op, reply: Message, received: _Received) -> bytes:
         if reply.op == Op.ERROR | REPLY:
-            raise self._status(op, reply)
+            raise self._status(op, reply, bytes(received.last))
         if reply.op != op | REPLY:
             raise ProtocolError(
                 f"{op_name(op)} was answered by {op_name(reply.op)}", where=self.where
             )
         return reply.body
 
-    def _status(self, op: Op, reply: Message) -> HilError:
+    def _status(self, op: Op, reply: Message, came: bytes = b"") -> HilError:
         error = parse_error(reply.body)
         if error.op not in (_UNKNOWN_OP, op):
             return ProtocolError(
                 f"{op_name(op)} was answered by ERROR about {op_name(error.op)}", where=self.where
             )
         if error.status is Status.NO_SESSION:
-            return BoardRebooted(where=self.where, in_flight=op_name(op))
+            return BoardRebooted(where=self.where, in_flight=op_name(op), fault=fault_in(came))
         if error.status in OF_THE_MODEL:
             status = error.status.name.lower()
             return ModelRefused(where=self.where, op=op_name(op), status=status)

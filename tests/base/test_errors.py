@@ -26,6 +26,7 @@ from harness.errors import (
     ToolMissing,
     UnknownName,
     Where,
+    fault_in,
 )
 
 WHERE = Where(board="nano33ble", port="/dev/ttyACM0", model="sine_int8")
@@ -38,6 +39,11 @@ def timeout(received: bytes, attempts: int = 1, **more: Any) -> LinkTimeout:
     )
 
 
+# Longer than what is shown of other text: its pc is at the end.
+FAULT = (
+    "firmware fault: HardFault (UsageFault) ipsr=0x00000003 cfsr=0x00010000 hfsr=0x40000000 "
+    "exc_return=0xfffffff9 sp=0x2001ffb8 pc=0x08006084 lr=0x08001234 xpsr=0x61000000 r0=0x00000001"
+)
 TEXTS = {
     "busy": (
         BoardBusy(where=WHERE, holder="pytest (pid 7)", waited_s=1.5),
@@ -98,6 +104,17 @@ TEXTS = {
         f"no reply to INFER within 2 s {PLACE}.\nReceived 23 bytes: "
         r'"Guru Meditation Error\r\n". HELLO was answered before: '
         "was the board reset or unplugged since, or did it hang?",
+    ),
+    "fault": (
+        timeout(b"\0\x1f\0\0" + FAULT.encode() + b"\n", greeted=True, burst_bytes=1030),
+        f'no reply to INFER within 2 s {PLACE}.\nIt faulted, and said: "{FAULT}". '
+        "Its addresses are those of the firmware's ELF file.",
+    ),
+    "rebooted by a fault": (
+        BoardRebooted(where=WHERE, in_flight="INFER", fault="abort() was called at PC 0x400d1a2b"),
+        f"board rebooted during INFER {PLACE}.\nIt faulted, and said: "
+        '"abort() was called at PC 0x400d1a2b". '
+        "Its addresses are those of the firmware's ELF file.",
     ),
     "status": (
         BoardStatus(where=WHERE, op="WRITE", status="bad_value", detail=4, field="offset"),
@@ -201,3 +218,11 @@ def test_slower_than_baseline_names_ratio_rule_and_the_way_out() -> None:
         f"1.05 times its baseline, run abc {PLACE}.\nRatio 1.05, of 5.\nIf this is intended, "
         "make this run the baseline: hil baseline save --replace"
     )
+
+
+def test_words_of_a_fault_handler_are_found_in_what_else_a_board_sends() -> None:
+    panic = b"Guru Meditation Error: Core  1 panic'ed (LoadProhibited). Exception was unhandled."
+    assert fault_in(b"\x07\0" + panic + b"\r\n\r\nCore  1 register dump:\r\n") == panic.decode()
+    assert fault_in(b"firmware fault: " + b"x" * 9999) == "firmware fault: " + "x" * 304
+    assert fault_in(b"firmware fault: a\x1b[31mb") == "firmware fault: a"
+    assert fault_in(b"no fault") == "" and timeout(b"no fault").fault == ""

@@ -125,6 +125,18 @@ def test_silence_is_not_taken_for_noise() -> None:
     assert caught.value.attempts == LinkOptions().silent_attempts
 
 
+def test_a_board_that_faulted_in_a_batch_is_not_asked_for_a_smaller_one() -> None:
+    """Its silence then would be the error, and what its fault handler said forgotten."""
+    wire = Wire(hello())
+    dut = greeted(wire)
+    dut.infer(samples(100))  # The first batch is small, to see what the board takes.
+    said = [b"\0\0firmware fault: HardFault (BusFault) pc=0x08006084\n"]
+    wire.board.feed = lambda data: said.pop() if said else b""
+    with pytest.raises(LinkTimeout, match="no reply to INFER") as caught:
+        dut.infer(samples(100))
+    assert caught.value.fault == "firmware fault: HardFault (BusFault) pc=0x08006084"
+
+
 def test_requests_are_cut_to_what_a_board_computes_in_their_time_budget() -> None:
     wire = Wire(hello())
     slow = wire._invoke

@@ -171,6 +171,25 @@ def test_noise_is_given_more_attempts_and_its_bytes_are_shown() -> None:
     assert "Received 35 bytes: 00 03 61 62 02 63 00" in str(caught.value)
 
 
+FAULT = b"firmware fault: malloc called, but there is no heap; lr=0x08001234"
+
+
+@pytest.mark.parametrize("op", [Op.HELLO, Op.INFER])
+def test_a_fault_is_named_though_nothing_else_answers(op) -> None:
+    """Not taken for another sketch that talks, whose remedy would be to flash."""
+    with pytest.raises(LinkTimeout) as caught:
+        Wire(FAULT + b"\n").link().request(op)
+    assert caught.value.fault == FAULT.decode()
+
+
+def test_a_board_that_a_fault_rebooted_says_which() -> None:
+    said = b"abort() was called at PC 0x400d1a2b on core 1"
+    boot = b"\0\r\n" + said + b"\r\nets Jul 29 2019 12:21:46\r\n\0"
+    with pytest.raises(BoardRebooted) as caught:
+        Wire(boot, error(Status.NO_SESSION)).link().request(Op.INFER)
+    assert caught.value.fault == said.decode()
+
+
 def test_boards_refusal_carries_its_facts() -> None:
     link = Wire(error(Status.BAD_VALUE, field="offset", detail=4)).link()
     with pytest.raises(BoardStatus) as caught:
