@@ -208,7 +208,10 @@ _CURES = (
 )
 """What to do, by words in what TFLM said."""
 
-_ANY_CURE = "Convert the model to full int8, or without this operator."
+_ANY_CURE = (
+    "Give the operator tensors that TFLM takes: often int8, int32 instead of int64, "
+    "or fewer dimensions. Or convert the model without it."
+)
 
 
 def _blamed(refusal: Refusal, graph: Graph) -> str:

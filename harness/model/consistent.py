@@ -16,6 +16,8 @@ from functools import cache
 from harness.model.flatbuffer import Malformed, Table
 from harness.model.subgraphs import Node, Subgraph, Tensor, names
 
+FIXED_SIZES = "Convert it with fixed sizes, as from a model with Input(batch_shape=(1, ...))."
+
 
 def check_consistent(graphs: Sequence[Subgraph]) -> None:
     """Check all subgraphs of a file.
@@ -145,7 +147,24 @@ class _Tensors:
         if not holds:
             takes = ", ".join(_shape(t) for t in self.inputs if t is not None)
             makes = ", ".join(_shape(tensor) for tensor in self.outputs)
-            raise self.wrong(f"takes {takes} and makes {makes}{what and ': '}{what}")
+            shapes = f"takes {takes} and makes {makes}{what and ': '}{what}"
+            if self.open_sizes:
+                raise Malformed(
+                    f"leaves sizes open, which TFLite Micro needs: {self.node.name} {shapes}",
+                    FIXED_SIZES,
+                )
+            raise self.wrong(shapes)
+
+    @property
+    def open_sizes(self) -> bool:
+        """Whether the file says of a tensor that its shape is known only when the model runs.
+
+        Converters write -1 for a size, and of a shape whose number of sizes is open, none at all.
+        """
+        tensors = [*filter(None, self.inputs), *self.outputs]
+        of_some = any(tensor.shape for tensor in self.inputs if tensor is not None)
+        no_rank = of_some and any(not tensor.shape for tensor in self.outputs)
+        return no_rank or any(-1 in tensor.signature for tensor in tensors)
 
     def constants(self, number: int) -> tuple[int, ...] | None:
         """Values of an input that is a constant of integers; None if it is not known."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.errors import ModelError, TensorError, Where
 from harness.model.artifact import Artifact
-from harness.model.consistent import check_consistent
+from harness.model.consistent import FIXED_SIZES, check_consistent
 from harness.model.flatbuffer import Malformed
 from harness.model.state import stateful_operators
 from harness.model.subgraphs import MOST_BYTES, Node, Subgraph, Tensor, read_subgraphs
@@ -181,11 +181,14 @@ def _spec(tensor: Tensor, role: str) -> TensorSpec:
         )
     if any(size < 1 for size in tensor.shape):
         raise Malformed(
-            f"leaves a size of its {role} {tensor.name!r} open: {tensor.shape}",
-            "Convert it with fixed sizes, as from a model with Input(batch_shape=(1, ...)).",
+            f"leaves a size of its {role} {tensor.name!r} open: {tensor.shape}", FIXED_SIZES
         )
     if tensor.size_bytes > MOST_BYTES:
-        raise Malformed(f"has an {role} {tensor.name!r} of {tensor.size_bytes} bytes")
+        raise Malformed(
+            f"has an {role} {tensor.name!r} of {tensor.size_bytes} bytes, more than any board "
+            f"holds: at most {MOST_BYTES} are read",
+            "Use a smaller model.",
+        )
     return TensorSpec(
         shape=tensor.shape,
         dtype=tensor.dtype,

@@ -80,6 +80,12 @@ def test_what_tflm_refuses_runs_nowhere_and_is_said_in_its_words() -> None:
     assert "(board a, model sine)" in text
 
 
+def test_of_types_or_shapes_that_tflm_refuses_the_hint_is_no_promise_of_int8() -> None:
+    # In its words of a model of LiteRT's own test data; int8 inputs would not change it.
+    answer = refused(sentence="TFLM says: Only int32_t are supported currently, got INT64")
+    assert "int32 instead of int64" in verdict(SINE, "tflm", answer=answer).hint
+
+
 def test_an_operator_of_unknown_kind_is_found_by_it_in_the_file() -> None:
     model = given(lsh_projection(SINE.content))
     answer = refused(sentence="TFLM has no kernel for it", kind="LSH_PROJECTION")

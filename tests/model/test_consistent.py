@@ -123,3 +123,20 @@ def test_subgraphs_that_call_each_other_in_a_circle_are_refused(calls: list[int]
 def test_committed_models_are_consistent() -> None:
     for path in sorted((ROOT / "models" / "artifacts").glob("*/*.tflite")):
         assert read_graph(path.read_bytes(), name=path.stem).operators
+
+
+def of_no_rank(graph: Any) -> None:
+    graph.tensors[graph.operators[0].outputs[0]].shape = None
+
+
+def open_size(graph: Any) -> None:
+    tensor = graph.tensors[graph.operators[0].outputs[0]]
+    tensor.shape, tensor.shapeSignature = np.array([1, 1], np.int32), np.array([1, -1], np.int32)
+
+
+@pytest.mark.parametrize("change", [of_no_rank, open_size])
+def test_sizes_that_a_file_leaves_open_are_no_contradiction(change: Change) -> None:
+    # Both as in LiteRT's own test data: add_unknown_dimensions.bin, dynamic_shapes.bin.
+    what = refusal(SINE, change)
+    assert "leaves sizes open, which TFLite Micro needs: operator 0 (FULLY_CONNECTED)" in what
+    assert "contradicts" not in what

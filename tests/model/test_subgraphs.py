@@ -138,7 +138,7 @@ def short_weights(schema: Any, model: Any) -> None:
         (strings, "input of strings, 'serving_default.*no kernels for strings"),
         (complex_output, "dtype complex64, which is not supported"),
         (open_size, r"leaves a size of its input .* open: \(-1, 1\)"),
-        (huge, "bytes"),
+        (huge, f"bytes, more than any board holds: at most {MOST_BYTES} are read"),
         (many_dimensions, "has 500 dimensions of tensor 0; at most 8 are read"),
         (unending_scale, "has scale inf"),
         (far_zero_point, "zero point of 1099511627776"),
