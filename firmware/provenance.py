@@ -12,7 +12,9 @@ import subprocess
 Import("env")  # noqa: F821 (given by SCons)
 
 # Switches of kernel libraries and interpreters. The cores' own defines say what the board is.
-DEFINES = re.compile(r"NDEBUG$|TF_LITE_|CMSIS_NN|ARM_NN_|ARM_MATH_|ESP_NN|CONFIG_NN_|BKNN_|BAKENN_")
+DEFINES = re.compile(
+    r"NDEBUG$|TF_LITE_|CMSIS_NN|ARM_NN_|ARM_MATH_|ESP_NN|CONFIG_NN_|KERNELS_OPTIMIZED_|BKNN_|BAKENN_"
+)
 # Followed by an argument of their own.
 PAIRS = ("-include", "-imacros", "-isystem", "-iprefix", "-iquote", "-idirafter", "-I", "-x")
 SILENT = re.compile(r"-(W(?!a,)|w$|c$|g|I|i|M|pipe$|fdiagnostics|fmessage|f\w+-prefix-map|D|U)|@")

@@ -29,7 +29,7 @@ HELIUM_LANES = 16
 """With Helium each of a convolution's columns is filled up to whole vectors of bytes."""
 
 SUM_BYTES = 4
-"""With Helium a Dense layer keeps a sum of weights for each output."""
+"""With Helium a Dense layer and an SVDF keep a sum of weights for each output or filter."""
 
 LSTM_SUMS, LSTM_SUM_BYTES = 8, 8
 """CMSIS-NN keeps this many sums of weights for each unit of an LSTM, of up to 8 bytes each, which
@@ -72,6 +72,7 @@ def plan_arena(
     scratch = _helium_bytes if helium else _im2col_bytes
     scratch_bytes = max(map(scratch, graph.operators), default=0)
     kept_bytes = sum(map(_lstm_sums_bytes, graph.operators))
+    kept_bytes += sum(map(_helium_sums_bytes, graph.operators)) if helium else 0
     answer = answer or ask_tflm(artifact.content)
     if answer is not None and answer.allocations is not None:
         used = answer.allocations.head + answer.allocations.tail
@@ -100,6 +101,13 @@ def _lstm_sums_bytes(operator: Operator) -> int:
 
 
 _ALIGNMENT_BYTES = 16
+
+
+def _helium_sums_bytes(operator: Operator) -> int:
+    """For the sums of weights that kernels with Helium make once, before the first inference."""
+    if operator.kind not in ("FULLY_CONNECTED", "SVDF"):
+        return 0
+    return SUM_BYTES * math.prod(operator.weights[:1]) + _ALIGNMENT_BYTES
 
 
 def _im2col_bytes(operator: Operator) -> int:

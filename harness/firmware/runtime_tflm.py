@@ -41,7 +41,8 @@ def _look(question: Question) -> Look:
 
 def _plan(job: Job, given: Given) -> Job:
     artifact, board = job.artifact, job.board
-    library = replace(_library(job, given), plain=needs_plain_kernels(board))
+    helium = has_mve(board.core)
+    library = replace(_library(job, given), plain=needs_plain_kernels(board), helium=helium)
     if given.check_support:
         refuse_unsupported(artifact, board, library.cannot)
     missing = library.missing_kernels(job.operators)
@@ -53,11 +54,12 @@ def _plan(job: Job, given: Given) -> Job:
     if job.swap is not None:
         arena = job.swap.arena
     elif given.arena_bytes is None:
-        arena = plan_arena(artifact, helium=has_mve(board.core))
+        arena = plan_arena(artifact, helium=helium)
     else:
         arena = ArenaPlan(size_bytes=given.arena_bytes, source="as asked for")
     texts = (
         *(inspect.getsource(tflm), f"{library} {library.digest}", f"arena {arena.size_bytes}"),
+        *library.kernel_defines,
         *((job.swap.identity,) if job.swap else ()),
     )
     return replace(job, library=library, arena=arena, identity=texts)

@@ -44,6 +44,9 @@ _MANIFESTS = ("library.json", "library.properties")
 _SUFFIXES = {".c", ".cc", ".cpp", ".h", ".S", *(Path(name).suffix for name in _MANIFESTS)}
 _DEFINES = ("-DTF_LITE_STATIC_MEMORY",)
 _CMSIS_NN_DEFINES = ("-DCMSIS_NN", "-DARM_NN_ENABLE_F16=0", "-DARM_NN_ENABLE_F32=0")
+_HELIUM_DEFINES = ("-DKERNELS_OPTIMIZED_FOR_SPEED",)
+"""What upstream's Makefile defines unless it is told otherwise. Only kernels with Helium ask for
+it: SVDF refuses without, and FULLY_CONNECTED sums its weights at each inference."""
 _PIN = re.compile(r"(?:[\w.-]+/)?(?P<name>[\w.-]+)@(?P<version>[\w.+-]+)")
 
 
@@ -55,7 +58,7 @@ class Library:
     folder that contains `tensorflow/`. `wrapped`: a source tree without a manifest. `digest` covers
     all sources, and is empty for a pinned library. `cannot` lists what it computes wrongly, see
     `harness.firmware.support`. `arduino`: it needs macros of the Arduino core. `plain`: of a source
-    tree the reference kernels are taken also where it has CMSIS-NN's.
+    tree the reference kernels are taken also where it has CMSIS-NN's. `helium`: the core has it.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Library:
     wrapped: bool = False
     arduino: bool = False
     plain: bool = False
+    helium: bool = False
     digest: str = ""
 
     def __str__(self) -> str:
@@ -83,7 +87,14 @@ class Library:
         if not self.wrapped or self.root is None:
             return ()
         folders = (f"-I{folder}" for folder in includes(self.root))
-        return (*_DEFINES, *(_CMSIS_NN_DEFINES if self.optimized else ()), *folders)
+        return (*_DEFINES, *self.kernel_defines, *folders)
+
+    @property
+    def kernel_defines(self) -> tuple[str, ...]:
+        """Macros by which a source tree's optimized kernels are taken, as compiler flags."""
+        if not self.optimized:
+            return ()
+        return (*_CMSIS_NN_DEFINES, *(_HELIUM_DEFINES if self.helium else ()))
 
     @property
     def optimized(self) -> bool:

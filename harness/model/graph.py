@@ -17,6 +17,8 @@ from harness.model.tensor import TensorSpec
 LAYERS = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D")
 """Operators that multiply and accumulate, with weights as their second input."""
 
+_WEIGHTED = (*LAYERS, "SVDF")
+
 NO_TENSOR = -1
 """Index of the output of an operator that has none, as ASSIGN_VARIABLE."""
 
@@ -28,7 +30,7 @@ class Operator:
     `kind` is TFLite's name (CONV_2D) or, of a `custom` operator, the name that the file gives it.
     `index` counts nodes from 0, and `tensor` is the output's index in the file, NO_TENSOR if it has
     no output; `name`, `dtype` and `shape` are the output's. `macs` counts the multiply-accumulates
-    per inference: 0 for all but LAYERS, of whose weights `weights` is the shape.
+    per inference: 0 for all but LAYERS. `weights` is the shape of the weights of these and of SVDF.
     """
 
     index: int
@@ -215,8 +217,8 @@ def _operator(graph: Subgraph, index: int, node: Node) -> Operator:
 
 
 def _weights_of(graph: Subgraph, node: Node) -> tuple[int, ...]:
-    """Shape of the weights of a layer, its second input; () for other operators."""
-    if node.kind not in LAYERS or len(node.inputs) < 2 or node.inputs[1] < 0:
+    """Shape of the weights of a layer or SVDF, its second input; () for other operators."""
+    if node.kind not in _WEIGHTED or len(node.inputs) < 2 or node.inputs[1] < 0:
         return ()
     return graph.tensors[node.inputs[1]].shape
 
@@ -226,7 +228,7 @@ def _macs(kind: str, output: Tensor | None, weights: tuple[int, ...]) -> int:
 
     Weights are (out, in), (out, height, width, in) and, depthwise, (1, height, width, out).
     """
-    if output is None or not weights:
+    if output is None or not weights or kind not in LAYERS:
         return 0
     summed = weights[1:3] if kind == "DEPTHWISE_CONV_2D" else weights[1:]
     return output.elements * math.prod(max(1, size) for size in summed)

@@ -58,6 +58,30 @@ def test_an_lstm_has_room_for_the_sums_that_cmsis_nn_keeps() -> None:
 
 
 @pytest.mark.parametrize(
+    "kind, weights, kept",
+    [
+        # arm_vector_sum_s8: a sum of 32 bits for each output or filter, and 16 bytes to align them.
+        ("FULLY_CONNECTED", (640, 128), 4 * 640 + 16),
+        ("SVDF", (32, 10), 4 * 32 + 16),
+        ("CONV_2D", (8, 3, 3, 5), 0),
+    ],
+)
+def test_helium_keeps_the_sums_of_a_layers_weights(
+    kind: str, weights: tuple[int, ...], kept: int
+) -> None:
+    operator = replace(read_graph(SINE.content, name="m").operators[0], kind=kind, weights=weights)
+    assert arena._helium_sums_bytes(operator) == kept
+
+
+def test_the_arena_of_a_core_with_helium_has_room_for_these_sums() -> None:
+    kept = sum(map(arena._helium_sums_bytes, read_graph(SINE.content, name="m").operators))
+    # The sine's layers write 16, 16 and 1 numbers.
+    assert kept == 4 * (16 + 16 + 1) + 3 * 16
+    more = plan_arena(SINE, helium=True).size_bytes - plan_arena(SINE).size_bytes
+    assert kept <= more <= kept + 4 * 16 + 16
+
+
+@pytest.mark.parametrize(
     "kind, weights, needs, with_helium",
     [
         # Two columns of 16 bits; four of 8, each filled up to 16 bytes.

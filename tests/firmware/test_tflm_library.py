@@ -114,6 +114,16 @@ def test_cmsis_nn_is_for_arm(tmp_path: Path) -> None:
     assert not plain.optimized and "-DCMSIS_NN" not in plain.build_flags(bare=True)
 
 
+def test_kernels_with_helium_are_compiled_as_upstream_compiles_them(tmp_path: Path) -> None:
+    # Upstream's Makefile: OPTIMIZE_KERNELS_FOR := KERNELS_OPTIMIZED_FOR_SPEED.
+    there = {"third_party/cmsis_nn/Source/x.c": "", f"{KERNELS}/cmsis_nn/conv.cc": ""}
+    library = find_library(made(tmp_path, SOURCES, THIRD_PARTY, there), tmp_path / "cache")
+    flag = "-DKERNELS_OPTIMIZED_FOR_SPEED"
+    assert flag in replace(library, helium=True).build_flags(bare=True)
+    assert flag not in library.build_flags(bare=True)
+    assert flag not in replace(library, helium=True, plain=True).build_flags(bare=True)
+
+
 @pytest.mark.parametrize(
     "board, plain", [("qemu-m0", False), ("esp32", False), ("qemu-rv32", True)]
 )

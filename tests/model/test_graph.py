@@ -6,7 +6,7 @@ import pytest
 from harness.errors import ModelError
 from harness.firmware.steps import steps_of, steps_text
 from harness.model.artifact import list_models, load_artifact
-from harness.model.graph import Step, one_step_each, read_operators
+from harness.model.graph import Step, one_step_each, read_graph, read_operators
 
 ARTIFACTS = Path(__file__).parents[2] / "models" / "artifacts"
 
@@ -50,3 +50,9 @@ def test_steps_survive_their_file() -> None:
 
 def test_an_interpreter_takes_one_step_for_each_operator() -> None:
     assert one_step_each(2) == (Step(operators=(0,), output=0), Step(operators=(1,), output=1))
+
+
+def test_weights_of_an_svdf_are_known_and_no_macs_are_counted_of_it() -> None:
+    path = Path(__file__).parents[1] / "zoo/svdf-int8.tflite"
+    svdf = read_graph(path.read_bytes(), name="svdf").operators[0]
+    assert svdf.kind == "SVDF" and len(svdf.weights) == 2 and svdf.macs == 0
