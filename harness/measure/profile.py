@@ -137,6 +137,18 @@ def _cost(ticks: NDArray[np.int64], hz: int, instructions: NDArray[np.int64] | N
     return Cost(ticks=median, us=median * 1e6 / hz, instructions=counted)
 
 
+def check_steps(observed: int, steps: Sequence[Step]) -> None:
+    """Refuse a board that observes other steps than its firmware was built with.
+
+    Raises:
+        ModelError: so many are not that many.
+    """
+    if observed != len(steps):
+        raise ModelError(
+            f"the board observed {observed} steps, its firmware was built with {len(steps)}"
+        )
+
+
 def profile_of(
     raw: StepTicks,
     steps: Sequence[Step],
@@ -156,11 +168,7 @@ def profile_of(
     Raises:
         ModelError: the board observed another number of steps.
     """
-    if raw.steps.shape[1] != len(steps):
-        raise ModelError(
-            f"the board observed {raw.steps.shape[1]} steps, its firmware was built with "
-            f"{len(steps)}"
-        )
+    check_steps(raw.steps.shape[1], steps)
     ticks = count_ticks(raw)
     counted = None if ns_per_instruction is None else count_instructions(raw, ns_per_instruction)
     hz = raw.timer.hz

@@ -20,7 +20,15 @@ from harness.measure.csvfile import append, beside
 from harness.measure.first_difference import FirstDifference, difference_at
 from harness.measure.operator_gate import change_of, judge_profile
 from harness.measure.operators import SLOWER
-from harness.measure.profile import Cost, Profile, of_sessions, profile_of, shape_text, step_name
+from harness.measure.profile import (
+    Cost,
+    Profile,
+    check_steps,
+    of_sessions,
+    profile_of,
+    shape_text,
+    step_name,
+)
 from harness.measure.runs import Baselines
 from harness.measure.tables import LatencyRow, LayerRow, OperatorRow, time_text
 from harness.model.artifact import Artifact
@@ -234,9 +242,11 @@ def first_difference(
     else:
         chosen = takes.pack(sample)
     checksums = opened.dut.step_checksums(chosen)
+    steps = _steps(opened)
+    check_steps(len(checksums), steps)
     reference.reset()
     reference.run_all(takes.tensors(chosen, 0))
-    for number, step in enumerate(_steps(opened)):
+    for number, step in enumerate(steps):
         operator = operators[step.output]
         if operator.dtype not in DTYPES.values():
             # No output, or a variable's handle: TFLM's Python package crashes on reading one.
