@@ -9,6 +9,7 @@ from typing import Protocol
 from urllib.parse import parse_qsl
 
 from harness.errors import RigError, UnknownName
+from harness.text import printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +45,15 @@ class Faults:
         return bool(self.drop or self.flip or self.duplicate)
 
 
+MOST = 1_000_000_000
+"""Of any fault's number: invokes, milliseconds, times slower, a seed."""
+
+
 def parse_faults(text: str) -> Faults:
     """Faults from `flip=0.01&hang_after=20`, as a port `virtual:?flip=0.01` carries them.
 
     Raises:
-        UnknownName: no such fault. RigError: not a number.
+        UnknownName: no such fault. RigError: no number, or one that no fault has.
     """
     kinds = {item.name: type(getattr(Faults(), item.name)) for item in fields(Faults)}
     values: dict[str, float | int | bool] = {}
@@ -61,6 +66,8 @@ def parse_faults(text: str) -> Faults:
             raise RigError(
                 f"fault {name} of the virtual board is not a number: {value!r}"
             ) from error
+        if not 0 <= values[name] <= MOST:
+            raise RigError(f"fault {name} must be from 0 to {MOST}, not {printable(value, 40)}")
     return Faults(**values)  # type: ignore[arg-type]
 
 

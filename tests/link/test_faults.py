@@ -132,3 +132,9 @@ def test_campaign_sees_a_retry_that_is_not_counted() -> None:
     tally = Campaign(sine, "delay", 0.01, faults_at(0.01)["delay"]).run(SHARE)
     tally.stats = replace(tally.stats, retries=tally.stats.retries - 1)
     assert "retries without cause" in tally.problems()
+
+
+@pytest.mark.parametrize("text", ["flip=nan", "delay_ms=inf", "slow=-1", "hang_after=-1"])
+def test_a_number_that_no_fault_has_is_refused(text: str) -> None:
+    with pytest.raises(RigError, match=f"fault {text.partition('=')[0]} must be from 0 to"):
+        parse_faults(text)
