@@ -95,6 +95,24 @@ def run_told(command: Sequence[str] | str, *, timeout_s: float) -> tuple[int, st
             return status, said.read(MOST_TOLD).decode(errors="replace").strip()
 
 
+ANSWERS_S = 30.0
+"""For a program to say its version, on a machine that is busy, or from a disk of the network."""
+
+
+def answer_of(command: Sequence[str]) -> str | None:
+    """What a program prints of itself; None where it cannot be run, fails, or does not end.
+
+    For quick questions: the command runs as a child like any other.
+    """
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=ANSWERS_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return None if done.returncode else done.stdout.decode(errors="replace")
+
+
 @contextmanager
 def _closing(handle: int) -> Iterator[int]:
     try:

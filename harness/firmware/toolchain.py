@@ -7,13 +7,13 @@ import importlib.util
 import json
 import os
 import shutil
-import subprocess
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from harness.errors import RigError, ToolMissing
 from harness.locks import held
+from harness.process import answer_of
 
 _SCONS = "tool-scons"
 
@@ -52,8 +52,8 @@ class Toolchain:
 
 
 def _finds(gcc: str, library: str) -> bool:
-    done = subprocess.run([gcc, f"-print-file-name={library}"], capture_output=True, text=True)
-    return Path(done.stdout.strip()).is_absolute()
+    found = answer_of([gcc, f"-print-file-name={library}"])
+    return found is not None and Path(found.strip()).is_absolute()
 
 
 ARM = Toolchain(
@@ -88,13 +88,19 @@ def gcc_version(prefix: str = ARM.prefix, needed_for: str = FIRMWARE) -> str:
 
     Raises:
         ToolMissing: it is not installed.
+        RigError: it is, and does not run.
     """
     toolchain = TOOLCHAINS[prefix]
     gcc = toolchain.found()
     if gcc is None:
         raise ToolMissing(toolchain.gcc, needed_for=needed_for, install=toolchain.install)
-    done = subprocess.run([gcc, "-dumpfullversion"], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    version = answer_of([gcc, "-dumpfullversion"])
+    if not version:
+        raise RigError(
+            f"{gcc} does not run: it does not say its version",
+            hint=f"Try it by hand: {gcc} -dumpfullversion\nInstall it anew: {toolchain.install}",
+        )
+    return version.strip()
 
 
 @lru_cache

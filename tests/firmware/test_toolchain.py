@@ -10,8 +10,14 @@ from pathlib import Path
 import pytest
 
 from harness.board.registry import load_registry
-from harness.errors import ToolMissing
-from harness.firmware.toolchain import TOOLCHAINS, gcc_version, scons_package_version, seed_scons
+from harness.errors import RigError, ToolMissing
+from harness.firmware.toolchain import (
+    ARM,
+    TOOLCHAINS,
+    gcc_version,
+    scons_package_version,
+    seed_scons,
+)
 from harness.project import find_project
 
 
@@ -106,3 +112,18 @@ def test_compiler_is_asked_for_its_version(tmp_path: Path, monkeypatch: pytest.M
     gcc_version.cache_clear()
     assert gcc_version() == "12.2.1"
     gcc_version.cache_clear()
+
+
+@pytest.mark.parametrize("program", ["junk", "#!/bin/sh\nexit 3\n", "#!/bin/sh\n"])
+def test_compiler_that_does_not_run_is_named(
+    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gcc = tmp_path / "arm-none-eabi-gcc"
+    gcc.write_text(program)
+    gcc.chmod(0o755)
+    monkeypatch.setenv("HIL_ARM_GCC_DIR", os.fspath(tmp_path))
+    gcc_version.cache_clear()
+    with pytest.raises(RigError, match="arm-none-eabi-gcc does not run") as caught:
+        gcc_version()
+    assert "apt-get install -y gcc-arm-none-eabi" in str(caught.value)
+    assert ARM.missing() == ARM.libraries
