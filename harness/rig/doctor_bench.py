@@ -97,7 +97,7 @@ def _brltty(fleet: Fleet, machine: Machine) -> Finding:
         detail=detail,
         cure="sudo apt-get remove -y brltty; or, where a braille display is used: "
         f"for rules in {masks}; do sudo ln -sf /dev/null $rules; done; "
-        "sudo udevadm control --reload",
+        "sudo udevadm control --reload\nThen plug the boards in again.",
         needed=bool(taken),
     )
 

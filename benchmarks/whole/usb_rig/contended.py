@@ -12,7 +12,7 @@ from benchmarks.whole.usb_rig.bench import Rig, board_table, wait_until
 from benchmarks.whole.usb_rig.guest import Running
 from benchmarks.whole.usb_rig.machine import Bridge
 from benchmarks.whole.usb_rig.scenario import Scenario, expect
-from benchmarks.whole.usb_rig.serial_ports import hil, ports_of
+from benchmarks.whole.usb_rig.serial_ports import BENCH, hil, ports_of
 from harness import load_registry
 from harness.board.udev import RULES_FILE, udev_rules
 from harness.errors import RigError
@@ -66,16 +66,17 @@ def braille(rig: Rig) -> str:
             taken = wait_until(
                 lambda: rig.guest.run("pgrep -x brltty").status == 0 and not _there(rig), 60.0
             )
-            said = rig.guest.run(
-                "dmesg | grep -i brltty | tail -2; tail -3 /tmp/brltty.log", user="root"
-            )
+            said = rig.guest.run("dmesg | grep brltty | tail -1", user="root")
             expect(taken, f"brltty left the port alone: {said.end}")
-            claimed = said.told
+            claimed = said.told.partition("] ")[2]
+            missed = hil(rig, f"{BENCH} --board new --flash never --rig /etc/hil/new.toml")
+            expect(missed.status == 10, f"status {missed.status}: {missed.end}")
+            expect("brltty takes 0403:6001" in missed, f"brltty is not named: {missed.end}")
             finding = _finding(rig, "brltty")
             expect(not finding["ok"] and "0403:6001" in str(finding["detail"]), str(finding))
         rig.guest.need("pkill -x brltty; true")
         cure = str(finding["cure"]).partition("used: ")[2].replace("sudo ", "")
-        rig.guest.need(cure)
+        rig.guest.need(cure.splitlines()[0])
         with _plugged_in(rig):
             expect(wait_until(lambda: _there(rig), 60.0), "no port after the advice")
             stays = not wait_until(lambda: not _there(rig), 10.0)
