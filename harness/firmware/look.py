@@ -88,6 +88,9 @@ def _fact_lines(facts: Facts) -> Lines:
     yield "weights", ", ".join(sizes) or "none"
     if facts.per_channel_dense:
         yield "note", "Dense layers have a scale for each output: TFLM of 2024 or later"
+    if facts.uncalled:
+        others = ", ".join(map(str, facts.uncalled))
+        yield "note", f"subgraph 0 alone is run; nothing calls {others}, as of other signatures"
     if facts.hybrid is not None:
         yield "note", f"hybrid: {facts.hybrid} has integer weights and float32 inputs"
 

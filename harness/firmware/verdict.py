@@ -203,7 +203,7 @@ _CURES = (
     ),
     (NO_KERNEL, "Convert the model without this operator, or replace it by others."),
     (ABORTS, "Convert the model again, with data that represent every input."),
-    ("does not end", "Use a smaller model."),
+    ("does not end", "Use a smaller model, or one whose WHILE ends with any input."),
     (CRASHES, "The file is damaged, or made to crash it. Convert the model again."),
 )
 """What to do, by words in what TFLM said."""

@@ -97,6 +97,16 @@ def _check_calls(graphs: Sequence[Subgraph]) -> None:
         raise Malformed(f"contradicts itself: subgraph {min(left)} calls itself, or one that does")
 
 
+def uncalled(graphs: Sequence[Subgraph]) -> tuple[int, ...]:
+    """Numbers of the subgraphs that an inference never reaches: it begins with the first one."""
+    reached, waiting = {0}, [0]
+    while waiting:
+        found = _called_by(graphs[waiting.pop()], len(graphs)) - reached
+        reached |= found
+        waiting += found
+    return tuple(sorted(set(range(len(graphs))) - reached))
+
+
 def _called_by(graph: Subgraph, count: int) -> set[int]:
     called: set[int] = set()
     for node in graph.nodes:

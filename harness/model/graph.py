@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.errors import ModelError, TensorError, Where
 from harness.model.artifact import Artifact
-from harness.model.consistent import FIXED_SIZES, check_consistent
+from harness.model.consistent import FIXED_SIZES, check_consistent, uncalled
 from harness.model.flatbuffer import Malformed
 from harness.model.state import stateful_operators
 from harness.model.subgraphs import MOST_BYTES, Node, Subgraph, Tensor, read_subgraphs
@@ -71,7 +71,7 @@ class Graph:
     `tensors` counts the first subgraph's; `activation_bytes` is what those without values in the
     file take, as if all were in use at once. `weights` holds bytes of values in the file, by dtype,
     most first. `hybrid` is the first layer with integer weights and float32 inputs, None where
-    there is none.
+    there is none. `uncalled` has the numbers of subgraphs that an inference never reaches.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -87,6 +87,7 @@ class Graph:
     activation_bytes: int = 0
     weights: tuple[tuple[str, int], ...] = ()
     hybrid: int | None = None
+    uncalled: tuple[int, ...] = ()
 
     @property
     def macs(self) -> int:
@@ -150,6 +151,7 @@ def _graph(subgraphs: tuple[Subgraph, ...]) -> Graph:
         ),
         weights=_weights(subgraphs),
         hybrid=_first_hybrid(main),
+        uncalled=uncalled(subgraphs),
     )
 
 

@@ -20,7 +20,8 @@ class Facts:
     they differ or have none. `state` names the operators that keep state; a variable tensor may
     keep it, too: see `stateful`. `weights` holds bytes of values in the file by dtype.
     `per_channel_dense` says whether a Dense layer has a scale for each output, and `hybrid` is the
-    first layer with integer weights and float32 inputs.
+    first layer with integer weights and float32 inputs. `uncalled` has the numbers of subgraphs
+    that nothing calls: other signatures, which no runtime runs.
     """
 
     file: str
@@ -39,6 +40,7 @@ class Facts:
     weights: tuple[tuple[str, int], ...]
     per_channel_dense: bool
     hybrid: Operator | None
+    uncalled: tuple[int, ...] = ()
 
 
 def facts_of(artifact: Artifact) -> Facts:
@@ -65,6 +67,7 @@ def facts_of(artifact: Artifact) -> Facts:
         weights=graph.weights,
         per_channel_dense=graph.per_channel_dense,
         hybrid=None if graph.hybrid is None else graph.operators[graph.hybrid],
+        uncalled=graph.uncalled,
     )
 
 

@@ -11,8 +11,11 @@ import pytest
 from fakes.rewritten import rewritten
 
 from harness.errors import ModelError
+from harness.firmware.look import as_page
 from harness.model.artifact import load_artifact
 from harness.model.graph import read_graph
+from harness.model.inspect import facts_of
+from harness.model.resolve import described
 
 ROOT = Path(__file__).parents[2]
 SINE = load_artifact(ROOT / "models" / "artifacts" / "sine").content
@@ -118,6 +121,22 @@ def test_subgraphs_that_call_each_other_in_a_circle_are_refused(calls: list[int]
 
     with pytest.raises(ModelError, match="calls itself"):
         read_graph(rewritten(content, change), name="given")
+
+
+def test_subgraphs_that_nothing_calls_are_named_as_not_run() -> None:
+    content = (ROOT / "tests" / "zoo" / "if-float32.tflite").read_bytes()
+    assert read_graph(content, name="given").uncalled == ()
+
+    def change(schema: Any, model: Any) -> None:
+        for operator in model.subgraphs[0].operators:
+            if model.operatorCodes[operator.opcodeIndex].builtinCode == 118:  # IF
+                options = operator.builtinOptions
+                options.thenSubgraphIndex = options.elseSubgraphIndex = 1
+
+    facts = facts_of(described(Path("given.tflite"), rewritten(content, change)))
+    assert facts.uncalled == (2,)
+    page = as_page(facts, None, ())
+    assert "\nnote       subgraph 0 alone is run; nothing calls 2, as of other signatures\n" in page
 
 
 def test_committed_models_are_consistent() -> None:
