@@ -33,7 +33,7 @@ _LOCAL = 0
 _OBJECT, FUNCTION, FILE = 1, 2, 4
 """Kinds of symbols."""
 _RESERVED_INDEX = 0xFF00
-_SYMBOL = struct.Struct("<IIIBBH")
+_SYMBOL, _SYMBOL_64 = struct.Struct("<IIIBBH"), struct.Struct("<IBBHQQ")
 
 # Names of sections that reserve the rest of RAM, and of symbols at their two ends.
 _RESERVE_NAMES = re.compile(r"\.heap|\.stack\w*_dummy$")
@@ -170,9 +170,19 @@ def symbol_table(binary: Any) -> Iterator[tuple[str, int, int, int, int]]:
     if table is None:
         return
     names = binary.get_section(table["sh_link"]).data()
-    for name_at, value, size, info, _, index in _SYMBOL.iter_unpack(table.data()):
+    for name_at, value, size, info, index in _entries(table.data(), binary.elfclass):
         name = names[name_at : names.index(0, name_at)].decode("utf-8", "replace")
         yield name, value, size, info, index
+
+
+def _entries(table: bytes, bits: int) -> Iterator[tuple[int, int, int, int, int]]:
+    """A symbol table's fields, the name by its place. Firmware for a PC may have 64 bits."""
+    if bits == 64:
+        for name_at, info, _, index, value, size in _SYMBOL_64.iter_unpack(table):
+            yield name_at, value, size, info, index
+        return
+    for name_at, value, size, info, _, index in _SYMBOL.iter_unpack(table):
+        yield name_at, value, size, info, index
 
 
 def _marks(binary: Any) -> dict[str, int]:

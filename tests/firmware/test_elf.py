@@ -19,7 +19,9 @@ from harness.firmware.elf import (
     has_symbols,
     memory_by_owner,
     memory_parts,
+    opened_elf,
     read_parts,
+    symbol_table,
 )
 from harness.firmware.memory import MemoryByOwner, Section, ram_bytes
 from harness.firmware.owners import owner_of
@@ -30,6 +32,7 @@ from harness.project import find_project
 PROJECT = find_project()
 QEMU_M4 = load_registry()["qemu-m4"]
 SINE = resolve_model("sine", PROJECT.artifacts)
+RISCV_GCC = "riscv64-unknown-elf-gcc"
 NOT_OURS = {"vectors", "abort", "__assert_func", "__cxa_pure_virtual"}
 """Of our sources, but what any firmware has: `rest`."""
 
@@ -315,3 +318,18 @@ def test_a_heap_with_initial_values_is_a_variable_as_any_other(tmp_path: Path) -
 def test_sums_name_every_owner_in_flash_and_ram() -> None:
     names = {f"{memory}_{owner}_bytes" for memory in ("flash", "ram") for owner in OWNERS}
     assert set(MemoryByOwner.__slots__) == names
+
+
+@pytest.mark.skipif(shutil.which(RISCV_GCC) is None, reason=f"needs {RISCV_GCC}")
+def test_a_file_of_64_bits_is_read_too(tmp_path: Path) -> None:
+    """Firmware for a PC, such as that of ESP-IDF's target `linux`."""
+    source, built = tmp_path / "a.c", tmp_path / "a.elf"
+    source.write_text("char arena[77]; const char weights[5] = {1}; int Run(void) { return 1; }")
+    whole = ("-march=rv64imac", "-mabi=lp64", "-nostdlib", "-Wl,-e,Run")
+    subprocess.run([RISCV_GCC, *whole, source, "-o", built], check=True)
+    with opened_elf(built) as binary:
+        sizes = {name: size for name, _, size, _, _ in symbol_table(binary)}
+        assert binary.elfclass == 64
+    read = {symbol.name: symbol.size_bytes for symbol in named(built)}
+    assert (read["arena"], read["weights"]) == (77, 5) and read.items() <= sizes.items()
+    assert sum(part.ram_bytes for part in memory_parts(built)) >= 77
