@@ -21,13 +21,18 @@ from collections import Counter
 from pathlib import Path
 
 from harness.errors import ProtocolError
+from harness.link.loading import parse_committed, parse_operators
 from harness.link.protocol import (
     FrameSplitter,
     decode_frame,
     parse_error,
     parse_hello,
     parse_infer,
+    parse_long_run,
+    parse_memory,
     parse_run,
+    parse_speed,
+    parse_state,
     parse_step_output,
     parse_step_values,
 )
@@ -53,7 +58,7 @@ def fuzz_command(compiler: str, program: Path) -> list[str]:
         *("-std=c++17", "-O2", "-g", "-Wall", "-Wextra", "-Wshadow", "-Wvla", "-Werror"),
         *("-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"),
         "-fno-sanitize-coverage=trace-cmp",
-        *("-DHIL_PROFILE", f"-I{SOURCE}", f"-I{NATIVE}"),
+        *("-DHIL_PROFILE", "-DHIL_SWAP", f"-I{SOURCE}", f"-I{NATIVE}"),
         *map(str, sources),
         *("-o", str(program)),
     ]
@@ -131,7 +136,7 @@ def decoders(count: int) -> None:
         if rng.random() < 0.3:
             place = rng.randrange(len(raw))
             raw = raw[:place] + bytes((rng.randrange(256),)) + raw[place + 1 :]
-        decode = rng.randrange(8)
+        decode = rng.randrange(11)
         try:
             if decode == 0:
                 parse_hello(b"\1" + raw + bytes(rng.randrange(100)))
@@ -146,6 +151,12 @@ def decoders(count: int) -> None:
             elif decode == 5:
                 parse_step_output(raw, offset=0)
             elif decode == 6:
+                rng.choice((parse_operators, parse_committed, parse_memory, parse_state))(raw)
+            elif decode == 7:
+                parse_speed(raw, baud=115200)
+            elif decode == 8:
+                parse_long_run(raw[:4] + b"\2\0" + raw[4:] + bytes(rng.randrange(20)), count=2)
+            elif decode == 9:
                 cut = rng.randrange(len(raw) + 1)
                 splitter = FrameSplitter()
                 pieces = [*splitter.feed(raw[:cut]), *splitter.feed(raw[cut:])]

@@ -9,6 +9,7 @@
 
 #include "bench.h"
 #include "fake.h"
+#include "wire/sha256.h"
 
 namespace {
 
@@ -45,6 +46,21 @@ std::string Damaged(std::string frame, uint8_t place, uint8_t bits) {
   return frame;
 }
 
+// A model that comes whole, in one piece or two.
+std::string Brought(std::string content, uint8_t flags) {
+  constexpr size_t kPiece = 200;
+  uint8_t digest[kSha256Size];
+  Sha256(Data(content), content.size(), digest);
+  const std::string zeros(4, '\0');
+  std::string frames = Sealed(std::string("\x0a\x0b\x01") + static_cast<char>(content.size()) + zeros.substr(1) +
+                              std::string(digest, digest + sizeof digest) + static_cast<char>(flags) + zeros + zeros[0]);
+  for (size_t at = 0; at < content.size(); at += kPiece) {
+    const std::string head = std::string("\x0b\x0b\x02") + static_cast<char>(at) + zeros.substr(1);
+    frames += Sealed(head + content.substr(at, kPiece));
+  }
+  return frames + Sealed("\x0c\x0b\x03");
+}
+
 // The counter moves with every reading, so its times are left out.
 std::string WithoutTimes(const std::string& sent) {
   constexpr char kLap[] = "m-lap-us-";
@@ -61,7 +77,8 @@ void Play(Bench* bench, Steps steps, bool whole) {
   fake::invoke_fails = kMostInvokes;
   while (!steps.done()) {
     std::string bytes;
-    switch (steps.Byte() % 8) {
+    const uint8_t kind = steps.Byte();
+    switch (kind >= 0xf8 ? 8 : kind % 8) {
       case 0: bytes = steps.Bytes(); break;
       case 1: bytes = Sealed(steps.Bytes()); break;
       case 2: {
@@ -77,6 +94,11 @@ void Play(Bench* bench, Steps steps, bool whole) {
       case 7: {
         const size_t size = 2u * steps.Byte();
         bytes = std::string(size, static_cast<char>(steps.Byte()));
+        break;
+      }
+      case 8: {
+        const std::string content = steps.Bytes();
+        bytes = Brought(content, steps.Byte());
         break;
       }
     }
