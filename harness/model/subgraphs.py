@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.machinery import PathFinder
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from harness.model.flatbuffer import Malformed, Table, limited
@@ -224,6 +225,16 @@ class _File:
                 )
             if offsets and not -1 <= min(offsets) <= max(offsets) <= MOST_BYTES:
                 raise Malformed("has a plan of memory with offsets that cannot be")
+            self._check_alignment(offsets, graphs)
+
+    def _check_alignment(self, offsets: Sequence[int], graphs: Sequence[Table]) -> None:
+        """Many cores cannot read an int32 or a float at any address."""
+        tensors = chain.from_iterable(graph.tables(0, MOST_ENTRIES, "tensors") for graph in graphs)
+        for index, (offset, tensor) in enumerate(zip(offsets, tensors, strict=True)):
+            number = tensor.number(1, "b")
+            dtype = names("TensorType").get(number, "").lower()
+            if offset != -1 and offset % max(1, _BITS.get(dtype, 8) // 8):
+                raise Malformed(f"has a plan of memory with tensor {index} out of alignment")
 
     def subgraphs(self) -> tuple[Subgraph, ...]:
         tables = self._model.tables(2, MOST_SUBGRAPHS, "subgraphs")

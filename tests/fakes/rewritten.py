@@ -103,3 +103,19 @@ def of_bias(content: bytes, operator: int, added: int) -> bytes:
         model.buffers[tensor.buffer].data = np.frombuffer(bias.tobytes(), dtype=np.uint8)
 
     return rewritten(content, change)
+
+
+def planned(content: bytes, tensor: int, offset: int) -> bytes:
+    """With a plan of the arena in the file, which leaves all but one tensor's place to TFLM."""
+
+    def change(schema: Any, model: Any) -> None:
+        count = sum(len(graph.tensors) for graph in model.subgraphs)
+        plan = np.array([1, 0, count, *[-1] * count], dtype="<i4")
+        plan[3 + tensor] = offset
+        held, entry = schema.BufferT(), schema.MetadataT()
+        held.data = np.frombuffer(plan.tobytes(), dtype=np.uint8)
+        entry.name, entry.buffer = "OfflineMemoryAllocation", len(model.buffers)
+        model.buffers.append(held)
+        model.metadata = [*(model.metadata or []), entry]
+
+    return rewritten(content, change)

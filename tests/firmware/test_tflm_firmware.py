@@ -12,7 +12,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from fakes.loads import RESET, WHERE, Loads
 from fakes.places import measured_in_turn
-from fakes.rewritten import float_output, lsh_projection, of_schema, per_channel
+from fakes.rewritten import float_output, lsh_projection, of_schema, per_channel, planned
 from fakes.stateful import SEVENS, ZERO_POINT, ZEROS, summing_file, sums
 
 from benchmarks.whole.mutants import mutant
@@ -293,6 +293,7 @@ def test_what_is_no_model_for_the_board_is_refused_and_it_answers(shared) -> Non
         "unknown_operator: operator": horse.content,
         "no flatbuffer of a model": SINE.content[:2000],
         "bad_model": _damaged(SINE.content, 4),
+        "a place that cannot be, of tensor 8": planned(SINE.content, 8, -4096),
     }
     with open_board(BOARD, SINE, PROJECT, shared) as opened:
         dut = opened.dut

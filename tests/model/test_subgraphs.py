@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes.rewritten import rewritten
+from fakes.rewritten import planned, rewritten
 
 from harness.errors import ModelError
 from harness.model.artifact import load_artifact
@@ -299,3 +299,17 @@ def test_a_file_larger_than_any_board_is_not_read(tmp_path: Path) -> None:
         file.truncate(MOST_BYTES + 1)
     with pytest.raises(ModelError, match=f"is larger than {MOST_BYTES} bytes"):
         inspect_model(path)
+
+
+@pytest.mark.parametrize(
+    "tensor, offset, said",
+    [
+        (8, -4096, "has a plan of memory with offsets that cannot be"),
+        (3, 34, "has a plan of memory with tensor 3 out of alignment"),  # of int32
+    ],
+)
+def test_a_plan_that_puts_a_tensor_where_it_cannot_be_is_refused(
+    tensor: int, offset: int, said: str
+) -> None:
+    assert said in refusal(planned(SINE, tensor, offset))
+    assert read_subgraphs(planned(SINE, 8, 33))[0].tensors[8].dtype == "int8"

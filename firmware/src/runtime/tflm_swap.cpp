@@ -21,6 +21,7 @@ constexpr uint32_t kMostTensorBytes = 1u << 28;
 char brought_name[kMostModelName + 1];
 
 constexpr char kOfflinePlan[] = "OfflineMemoryAllocation";
+constexpr int32_t kPlannedByTflm = -1;
 
 // Of the elements of a tensor in eighths of a byte, since two int4 share one; 0 for a type that no kernel has.
 uint32_t ElementBits(tflite::TensorType type) {
@@ -195,6 +196,26 @@ class Check {
       memcpy(&count, data->data() + 8, sizeof count);
       if (count > data->size() / 4 - kHead) return Bad("an offline plan that is cut off");
       if ((data->data() - brought_begin()) % 4 != 0) return Bad("an offline plan out of alignment");
+      const Status status = Plan(data->data() + 4 * kHead, count);
+      if (status != Status::kOk) return status;
+    }
+    return Status::kOk;
+  }
+
+  // TFLM puts each tensor where the plan says, also before the arena. That it has an offset for each it checks itself.
+  Status Plan(const uint8_t* offsets, uint32_t count) {
+    uint32_t index = 0;
+    for (const auto* const graph : *model_->subgraphs()) {
+      for (const auto* const tensor : *graph->tensors()) {
+        if (index == count) return Status::kOk;
+        int32_t offset = 0;
+        memcpy(&offset, offsets + 4 * index++, sizeof offset);
+        if (offset == kPlannedByTflm) continue;
+        const uint32_t bits = ElementBits(tensor->type());
+        const int32_t alignment = bits < 8 ? 1 : static_cast<int32_t>(bits / 8);
+        const bool good = offset >= 0 && offset <= static_cast<int32_t>(kMostTensorBytes) && offset % alignment == 0;
+        if (!good) return Bad("an offline plan with a place that cannot be, of tensor ", index - 1);
+      }
     }
     return Status::kOk;
   }
