@@ -140,6 +140,10 @@ constexpr bool kAlwaysMasks = false;
 uint32_t brief_in_a_row = 0;
 uint32_t quiet_since = 0;
 bool masked = false;
+#if defined(HIL_SWAP)
+constexpr uint32_t kLoadBytes = 48;  // Fewer neither begin a model nor bring one, and a RUN has fewer.
+uint32_t came = 0;                   // Bytes since the last time.
+#endif
 
 #if defined(ARDUINO_ARCH_MBED) || defined(ARDUINO_ARCH_STM32)
 
@@ -224,6 +228,9 @@ size_t Read(uint8_t* dst, size_t capacity) {
     if (byte < 0) break;
     dst[size++] = static_cast<uint8_t>(byte);
   }
+#if defined(HIL_SWAP)
+  came += static_cast<uint32_t>(size);
+#endif
   return size;
 }
 
@@ -334,6 +341,10 @@ void Window(bool open) {
 }
 
 Quiet::Quiet() {
+#if defined(HIL_SWAP)
+  if (came >= kLoadBytes) brief_in_a_row = 0;  // Perhaps another model, which nobody knows to be brief.
+  came = 0;
+#endif
   masked = counter.read != Micros && (kAlwaysMasks || brief_in_a_row >= kTrusted);
   quiet_since = counter.read();
   if (masked) noInterrupts();

@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 SOURCE = HERE.parent.parent.parent / "firmware" / "src"
 FAMILIES = {
     "stm32": ("-DARDUINO_ARCH_STM32",),
-    "mbed": ("-DARDUINO_ARCH_MBED", "-DSERIAL_CDC"),
+    "mbed": ("-DARDUINO_ARCH_MBED", "-DSERIAL_CDC", "-DHIL_SWAP"),
     "esp32": ("-DARDUINO_ARCH_ESP32",),
 }
 TESTS = re.findall(r"TEST\((\w+)\),", (HERE / "arduino_test.cpp").read_text())
