@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from harness.errors import NOWHERE, LockBusy, Where
 from harness.progress import Progress, no_progress
@@ -110,6 +111,20 @@ def _acquired(
             raise
         os.close(handle)  # Somebody removed the file meanwhile: what others lock is a new one.
     raise OSError(errno.EAGAIN, "it is removed again and again", str(path))
+
+
+def held_by(path: Path, pid: int) -> bool:
+    """Whether a lock file is held, by a process that says that it is this one."""
+    try:
+        handle = _opened(path, None)
+    except OSError:
+        return False
+    try:
+        return not _try(handle) and _record(handle)["pid"] == pid
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+    finally:
+        os.close(handle)
 
 
 class _Waiting:
@@ -207,12 +222,16 @@ def _write_record(handle: int) -> None:
 def holder_of(handle: int) -> str:
     """Who holds a lock, by what the holder wrote into its file."""
     try:
-        record = json.loads(os.pread(handle, _MOST_BYTES, 0))
+        record = _record(handle)
         pid = int(record["pid"])
         command, user, since = (_plain(record[key]) for key in ("command", "user", "since"))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "an unknown process"
     return f"{command} (pid {pid}, user {user}) since {since}"
+
+
+def _record(handle: int) -> Any:
+    return json.loads(os.pread(handle, _MOST_BYTES, 0))
 
 
 def _plain(text: object) -> str:

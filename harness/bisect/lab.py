@@ -9,18 +9,19 @@ import platform
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from harness.bisect.bytecode import use_bytecode
 from harness.bisect.figures import Figure, Step, Unjudged, load_step
+from harness.bisect.lender import Lender
 from harness.bisect.question import Question
 from harness.bisect.repository import Commit, GitError, git
 from harness.bisect.run import STEP_S, Order, begin, run_step, takes, unjudged
 from harness.bisect.subject import Kind, Subject
 from harness.bisect.worktree import CannotCheckOut, WorkTree
-from harness.errors import ToolMissing
+from harness.errors import HilError, ToolMissing
 from harness.firmware.toolchain import TOOLCHAINS, gcc_version
 from harness.outcome import Outcome
 from harness.progress import Progress, no_progress
@@ -68,6 +69,7 @@ class Lab:
         question: Question,
         means: Means,
         steps: Path,
+        lender: Lender,
         progress: Progress = no_progress,
     ) -> None:
         self._tree = tree
@@ -75,6 +77,7 @@ class Lab:
         self._question = question
         self._means = means
         self._steps = steps
+        self._lender = lender
         self._progress = progress
         self._taken: dict[str, Taken] = {}
         self._ran: dict[Path, Step] = {}
@@ -130,7 +133,7 @@ class Lab:
         def run() -> Step:
             if command == "bench":
                 return self._bench(folder, *more, profile=profile)
-            return run_step(self._order(folder, command, *more))
+            return self._run(command, folder, *more)
 
         step = self._checked_out(commit, folder, run)
         if step.status != _SICK:
@@ -159,9 +162,20 @@ class Lab:
         if self._means.exact and not self._means.samples_said:
             more += ["--samples", EXACT_SAMPLES]
         if not profile:
-            return run_step(self._order(folder, "bench", *more, "--sessions", str(count)))
+            return self._run("bench", folder, *more, "--sessions", str(count))
         # One profile is one session of its operators.
-        return run_step(self._order(folder, "bench", *more, "--sessions", "1", "--profile"), count)
+        return self._run("bench", folder, *more, "--sessions", "1", "--profile", times=count)
+
+    def _run(self, command: str, folder: Path, *more: str, times: int = 1) -> Step:
+        order = self._order(folder, command, *more)
+        if command == "build":
+            return run_step(order, times)
+        try:
+            with self._lender.lend(self._subject.root(self._tree.folder)) as lent:
+                lending = replace(order, environment={**order.environment, **lent})
+                return run_step(lending, times)
+        except HilError as error:
+            return unjudged(folder, error.what)
 
     def _order(self, folder: Path, command: str, *more: str) -> Order:
         tree = self._tree.folder

@@ -75,6 +75,10 @@ class Subject:
     given: tuple[tuple[str, str | None], ...]
     library: Path | None = None
 
+    def root(self, tree: Path) -> Path:
+        """The folder of the harness that a step runs."""
+        return tree if self.kind is Kind.OWN else self.harness
+
     def command(self, name: str, tree: Path, *more: str, takes: Sequence[str]) -> list[str]:
         """The command line of `hil NAME` for a step.
 
@@ -82,7 +86,7 @@ class Subject:
             tree: the folder that was named, in the step's work tree.
             takes: options that the command takes; others that were given are left out.
         """
-        root = tree if self.kind is Kind.OWN else self.harness
+        root = self.root(tree)
         words = [sys.executable, "-c", _START, str(root), name]
         given = self.given
         library = PLACE if self.kind is Kind.TFLM else None
@@ -103,7 +107,7 @@ class Subject:
         settings = {setting.variable for setting in SETTINGS}
         kept = git_environment(environment).items()
         made = {name: text for name, text in kept if name not in settings}
-        root = tree if self.kind is Kind.OWN else self.harness
+        root = self.root(tree)
         before = made.get("PYTHONPATH")
         made["PYTHONPATH"] = os.pathsep.join([str(root), *([before] if before else [])])
         made["HIL_STATE_DIR"] = str(self.state)

@@ -20,7 +20,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from harness.errors import BoardBusy, LockBusy, RigError, Where
-from harness.locks import held, user_name
+from harness.lent import loan_of
+from harness.locks import held, held_by, user_name
 from harness.progress import Progress, no_progress
 
 __all__ = ["hold", "hold_meter", "hold_uploads", "lock_folder", "open_lock_folder", "user_name"]
@@ -96,6 +97,8 @@ def hold(
 ) -> Iterator[None]:
     """Hold the board for the length of a `with` block.
 
+    A board that the process which started this one holds, and lends to it, is had at once.
+
     Args:
         again: re-entrant: a thread that holds the board so already gets it at once, and holds it
             until the last of its blocks has ended. Keeps a board locked between two openings.
@@ -103,9 +106,13 @@ def hold(
     Raises:
         BoardBusy: another process still held it after `timeout_s`; names that process.
     """
-    where = Where(board=board_id)
+    where, path = Where(board=board_id), _path(board_id, folder)
+    loan = loan_of(board_id)
+    if loan is not None and held_by(path, loan.pid):
+        yield
+        return
     lock = _locked(board_id, "board is in use", where, timeout_s, folder, progress)
-    with _in_one(_path(board_id, folder), lock) if again else lock:
+    with _in_one(path, lock) if again else lock:
         yield
 
 

@@ -31,6 +31,7 @@ from harness.cli.measured import (
     HARNESS,
     board_of,
     given_by,
+    lender_of,
     means_of,
     measured_by,
     refuse_unanswerable,
@@ -86,8 +87,11 @@ def bisect(options: argparse.Namespace) -> int:
     remove_left(state)
     _prepare_state(place / "state", project, state)
     shown = _Table(options.json)
-    with _tree(repository, kind, place, sources) as tree:
-        lab = Lab(tree, subject, question, means, place / "steps", options.progress)
+    with (
+        _tree(repository, kind, place, sources) as tree,
+        lender_of(sources, board, options.progress) as lender,
+    ):
+        lab = Lab(tree, subject, question, means, place / "steps", lender, options.progress)
         hunt = Hunt(
             lab,
             question,

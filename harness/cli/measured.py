@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness import settings
 from harness.bisect.lab import Means, digest_of, tools
+from harness.bisect.lender import Lender
 from harness.bisect.question import Broken, Larger, Question, Slower
 from harness.bisect.subject import PLACE, Kind, Subject
 from harness.board.registry import Board
 from harness.cli.settings import add_settings, refuse_several, settings_of, sources_of
-from harness.cli.work import rig_file
+from harness.cli.work import rig_file, rig_options
 from harness.errors import WrongUse
 from harness.firmware.tflm_library import find_library
 from harness.model.artifact import MANIFEST
 from harness.model.graph import read_operators
 from harness.model.resolve import resolve_model
+from harness.progress import Progress
 from harness.project import Project
 from harness.settings import Setting, Sources
 from harness.text import printable
@@ -57,6 +60,17 @@ def board_of(sources: Sources) -> Board:
     for runtime in sources[settings.RUNTIME]:
         board.runtime(runtime)
     return board
+
+
+def lender_of(sources: Sources, board: Board, progress: Progress) -> Lender:
+    """What holds the board for all steps."""
+    file, _ = rig_file(sources)
+    options = replace(
+        rig_options(sources, progress),
+        port=sources.ports((board.id,)).get(board.id),
+        plugged=file.plugged(board.id),
+    )
+    return Lender(board, options)
 
 
 def given_by(sources: Sources) -> tuple[tuple[str, str | None], ...]:

@@ -24,6 +24,7 @@ from harness.errors import (
     Where,
 )
 from harness.pool.answers import Resource
+from harness.pool.labgrid import CALL_S
 from harness.process import defer_signals, end_group, start
 from harness.terminal import say
 from harness.text import printable
@@ -116,6 +117,35 @@ def end(process: subprocess.Popen[bytes]) -> None:
     with suppress(subprocess.TimeoutExpired), defer_signals():
         process.wait(ENDS_S)
         end_group(process)
+
+
+class ByHolder:
+    """Asks the process that holds a place how it is."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def check(self, where: Where) -> Told:
+        """How the place is now.
+
+        Raises:
+            CoordinatorGone, PlaceLost, ExporterGone: it is not this run's, or has no board.
+        """
+        send(self._process, b"check\n")
+        said = answer(self._process, ("checked",), CALL_S + 5.0, where)
+        if "failure" in said:
+            raise error_of(said["failure"], where)
+        return told_of(said["shown"])
+
+    def trouble(self, where: Where) -> PoolError | None:
+        """What the coordinator has said of the place by itself.
+
+        Raises:
+            PoolError: the process has ended.
+        """
+        send(self._process, b"trouble\n")
+        said = answer(self._process, ("told",), CALL_S + 5.0, where)
+        return error_of(said["failure"], where) if "failure" in said else None
 
 
 def told_of(said: Mapping[str, Any]) -> Told:

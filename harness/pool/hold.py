@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from harness.board.place import PlaceSpec
 from harness.errors import PoolError, Where
+from harness.lent import Loan, loan_of
 from harness.pool.answers import Resource
-from harness.pool.asking import Told, answer, end, error_of, send, start_holder, told_of
+from harness.pool.asking import ByHolder, Told, answer, end, error_of, send, start_holder, told_of
+from harness.pool.borrow import ByLender, borrowed, lent_place
 from harness.pool.forward import Forward
 from harness.pool.labgrid import (
     CALL_S,
@@ -59,6 +63,16 @@ class Pool:
         )
 
 
+class Asks(Protocol):
+    """Asks how a place is that this run holds, or has from one that holds it."""
+
+    def check(self, where: Where) -> Told:
+        """How it is now; raises PoolError where it is lost or has no board."""
+
+    def trouble(self, where: Where) -> PoolError | None:
+        """What the coordinator has said of it by itself."""
+
+
 class Held:
     """A place that this run holds.
 
@@ -66,10 +80,8 @@ class Held:
         where: put into errors.
     """
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], labgrid: Labgrid, told: Told, where: Where
-    ) -> None:
-        self._process = process
+    def __init__(self, asks: Asks, labgrid: Labgrid, told: Told, where: Where) -> None:
+        self._asks = asks
         self._told = told
         self.labgrid = labgrid
         self.where = where
@@ -123,11 +135,7 @@ class Held:
         Raises:
             CoordinatorGone, PlaceLost, ExporterGone: it is not.
         """
-        send(self._process, b"check\n")
-        said = answer(self._process, ("checked",), CALL_S + 5.0, self.where)
-        if "failure" in said:
-            raise error_of(said["failure"], self.where)
-        self._told = told_of(said["shown"])
+        self._told = self._asks.check(self.where)
         return self.url
 
     def trouble(self) -> PoolError | None:
@@ -138,9 +146,12 @@ class Held:
         Raises:
             PoolError: the process that holds the place has ended.
         """
-        send(self._process, b"trouble\n")
-        said = answer(self._process, ("told",), CALL_S + 5.0, self.where)
-        return error_of(said["failure"], self.where) if "failure" in said else None
+        return self._asks.trouble(self.where)
+
+    def lend(self, board_id: str, wanted: PlaceSpec) -> Loan:
+        """What a process that this one starts is told, which then has the place from it."""
+        place = lent_place(wanted, self.labgrid.identity, self._told)
+        return Loan(board=board_id, pid=os.getpid(), place=place)
 
     def power(self, action: str, *, timeout_s: float) -> str:
         """Let labgrid switch the board's power: `on` or `off`; returns what its client said.
@@ -161,6 +172,8 @@ def hold_place(
 ) -> Iterator[Held]:
     """Hold a place for the length of a `with` block; may be entered again within, by one thread.
 
+    A place that the process which started this one holds, and lends to it, is had at once.
+
     The pool keeps a queue: who asked first has the place first. While it is waited for, who holds
     it and for how long is said now and then.
 
@@ -175,6 +188,13 @@ def hold_place(
         yield holds[key]
         return
     where = Where(board=board_id, port=f"labgrid:{wanted}")
+    if (lent := borrowed(loan_of(board_id), wanted)) is not None:
+        identity, told = lent
+        labgrid = pool.labgrid(identity)
+        where = replace(where, port=f"labgrid:{told.place}")
+        with closing(Held(ByLender(labgrid, told.place), labgrid, told, where)) as held:
+            yield held
+        return
     with _held(wanted, pool, where, progress) as held:
         holds[key] = held
         try:
@@ -202,7 +222,7 @@ def _held(wanted: PlaceSpec, pool: Pool, where: Where, progress: Progress) -> It
         send(process, _request(labgrid, wanted, pool))
         with progress(f"{where.board}: waiting for place {wanted}"):
             told = told_of(answer(process, ("held",), pool.timeout_s + SLACK_S, where))
-        held = Held(process, labgrid, told, replace(where, port=f"labgrid:{told.place}"))
+        held = Held(ByHolder(process), labgrid, told, replace(where, port=f"labgrid:{told.place}"))
         stack.callback(held.close)
         try:
             yield held

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from fakes.history import run_git
 from fakes.labgrid_forks import forked_client
 from fakes.pool import Lab, labgrid_client
 from fakes.pytests import ROOT
@@ -246,6 +247,30 @@ def test_hil_holds_a_place_for_all_its_models_and_a_hostile_one_reaches_no_shell
     assert acquired(spy) == ["--place=left"]
     assert "acquired: None" in lab.by_hand("-p", "left", "show")
     assert not marker.exists()
+
+
+def test_a_search_for_a_commit_holds_its_place_for_all_its_steps(
+    lab, spy, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setenv("HIL_STATE_DIR", str(tmp_path / "state"))
+    folder, ids = tmp_path / "made", []
+    run_git(tmp_path, "init", "-q", "made")
+    (folder / "m.tflite").write_bytes(SINE.content)
+    for subject in ("one", "two"):
+        run_git(folder, "add", ".")
+        run_git(folder, "commit", "-q", "--allow-empty", "-m", subject)
+        ids.append(run_git(folder, "rev-parse", "HEAD"))
+    words = [
+        *("--labgrid", str(spy), "--coordinator", lab.address, "--port", "labgrid:left"),
+        *("--board", "virtual", "--model", "{tree}/m.tflite"),
+    ]
+    asked = ["bisect", *ids, "--in", str(folder), "--wrong", "--", *words]
+    assert main(asked) == 2
+    out, err = capfd.readouterr()
+    assert "BAD is still good" in err, err
+    assert out.count("  good  ") == 2, out
+    assert acquired(spy) == ["--place=left"]
+    assert "acquired: None" in lab.by_hand("-p", "left", "show")
 
 
 def test_a_run_of_tests_holds_its_place_for_all_its_models(lab, spy, models, tmp_path):
