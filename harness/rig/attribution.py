@@ -19,7 +19,8 @@ from harness.tolerance import Stated
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribution:
-    """The first operator that differs; `alone` is what it does by itself, None if `why` not."""
+    """The first operator that differs; `alone` is what it does by itself, None if it was not run:
+    it is not asked for, or `why` says what prevents it."""
 
     first: FirstDifference
     alone: OperatorAlone | None = None
@@ -31,13 +32,23 @@ class Attribution:
         return tuple(self.first.kind.split("+"))
 
     def __str__(self) -> str:
-        return f"{self.first}\n{self.alone or f'alone it was not run: {self.why}'}"
+        alone = f"alone it was not run: {self.why}" if self.why else ""
+        return "\n".join(filter(None, (str(self.first), str(self.alone or alone))))
 
 
 def attribute_difference(
-    board: Board, artifact: Artifact, project: Project, options: RigOptions
+    board: Board,
+    artifact: Artifact,
+    project: Project,
+    options: RigOptions,
+    *,
+    allowed: frozenset[str] = frozenset(),
 ) -> Attribution | None:
     """Build an emulated board's firmware with every step's output, and look which differs first.
+
+    Args:
+        allowed: kinds of operators that may differ. One of them is not built and run alone: that
+            it is the first says enough.
 
     Returns:
         None where every operator's output equals the golden's in that firmware.
@@ -53,11 +64,14 @@ def attribute_difference(
         sample = sample_of(opened, first)
     if first is None:
         return None
+    found = Attribution(first=first)
+    if allowed & {*found.kinds}:
+        return found
     try:
         alone = compare_alone(board, artifact, project, options, first.index, sample)
-        return Attribution(first=first, alone=alone)
+        return replace(found, alone=alone)
     except HilError as error:
-        return Attribution(first=first, why=printable(error.what))
+        return replace(found, why=printable(error.what))
 
 
 def attributed(
@@ -73,8 +87,9 @@ def attributed(
     A tolerance that names operators is for differences of these alone: where another one differs
     first, or none can be found, what was within it is a mismatch.
     """
+    allowed = stated.operators if not compared.mismatches else frozenset[str]()
     try:
-        found = attribute_difference(board, artifact, project, options)
+        found = attribute_difference(board, artifact, project, options, allowed=allowed)
         told = str(found or "every operator's output equals the golden's in firmware that shows it")
     except HilError as error:
         found, told = None, f"not attributed to an operator: {printable(error.what)}"
