@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from harness.board.meters import MeterSpec
 from harness.errors import CannotTell, MeterError, Where, located
@@ -108,9 +109,13 @@ class LinesMeter(ClosedAtEnd):
             return parser.recorder.trace((self._stated,), volts=self._volts)
 
     def close(self) -> None:
-        """End reading, and let the port or command go."""
+        """End reading, and let the port or command go; an instrument that was begun is ended."""
         self._over.set()
         self._thread.join(2.0)
+        if self._parser is not None and self._failure is None:
+            self._parser = None
+            with suppress(MeterError):
+                self._send(self._options.end)
         self._source.close()
 
     def _read(self) -> None:

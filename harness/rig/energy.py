@@ -278,7 +278,8 @@ class _Measuring:
 
         Raises:
             MeterError, CannotTell: of the meter, and what it brought.
-            HilError: of the board; the meter is disarmed then.
+            HilError: of the board; the meter is disarmed then. Where the run is interrupted it is
+                not: to disarm may take as long as a file is waited for, and it is closed anyway.
         """
         ran: list[Window] = []
         self._meter.arm()
@@ -291,7 +292,7 @@ class _Measuring:
                 told.window(ran[-1])
                 taken_s = ran[-1].answered_s - ran[-1].sent_s
                 self._rest(max(LEAST_IDLE_S, IDLE_SHARE * taken_s), told)
-        except BaseException:
+        except HilError:
             with suppress(HilError):
                 self._meter.disarm()
             raise

@@ -119,6 +119,10 @@ def test_what_came_before_it_was_armed_is_left_out_and_begin_and_end_are_sent() 
         until(lambda: samples(meter) == 2)
         trace = meter.disarm()
         assert said.heard == b"start\nstop\n"
+    assert said.heard == b"start\nstop\n"
+    with LinesMeter(given, source=lambda *_: said) as meter:
+        meter.arm()
+    assert said.heard == b"start\nstop\n" * 2  # Closed in the middle, it is ended all the same.
     assert trace.amps.tolist() == [0.5, 0.25]
     assert trace.pin is not None and trace.pin.tolist() == [True, False]
 

@@ -140,6 +140,18 @@ def test_a_board_that_is_lost_leaves_the_meter_disarmed(opened, tmp_path: Path) 
     meter.arm()  # It would say that it is armed.
 
 
+def test_a_run_that_is_interrupted_waits_for_nothing_of_the_meter(opened, tmp_path: Path) -> None:
+    meter, disarmed = ToldMeter(), []
+
+    def interrupted(high: bool, *, at_s: float) -> None:
+        raise KeyboardInterrupt
+
+    meter.mark, meter.disarm = interrupted, lambda: disarmed.append(True)
+    with pytest.raises(KeyboardInterrupt):
+        measured(opened, meter, tmp_path)
+    assert disarmed == []
+
+
 def test_one_window_is_kept_as_a_curve(opened, tmp_path: Path) -> None:
     row = measured(opened, ToldMeter(), tmp_path).run
     curve = read_rows(tmp_path / "currents.csv", CurrentRow).rows
