@@ -32,6 +32,7 @@ from harness.rig.energy_rows import (
     blank_energy_row,
     current_rows,
     failed_row,
+    remedy_of,
     run_row,
     session_row,
     uncertain,
@@ -124,7 +125,8 @@ def note_failure(opened: OpenBoard, meter: Identity, plan: EnergyPlan, error: Me
 def refuse_unknown(row: EnergyRow) -> None:
     """Raise CannotTell where a run's energy is not known well enough."""
     if row.outcome == UNKNOWN:
-        raise CannotTell(row.reason or "no reason was said", where=_where(row))
+        reason = row.reason or "no reason was said"
+        raise CannotTell(reason, where=_where(row), hint=remedy_of(reason))
 
 
 def refuse_more(row: EnergyRow) -> None:
@@ -248,7 +250,7 @@ class _Measuring:
         if energy is not None:
             ran, rate_hz = (captured.ran, captured.trace.rate_hz) if captured else ((), None)
             row = session_row(blank, energy, ran, rate_hz=rate_hz)
-            why = why or uncertain(row, self._plan.most_share)
+            why = why or uncertain(row, self._plan.most_share, (energy,))
         row = replace(row, most_share=self._plan.most_share)
         row = row if why is None else unknown_row(row, why)
         if captured is not None and energy is not None:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import zip_longest
+from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.measure.energy import Energy
+from harness.measure.energy import REMEDIES, SAID, Energy, K
 from harness.measure.energy_sessions import Point, Pooled, pooled
 from harness.measure.tables import (
     FAILED,
@@ -172,7 +173,7 @@ def run_row(
         session_uj=" ".join(row.session_uj for row in told if row.session_uj is not None),
         **means,
     )
-    why = uncertain(row, most_share)
+    why = uncertain(row, most_share, energies)
     return replace(row, most_share=most_share) if why is None else unknown_row(row, why)
 
 
@@ -185,8 +186,31 @@ def _mean(rows: Sequence[EnergyRow], name: str) -> float | None:
     return float(np.mean(known)) if known and len(known) == len(values) else None
 
 
-def uncertain(row: EnergyRow, most_share: float) -> str | None:
-    """Why a row's energy is not known well enough; None if it is.
+_FROM = ", most of it from "
+_DIFFER = "what the sessions differ by"
+
+
+def remedy_of(reason: str) -> str:
+    """What to do about an energy that is too uncertain, by the reason of its row; may be empty."""
+    remedies = {SAID[name]: remedy for name, remedy in REMEDIES.items()}
+    remedies[_DIFFER] = "More sessions; and let board, supply and meter warm up."
+    return remedies.get(reason.rpartition(_FROM)[2], "")
+
+
+def _cause(row: EnergyRow, energies: Sequence[Energy]) -> str:
+    """Where most of the uncertainty of a run comes from, or of a session."""
+    parts = [energy.parts for energy in energies]
+    own_uj = MICRO * K * sqrt(sum(part.of_run**2 for part in parts)) / len(parts)
+    if row.run_u_uj is not None and row.run_u_uj > 1.001 * own_uj:
+        return _DIFFER
+    squares = {
+        name: sum(getattr(part, name) ** 2 for part in parts) for name, _ in parts[0].named_of_run()
+    }
+    return SAID[max(squares, key=lambda name: squares[name])]
+
+
+def uncertain(row: EnergyRow, most_share: float, energies: Sequence[Energy]) -> str | None:
+    """Why the energy of a row, which is of these sessions, is not known well enough; else None.
 
     What the meter gets wrong alike in every run is no reason: it is stated, and a limit is held
     against it, but runs with that meter are compared without.
@@ -200,6 +224,7 @@ def uncertain(row: EnergyRow, most_share: float) -> str | None:
         share = 100 * u / energy
         return (
             f"{energy:.4g} uJ, give or take {u:.2g}: that is {share:.2g} %, above {most_share:.2%}"
+            f"{_FROM}{_cause(row, energies)}"
         )
     return None
 

@@ -84,8 +84,10 @@ def test_an_energy_too_uncertain_is_not_told(opened, tmp_path: Path) -> None:
     row = measured(opened, ToldMeter(Currents(resolution_amps=2e-3)), tmp_path).run
     assert row.outcome == "cannot tell" and "above 5.00%" in row.reason
     assert watts(row) == pytest.approx(0.036, rel=2e-3)  # Its figures are kept.
-    with pytest.raises(CannotTell, match="above 5.00%.*virtual.*told M1"):
+    assert row.reason.endswith(", most of it from the meter's resolution")
+    with pytest.raises(CannotTell, match="above 5.00%.*virtual.*told M1") as caught:
         refuse_unknown(row)
+    assert caught.value.hint == "A meter, or a range of it, with a finer resolution."
 
 
 def test_a_meter_that_is_not_calibrated_tells_what_its_own_runs_differ_by(
