@@ -99,14 +99,18 @@ ANSWERS_S = 30.0
 """For a program to say its version, on a machine that is busy, or from a disk of the network."""
 
 
-def answer_of(command: Sequence[str]) -> str | None:
+def answer_of(command: Sequence[str], *, folder: Path | None = None) -> str | None:
     """What a program prints of itself; None where it cannot be run, fails, or does not end.
 
     For quick questions: the command runs as a child like any other.
     """
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=ANSWERS_S
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=ANSWERS_S,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

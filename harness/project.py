@@ -42,21 +42,32 @@ def find_project() -> Project:
     package = Path(__file__).resolve().parent
     override = os.environ.get("HIL_STATE_DIR")
     named = os.environ.get("HIL_PROJECT_DIR")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     found = (
         (package.parent, package.parent / ".hil"),
-        (package / "project", cache / "tinyml-hil"),
+        (package / "project", None),
     )
     for root, state in ((Path(named), Path(named) / ".hil"),) if named else found:
         if (root / "platformio.ini").is_file():
             # PlatformIO finds a library by its real path only, and says nothing where it does not.
-            return Project(root=root, state=Path(override or state).resolve())
+            return Project(root=root, state=Path(override or state or _cache()).resolve())
     if named:
         raise RigError(f"no platformio.ini in {named}, which HIL_PROJECT_DIR names")
     raise RigError(
         f"no platformio.ini beside or inside {package}",
         hint="Work in a checkout, or install the package again.",
     )
+
+
+def _cache() -> Path:
+    """Folder for what is built, among the user's caches."""
+    try:
+        caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:  # As of a container's user that is no user of its system.
+        raise RigError(
+            "this user has no home folder, where what is built would be kept",
+            hint="Name another folder with HIL_STATE_DIR.",
+        ) from error
+    return Path(caches) / "tinyml-hil"
 
 
 def git_commit(root: Path) -> str | None:

@@ -96,7 +96,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="an ESTIMATE of the cycles on a real core, from counted instructions; docs/profile.md",
     )
     parser.add_argument(
-        "--core", choices=tuple(CORES), help="with --estimate-cycles; default: the board's"
+        "--core",
+        choices=tuple(CORES),
+        metavar="CORE",
+        help=f"with --estimate-cycles: {', '.join(CORES)}; default: the board's",
     )
     parser.add_argument(
         "--wait-states",

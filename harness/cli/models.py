@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,8 +25,9 @@ from harness.firmware.verdict import refuse_unrunnable
 from harness.model.artifact import list_models
 from harness.model.features import save_pictures
 from harness.model.resolve import resolve_model
-from harness.process import run
+from harness.process import answer_of, run
 from harness.project import Project, find_project
+from harness.terminal import say
 from harness.text import table
 
 
@@ -90,9 +90,12 @@ def _untrained(project: Project) -> list[dict[str, str]]:
     if not (project.root / "models" / "__main__.py").is_file():
         return []
     command = [sys.executable, "-m", "models", "list", "--ids"]
-    done = subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=True)
+    listed = answer_of(command, folder=project.root)
+    if listed is None:  # A recipe under work must not hide the models that are there.
+        say("recipes cannot be listed; they say why: python -m models list")
+        return []
     trained = list_models(project.artifacts)
-    declared = [line.split(" ") for line in done.stdout.splitlines()]
+    declared = [line.split(" ") for line in listed.splitlines()]
     return [
         {"model": model, "recipe": recipe, "variant": variant}
         for model, recipe, variant in declared

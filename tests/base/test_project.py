@@ -7,7 +7,7 @@ import pytest
 from fakes.history import run_git, state_of
 
 from harness.errors import RigError
-from harness.project import Project, find_project, git_commit
+from harness.project import Project, _cache, find_project, git_commit
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,3 +65,16 @@ def test_the_commit_is_told_with_what_is_changed_and_nothing_is_written(tmp_path
     (tmp_path / "unknown").write_text("")
     assert git_commit(tmp_path) == f"{commit}-dirty"
     assert git_commit(tmp_path / "nowhere") is None
+
+
+def test_a_user_without_a_home_needs_none_in_a_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    for name in ("HOME", "XDG_CACHE_HOME", "HIL_STATE_DIR", "HIL_PROJECT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert find_project().state.name == ".hil"
+    with pytest.raises(RigError, match="no home folder") as caught:
+        _cache()
+    assert "HIL_STATE_DIR" in caught.value.hint

@@ -164,3 +164,17 @@ def test_numbers_that_are_none_are_null_and_names_are_escaped(tmp_path: Path, an
     append(tmp_path / "latency.csv", rows("r", [1.0], **named))
     (row,) = answer("cores", str(tmp_path))["cores"]
     assert row["board"].endswith("[2J;b") and row["model"] == "é"
+
+
+def test_recipes_that_cannot_be_listed_hide_no_model(
+    tmp_path: Path, answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models" / "artifacts").mkdir(parents=True)
+    (tmp_path / "platformio.ini").touch()
+    (tmp_path / "models" / "__init__.py").touch()
+    (tmp_path / "models" / "__main__.py").write_text("raise RuntimeError")
+    monkeypatch.setenv("HIL_PROJECT_DIR", str(tmp_path))
+    assert answer("models") == {
+        **{"schema": 1, "command": "models"},
+        **{"models": [], "unreadable": [], "untrained": []},
+    }
