@@ -149,11 +149,12 @@ def find_port(
     if plugged.port is not None and not found:
         return SerialPort(path=plugged.port)
     by = _looked_for(board, plugged)
+    likely = found or _unclaimed(listing, neighbours) or listing
     raise BoardNotFound(
         f"{len(found)} ports have {by}" if found else f"no port has {by}",
         where=Where(board=board.id),
         several=bool(found),
-        hint=_how_to_choose(board, found or listing, listing),
+        hint=_how_to_choose(board, likely, listing),
     )
 
 
@@ -183,6 +184,11 @@ def candidates(
         return tuple(port for port in listing if same_serial(port.serial_number, number))
     usb = (*board.usb, *board.bootloader_usb)
     return tuple(port for port in listing if port.usb in usb and not _claimed(port, neighbours))
+
+
+def _unclaimed(listing: Listing, neighbours: tuple[Plugged, ...]) -> Listing:
+    """USB ports that are no other board's in the rig file."""
+    return tuple(port for port in listing if port.usb and not _claimed(port, neighbours))
 
 
 def _alike(one: SerialPort, listing: Listing) -> Listing:

@@ -85,6 +85,17 @@ def test_usb_ids_are_only_a_hint() -> None:
         find_port(replace(NANO, usb=(), bootloader_usb=()), ANYWHERE, (APPLICATION,))
 
 
+def test_of_the_ports_that_are_there_one_is_proposed_that_no_other_board_has() -> None:
+    absent = replace(ANYWHERE, serial_number="0009")
+    neighbour = Plugged(id="right", kind="nano", serial_number=TWIN.serial_number)
+    with pytest.raises(BoardNotFound) as refused:
+        find_port(NANO, absent, (UART, TWIN, NAMELESS), neighbours=(neighbour,))
+    assert f"--port {NAMELESS.path}" in refused.value.hint
+    with pytest.raises(BoardNotFound) as refused:
+        find_port(NANO, absent, (UART, TWIN), neighbours=(neighbour,))
+    assert f"--port {UART.path}" in refused.value.hint
+
+
 def test_paths_links_and_urls_name_a_port() -> None:
     for name in (APPLICATION.path, *APPLICATION.links):
         assert find_port(NANO, replace(ANYWHERE, port=name), (TWIN, APPLICATION)) == APPLICATION
