@@ -7,7 +7,7 @@
 
 namespace {
 
-port::Ring<app::kLargestBurst> ring;
+port::Ring<app::kLargestBurst, port::Producer::kAny> ring;
 const hil_port* supplied = nullptr;
 
 bool Complete() {
