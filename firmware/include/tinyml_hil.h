@@ -16,7 +16,8 @@ typedef struct {
   int (*write)(const uint8_t* bytes, size_t size);
   void (*reset)(void);  // Restarts the chip, once everything written has left it. It does not return.
 
-  // May be left out: returns when a byte may have come, or earlier. Interrupts are on: see hil_waiting.
+  // May be left out: returns when a byte may have come, or earlier; at the latest after half the time in which `ticks` wraps, or
+  // the board's time stands still meanwhile. Interrupts are on: see hil_waiting.
   void (*sleep)(void);
   // May be left out: hold interrupts off while an invoke is timed, and let them on again. `ticks` goes on between them.
   void (*quiet)(void);
