@@ -15,6 +15,7 @@ from harness.errors import (
 )
 from harness.firmware import tflm
 from harness.firmware.fetch import library_missing, package_missing
+from harness.firmware.lacking import lacking_tool
 from harness.firmware.platformio import Job
 
 FIRST_ERRORS = 5
@@ -113,6 +114,9 @@ def explain_failure(log: str, job: Job, log_file: str) -> HilError:
     ]
     if missing:
         return MissingKernel(where=job.where, operators=tuple(missing), library=str(job.library))
+    if tool := lacking_tool(log, f"firmware for {job.board.id}"):
+        tool.where = job.where
+        return tool
     if _NOT_FETCHED.search(log):
         lacking = _not_fetched(log, job)
         if lacking:
