@@ -81,11 +81,12 @@ def test_every_option_that_is_asked_for_is_declared() -> None:
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
 def test_an_older_cpp_of_the_application_is_not_the_librarys(tmp_path: Path) -> None:
     library = 'set(HIL_LIBRARY_SOURCES "${HIL_MODEL_DIR}/kernel.cc")'
-    done = configured(tmp_path, TINYML_HIL="y", TINYML_HIL_PORT="y", CPP="y", lists=library)
+    ports = {"TINYML_HIL_PORT": "y", "TINYML_HIL_FAULT": "y"}
+    done = configured(tmp_path, TINYML_HIL="y", CPP="y", lists=library, **ports)
     assert done.returncode == 0, done.stderr
     commands = json.loads((tmp_path / "out" / "compile_commands.json").read_text())
     by_name = {Path(entry["file"]).name: entry["command"].split() for entry in commands}
-    assert {"linked.cpp", "aot.cpp", "model.cpp", "kernels.c", "port.c"} <= set(by_name)
+    assert {"linked.cpp", "aot.cpp", "model.cpp", "kernels.c", "port.c", "fault.c"} <= set(by_name)
     for name, words in by_name.items():
         standards = [word for word in words if word.startswith("-std=")]
         assert standards == ([] if name.endswith(".c") else ["-std=c++11", "-std=gnu++17"]), name
