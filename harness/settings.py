@@ -295,7 +295,7 @@ ATTRIBUTE = Setting(
 RIG = Setting(
     "rig", PATH_OR_NONE,
     "what is plugged in where: serial numbers, ports, power, deadlines, quarantine",
-    metavar="FILE", commands=("doctor", "boards", "inspect", *_BUILD, "power"),
+    metavar="FILE", commands=("doctor", "boards", "inspect", *_BUILD, "power", "udev"),
 )
 FLASH = Setting(
     "flash", _choice(*FLASH_CHOICES),

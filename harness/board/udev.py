@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from harness.board.registry import Registry
+from harness.board.registry import Board, Registry
 
 # Before 73-seat-late.rules, which turns the tag `uaccess` into access: in a file behind it, such
 # as the customary 99-, the tag does nothing.
@@ -46,13 +46,16 @@ def _rule(usb_id: str) -> str:
     )
 
 
-def udev_rules(registry: Registry) -> str:
+def udev_rules(registry: Registry, own: Sequence[Board] = ()) -> str:
     """The rules file: application and bootloader ids of every board, then the hubs.
+
+    Args:
+        own: boards that a rig file says all of.
 
     An id that several boards share, such as a USB bridge's, is named once, with all of them.
     """
     users: dict[str, list[str]] = {}
-    for board in registry.boards:
+    for board in (*registry.boards, *own):
         for usb_id in board.usb:
             users.setdefault(usb_id, []).append(board.id)
         for usb_id in board.bootloader_usb:

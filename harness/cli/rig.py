@@ -167,8 +167,9 @@ def _suggestion(port: SerialPort, listing: Listing, registry: Registry) -> str:
 
 
 def udev(options: argparse.Namespace) -> int:
-    """Print udev rules for the boards of the registry; docs/rig.md says where they go."""
-    print(udev_rules(load_registry()), end="")
+    """Print udev rules for the boards of registry and rig file; docs/rig.md says where they go."""
+    file, _ = rig_file(sources_of(options))
+    print(udev_rules(load_registry(), file.own), end="")
     return 0
 
 
@@ -182,4 +183,4 @@ def register(command: Command) -> None:
     add_json(listing)
     listing.add_argument("--matrix", action="store_true", help="the rig's, as JSON for CI jobs")
     listing.add_argument("--watch", action="store_true", help="show what is plugged in and out")
-    command(udev)
+    add_settings(command(udev), "udev")

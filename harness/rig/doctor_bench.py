@@ -5,6 +5,7 @@ The points are those of docs/rig.md.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from harness.board.ports import find_port, in_bootloader
@@ -20,6 +21,7 @@ from harness.rig.doctor_machine import Fleet, Machine, look
 from harness.rig.doctor_meters import meter_findings
 from harness.rig.doctor_pool import place_finding, pool_findings
 from harness.rig.power_switches import INSTALL_UHUBCTL
+from harness.text import printable
 
 RIG_FILE_VARIABLE = "HIL_RIG"
 _MODEM_MANAGER = "ModemManager"
@@ -48,21 +50,29 @@ def _serial_permission(fleet: Fleet, machine: Machine) -> Finding:
     )
 
 
+def _install_rules(fleet: Fleet) -> str:
+    """The command that installs the rules, with the rig file where that has boards of its own."""
+    if not fleet.file.own:
+        return INSTALL_RULES
+    path = shlex.quote(printable(str(fleet.file.path)))
+    return INSTALL_RULES.replace("hil udev", f"hil udev --rig {path}", 1)
+
+
 def _udev_rules(fleet: Fleet, machine: Machine) -> Finding:
-    current = machine.rules == udev_rules(fleet.registry)
+    current = machine.rules == udev_rules(fleet.registry, fleet.file.own)
     stale = "not installed" if machine.rules is None else f"{RULES_FILE} is of another version"
     return Finding(
         point="udev rules",
         ok=current,
         detail=str(RULES_FILE) if current else stale,
-        cure=INSTALL_RULES,
+        cure=_install_rules(fleet),
         needed=bool(fleet.attached),
     )
 
 
 def _modem_manager(fleet: Fleet, machine: Machine) -> Finding:
     running = _MODEM_MANAGER in machine.processes
-    told = machine.rules == udev_rules(fleet.registry)
+    told = machine.rules == udev_rules(fleet.registry, fleet.file.own)
     if not running:
         detail = "not running"
     elif told:
@@ -73,7 +83,7 @@ def _modem_manager(fleet: Fleet, machine: Machine) -> Finding:
         point=_MODEM_MANAGER,
         ok=not running or told,
         detail=detail,
-        cure=f"{INSTALL_RULES}, or: sudo systemctl disable --now {_MODEM_MANAGER}",
+        cure=f"{_install_rules(fleet)}, or: sudo systemctl disable --now {_MODEM_MANAGER}",
         needed=bool(fleet.attached),
     )
 

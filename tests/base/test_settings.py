@@ -180,7 +180,7 @@ def test_hil_has_the_settings_that_the_table_gives_a_command_and_no_others(comma
 def test_no_other_command_of_hil_has_a_setting() -> None:
     (commands,) = (a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
     others = set(commands.choices) - {command.split()[0] for command in COMMANDS}
-    assert others >= {"compare", "models", "report", "train", "udev"}
+    assert others >= {"compare", "models", "report", "train"}
     flags = {flag for setting in SETTINGS for flag in setting.pytest_flags}
     for command in others:
         taken = set(parser_of(command)._option_string_actions) & flags

@@ -97,3 +97,10 @@ def test_udevadm_accepts_the_rules(registry: Registry, tmp_path: Path) -> None:
     rules.write_text(udev_rules(registry))
     done = subprocess.run(["udevadm", "verify", str(rules)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_board_that_the_rig_file_says_all_of_has_a_rule_too() -> None:
+    own = replace(load_registry()["virtual"], id="bridged", usb=("0403:6001",))
+    assert '"0403"' not in udev_rules(load_registry())
+    assert "# bridged\n" in (text := udev_rules(load_registry(), (own,)))
+    assert 'ATTRS{idVendor}=="0403", ATTRS{idProduct}=="6001"' in text

@@ -13,13 +13,13 @@ import pytest
 
 from harness.board.ports import SerialPort
 from harness.board.registry import Board, Registry, load_registry
-from harness.board.rigfile import parse_rig
+from harness.board.rigfile import RigFile, parse_rig
 from harness.board.udev import brltty_rules, brltty_takes, udev_rules
 from harness.pool.answers import Place
 from harness.pool.hold import Pool
 from harness.project import Project, find_project
 from harness.rig.doctor import Finding, examine
-from harness.rig.doctor_bench import examine_rig, judge_machine
+from harness.rig.doctor_bench import _install_rules, examine_rig, judge_machine
 from harness.rig.doctor_machine import Fleet, Machine, answers, find_packages, find_tflm
 from harness.rig.doctor_pool import PoolSeen, look_at_pool
 
@@ -309,3 +309,11 @@ def test_a_pool_is_looked_at_by_its_own_programs(
     assert gone.version == "26.0.1" and gone.places is None
     assert "127.0.0.1:1 is not reachable" in gone.problem
     assert look_at_pool(Pool(), used=False).problem == ""
+
+
+def test_rules_for_boards_that_the_rig_file_says_all_of_are_printed_with_it() -> None:
+    own = RigFile(path=Path("/rigs/a b.toml"), own=(replace(REGISTRY["virtual"], id="mine"),))
+    assert "hil udev --rig '/rigs/a b.toml' | sudo" in _install_rules(
+        Fleet(file=own, registry=REGISTRY)
+    )
+    assert "hil udev | sudo" in _install_rules(NO_RIG)

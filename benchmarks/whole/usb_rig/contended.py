@@ -13,8 +13,7 @@ from benchmarks.whole.usb_rig.guest import Running
 from benchmarks.whole.usb_rig.machine import Bridge
 from benchmarks.whole.usb_rig.scenario import Scenario, expect
 from benchmarks.whole.usb_rig.serial_ports import BENCH, hil, ports_of
-from harness import load_registry
-from harness.board.udev import RULES_FILE, udev_rules
+from harness.board.udev import RULES_FILE
 from harness.errors import RigError
 
 NEW = Bridge(name="new", socket="2.4", serial_number="FTNEWONE")
@@ -88,7 +87,7 @@ def braille(rig: Rig) -> str:
 
 
 _MODEM_MANAGER = "/usr/sbin/ModemManager --debug"
-_FILTERED = re.compile(r"\(tty/ttyUSB\d+\)[^\n]*")
+_SAID = re.compile(r"port grabbed: ttyUSB\d+|\(tty/ttyUSB\d+\):? port filtered: [^\n]*")
 
 
 def modems(rig: Rig) -> str:
@@ -99,11 +98,12 @@ def modems(rig: Rig) -> str:
     try:
         without = _said_of_new_port(rig, running)
         expect(not _finding(rig, "ModemManager")["ok"], "doctor finds nothing wrong")
-        rig.guest.write(str(RULES_FILE), udev_rules(load_registry()))
-        rig.guest.need("udevadm control --reload")
+        written = hil(rig, "hil udev >rules")
+        expect(written.status == 0, written.end)
+        rig.guest.need(f"cp ~hil/rules {RULES_FILE}; udevadm control --reload")
         with_rules = _said_of_new_port(rig, running)
-        expect("listed" in with_rules, f"the rules are not heeded: {with_rules}")
-        expect("listed" not in without, f"listed without the rules, too: {without}")
+        expect("grabbed" in without, f"it takes no port without the rules: {without}")
+        expect("grabbed" not in with_rules, f"the rules are not heeded: {with_rules}")
         finding = _finding(rig, "ModemManager")
         expect(finding["ok"], f"doctor still complains: {finding}")
     finally:
@@ -117,10 +117,10 @@ def _said_of_new_port(rig: Rig, running: Running) -> str:
     begun = len(running.text)
     with _plugged_in(rig):
         expect(wait_until(lambda: _there(rig), 60.0), "no port")
-        said = wait_until(lambda: _FILTERED.search(running.text[begun:]), 60.0)
+        said = wait_until(lambda: _SAID.search(running.text[begun:]), 60.0)
         expect(said, f"ModemManager says nothing of it: {running.text[-400:]}")
         time.sleep(3.0)
-        return "; ".join(_FILTERED.findall(running.text[begun:])[:3])
+        return "; ".join(_SAID.findall(running.text[begun:])[:3])
 
 
 SCENARIOS = (
