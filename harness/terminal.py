@@ -11,6 +11,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from harness.errors import NotWritten
 from harness.progress import Advance, Progress, State, Task, no_progress, state
 from harness.text import MOST_PRINTED, printable, printable_lines
 
@@ -53,11 +54,32 @@ def say_from_handler(text: str) -> None:
         say(text)
 
 
+def open_standard_streams() -> None:
+    """Open a standard stream that is closed, so that what goes there is thrown away.
+
+    Else the next file that is opened would get its number, and output of others' programs; and
+    what is printed to no stderr goes to standard output.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            setattr(sys, name, open(number, mode, closefd=False))
+
+
 @contextmanager
 def plain_stdout() -> Iterator[None]:
-    """What is printed within the block is `printable_lines`, whatever a file or board had in it."""
-    with redirect_stdout(_Plain(sys.stdout)):
+    """What is printed within the block is `printable_lines`, whatever a file or board had in it.
+
+    Raises:
+        NotWritten: it cannot be written, as where the disk is full.
+    """
+    plain = _Plain(sys.stdout)
+    with redirect_stdout(plain):
         yield
+        plain.flush()
 
 
 class _Plain:
@@ -67,8 +89,25 @@ class _Plain:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        self._stream.write(printable_lines(text))
+        with self._written():
+            self._stream.write(printable_lines(text))
         return len(text)
+
+    def flush(self) -> None:
+        with self._written():
+            self._stream.flush()
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            # Nothing is left to be flushed when Python ends, which would fail once more.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            why = error.strerror or str(error)
+            raise NotWritten(f"cannot write to standard output: {why}") from error
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

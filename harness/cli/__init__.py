@@ -14,7 +14,7 @@ from harness.cli.command import EXIT_USAGE, Run, errors_noted
 from harness.cli.machine import errors_as_json
 from harness.outcome import GIT_ABORT
 from harness.process import GracefulShutdown, Terminated
-from harness.terminal import plain_stdout, progress_on
+from harness.terminal import open_standard_streams, plain_stdout, progress_on
 from harness.version import __version__
 
 __all__ = ["EXIT_USAGE", "main"]
@@ -91,6 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry point of `hil`."""
     given = sys.argv[1:] if arguments is None else arguments
     if arguments is None:
+        open_standard_streams()
         _leave_garbage(*given[:1])
     statuses: list[int] = []
     try:
