@@ -38,6 +38,15 @@ _MARKERS = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    """Say what to write instead, where pytest took an option's value for the tests' folder."""
+    if any(arg.startswith(("--hil-", "--board")) for arg in args):
+        from harness.plugin.rootdir import refuse_moved
+
+        refuse_moved(early_config, args)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
