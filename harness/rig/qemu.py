@@ -143,8 +143,9 @@ _STILL_CHILD = 'test "$PPID" = "$0" && exec "$@"'
 def dies_with_parent(command: list[str]) -> list[str]:
     """The command run by `setpriv --pdeathsig`, where that exists (Linux).
 
-    The kernel then ends the emulator when the harness is killed, even by `kill -9`. It is not
-    started where the harness was killed before the kernel was asked for that.
+    The kernel then ends the emulator when the harness is killed, even by `kill -9`, and with the
+    thread that starts it: no thread of the harness but the main one does. It is not started where
+    the harness was killed before the kernel was asked for that.
     """
     setpriv = shutil.which("setpriv")
     if setpriv is None:
