@@ -17,7 +17,7 @@ from harness.errors import (
     StartFailed,
     Where,
 )
-from harness.link.holders import keep_others_out, why_not
+from harness.holders import keep_others_out, why_not
 
 CHUNK = 65536
 

@@ -14,6 +14,7 @@ import serial
 from harness import toml
 from harness.board.meters import MeterSpec
 from harness.errors import MeterError, RigError, Where
+from harness.holders import keep_others_out, why_not
 from harness.meter.stated import check_unit
 from harness.process import end_group, start
 from harness.text import printable
@@ -71,6 +72,8 @@ class PortSource:
     def __init__(self, port: str, baud: int) -> None:
         local = {} if "://" in port else {"exclusive": True, "write_timeout": 2.0}
         self._port = serial.serial_for_url(port, baudrate=baud, timeout=READ_S, **local)
+        if local:
+            keep_others_out(self._port.fileno())
 
     def read(self, timeout_s: float) -> bytes:
         try:
@@ -135,5 +138,5 @@ def open_source(spec: MeterSpec, options: LinesOptions) -> Source:
         raise MeterError(
             f"cannot open the meter: {printable(str(error), 200)}",
             where=where,
-            hint="Is it plugged in, is your user in its group, does another program hold it?",
+            hint=why_not(spec.port, error) if spec.port else "Is it installed, and may it run?",
         ) from error

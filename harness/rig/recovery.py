@@ -16,8 +16,8 @@ from harness.errors import (
     PortLost,
     ProtocolError,
 )
+from harness.holders import also_open
 from harness.link.dut import Dut
-from harness.link.holders import also_open
 from harness.link.link import Link, LinkOptions
 from harness.link.protocol import Op
 

@@ -226,6 +226,8 @@ def test_what_are_no_numbers_or_no_lines_is_said_with_what_came() -> None:
         ({}, "either a port or a command"),
         ({"port": "/dev/none", "command": ["x"]}, "either a port or a command"),
         ({"port": "/dev/hil-none"}, "cannot open the meter"),
+        ({"port": "/dev/hil-none"}, "Is it plugged in. `hil boards` lists the ports"),
+        ({"port": "socket://127.0.0.1:1"}, "Does a server listen there"),
         ({"command": ["/nonexistent"]}, "cannot open the meter"),
         ({"port": "x", "time_unit": "min"}, "time_unit must be s, ms, us, ns"),
         ({"port": "x", "baud": 0}, "baud must be above 0"),

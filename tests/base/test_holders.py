@@ -7,7 +7,7 @@ import termios
 import pytest
 
 from harness.errors import BoardSilent, StartFailed, Where
-from harness.link.holders import also_open, holders, why_not
+from harness.holders import also_open, holders, why_not
 from harness.link.streams import open_serial, without_options
 
 
