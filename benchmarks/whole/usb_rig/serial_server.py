@@ -115,7 +115,7 @@ def pulled_out(rig: Rig) -> str:
     pulled: list[float] = []
 
     def pull() -> None:
-        if rig.measuring("left", LONG_S):
+        if rig.measuring("left", 180.0):
             rig.guest.unplug(LEFT)
             pulled.append(time.monotonic())
 
