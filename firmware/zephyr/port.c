@@ -23,6 +23,7 @@
 
 static const struct device* const uart = DEVICE_DT_GET(UART);
 static K_SEM_DEFINE(came, 0, 1);
+static k_timeout_t longest;
 
 #if defined(CONFIG_CORTEX_M_SYSTICK) && !defined(CONFIG_TINYML_HIL_DWT)
 #include <cmsis_core.h>
@@ -62,7 +63,7 @@ static void Restart(void) {
   sys_reboot(SYS_REBOOT_COLD);
 }
 
-static void Sleep(void) { (void)k_sem_take(&came, K_FOREVER); }
+static void Sleep(void) { (void)k_sem_take(&came, longest); }
 static unsigned int held;
 
 #ifdef TICKS_BY_SYSTICK
@@ -156,12 +157,15 @@ static void Answer(void* first, void* second, void* third) {
   ARG_UNUSED(third);
   k_sleep(K_TICKS(2));  // Until its first timeout is over a tickless kernel is interrupted each tick.
   port.ticks_per_second = TicksPerSecond();
+  // Within half the time in which ticks wraps, as the library asks for.
+  longest = K_SECONDS((uint32_t)INT32_MAX / port.ticks_per_second);
   hil_setup(&port);
   uart_irq_callback_set(uart, Received);
-  // A byte that came before its interrupt was let on would never be asked for.
-  while (uart_poll_in(uart, &early) == 0) {
-  }
   uart_irq_rx_enable(uart);
+  // A byte that came before is nobody's interrupt, and keeps all others out of a UART that holds one.
+  const unsigned int off = irq_lock();
+  while (uart_poll_in(uart, &early) == 0) hil_received(&early, 1);
+  irq_unlock(off);
   for (;;) hil_poll();
 }
 
