@@ -674,7 +674,7 @@ class MissingKernel(ModelError):
         super().__init__(
             f"{library} has no kernel for operator {', '.join(operators)}",
             where=where,
-            hint="Use a newer TFLM library (--hil-tflm DIR), or a model without this operator.",
+            hint="Use a newer TFLM library (--hil-tflm=DIR), or a model without this operator.",
         )
         self.operators = operators
         self.library = library
@@ -703,7 +703,7 @@ REFUSED_HINTS = {
     "arena_too_small": "Give it a larger arena, --hil-arena BYTES, or take a smaller model.",
     "model_not_loaded": "See what TFLM says of the model on this machine: hil inspect FILE",
     "invoke_failed": "See what TFLM says of the model on this machine: hil inspect FILE",
-    "bad_schema": "Convert the model again, or take another TFLM library (--hil-tflm DIR).",
+    "bad_schema": "Convert the model again, or take another TFLM library (--hil-tflm=DIR).",
 }
 """What to do, by the status with which a board says that the model is at fault."""
 

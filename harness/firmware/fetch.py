@@ -71,7 +71,7 @@ def library_missing(job: Job) -> ToolMissing:
         needed_for=f"runtime {job.runtime} on {job.board.id}",
         install="connect to a network that reaches PlatformIO's registry, or name a folder with "
         "TFLite Micro in it (docs/tflm.md):\n"
-        "  make bench TFLM=DIR; hil ... --tflm DIR; pytest --hil-tflm DIR; or HIL_TFLM",
+        "  make bench TFLM=DIR; hil ... --tflm DIR; pytest --hil-tflm=DIR; or HIL_TFLM",
     )
 
 

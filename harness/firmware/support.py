@@ -49,7 +49,7 @@ def refuse_unsupported(artifact: Artifact, board: Board, cannot: tuple[str, ...]
             where=Where(board=board.id, model=artifact.name),
             hint="Convert with "
             "converter._experimental_disable_per_channel_quantization_for_dense_layers = True, "
-            "or take a newer TFLM library (--hil-tflm DIR) or another runtime.",
+            "or take a newer TFLM library (--hil-tflm=DIR) or another runtime.",
         )
 
 

@@ -122,7 +122,7 @@ def pinned_library(ini: str, env: str, libraries: Path = LIBRARIES_FILE) -> Libr
     if match is None:
         raise RigError(
             f"environment {env} of platformio.ini pins no TFLM library in lib_deps",
-            hint="Pin one as owner/name@version, or name a folder: --hil-tflm DIR",
+            hint="Pin one as owner/name@version, or name a folder: --hil-tflm=DIR",
         )
     pin = match.group(0).split("/")[-1]
     facts = _known_libraries(libraries).get(pin, _Facts())

@@ -61,5 +61,5 @@ def _check_file(path: Path, table: str) -> None:
     if not torn and table_in(path) != table:
         raise ReportError(
             f"{path} is no {table} CSV of the harness: it begins with '{printable(begin, _SHOWN)}'",
-            hint="Nothing was changed. Name another file with --csv FILE (pytest: --hil-csv FILE).",
+            hint="Nothing was changed. Name another file with --csv FILE (pytest: --hil-csv=FILE).",
         )

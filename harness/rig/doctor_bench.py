@@ -160,7 +160,7 @@ def _tflm(fleet: Fleet, machine: Machine) -> Finding:
         point="TFLM library",
         ok=machine.tflm is not None or machine.online,
         detail=detail,
-        cure="put it on this machine and name its folder: --hil-tflm DIR or HIL_TFLM",
+        cure="put it on this machine and name its folder: --hil-tflm=DIR or HIL_TFLM",
         needed=bool(users),
     )
 

@@ -309,7 +309,7 @@ def test_kernel_whose_source_the_library_lacks_is_named():
 def test_library_that_cannot_be_fetched_says_how_to_do_without_a_network():
     error = explain_failure("HTTPClientError: ", JOB, "build.log")
     assert isinstance(error, ToolMissing) and "lib 1 not found" in str(error)
-    assert "--hil-tflm DIR" in str(error)
+    assert "--hil-tflm=DIR" in str(error)
     fetched = replace(JOB, library=replace(JOB.library, folder=Path("/lib")))
     assert type(explain_failure("HTTPClientError: ", fetched, "build.log")) is BuildFailed
 

@@ -78,7 +78,7 @@ def test_an_absent_library_is_refused_with_the_ways_to_name_a_folder(
 ) -> None:
     with pytest.raises(ToolMissing, match="lib 1 not found; runtime tflm on qemu-m4") as caught:
         refuse_unfetchable(EMULATED, INI, tmp_path, tmp_path, [nobody])
-    for way in ("make bench TFLM=DIR", "--tflm DIR", "--hil-tflm DIR", "HIL_TFLM"):
+    for way in ("make bench TFLM=DIR", "--tflm DIR", "--hil-tflm=DIR", "HIL_TFLM"):
         assert way in str(caught.value)
 
 
