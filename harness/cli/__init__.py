@@ -104,7 +104,8 @@ def main(arguments: list[str] | None = None) -> int:
             errors_as_json(options),
         ):
             statuses.append(options.run(options))
-        return statuses[0]
+        # An answer that cannot be written is told after the command is done.
+        return next(filter(None, statuses), 0)
     except SystemExit as end:
         # To `git bisect run` 2 would be a bad commit, where an option is not spelled right.
         if end.code == EXIT_USAGE and BISECTING in given:
