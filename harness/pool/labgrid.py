@@ -111,6 +111,17 @@ def _plain(text: str) -> str:
     return _UNSAFE.sub("-", text)[:100].strip("-") or "nobody"
 
 
+_TRACEBACK = "Traceback (most recent call last):"
+
+
+def without_frames(text: str) -> str:
+    """A program's words without the frames of Python's tracebacks: these say where, not what."""
+    if _TRACEBACK not in text:
+        return text
+    kept = (line for line in text.splitlines() if not line.startswith(" "))
+    return "\n".join(line for line in kept if line != _TRACEBACK)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labgrid:
     """labgrid's client with a coordinator's address, as one identity."""
@@ -205,7 +216,8 @@ class Labgrid:
         )
 
     def _failed(self, words: Sequence[str], place: str, complaint: str) -> PoolError:
-        said = shortened(printable(" ".join(complaint.split()), 4 * _TOLD), _TOLD)
+        told = " ".join(without_frames(complaint).split())
+        said = shortened(printable(told, 4 * _TOLD), _TOLD)
         if unreachable(complaint):
             return CoordinatorGone(
                 f"the pool's coordinator at {printable(self.coordinator)} is not reachable",

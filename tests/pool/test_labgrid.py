@@ -11,6 +11,7 @@ from harness.pool.labgrid import (
     coordinator_address,
     find_client,
     new_identity,
+    without_frames,
 )
 
 
@@ -94,3 +95,14 @@ def test_a_client_that_has_no_place_for_its_answer_is_an_error_of_the_pool(tmp_p
     with pytest.raises(CoordinatorGone, match="could not be run: .*No such file") as caught:
         client(script(tmp_path / "c", "")).call("places")
     assert "TMPDIR" in caught.value.hint
+
+
+def test_of_a_clients_traceback_the_error_is_told_and_no_frames():
+    said = """Traceback (most recent call last):
+  File "/opt/labgrid/remote/client.py", line 2362, in main
+    args.func(session)
+subprocess.CalledProcessError: Command 'uhubctl' returned non-zero exit status 1.
+"""
+    told = "subprocess.CalledProcessError: Command 'uhubctl' returned non-zero exit status 1."
+    assert without_frames(said) == told
+    assert without_frames("error: place busy\n  by x") == "error: place busy\n  by x"

@@ -1,6 +1,7 @@
 """The virtual bench rig's pure parts; benchmarks/whole/usb_rig runs it."""
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,9 @@ def test_scenarios_are_chosen_by_name():
     assert [item.name for item in chosen([act("")], [])] == ["one"]
     with pytest.raises(ValueError, match="no scenario two; there are one"):
         chosen([act("")], ["two"])
+
+
+def test_a_scenario_is_chosen_with_the_one_that_it_is_behind():
+    every = [replace(act(""), name=name) for name in ("one", "two")]
+    every.append(replace(act(""), name="three", behind="two"))
+    assert [item.name for item in chosen(every, ["three"])] == ["two", "three"]

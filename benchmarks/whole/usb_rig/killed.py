@@ -108,7 +108,10 @@ OWN = (
     Scenario(name="killed-far", expected="next run is let in", act=run_killed_outside),
     Scenario(name="ser2net-killed", expected="the run goes on", act=server_killed),
 )
-POOLED = (
-    Scenario(name="pool-killed", expected="place let go, next run", act=pool_run_killed),
-    Scenario(name="exporter-killed", expected="status 10, then works", act=exporter_killed),
+POOLED = tuple(
+    Scenario(name=name, expected=expected, act=act, behind="pool")
+    for name, expected, act in (
+        ("pool-killed", "place let go, next run", pool_run_killed),
+        ("exporter-killed", "status 10, then works", exporter_killed),
+    )
 )

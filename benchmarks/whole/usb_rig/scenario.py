@@ -14,11 +14,15 @@ from harness.text import WIDTH, printable, table, wrapped
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """`act` returns what happened, in words, and raises Unexpected where it was something else."""
+    """`act` returns what happened, in words, and raises Unexpected where it was something else.
+
+    `behind` names the scenario that has to come before it, whose traces it needs.
+    """
 
     name: str
     expected: str
     act: Callable[[Rig], str]
+    behind: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,15 +56,16 @@ def attempt(scenario: Scenario, rig: Rig) -> Outcome:
 
 
 def chosen(scenarios: Sequence[Scenario], names: Sequence[str]) -> list[Scenario]:
-    """Those of the names, in their own order; all without names.
+    """Those of the names and what they need, in their own order; all without names.
 
     Raises:
         ValueError: there is none of a name.
     """
-    known = {scenario.name for scenario in scenarios}
+    known = {scenario.name: scenario for scenario in scenarios}
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"no scenario {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-    return [scenario for scenario in scenarios if not names or scenario.name in names]
+    wanted = {*names, *(known[name].behind for name in names)}
+    return [scenario for scenario in scenarios if not names or scenario.name in wanted]
 
 
 def report(outcomes: Sequence[Outcome]) -> str:

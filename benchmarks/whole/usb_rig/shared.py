@@ -13,7 +13,7 @@ _EXPORTER = """left:
       ID_SERIAL_SHORT: FTLEFT01
   USBPowerPort:
     match:
-      ID_PATH: pci-0000:00:04.0-usb-0:1
+      ID_PATH: pci-0000:00:04.0-usb-0:1:1.0
     index: 1
 """
 _COORDINATOR = "127.0.0.1:20408"
@@ -95,7 +95,7 @@ def upload(rig: Rig) -> str:
 
 SCENARIOS = (
     Scenario(name="pool", expected="the exporter finds the port", act=share),
-    Scenario(name="pool-bench", expected="measured, place let go", act=session),
-    Scenario(name="pool-power", expected="port went and came back", act=power),
-    Scenario(name="pool-upload", expected="flashed there, measured", act=upload),
+    Scenario(name="pool-bench", expected="measured, place let go", act=session, behind="pool"),
+    Scenario(name="pool-power", expected="port went and came back", act=power, behind="pool"),
+    Scenario(name="pool-upload", expected="flashed there, measured", act=upload, behind="pool"),
 )
