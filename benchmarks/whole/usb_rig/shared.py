@@ -43,6 +43,8 @@ def share(rig: Rig) -> str:
     rig.guest.write("/etc/hil/far.toml", _FAR)
     rig.guest.write("/opt/rig/flash-at", _FLASH_AT, "755")
     rig.guest.need(_OPENS_ITSELF, user="hil")
+    # Debian's is in /usr/sbin, where a user's ssh does not look.
+    rig.guest.need("ln -sf /usr/sbin/uhubctl /usr/local/bin/uhubctl")
     rig.guest.need("pkill -x ser2net || true")
     coordinator = rig.guest.start(f"cd && labgrid-coordinator --listen {_COORDINATOR}")
     ready = coordinator.wait_for("listening on", _STARTS_S)
