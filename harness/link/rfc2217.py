@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +17,9 @@ UNREAD_BYTES = 1 << 20
 MOST_SAID = 200
 """Characters of a server's last words."""
 
+HEARD_S = 1.0
+"""For reading what a server said that has hung up: it is here already."""
+
 
 class Rfc2217(serial.rfc2217.Serial):  # type: ignore[misc]
     """Ends as pyserial's own does where a server hangs up, without a traceback of its thread.
@@ -26,6 +30,7 @@ class Rfc2217(serial.rfc2217.Serial):  # type: ignore[misc]
 
     _socket: Any
     _read_buffer: Any
+    _thread: Any
 
     def open(self) -> None:
         """Raises OSError, which has the server's last words if it has hung up."""
@@ -42,6 +47,17 @@ class Rfc2217(serial.rfc2217.Serial):  # type: ignore[misc]
         super().close()
         if connection is not None:  # One that the other end has closed is not closed by pyserial.
             connection.close()
+
+    def _internal_raw_write(self, data: bytes) -> None:
+        try:
+            super()._internal_raw_write(data)
+        except (
+            OSError
+        ):  # The server hung up: what it said before is to be read, and then all closed.
+            reader = self._thread
+            if reader not in (None, threading.current_thread()):
+                reader.join(HEARD_S)
+            raise
 
     def _telnet_read_loop(self) -> None:
         try:
