@@ -53,7 +53,7 @@ def sources_of(options: argparse.Namespace) -> Sources:
     Raises:
         WrongUse: the ini file cannot be read.
     """
-    from harness.cli.inifile import find_ini  # 0.02 s
+    from harness.inifile import find_ini  # 0.02 s
 
     ini = find_ini(Path.cwd())
     return Sources(

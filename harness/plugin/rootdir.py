@@ -13,15 +13,9 @@ from pathlib import Path
 import pytest
 
 from harness import settings
+from harness.errors import WrongUse
+from harness.inifile import find_ini
 from harness.text import printable
-
-_INI = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
-_SECTIONS = {
-    "pyproject.toml": "[tool.pytest",
-    "tox.ini": "[pytest]",
-    "setup.cfg": "[tool:pytest]",
-}
-_MOST_BYTES = 1 << 20
 
 
 def refuse_moved(config: pytest.Config, args: Sequence[str]) -> None:
@@ -73,18 +67,11 @@ def _exists(path: Path) -> bool:
 def _moved(config: pytest.Config, folder: Path) -> bool:
     if not folder.is_relative_to(config.rootpath):
         return True
-    return config.inipath is None and any(map(_has_ini, (folder, *folder.parents)))
+    return config.inipath is None and _has_ini(folder)
 
 
 def _has_ini(folder: Path) -> bool:
-    if any((folder / name).is_file() for name in _INI):
-        return True
-    return any(section in _text(folder / name) for name, section in _SECTIONS.items())
-
-
-def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return file.read(_MOST_BYTES).decode(errors="replace")
-    except OSError:
-        return ""
+        return find_ini(folder).path is not None
+    except WrongUse:  # It is there, and pytest will say what is wrong with it.
+        return True

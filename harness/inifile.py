@@ -1,4 +1,4 @@
-"""The ini file of pytest in the current project, for `hil` to obey its `hil_*` keys."""
+"""The ini file of pytest in the current project: `hil` obeys its `hil_*` keys."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _NAMES = (*_ALWAYS_MEANT, "pyproject.toml", "tox.ini", "setup.cfg")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IniFile:
-    """What pytest's ini file says, by key, and the folder that it lies in."""
+    """What pytest's ini file at `path` says, by key, and the folder that it lies in."""
 
+    path: Path | None = None
     folder: Path = Path()
     values: Mapping[str, object] = field(default_factory=dict)
 
@@ -37,7 +38,7 @@ def find_ini(start: Path) -> IniFile:
         for name in _NAMES:
             values = _read(folder / name) if (folder / name).is_file() else None
             if values is not None:
-                return IniFile(folder=folder, values=values)
+                return IniFile(path=folder / name, folder=folder, values=values)
     return IniFile(folder=start)
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from _pytest.config.findpaths import locate_config
 
-from harness.cli.inifile import find_ini
 from harness.errors import WrongUse
+from harness.inifile import find_ini
 
 INI = "[pytest]\nhil_board = virtual\nhil_samples = 7\n"
 TOML = '[tool.pytest.ini_options]\nhil_board = ["virtual", "qemu-m4"]\nhil_samples = 7\n'
