@@ -51,9 +51,7 @@ class Rfc2217(serial.rfc2217.Serial):  # type: ignore[misc]
     def _internal_raw_write(self, data: bytes) -> None:
         try:
             super()._internal_raw_write(data)
-        except (
-            OSError
-        ):  # The server hung up: what it said before is to be read, and then all closed.
+        except OSError:  # The server hung up: what it said before is read, then all is closed.
             reader = self._thread
             if reader not in (None, threading.current_thread()):
                 reader.join(HEARD_S)
