@@ -6,7 +6,6 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,9 +20,10 @@ from harness.bisect.repository import Commit, GitError, git
 from harness.bisect.run import STEP_S, Order, begin, run_step, takes, unjudged
 from harness.bisect.subject import Kind, Subject
 from harness.bisect.worktree import CannotCheckOut, WorkTree
-from harness.errors import HilError, ToolMissing
+from harness.errors import HilError, RigError
 from harness.firmware.toolchain import TOOLCHAINS, gcc_version
 from harness.outcome import Outcome
+from harness.process import answer_of
 from harness.progress import Progress, no_progress
 
 MOST_KEPT = 500
@@ -226,13 +226,10 @@ def tools() -> tuple[str, ...]:
         with suppress(importlib.metadata.PackageNotFoundError):
             found.append(f"{name} {importlib.metadata.version(name)}")
     for prefix in TOOLCHAINS:
-        with suppress(ToolMissing, OSError):
+        with suppress(RigError):  # Not there, or it does not run: no step's result hangs on it.
             found.append(f"{prefix} {gcc_version(prefix)}")
-    with suppress(OSError, subprocess.TimeoutExpired):
-        said = subprocess.run(
-            ["qemu-system-arm", "--version"], capture_output=True, text=True, timeout=10
-        )
-        found.append(said.stdout.partition("\n")[0])
+    if qemu := answer_of(["qemu-system-arm", "--version"]):
+        found.append(qemu.partition("\n")[0])
     return tuple(found)
 
 
