@@ -58,8 +58,12 @@ def _install_rules(fleet: Fleet) -> str:
     return INSTALL_RULES.replace("hil udev", f"hil udev --rig {path}", 1)
 
 
+def _rules_are_current(fleet: Fleet, machine: Machine) -> bool:
+    return machine.rules == udev_rules(fleet.registry, fleet.file.own)
+
+
 def _udev_rules(fleet: Fleet, machine: Machine) -> Finding:
-    current = machine.rules == udev_rules(fleet.registry, fleet.file.own)
+    current = _rules_are_current(fleet, machine)
     stale = "not installed" if machine.rules is None else f"{RULES_FILE} is of another version"
     return Finding(
         point="udev rules",
@@ -72,7 +76,7 @@ def _udev_rules(fleet: Fleet, machine: Machine) -> Finding:
 
 def _modem_manager(fleet: Fleet, machine: Machine) -> Finding:
     running = _MODEM_MANAGER in machine.processes
-    told = machine.rules == udev_rules(fleet.registry, fleet.file.own)
+    told = _rules_are_current(fleet, machine)
     if not running:
         detail = "not running"
     elif told:
