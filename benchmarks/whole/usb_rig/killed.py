@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
 from benchmarks.whole.usb_rig.bench import Rig
 from benchmarks.whole.usb_rig.guest import Running
-from benchmarks.whole.usb_rig.scenario import Scenario, expect
+from benchmarks.whole.usb_rig.scenario import Scenario, expect, meanwhile
 from benchmarks.whole.usb_rig.serial_ports import BENCH, LONG_S, hil
 from benchmarks.whole.usb_rig.serial_server import bench_here, serve
 from benchmarks.whole.usb_rig.shared import POOL, start_exporter
@@ -69,13 +68,9 @@ def server_killed(rig: Rig) -> str:
         serve(rig)
         back.append(time.monotonic())
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
+    with meanwhile(kill):
         status, said, seconds = bench_here(rig, samples=100_000)
         ended = time.monotonic()
-    finally:
-        killer.join()
     expect(status == 0, f"status {status}: {said[-600:]}")
     expect(back and ended > back[0], "the run was over before ser2net was back")
     return f"the run went on after ser2net was killed and started again, {seconds:.0f} s"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from benchmarks.whole.usb_rig.bench import Rig
@@ -43,6 +45,17 @@ def expect(truth: object, what: str) -> None:
     """Raises Unexpected where it is not so."""
     if not truth:
         raise Unexpected(what)
+
+
+@contextmanager
+def meanwhile(act: Callable[[], None]) -> Iterator[None]:
+    """Act beside the block, which is over when both are."""
+    thread = threading.Thread(target=act)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def attempt(scenario: Scenario, rig: Rig) -> Outcome:

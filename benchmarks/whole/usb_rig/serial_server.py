@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 
 import serial
 
 from benchmarks.whole.usb_rig.bench import LEFT, SERVER_PORT, Rig, board_table, wait_until
-from benchmarks.whole.usb_rig.scenario import Scenario, expect
+from benchmarks.whole.usb_rig.scenario import Scenario, expect, meanwhile
 from benchmarks.whole.usb_rig.serial_ports import LONG_S
 from harness.errors import StartFailed, Where
 from harness.link.streams import ByteStream, StreamClosed, open_serial
@@ -119,13 +118,11 @@ def pulled_out(rig: Rig) -> str:
             rig.guest.unplug(LEFT)
             pulled.append(time.monotonic())
 
-    puller = threading.Thread(target=pull)
-    puller.start()
     try:
-        status, said, _ = bench_here(rig, samples=1_000_000)
-        ended = time.monotonic()
+        with meanwhile(pull):
+            status, said, _ = bench_here(rig, samples=1_000_000)
+            ended = time.monotonic()
     finally:
-        puller.join()
         rig.guest.plug(LEFT)
     expect(pulled, "nothing was measured")
     expect(status == 10, f"status {status}: {said[-600:]}")
