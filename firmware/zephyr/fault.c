@@ -1,18 +1,13 @@
 // A fault of the kernel or the processor is named on the UART, as the harness's own ports do: behind two bytes 0, which no
 // answer has before text. Then the board stands still, until it is reset.
 #include <zephyr/device.h>
-#include <zephyr/devicetree.h>
 #include <zephyr/drivers/uart.h>
 #include <zephyr/fatal.h>
 #include <zephyr/kernel.h>
 
-#if DT_HAS_CHOSEN(tinyml_hil_uart)
-#define UART DT_CHOSEN(tinyml_hil_uart)
-#else
-#define UART DT_CHOSEN(zephyr_console)
-#endif
+#include "uart.h"
 
-static const struct device* const uart = DEVICE_DT_GET(UART);
+static const struct device* const uart = DEVICE_DT_GET(HIL_UART);
 
 static void Say(const char* text) {
   for (; *text != '\0'; ++text) uart_poll_out(uart, (unsigned char)*text);

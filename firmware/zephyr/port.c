@@ -9,19 +9,11 @@
 #include <zephyr/sys/util.h>
 #include <zephyr/timing/timing.h>
 
-#if DT_HAS_CHOSEN(tinyml_hil_uart)
-#define UART DT_CHOSEN(tinyml_hil_uart)
-#elif defined(CONFIG_UART_CONSOLE)
-#error "The console's UART is the protocol's: set CONFIG_UART_CONSOLE=n, or choose another by tinyml-hil,uart in the devicetree"
-#elif DT_HAS_CHOSEN(zephyr_console)
-#define UART DT_CHOSEN(zephyr_console)
-#else
-#error "No UART: choose one by tinyml-hil,uart in the devicetree"
-#endif
+#include "uart.h"
 
 #define DRAIN_MS 20  // For what a UART still holds at 115200 baud: some 230 bytes.
 
-static const struct device* const uart = DEVICE_DT_GET(UART);
+static const struct device* const uart = DEVICE_DT_GET(HIL_UART);
 static K_SEM_DEFINE(came, 0, 1);
 static k_timeout_t longest;
 
